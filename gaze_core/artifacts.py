@@ -1,0 +1,170 @@
+"""What passes between stages: references to immutable artifacts, and the manifest beside each. Data only, no storage."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError
+
+from gaze_core.config import Config
+from gaze_core.errors import ContractViolation, MissingArtifact
+
+MANIFEST_FILE = "manifest.json"
+
+Kind = Literal["dataset", "checkpoint", "report"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class ArtifactRef(Config):
+    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they are stored."""
+
+    kind: Kind
+    uri: str
+    sha256: Sha256
+    stage: StageName
+    stage_version: PositiveInt
+    config_digest: str
+    mlflow_run_id: str = ""
+
+    def digest(self) -> str:
+        """First 12 hex digits of the content's sha256: moving or tracking an artifact does not change what it is."""
+        return self.sha256[:12]
+
+
+Input = ArtifactRef | Config | Sequence[ArtifactRef] | None
+
+
+class Manifest(Config):
+    """How an artifact came about; stored beside it, and needed by nobody to compute anything.
+
+    `subjects` maps a role ("train", "validation", "test") to the subjects that the stage used in it; `trained_on` adds
+    up the "train" subjects of all checkpoints from which the artifact descends.
+    """
+
+    ref: ArtifactRef
+    files: dict[str, Sha256]
+    parents: dict[str, ArtifactRef]
+    config: dict[str, Any]
+    created: datetime
+    git_commit: str = ""
+    packages: dict[str, str] = {}
+    dropped: dict[str, int] = {}
+    metrics: dict[str, float] = {}
+    normalization: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    subjects: dict[str, tuple[str, ...]] = {}
+    trained_on: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Manifest":
+        """The manifest with this JSON text.
+
+        Raises:
+            MissingArtifact: the text is not a manifest.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise MissingArtifact(f"{where}: {MANIFEST_FILE} is not readable ({error.error_count()} errors)") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """The manifest of an artifact that was fetched to `folder`.
+
+        Raises:
+            MissingArtifact: the folder holds no readable manifest.
+        """
+        path = folder / MANIFEST_FILE
+        if not path.is_file():
+            raise MissingArtifact(f"{folder}: no {MANIFEST_FILE}, so this is not a complete artifact")
+        return cls.parse(path.read_text(), str(folder))
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a stage hands back: local files under the names they get in the artifact, and facts about them."""
+
+    kind: Kind
+    files: Mapping[str, Path]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> number of samples
+    normalization: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    subjects: Mapping[str, Sequence[str]] = field(default_factory=dict)  # role -> subjects
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """All files below `folder` by their relative names, ready for `Produced.files`."""
+    return {str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(files: Mapping[str, str]) -> str:
+    """Hex sha256 of a set of files, given as name -> sha256; names count, order does not."""
+    return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
+
+
+def lineage_digest(stage: str, version: int, config: Config, inputs: Mapping[str, Input]) -> str:
+    """16 hex digits that name the computation `stage` at `version` of `config` and `inputs`: the cache identity.
+
+    Raises:
+        ContractViolation: an input is of a type that has no digest.
+    """
+    named = {name: input_digest(name, value) for name, value in inputs.items() if value is not None}
+    identity = json.dumps([stage, version, config.digest(), sorted(named.items())])
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def input_digest(name: str, value: Any) -> str:
+    """Digest of one input of a stage: of a reference, a configuration, or a sequence of them.
+
+    Raises:
+        ContractViolation: the value has no digest that means the same in every process.
+    """
+    if isinstance(value, Config):
+        return value.digest()
+    if isinstance(value, (list, tuple)):
+        return json.dumps([input_digest(f"{name}[{index}]", item) for index, item in enumerate(value)])
+    raise ContractViolation(
+        f"input {name!r} is a {type(value).__name__}; a stage takes ArtifactRef, Config, sequences of them, or None, "
+        "because only they have a digest; publish the value as an artifact or put it into the stage's config"
+    )
+
+
+def references(inputs: Mapping[str, Input]) -> Iterator[tuple[str, ArtifactRef]]:
+    """The references among a stage's inputs with their names; items of a sequence become `name.0`, `name.1`, ..."""
+    for name, value in inputs.items():
+        if isinstance(value, ArtifactRef):
+            yield name, value
+        elif isinstance(value, Sequence):
+            yield from references({f"{name}.{index}": item for index, item in enumerate(value)})
+
+
+def trained_on(produced: Produced, parents: Sequence[Manifest]) -> tuple[str, ...]:
+    """Subjects that any checkpoint in the lineage was trained on, sorted. A data set alone trains nothing."""
+    own = produced.subjects.get("train", ()) if produced.kind == "checkpoint" else ()
+    return tuple(sorted(set(own).union(*(parent.trained_on for parent in parents))))
+
+
+def require_unseen(checkpoint: Manifest, subjects: Sequence[str]) -> None:
+    """Refuses to evaluate a checkpoint on subjects that it, or a checkpoint before it, was trained on.
+
+    Raises:
+        ContractViolation: with the subjects on both sides.
+    """
+    seen = sorted(set(checkpoint.trained_on) & set(subjects))
+    if seen:
+        raise ContractViolation(
+            f"{checkpoint.ref.stage} checkpoint {checkpoint.ref.digest()} was trained on {', '.join(seen)}, which are "
+            "among the subjects to evaluate on; expected none; evaluate on the test split, or train on another split"
+        )

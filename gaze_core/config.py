@@ -1,0 +1,29 @@
+"""Configuration values: frozen, closed, bounded, digestible. Building one does no I/O."""
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+
+class Config(BaseModel):
+    """Base of every value that decides a result. Unknown keys are refused; equal values have equal digests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """First 12 hex digits of the sha256 of the canonical JSON; the identity of this configuration."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class Runtime(Config):
+    """How to run, never what to compute: it stays out of cache keys because it cannot change a result's meaning."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    num_workers: NonNegativeInt = 0
+    log_every_steps: PositiveInt = 20
+    checkpoint_every_steps: PositiveInt = 50
+    progress: bool = True

@@ -1,0 +1,75 @@
+"""The subject file: one HDF5 per subject, each label with its shape, type, unit and frame.
+
+Frames. World: the frame of the recording rig; for single-camera recordings it is the camera's. Head: origin midway
+between the two eyeball centres, axes of the camera when the head faces it (x image right, y down, z away from the
+camera), metres. Angles follow `geometry/angles.py`, landmarks and the (left, right) eye axis `geometry/landmarks.py`.
+Images are normalised crops (see `geometry/normalization.py`); intrinsics belong to the stored image size.
+"""
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+NUM_IDENTITY, NUM_EXPRESSION = 80, 64  # expression: 52 ARKit coefficients in ARKIT order, zero-padded
+
+# ARKit's 52 coefficients, in alphabetical order; MediaPipe and anny both report this set.
+ARKIT = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+GAZE_COEFFICIENTS = tuple(name for name in ARKIT if name.startswith("eyeLook"))
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array of a subject file; `shape` follows the frame axis, "h" and "w" stand for the image size."""
+
+    shape: tuple[int | str, ...]
+    dtype: str
+    meaning: str
+
+
+FIELDS = {
+    "image":               Field(("h", "w", 3), "uint8",   "RGB, normalised crop"),
+    "head_mask":           Field(("h", "w"),    "uint8",   "0 or 255; head with hair and neck"),
+    "left_eye_mask":       Field(("h", "w"),    "uint8",   "0 or 255; visible eyeball of the subject's left eye"),
+    "right_eye_mask":      Field(("h", "w"),    "uint8",   "0 or 255; visible eyeball of the subject's right eye"),
+    "landmarks_2d_px":     Field((68, 2),       "float32", "iBUG-68 in pixels of `image`"),
+    "landmarks_3d_head_m": Field((68, 3),       "float32", "iBUG-68 in the head frame, metres, with expression"),
+    "eye_centers_head_m":  Field((2, 3),        "float32", "eyeball centres (left, right), head frame, metres"),
+    "intrinsics_px":       Field((3, 3),        "float32", "pinhole intrinsics of `image`"),
+    "world_to_camera":     Field((4, 4),        "float32", "extrinsics, metres"),
+    "head_to_world":       Field((4, 4),        "float32", "head pose, metres"),
+    "gaze_camera":         Field((2,),          "float32", "[pitch, yaw] rad, mean of both eyes, camera frame"),
+    "gaze_head":           Field((2,),          "float32", "[pitch, yaw] rad, mean of both eyes, head frame"),
+    "gaze_head_eyes":      Field((2, 2),        "float32", "[pitch, yaw] rad of each eye (left, right), head frame"),
+    "identity_code":       Field((80,),         "float32", "identity coefficients"),
+    "expression_code":     Field((64,),         "float32", "ARKIT coefficients in [0, 1], zero-padded"),
+    "valid/gaze":          Field((),            "bool",    "gaze labels may be used"),
+    "valid/head_pose":     Field((),            "bool",    "head_to_world may be used"),
+    "valid/landmarks_3d":  Field((),            "bool",    "landmarks_3d_head_m may be used"),
+    "valid/identity":      Field((),            "bool",    "identity_code may be used"),
+    "valid/expression":    Field((),            "bool",    "expression_code may be used"),
+    "valid/left_eye":      Field((),            "bool",    "left_eye_mask is not empty and may be used"),
+    "valid/right_eye":     Field((),            "bool",    "right_eye_mask is not empty and may be used"),
+    "frame_index":         Field((),            "int32",   "frame of the recording"),
+    "camera_index":        Field((),            "int32",   "camera of the rig"),
+}  # fmt: skip
+
+# Attributes of the file's root.
+ATTRIBUTES = {
+    "schema_version": "int, SCHEMA_VERSION",
+    "subject": "str, unique within the source",
+    "source": "str, a key of data/specs.py",
+    "label_source": "str: 'exact' (rendered), 'iris' (eyeball model on landmarks) or 'target' (known gaze target)",
+    "normalization": "JSON of geometry.normalization.NormalizationConfig",
+    "provenance": "JSON object: how the file was made (generator, seed, tool versions)",
+    "dropped": "JSON object: reason -> number of frames that were left out",
+}

@@ -1,0 +1,43 @@
+"""Image losses: pure functions of tensors in [0, 1]; each is a mean over the batch, 0 for equal images."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def masked_l1(
+    image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference over the pixels of the mask; 0 for an empty mask."""
+    return ((image - target).abs() * mask).sum() / (image.shape[1] * mask.sum()).clamp_min(1)
+
+
+def dissimilarity(
+    image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"] | None = None
+) -> Float[Tensor, ""]:
+    """1 - SSIM with an 11 px Gaussian window of standard deviation 1.5 px (Wang et al. 2004), over a mask or all."""
+    channels = image.shape[1]
+    offsets = torch.arange(11, device=image.device, dtype=image.dtype) - 5
+    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
+    line = line / line.sum()
+    row, column = line.view(1, 1, 1, -1), line.view(1, 1, -1, 1)
+
+    def blur(x: Tensor) -> Tensor:
+        x = functional.pad(x.flatten(0, 1)[:, None], (5, 5, 5, 5), mode="reflect")
+        return functional.conv2d(functional.conv2d(x, row), column).view(-1, channels, *image.shape[-2:])
+
+    mean_a, mean_b = blur(image), blur(target)
+    variance_a, variance_b = blur(image**2) - mean_a**2, blur(target**2) - mean_b**2
+    covariance = blur(image * target) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    ssim = ssim / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
+    return (1 - ssim).mean() if mask is None else masked_l1(1 - ssim, torch.zeros_like(ssim), mask)
+
+
+def silhouette(alpha: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+    """1 - IoU of a soft mask, mean over the batch."""
+    intersection = (alpha * mask).sum(dim=(1, 2, 3))
+    union = (alpha + mask - alpha * mask).sum(dim=(1, 2, 3))
+    return (1 - intersection / union.clamp_min(1e-6)).mean()

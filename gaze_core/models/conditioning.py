@@ -1,0 +1,61 @@
+"""What the networks are told about a head, and where on it each part of that matters."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.data.batch import HeadParameters
+from gaze_core.data.schema import ARKIT, GAZE_COEFFICIENTS, NUM_EXPRESSION, NUM_IDENTITY
+from gaze_core.geometry.rotations import axis_angle_from_matrix
+from gaze_core.models.blocks import encoded_width, positional_encoding
+
+SHAPE_CODE_WIDTH = NUM_EXPRESSION + NUM_IDENTITY
+POSE_CODE_WIDTH = encoded_width(6)
+GAZE_CODE_WIDTH = encoded_width(2)
+
+_GAZE_COLUMNS = [ARKIT.index(name) for name in GAZE_COEFFICIENTS]
+
+
+def shape_code(head: HeadParameters) -> Float[Tensor, "b 144"]:
+    """Expression (64) then identity (80).
+
+    The eyeLook* coefficients are zeroed: they say where the eyes look, so a network that read them would keep the old
+    gaze when another is asked for. What the lids do with gaze is conditioned on the gaze itself.
+    """
+    keep = torch.ones(NUM_EXPRESSION, device=head.expression_code.device)
+    keep[_GAZE_COLUMNS] = 0
+    return torch.cat([head.expression_code * keep, head.identity_code], dim=-1)
+
+
+def pose_code(head: HeadParameters) -> Float[Tensor, "b 54"]:
+    """Encoded head pose: axis-angle (rad) and translation (m) of head-to-world."""
+    rotation, translation_m = head.head_to_world[:, :3, :3], head.head_to_world[:, :3, 3]
+    return positional_encoding(torch.cat([axis_angle_from_matrix(rotation), translation_m], dim=-1))
+
+
+def encode_points(points_m: Float[Tensor, "n 3"]) -> Float[Tensor, "n 27"]:
+    """Positional encoding in units of 5 cm: wavelengths from 31 cm, a head, down to 4 cm, an eye."""
+    return positional_encoding(points_m * 20)
+
+
+def gaze_code(gaze_head: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 18"]:
+    """Encoded `[pitch, yaw]` in radians, head frame."""
+    return positional_encoding(gaze_head)
+
+
+def eye_codes(head: HeadParameters) -> Float[Tensor, "b 36"]:
+    """Encoded gaze of the left and the right eye."""
+    return gaze_code(head.gaze_head_eyes).flatten(1)
+
+
+def mean_gaze(head: HeadParameters) -> Float[Tensor, "b 2"]:
+    """The mean of both eyes' `[pitch, yaw]`."""
+    return head.gaze_head_eyes.mean(dim=1)
+
+
+def proximity(
+    points_m: Float[Tensor, "n 3"], landmarks_m: Float[Tensor, "k 3"], near_m: float, far_m: float
+) -> Float[Tensor, " n"]:
+    """lambda(x) in GazeGaussian (Wei et al. 2025): 1 within `near_m` of a landmark, 0 beyond `far_m`, linear between."""
+    distance_m = torch.cdist(points_m, landmarks_m).min(dim=-1).values
+    return ((far_m - distance_m) / (far_m - near_m)).clamp(0, 1)

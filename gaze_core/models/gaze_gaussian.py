@@ -1,0 +1,97 @@
+"""GazeGaussian: one cloud for the face, one for the eyes, a feature raster and a neural renderer.
+
+The face moves with expression, pose and, at the lids, gaze. Each eyeball turns rigidly about its own centre by
+R(gaze), composed with a small learned rotation that starts as the identity (Wei et al. 2025, eq. 4, with the pivot and
+the parametrisation of `docs/decisions`). Head frame, metres.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from gaze_core.config import Config
+from gaze_core.data.batch import HeadParameters
+from gaze_core.geometry.cameras import Camera
+from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, pose_code, shape_code
+from gaze_core.models.mesh_head import MeshHeadConfig
+from gaze_core.models.renderers import RendererConfig, make_renderer
+from gaze_core.models.streams import EyeStream, FaceStream
+from gaze_core.splat.gaussians import Gaussians, Rendering, concatenate
+from gaze_core.splat.render import render
+
+
+class GazeGaussianConfig(Config):
+    """Shape of the model; `image_px` is the side of the training images. Lengths in metres."""
+
+    image_px: PositiveInt = 128
+    raster_px: PositiveInt = 64
+    cell_m: PositiveFloat = 0.009  # resolution at which MeshHead's surface is sampled
+    points_per_eye: PositiveInt = 250
+    renderer: RendererConfig = RendererConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class GazeGaussianOutput:
+    """`rgb` is the final image; the rasters of the separate streams exist in training mode only."""
+
+    rgb: Float[Tensor, "b 3 h w"]
+    head: Rendering
+    face: Rendering | None
+    eyes: Rendering | None
+    first_activations: tuple[Tensor, Tensor, Tensor] | None  # of the gaze, pose and expression branches
+
+
+class GazeGaussian(nn.Module):
+    """See the module docstring. Starts empty: fill it with `hand_over.start_from_mesh_head` or a checkpoint.
+
+    Widths, weights of the branches and units come from the MeshHead that it continues.
+    """
+
+    def __init__(self, config: GazeGaussianConfig, mesh: MeshHeadConfig, num_face_points: int) -> None:
+        super().__init__()
+        self.config, self.mesh = config, mesh
+        widths = (mesh.feature_width, mesh.hidden, mesh.color_channels, mesh.max_offset_m)
+        self.face = FaceStream(num_face_points, *widths)
+        self.eyes = EyeStream(2 * config.points_per_eye, *widths)
+        self.renderer = make_renderer(
+            config.renderer, mesh.color_channels, SHAPE_CODE_WIDTH, config.raster_px, config.image_px
+        )
+
+    def clouds(self, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
+        """Face and eye Gaussians of each sample, in the head frame."""
+        return self.face(head), self.eyes(head)
+
+    def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
+        """Renders each sample on white, at `image_px`."""
+        raster_camera = camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
+        face, eyes = self.clouds(head)
+        white = torch.ones(len(face.means), self.mesh.color_channels, device=face.means.device)
+        whole = render(concatenate([face, eyes]), raster_camera, white)
+        rgb = self.renderer(whole.features, shape_code(head))
+        if not self.training:
+            return GazeGaussianOutput(rgb.clamp(0, 1), whole, None, None, None)
+        parts = [
+            render(cloud.with_features(cloud.features[..., :3]), raster_camera, white[:, :3]) for cloud in (face, eyes)
+        ]
+        return GazeGaussianOutput(rgb, whole, *parts, self.first_activations(head))
+
+    def first_activations(self, head: HeadParameters) -> tuple[Tensor, Tensor, Tensor]:
+        """First-layer outputs of the branches that move points by gaze, pose and expression."""
+        points = encode_points(self.face.means_m)
+        return (
+            self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), eye_codes(head)),
+            self.face.deform["pose"].first_activations(points, pose_code(head)),
+            self.face.deform["shape"].first_activations(points, shape_code(head)),
+        )
+
+    def enhancements(self) -> list[tuple[str, str]]:
+        """What is active beyond the published baseline, in words with numbers; printed and reported by every run."""
+        renderer = ", ".join(f"{name} {value}" for name, value in self.renderer.summary().items())
+        return [
+            ("renderer", renderer),
+            ("eye rotation", f"rigid about each eyeball centre, {self.eyes.num_points} Gaussians"),
+            ("lid branch", "face stream conditioned on gaze near the eyelids"),
+        ]

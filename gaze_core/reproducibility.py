@@ -1,0 +1,42 @@
+"""Seeding from (seed, rank, step), determinism and the choice of the device."""
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+from gaze_core.config import Runtime
+from gaze_core.errors import BadInput
+
+
+def derived_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on all parts and is unrelated for different parts."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def seed_everything(*parts: int | str) -> None:
+    """Seeds Python, NumPy and torch; called before every step, so a resumed run needs no stored generator state."""
+    seed = derived_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """A CPU generator of its own for these parts."""
+    return torch.Generator().manual_seed(derived_seed(*parts))
+
+
+def choose_device(runtime: Runtime) -> torch.device:
+    """The device that `runtime` asks for.
+
+    Raises:
+        BadInput: CUDA is asked for and this machine has none.
+    """
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device 'cuda' was asked for, but torch finds no CUDA device; use --device cpu or auto")
+    if runtime.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(runtime.device)

@@ -1,0 +1,121 @@
+"""Stage: fit a MeshHead to a subject's training frames."""
+
+from pathlib import Path
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch
+from gaze_core.errors import ContractViolation
+from gaze_core.geometry.landmarks import JAW
+from gaze_core.losses.image import masked_l1, silhouette
+from gaze_core.losses.mesh import laplacian_smoothness
+from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig, MeshHeadOutput
+from gaze_core.reproducibility import seed_everything
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.training_data import TrainingData, read_training_data
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
+from gaze_core.training.loop import STATS_FILE, FitConfig, Task, fit
+
+NAME, VERSION = "mesh_head", 1
+
+
+class MeshHeadLossWeights(Config):
+    """Weight of each term; lengths enter in decimetres, as published."""
+
+    rgb_l1: NonNegativeFloat = 1.0
+    silhouette: NonNegativeFloat = 0.1
+    landmarks_dm2: NonNegativeFloat = 0.1
+    landmark_sdf_dm: NonNegativeFloat = 0.1
+    offset_dm2: NonNegativeFloat = 0.01
+    laplacian_dm2: NonNegativeFloat = 100.0
+
+
+class MeshHeadStageConfig(Config):
+    """Everything that decides the fitted MeshHead."""
+
+    model: MeshHeadConfig = MeshHeadConfig()
+    loss_weights: MeshHeadLossWeights = MeshHeadLossWeights()
+    fit: FitConfig = FitConfig(num_steps=400, batch_size=4, learning_rate=1e-3)
+
+
+def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Fits to `inputs["data"]`; writes `weights.safetensors` (with its card) and `stats.jsonl`.
+
+    Goes on from an interrupted run.
+    """
+    data = read_training_data(inputs["data"])
+    model = build(config, data)
+    task = Task(
+        model=model,
+        parameter_groups=_parameter_groups(model, config.fit.learning_rate),
+        num_samples=len(data.train),
+        read_batch=lambda items: data.train[items],
+        loss_terms=lambda m, batch, step: loss_terms(m(batch.camera, batch.head), batch, config.loss_weights),
+        validate=lambda m: _validation_l1(m, data.validation),
+    )
+    summary = fit(task, config.fit, context.runtime, context.work_dir, context.log, context.progress)
+    weights = context.work_dir / WEIGHTS_FILE
+    save_weights(weights, model, data.card(NAME, VERSION, config))
+    return Produced(
+        kind="checkpoint",
+        files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
+        metrics=summary.metrics(),
+        normalization=data.normalization,
+        subjects={"train": (data.splits.subject,)},
+    )
+
+
+def build(config: MeshHeadStageConfig, data: TrainingData) -> MeshHead:
+    """A new MeshHead with the mean landmarks of the training frames."""
+    seed_everything("initialise", NAME, config.fit.seed)
+    return MeshHead(config.model, data.train.landmarks_3d_head_m.mean(dim=0))
+
+
+def load(directory: Path) -> MeshHead:
+    """The MeshHead that this stage wrote.
+
+    Raises:
+        MissingArtifact: no readable checkpoint.
+        ContractViolation: a checkpoint of another stage or stage version.
+    """
+    path = directory / WEIGHTS_FILE
+    card = read_card(path, NAME)
+    if card["stage_version"] != VERSION:
+        raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
+    config = MeshHeadStageConfig.model_validate(card["config"])
+    model = MeshHead(config.model, torch.zeros(68, 3))
+    model.load_state_dict(load_weights(path))
+    return model
+
+
+def _parameter_groups(model: MeshHead, learning_rate: float) -> list[dict[str, object]]:
+    landmarks = model.neutral_landmarks_m
+    networks = [p for p in model.parameters() if p is not landmarks]
+    return [{"params": networks, "lr": learning_rate}, {"params": [landmarks], "lr": 0.01 * learning_rate}]
+
+
+def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWeights) -> dict[str, Tensor]:
+    """The weighted terms; names carry the unit of the unweighted value."""
+    rendering, everywhere = output.rendering, torch.ones_like(batch.head_mask)
+    known = batch.valid.landmarks_3d.float()[:, None, None]
+    # The jaw line's landmarks are where the contour is seen, not fixed points of the skin.
+    landmark_error_dm = 10 * (output.landmarks_m - batch.landmarks_3d_head_m)[:, JAW.stop :] * known
+    return {
+        "rgb_l1": weights.rgb_l1 * masked_l1(rendering.features[:, :3], batch.rgb_on_white, everywhere),
+        "silhouette": weights.silhouette * silhouette(rendering.alpha, batch.head_mask),
+        "landmarks_dm2": weights.landmarks_dm2 * landmark_error_dm.square().sum(-1).mean(),
+        "landmark_sdf_dm": weights.landmark_sdf_dm * 10 * output.landmark_sdf_m.abs().mean(),
+        "offset_dm2": weights.offset_dm2 * 100 * output.offsets_m.square().mean(),
+        "laplacian_dm2": weights.laplacian_dm2
+        * 100
+        * laplacian_smoothness(output.surface.vertices_m, output.surface.faces),
+    }
+
+
+def _validation_l1(model: nn.Module, batch: GazeBatch) -> float:
+    output: MeshHeadOutput = model(batch.camera, batch.head)
+    return float(masked_l1(output.rendering.features[:, :3], batch.rgb_on_white, batch.head_mask))

@@ -1,0 +1,66 @@
+"""Checkpoints: weights in safetensors with what they need to be used, and one atomic file to resume from."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gaze_core.errors import ContractViolation, MissingArtifact
+
+WEIGHTS_FILE, RESUME_FILE, BEST_FILE = "weights.safetensors", "last.train.pt", "best.safetensors"
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Calls `write(temporary_path)` and renames, so that a reader or a crash never meets half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_weights(path: Path, model: nn.Module, card: Mapping[str, Any]) -> None:
+    """Writes the weights and, in the header of the same file, the card: config, schema, normalisation, lineage."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"card": json.dumps(dict(card), sort_keys=True)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
+
+
+def read_card(path: Path, stage: str) -> dict[str, Any]:
+    """The card of a weights file.
+
+    Raises:
+        MissingArtifact: there is no readable weights file at `path`.
+        ContractViolation: the weights were written by another stage.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            card: dict[str, Any] = json.loads(file.metadata()["card"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise MissingArtifact(f"{path}: no readable {stage} checkpoint ({error}); run the {stage} stage") from error
+    if card.get("stage") != stage:
+        raise ContractViolation(f"{path}: written by stage {card.get('stage')!r}, expected {stage!r}")
+    return card
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a weights file, on the CPU."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle, not a mapping)
+
+
+def save_resume_state(directory: Path, state: Mapping[str, Any]) -> None:
+    """Replaces the state from which an interrupted run goes on."""
+    write_atomically(directory / RESUME_FILE, lambda temporary: torch.save(dict(state), temporary))
+
+
+def load_resume_state(directory: Path) -> dict[str, Any] | None:
+    """The last saved state, or None before the first save. Holds tensors and plain values only."""
+    path = directory / RESUME_FILE
+    return torch.load(path, weights_only=True, map_location="cpu") if path.is_file() else None

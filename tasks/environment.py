@@ -1,0 +1,64 @@
+"""Where this installation keeps its things, and the defaults of Prefect and MLflow. Imports neither of them."""
+
+import logging
+import os
+from pathlib import Path
+
+from rich.logging import RichHandler
+
+HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
+LOGGER = "gazeworks"
+
+
+def home() -> Path:
+    """The folder of everything that runs leave behind: `$GAZEWORKS_HOME`, or `.gazeworks` here."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".gazeworks").resolve()
+
+
+def store_uri() -> str:
+    """Root of the artifact store: `$GAZEWORKS_STORE` (`s3://bucket/prefix` or `file:///folder`), or below `home()`."""
+    return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
+
+
+def tracking_uri() -> str:
+    """MLflow's tracking store: `$MLFLOW_TRACKING_URI`, or a SQLite file below `home()`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def set_defaults() -> None:
+    """Sets what Prefect and MLflow read when they are imported; a variable that is already set stays as it is.
+
+    Without `PREFECT_API_URL`, Prefect starts a server of its own for the time of a run. That server needs no user
+    interface, no schedules and no block catalogue, and leaving them out halves its start.
+    """
+    defaults = {
+        "PREFECT_HOME": str(home() / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    if not os.environ.get("PREFECT_API_URL"):
+        defaults |= {
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def configure_logging(verbose: bool = False) -> None:
+    """Shows Gazeworks' own lines on the terminal, and of Prefect, MLflow and alembic only what went wrong."""
+    for name in ("mlflow", "alembic", "httpx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
+        logger.addHandler(RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S"))

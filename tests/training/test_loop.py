@@ -1,0 +1,126 @@
+"""The one loop: exact resume, early stopping, clipping and refusal to go on from a non-finite loss."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from gaze_core.config import Runtime
+from gaze_core.errors import DivergedError
+from gaze_core.training.loop import FitConfig, Task, fit, rate_factor
+from gaze_core.training.sampling import step_indices
+
+RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
+
+
+@dataclass
+class Items:
+    """The least that the loop asks of a batch."""
+
+    values: torch.Tensor
+
+    def to(self, device):
+        return Items(self.values.to(device))
+
+
+class Interrupt(Exception):
+    pass
+
+
+def make_task(poison_at=-1, stop_at=-1, validate=None):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    data = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
+
+    def loss_terms(model, batch, step):
+        if step == stop_at:
+            raise Interrupt
+        factor = math.nan if step == poison_at else 1.0
+        return {"square": model(batch.values).square().mean() * factor, "weights": 0.01 * next(model.parameters()).abs().sum()}
+
+    groups = [{"params": list(model.parameters()), "lr": 0.05}]
+    return Task(model, groups, len(data), lambda items: Items(data[items]), loss_terms, validate)
+
+
+def weights(task):
+    return {name: value.clone() for name, value in task.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 10])
+def test_an_interrupted_run_ends_bit_identical(tmp_path, stop_at):
+    config = FitConfig(num_steps=11, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1, warmup_steps=2)
+    whole = make_task()
+    fit(whole, config, RUNTIME, tmp_path / "whole")
+    with pytest.raises(Interrupt):
+        fit(make_task(stop_at=stop_at), config, RUNTIME, tmp_path / "parts")
+    resumed = make_task()
+    summary = fit(resumed, config, RUNTIME, tmp_path / "parts")
+    assert summary.resumed_from_step == stop_at // 3 * 3
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(resumed)[name], value), name
+    assert [row["step"] for row in summary.history] == list(range(1, 12))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    config = FitConfig(num_steps=4, learning_rate=0.05)
+    fit(make_task(), config, RUNTIME, tmp_path)
+    task = make_task(stop_at=0)
+    assert fit(task, config, RUNTIME, tmp_path).resumed_from_step == 4
+
+
+def test_a_non_finite_term_stops_before_the_update_and_is_named(tmp_path):
+    config = FitConfig(num_steps=9, learning_rate=0.05)
+    good, bad = make_task(), make_task(poison_at=5)
+    fit(good, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "good")
+    with pytest.raises(DivergedError, match="step 5: not finite: square"):
+        fit(bad, config, RUNTIME, tmp_path / "bad")
+    for name, value in weights(good).items():
+        assert torch.equal(weights(bad)[name], value), name
+
+
+def test_clipping_acts_after_backward_and_bounds_the_gradient(tmp_path):
+    task = make_task()
+    config = FitConfig(num_steps=1, learning_rate=0.05, max_grad_norm=1e-3)
+    fit(task, config, RUNTIME, tmp_path)
+    norm = torch.stack([p.grad.norm() for p in task.model.parameters()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_early_stopping_returns_the_best_weights(tmp_path):
+    seen = []
+
+    def validate(model):
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return [3.0, 1.0, 2.0, 2.0, 2.0][len(seen) - 1]
+
+    task = make_task(validate=validate)
+    config = FitConfig(num_steps=50, learning_rate=0.05, validate_every_steps=2, patience=2)
+    summary = fit(task, config, RUNTIME, tmp_path)
+    assert summary.stopped_early
+    assert summary.num_steps == 8
+    assert summary.best_validation == 1.0
+    for name, value in seen[1].items():
+        assert torch.equal(weights(task)[name], value)
+
+
+def test_learning_rate_by_hand():
+    config = FitConfig(num_steps=10, warmup_steps=2, final_learning_rate_ratio=0.2)
+    assert rate_factor(0, config) == 0.5
+    assert rate_factor(2, config) == 1.0
+    assert rate_factor(6, config) == pytest.approx(0.6)  # half way down from 1 to 0.2
+    assert rate_factor(10, config) == pytest.approx(0.2)
+
+
+def test_every_epoch_sees_every_sample_once():
+    steps = [step_indices(10, 4, step, seed=7) for step in range(5)]
+    flat = [index for step in steps for index in step]
+    assert sorted(flat[:10]) == list(range(10))
+    assert sorted(flat[10:]) == list(range(10))
+    assert flat[:10] != flat[10:]
+
+
+def test_ranks_share_one_epoch_without_overlap():
+    both = [step_indices(12, 3, step, seed=1, rank=rank, world=2) for step in range(2) for rank in range(2)]
+    assert sorted(index for part in both for index in part) == list(range(12))
