@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from rich.console import Console
 from rich.logging import RichHandler
 
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
@@ -34,12 +35,13 @@ def set_defaults() -> None:
     defaults = {
         "PREFECT_HOME": str(home() / "prefect"),
         "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    if not os.environ.get("PREFECT_API_URL"):
+    if os.environ.get("PREFECT_API_URL"):
+        defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too
+    else:
         defaults |= {
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_SERVER_UI_ENABLED": "false",
@@ -50,6 +52,7 @@ def set_defaults() -> None:
             "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
             "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
+    home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
@@ -60,5 +63,5 @@ def configure_logging(verbose: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
-        logger.addHandler(RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S"))
+    if LOGGER not in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "") and not logger.handlers:
+        logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"))

@@ -1,36 +1,17 @@
-"""The artifact store: immutable folders by lineage and content, on a disk or in S3. Nothing else touches boto3.
-
-    <root>/<stage>/<lineage>-<content>/{files..., manifest.json}
-
-`lineage` names the computation (stage, version, config, inputs) and `content` the files. `manifest.json` is written
-last and marks the artifact as complete. Each fetch verifies each file.
-"""
+"""Where artifact folders lie: on a disk or in S3. The only user of boto3."""
 
 import os
 import shutil
 import socket
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from gaze_core.artifacts import (
-    MANIFEST_FILE,
-    ArtifactRef,
-    Input,
-    Manifest,
-    Produced,
-    content_sha256,
-    file_sha256,
-    lineage_digest,
-    references,
-    trained_on,
-)
-from gaze_core.config import Config
-from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
-from tasks import environment
-from tasks.provenance import git_commit, package_versions
+from gaze_core.artifacts import MANIFEST_FILE, Manifest, file_sha256
+from gaze_core.errors import BadInput
 
 
 class Backend(Protocol):
@@ -53,145 +34,18 @@ class Backend(Protocol):
         ...
 
 
-class Store:
-    """Publishes what stages produce and fetches it again, by reference."""
+def backend_of(uri: str, cache_dir: Path) -> Backend:
+    """The backend of a folder's URI; `cache_dir` keeps what had to be downloaded.
 
-    def __init__(self, root_uri: str, cache_dir: Path) -> None:
-        self.root_uri, self.cache_dir = root_uri.rstrip("/"), cache_dir
-
-    @classmethod
-    def from_environment(cls) -> "Store":
-        """The store that `GAZEWORKS_STORE` and `GAZEWORKS_HOME` name."""
-        return cls(environment.store_uri(), environment.home() / "cache")
-
-    def publish(
-        self,
-        produced: Produced,
-        *,
-        stage: str,
-        version: int,
-        config: Config,
-        parents: Mapping[str, Input],
-        mlflow_run_id: str = "",
-    ) -> ArtifactRef:
-        """Commits the produced files and returns their reference; a whole artifact that is already there stays.
-
-        Raises:
-            ContractViolation: there is no file, or a file's name leaves the artifact's folder.
-        """
-        _require_names(produced, stage)
-        files = {name: file_sha256(path) for name, path in produced.files.items()}
-        content = content_sha256(files)
-        folder = f"{lineage_digest(stage, version, config, parents)}-{content[:16]}"
-        ref = ArtifactRef(
-            kind=produced.kind,
-            uri=f"{self.root_uri}/{stage}/{folder}",
-            sha256=content,
-            stage=stage,
-            stage_version=version,
-            config_digest=config.digest(),
-            mlflow_run_id=mlflow_run_id,
-        )
-        if not self.exists(ref):
-            refs = dict(references(parents))
-            text = self._manifest(ref, files, produced, config, refs).model_dump_json(indent=1)
-            self._backend(ref.uri).commit(ref.uri, produced.files, text)
-        return ref
-
-    def fetch(self, ref: ArtifactRef) -> Path:
-        """A local folder, to read only, with the artifact's verified files and its manifest.
-
-        Raises:
-            MissingArtifact: the artifact is gone or its content has changed.
-        """
-        manifest = self.manifest(ref)
-        folder = self._backend(ref.uri).local_folder(ref.uri, manifest)
-        for name, expected in manifest.files.items():
-            path = folder / name
-            if not path.is_file():
-                raise _missing(ref, f"file {name} is gone")
-            if (found := file_sha256(path)) != expected:
-                raise _missing(ref, f"file {name} has sha256 {found[:12]}, expected {expected[:12]}")
-        return folder
-
-    def exists(self, ref: ArtifactRef) -> bool:
-        """Whether `fetch` would succeed now."""
-        try:
-            self.fetch(ref)
-        except MissingArtifact:
-            return False
-        return True
-
-    def manifest(self, ref: ArtifactRef) -> Manifest:
-        """The manifest of an artifact.
-
-        Raises:
-            MissingArtifact: there is none, it is unreadable, or it is of another content.
-        """
-        text = self._backend(ref.uri).manifest_text(ref.uri)
-        if text is None:
-            raise _missing(ref, f"there is no {MANIFEST_FILE}")
-        manifest = Manifest.parse(text, ref.uri)
-        if manifest.ref.sha256 != ref.sha256 or content_sha256(manifest.files) != ref.sha256:
-            raise _missing(ref, "the manifest is of another content")
-        return manifest
-
-    def find(self, stage: str, lineage: str) -> ArtifactRef | None:
-        """The newest whole artifact of one computation, if some run has finished it."""
-        root = f"{self.root_uri}/{stage}"
-        found: list[tuple[datetime, ArtifactRef]] = []
-        for uri in self._backend(root).folders(root, f"{lineage}-"):
-            text = self._backend(uri).manifest_text(uri)
-            if text is not None:
-                manifest = Manifest.parse(text, uri)
-                found.append((manifest.created, manifest.ref.model_copy(update={"uri": uri})))
-        whole = (ref for _, ref in sorted(found, key=lambda row: row[0], reverse=True) if self.exists(ref))
-        return next(whole, None)
-
-    def _manifest(
-        self,
-        ref: ArtifactRef,
-        files: dict[str, str],
-        produced: Produced,
-        config: Config,
-        parents: dict[str, ArtifactRef],
-    ) -> Manifest:
-        return Manifest(
-            ref=ref,
-            files=files,
-            parents=parents,
-            config=config.model_dump(mode="json"),
-            created=datetime.now(UTC),
-            git_commit=git_commit(),
-            packages=package_versions(),
-            dropped=dict(produced.dropped),
-            metrics=dict(produced.metrics),
-            normalization=dict(produced.normalization),
-            notes=tuple(produced.notes),
-            subjects={role: tuple(names) for role, names in produced.subjects.items()},
-            trained_on=trained_on(produced, [self.manifest(parent) for parent in parents.values()]),
-        )
-
-    def _backend(self, uri: str) -> Backend:
-        scheme = urlsplit(uri).scheme
-        if scheme == "file":
-            return LocalDisk()
-        if scheme == "s3":
-            return S3(self.cache_dir)
-        raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
-
-
-def _require_names(produced: Produced, stage: str) -> None:
-    if not produced.files:
-        raise ContractViolation(f"stage {stage} produced no file; expected at least one")
-    for name in produced.files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
-            raise ContractViolation(f"stage {stage} produced {name!r}; expected a relative name inside the artifact")
-
-
-def _missing(ref: ArtifactRef, what: str) -> MissingArtifact:
-    return MissingArtifact(f"{ref.stage} {ref.kind} at {ref.uri}: {what}; run the {ref.stage} stage again")
+    Raises:
+        BadInput: the URI's scheme has no backend.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme == "file":
+        return LocalDisk()
+    if scheme == "s3":
+        return S3(cache_dir)
+    raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
 
 
 class LocalDisk:
@@ -233,26 +87,29 @@ class S3:
 
     def __init__(self, cache_dir: Path) -> None:
         import boto3  # here, because a local store shall not pay for it
-        from botocore.config import Config as BotoConfig
+        import botocore.config
 
         self.cache_dir = cache_dir
-        self.client: Any = boto3.client("s3", config=BotoConfig(retries={"max_attempts": 5, "mode": "standard"}))
+        retries = botocore.config.Config(retries={"max_attempts": 5, "mode": "standard"})
+        self.client: Any = boto3.client("s3", config=retries)
 
     def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
         """Uploads the files, then the manifest: a folder without one does not count."""
         bucket, prefix = _bucket_and_key(uri)
-        for name, source in files.items():
-            self.client.upload_file(str(source), bucket, f"{prefix}/{name}")
-        self.client.put_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}", Body=manifest.encode())
+        with _reaching(uri):
+            for name, source in files.items():
+                self.client.upload_file(str(source), bucket, f"{prefix}/{name}")
+            self.client.put_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}", Body=manifest.encode())
 
     def manifest_text(self, uri: str) -> str | None:
         """The manifest object's text; None without one."""
         bucket, prefix = _bucket_and_key(uri)
-        try:
-            response = self.client.get_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
-        except self.client.exceptions.NoSuchKey:
-            return None
-        return str(response["Body"].read().decode())
+        with _reaching(uri):
+            try:
+                response = self.client.get_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
+            except self.client.exceptions.NoSuchKey:
+                return None
+            return str(response["Body"].read().decode())
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
         """Downloads what the cache lacks or holds changed."""
@@ -260,29 +117,48 @@ class S3:
         folder = self.cache_dir / bucket / prefix
         for name, expected in manifest.files.items():
             path = folder / name
-            if path.is_file() and file_sha256(path) == expected:
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            try:
-                self.client.download_file(bucket, f"{prefix}/{name}", str(partial))
-            except self.client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
-                    continue
-                raise
-            partial.replace(path)
+            if not path.is_file() or file_sha256(path) != expected:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with _reaching(uri):
+                    self._download(bucket, f"{prefix}/{name}", path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
         return folder
 
+    def _download(self, bucket: str, key: str, path: Path) -> None:
+        partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            self.client.download_file(bucket, key, str(partial))
+        except self.client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            path.unlink(missing_ok=True)  # gone there, so a changed copy here must not pass for it
+        else:
+            partial.replace(path)
+
     def folders(self, root: str, prefix: str) -> list[str]:
         """URIs of the folders below `root` whose names start with `prefix`."""
         bucket, key = _bucket_and_key(root)
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=f"{key}/{prefix}", Delimiter="/"
-        )
-        found = [row["Prefix"].rstrip("/") for page in pages for row in page.get("CommonPrefixes", [])]
+        with _reaching(root):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=f"{key}/{prefix}", Delimiter="/"
+            )
+            found = [row["Prefix"].rstrip("/") for page in pages for row in page.get("CommonPrefixes", [])]
         return [f"s3://{bucket}/{name}" for name in sorted(found)]
+
+
+@contextmanager
+def _reaching(uri: str) -> Iterator[None]:
+    """Turns what boto3 says about a bucket out of reach into one line for the user."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (Boto3Error, BotoCoreError, ClientError) as error:
+        raise BadInput(
+            f"{uri}: the bucket cannot be used ({error}); check its name, the AWS credentials and AWS_ENDPOINT_URL"
+        ) from error
 
 
 def _path(uri: str) -> Path:

@@ -12,6 +12,9 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.reproducibility import generator
 
 
+SPLITS_FILE = "splits.json"
+
+
 class Splits(Config):
     """Frame indices of one subject file. `test` is only ever evaluated."""
 

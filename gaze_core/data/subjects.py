@@ -18,6 +18,7 @@ from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 
+SUBJECT_FILE = "subject.h5"
 _REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")
 
 

@@ -11,14 +11,14 @@ from pydantic import Field, NonNegativeInt
 from gaze_core.artifacts import Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.splits import Splits, split_video, split_with_held_out
-from gaze_core.data.subjects import SubjectDataset, open_subject
+from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.video import VideoConfig, preprocess_video
 from gaze_core.stages.context import Inputs, StageContext
 
 VERSION = 1
-SUBJECT_FILE, SPLITS_FILE = "subject.h5", "splits.json"
+
 PACK = "synthetic_128.h5"
 
 

@@ -7,9 +7,8 @@ from typing import Any
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.schema import SCHEMA_VERSION
-from gaze_core.data.splits import Splits, read_splits
-from gaze_core.data.subjects import SubjectDataset
-from gaze_core.stages.preprocess import SPLITS_FILE, SUBJECT_FILE
+from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 
 
 @dataclass(frozen=True)

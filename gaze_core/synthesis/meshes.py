@@ -1,4 +1,4 @@
-"""Triangle meshes as arrays: boundary extrusion, Loop subdivision as a matrix, normals, distances in the plane."""
+"""Triangle meshes as arrays: extrusion, Loop subdivision as a matrix, normals, distances in the plane."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,15 +23,15 @@ def boundary_edges(faces: Int[ndarray, "t 3"]) -> Int[ndarray, "e 2"]:
     """Directed edges that belong to one triangle only."""
     edges = directed_edges(faces)
     _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
-    return edges[index[count == 1]]
+    return np.asarray(edges[index[count == 1]])
 
 
 def extrude(
     faces: Int[ndarray, "t 3"], edges: Int[ndarray, "e 2"], num_vertices: int, num_rings: int
 ) -> tuple[Int[ndarray, "u 3"], Int[ndarray, "k"]]:
-    """Faces with a wall of `num_rings` rows of quads grown from boundary edges, and the rim they started from.
+    """Faces with a wall of `num_rings` rows of quads grown from boundary edges, and the rim they start from.
 
-    Ring r of the wall holds vertices `num_vertices + r k ... + (r + 1) k - 1`, in the order of the returned rim.
+    Ring r of the wall holds the k vertices from `num_vertices + r k` on, in the order of the returned rim.
     """
     rim, local = np.unique(edges, return_inverse=True)
     local = local.reshape(edges.shape)
@@ -50,8 +50,8 @@ def loop_subdivision(
 ) -> tuple[sparse.csr_matrix, Int[ndarray, "u 3"]]:
     """One step of Loop subdivision: the matrix that maps vertices to finer ones, and the finer faces.
 
-    The first `num_vertices` fine vertices are the (smoothed) old ones, so vertex names stay valid. Loop 1987, with
-    Warren's vertex weights.
+    The first `num_vertices` fine vertices are the (smoothed) old ones, so vertex names stay valid. Loop 1987,
+    with Warren's vertex weights.
     """
     half = directed_edges(faces)
     edges, inverse, count = np.unique(np.sort(half, axis=1), axis=0, return_inverse=True, return_counts=True)

@@ -103,7 +103,8 @@ def fit(
         DivergedError: a loss term or the gradient is not finite; raised before the update.
     """
     fabric = Fabric(accelerator=choose_device(runtime).type, devices=1, precision=runtime.precision)
-    model, optimizer = fabric.setup(task.model, torch.optim.Adam(task.parameter_groups, lr=config.learning_rate))
+    optimizer = torch.optim.Adam(task.parameter_groups, lr=config.learning_rate)
+    objective, optimizer = fabric.setup(_Objective(task), optimizer)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     run = _Run(task, work_dir, optimizer)
     started, first_step = time.monotonic(), run.restore()
@@ -114,8 +115,8 @@ def fit(
             task.num_samples, config.batch_size, step, config.seed, fabric.global_rank, fabric.world_size
         )
         batch = task.read_batch(indices).to(fabric.device)
-        terms = task.loss_terms(model, batch, step)
-        _update(fabric, model, optimizer, terms, config.max_grad_norm, step)
+        terms = objective(_Step(batch, step))
+        _update(fabric, objective, optimizer, terms, config.max_grad_norm, step)
         run.finished_step(step + 1, terms, sink, runtime)
         if progress:
             progress(step + 1, config.num_steps, run.last_total)
@@ -127,6 +128,24 @@ def fit(
             break
     run.save(run.step)
     return run.finish(first_step, time.monotonic() - started, stopped_early=run.step < config.num_steps)
+
+
+class _Step:
+    """One step's batch, opaque to Fabric, which would try to rewrite a frozen dataclass in place."""
+
+    def __init__(self, batch: GazeBatch, number: int) -> None:
+        self.batch, self.number = batch, number
+
+
+class _Objective(nn.Module):
+    """The model with its loss: what Fabric wraps, so that only named scalars leave it, under any strategy."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.model, self.loss_terms = task.model, task.loss_terms
+
+    def forward(self, step: _Step) -> dict[str, Tensor]:
+        return dict(self.loss_terms(self.model, step.batch, step.number))
 
 
 def rate_factor(step: int, config: FitConfig) -> float:

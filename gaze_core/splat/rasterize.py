@@ -1,0 +1,102 @@
+"""`rasterize`: one contract, three backends. The values and gradients are those of gsplat 1.5.3's classic mode."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.errors import BadInput
+from gaze_core.splat.gaussians import Rendering
+from gaze_core.splat.projection import Projected, project
+
+Backend = Literal["auto", "gsplat", "numba", "reference"]
+Compositor = Callable[[Projected, Tensor, Tensor, tuple[int, int], float], Tensor]
+MAX_ALPHA = 0.999  # of gsplat 1.5.3; later versions use 0.99, and the gsplat backend's version decides on CUDA
+
+
+def rasterize(
+    means: Float[Tensor, "b n 3"],
+    quats_wxyz: Float[Tensor, "b n 4"],
+    scales: Float[Tensor, "b n 3"],
+    opacities: Float[Tensor, "b n"],
+    features: Float[Tensor, "b n c"],
+    viewmats: Float[Tensor, "b 4 4"],
+    Ks: Float[Tensor, "b 3 3"],
+    size_px: tuple[int, int],
+    background: Float[Tensor, "b c"] | None = None,
+    *,
+    near_m: float = 0.01,
+    eps2d_px: float = 0.3,
+    backend: Backend = "auto",
+) -> Rendering:
+    """Draws B clouds, each seen by its own camera. Lengths in metres; `size_px` is (width, height).
+
+    Differentiable in everything but `Ks`. Kerbl et al. 2023 with the numerics of gsplat: pixel centres at +0.5,
+    `eps2d_px` added to the image covariance, alpha < 1/255 skipped, a pixel closed at a transmittance of 1e-4.
+
+    Raises:
+        BadInput: a non-finite input, by name, or a backend that this machine cannot run.
+    """
+    _require_finite(
+        means=means, quats_wxyz=quats_wxyz, scales=scales, opacities=opacities, features=features,
+        viewmats=viewmats, Ks=Ks,
+    )  # fmt: skip
+    name = choose_backend(backend, means.device)
+    if name == "gsplat":
+        from gaze_core.splat import gsplat_backend
+
+        return gsplat_backend.rasterize(
+            means, quats_wxyz, scales, opacities, features, viewmats, Ks, size_px, background, near_m, eps2d_px
+        )
+    projected = project(means, quats_wxyz, scales, opacities, viewmats, Ks, size_px, near_m, eps2d_px)
+    # Depth and a constant one are composited like features: the first gives expected depth, the second alpha.
+    values = torch.cat([features, projected.depths_m[..., None], torch.ones_like(opacities)[..., None]], dim=-1)
+    images = _compositor(name)(projected, opacities, values, size_px, MAX_ALPHA).permute(0, 3, 1, 2)
+    colors, depth, alpha = images[:, :-2], images[:, -2:-1], images[:, -1:]
+    if background is not None:
+        colors = colors + (1 - alpha) * background[:, :, None, None]
+    radii = projected.half_sizes_px.int()
+    return Rendering(colors, alpha, depth / alpha.clamp_min(1e-10), projected.means_px, radii)
+
+
+def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", "numba", "reference"]:
+    """The backend to use for tensors on `device`.
+
+    Raises:
+        BadInput: the asked backend cannot run here; the message says what is missing.
+    """
+    on_cuda = device.type == "cuda"
+    if backend == "auto":
+        wanted = "gsplat" if on_cuda else "numba"
+        return wanted if _installed(wanted) else "reference"
+    if backend == "gsplat" and not on_cuda:
+        raise BadInput(f"backend 'gsplat' needs tensors on CUDA, found {device}; use 'numba' or 'reference' here")
+    if backend == "numba" and device.type != "cpu":
+        raise BadInput(f"backend 'numba' needs tensors on the CPU, found {device}; use 'gsplat' or 'reference'")
+    if backend in ("gsplat", "numba") and not _installed(backend):
+        raise BadInput(f"backend {backend!r} is not installed; run: pip install {backend}")
+    if backend not in ("gsplat", "numba", "reference"):
+        raise BadInput(f"unknown backend {backend!r}; expected auto, gsplat, numba or reference")
+    return backend
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _compositor(name: str) -> Compositor:
+    module = importlib.import_module(f"gaze_core.splat.{'numba_backend' if name == 'numba' else 'reference'}")
+    compositor: Compositor = module.composite
+    return compositor
+
+
+def _require_finite(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        # A sum is finite only if every element is; cheaper than a mask of the tensor's size.
+        if not bool(tensor.detach().sum().isfinite()) and not bool(tensor.isfinite().all()):
+            count = int((~tensor.isfinite()).sum())
+            raise BadInput(f"rasterize: {name} has {count} non-finite of {tensor.numel()} values")

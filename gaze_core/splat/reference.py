@@ -1,0 +1,98 @@
+"""The oracle: a plain torch rasteriser, tiled, float32 or float64, any device. Slow and readable."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.splat.projection import MIN_ALPHA, MIN_TRANSMITTANCE, Projected
+
+TILE_PX = 8
+_LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more falls out of the caches
+
+
+def composite(
+    projected: Projected,
+    opacities: Float[Tensor, "b n"],
+    values: Float[Tensor, "b n c"],
+    size_px: tuple[int, int],
+    max_alpha: float,
+) -> Float[Tensor, "b h w c"]:
+    """Front-to-back sum of `values` with the weight of each Gaussian at each pixel; differentiable by autograd."""
+    return torch.stack(
+        [
+            _composite_image(projected.squeezed(b), opacities[b], values[b], size_px, max_alpha)
+            for b in range(len(values))
+        ]
+    )
+
+
+def _composite_image(
+    projected: Projected, opacities: Tensor, values: Tensor, size_px: tuple[int, int], max_alpha: float
+) -> Float[Tensor, "h w c"]:
+    width, height = size_px
+    tiles_x, tiles_y = -(-width // TILE_PX), -(-height // TILE_PX)
+    lists, counts = _tile_lists(projected, tiles_x, tiles_y)
+    blocks: list[Tensor] = []
+    order = torch.argsort(counts, stable=True)  # tiles of like length share a chunk
+    for chunk in _chunks(counts[order]):
+        tiles = order[chunk]
+        ids = lists[tiles, : max(1, int(counts[tiles].max()))]
+        blocks.append(_composite_tiles(projected, opacities, values, ids, tiles, tiles_x, max_alpha))
+    composed = torch.cat(blocks)[torch.argsort(order)]  # (tiles, 64, c)
+    grid = composed.unflatten(0, (tiles_y, tiles_x)).unflatten(2, (TILE_PX, TILE_PX))
+    return grid.permute(0, 2, 1, 3, 4).flatten(0, 1).flatten(1, 2)[:height, :width]
+
+
+def _tile_lists(projected: Projected, tiles_x: int, tiles_y: int) -> tuple[Tensor, Tensor]:
+    """For each tile its Gaussians front to back, padded with -1, and how many there are."""
+    ids = torch.nonzero(projected.visible)[:, 0]
+    # gsplat sorts by float32 depth; equal depths keep the order of their indices.
+    ids = ids[torch.argsort(projected.depths_m.detach()[ids].float(), stable=True)]
+    means, half = projected.means_px.detach()[ids], projected.half_sizes_px[ids]
+    limit = torch.tensor([tiles_x, tiles_y], device=means.device)
+    low = torch.floor((means - half) / TILE_PX).clamp(min=0).long()
+    high = torch.minimum(torch.ceil((means + half) / TILE_PX).long(), limit)
+    tile_x, tile_y = torch.arange(tiles_x, device=means.device), torch.arange(tiles_y, device=means.device)
+    in_x = (tile_x[:, None] >= low[:, 0]) & (tile_x[:, None] < high[:, 0])
+    in_y = (tile_y[:, None] >= low[:, 1]) & (tile_y[:, None] < high[:, 1])
+    hits = (in_y[:, None] & in_x[None]).flatten(0, 1)  # (tiles, k)
+    counts = hits.sum(-1)
+    lists = torch.full((len(hits), max(1, int(counts.max()))), -1, dtype=torch.long, device=means.device)
+    rows, columns = torch.nonzero(hits, as_tuple=True)
+    position = torch.cumsum(hits, dim=-1)[rows, columns] - 1
+    lists[rows, position] = ids[columns]
+    return lists, counts
+
+
+def _chunks(sorted_counts: Tensor) -> list[slice]:
+    counts, chunks, start = sorted_counts.tolist(), [], 0
+    for end in range(1, len(counts) + 1):
+        full = end == len(counts) or (end - start + 1) * counts[end] * TILE_PX**2 > _LANES_PER_CHUNK
+        if full:
+            chunks.append(slice(start, end))
+            start = end
+    return chunks
+
+
+def _composite_tiles(
+    projected: Projected, opacities: Tensor, values: Tensor, ids: Tensor, tiles: Tensor, tiles_x: int, max_alpha: float
+) -> Float[Tensor, "t p c"]:
+    """Composites tiles whose lists have been cut to one length."""
+    real, ids = ids >= 0, ids.clamp(min=0)
+    offsets = torch.arange(TILE_PX, device=ids.device) + 0.5
+    pixel_y, pixel_x = torch.meshgrid(offsets, offsets, indexing="ij")
+    x = (tiles % tiles_x * TILE_PX)[:, None] + pixel_x.flatten()  # (t, p)
+    y = (tiles // tiles_x * TILE_PX)[:, None] + pixel_y.flatten()
+    mean, conic = projected.means_px[ids], projected.conics[ids]  # (t, k, .)
+    dx, dy = x[:, :, None] - mean[:, None, :, 0], y[:, :, None] - mean[:, None, :, 1]  # (t, p, k)
+    a, b, c = (conic[:, None, :, i] for i in range(3))
+    sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
+    alpha = (opacities[ids][:, None] * torch.exp(-sigma)).clamp(max=max_alpha)
+    kept = real[:, None] & (sigma >= 0) & (alpha >= MIN_ALPHA)
+    alpha = torch.where(kept, alpha, torch.zeros_like(alpha))
+    through = torch.cumprod(1 - alpha, dim=-1)
+    # A Gaussian that would leave too little light ends the pixel and is itself left out.
+    open_ = through > MIN_TRANSMITTANCE
+    before = torch.cat([torch.ones_like(through[..., :1]), through[..., :-1]], dim=-1)
+    weights = torch.where(open_, alpha * before, torch.zeros_like(alpha))  # (t, p, k)
+    return torch.einsum("tpk,tkc->tpc", weights, values[ids])

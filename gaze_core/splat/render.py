@@ -1,0 +1,26 @@
+"""`render`: the rasteriser on our own values."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.geometry.cameras import Camera
+from gaze_core.splat.gaussians import Gaussians, Rendering
+from gaze_core.splat.rasterize import Backend, rasterize
+
+
+def render(
+    gaussians: Gaussians, camera: Camera, background: Float[Tensor, "b c"] | None = None, backend: Backend = "auto"
+) -> Rendering:
+    """Draws each cloud with its own camera, over a background colour per image; see `rasterize`."""
+    return rasterize(
+        gaussians.means,
+        gaussians.quats_wxyz,
+        gaussians.scales,
+        gaussians.opacities,
+        gaussians.features,
+        camera.world_to_camera,
+        camera.intrinsics_px,
+        camera.size_px,
+        background,
+        backend=backend,
+    )

@@ -1,0 +1,231 @@
+"""The factory of synthetic subjects: a configuration in, a subject file with exact labels out."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from pydantic import NonNegativeInt, PositiveInt
+
+from gaze_core.config import Config, Runtime
+from gaze_core.data.schema import FIELDS, NUM_EXPRESSION, SCHEMA_VERSION
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
+from gaze_core.geometry.rotations import eye_rotation, matrix_from_axis_angle
+from gaze_core.synthesis.appearance import Eyeball, Look, hair_offset, make_eyeball, paint_head
+from gaze_core.synthesis.head import Head, load_anny, make_head
+from gaze_core.synthesis.identity import Moment, Ranges, draw_identity, draw_moment, identity_code
+from gaze_core.synthesis.rig import RigName, View, camera_positions, face_center, normalized_extrinsics
+from gaze_core.synthesis.scene import (
+    LightName,
+    Picture,
+    Surface,
+    load_mitsuba,
+    render_head,
+    use_one_thread,
+)
+
+GENERATOR_VERSION = 1  # raise when the same configuration no longer gives the same images
+
+
+class SubjectConfig(Config):
+    """One synthetic subject. Equal configurations give equal images and labels."""
+
+    subject: str = "synthetic"
+    identity_seed: NonNegativeInt = 0  # who it is
+    seed: NonNegativeInt = 0  # what it does
+    num_images: PositiveInt = 160
+    num_held_out: NonNegativeInt = 40  # further images, marked in the dataset `held_out`
+    view: View = View()
+    rig: RigName = "compact"
+    lights: tuple[LightName, ...] = ("studio",)  # one of these per image
+    ranges: Ranges = Ranges()
+    num_samples: PositiveInt = 64  # light paths per pixel
+    subdivisions: NonNegativeInt = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A subject ready to be posed and rendered."""
+
+    head: Head
+    look: Look
+    eyeball: Eyeball
+    color: Float[ndarray, "n 3"]
+    hair_m: Float[ndarray, "n 3"]
+
+
+def synthesize_subject(config: SubjectConfig, out: Path, runtime: Runtime = Runtime()) -> Path:  # noqa: B008
+    """Renders a subject and writes its subject file to `out`, whole or not at all.
+
+    The work is spread over `runtime.num_workers` processes (0: this one), which does not change the result.
+
+    Raises:
+        BadInput: anny or mitsuba is not installed.
+    """
+    load_mitsuba()
+    load_anny()  # here, so that workers find its cache instead of each building it
+    count = config.num_images + config.num_held_out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            _create(file, config, count)
+            for index, record in enumerate(_records(config, count, runtime.num_workers)):
+                for name, value in record.items():
+                    file[name][index] = value
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return out
+
+
+def _records(config: SubjectConfig, count: int, num_workers: int) -> Iterator[dict[str, Any]]:
+    if num_workers == 0:
+        for index in range(count):
+            yield synthesize_image(config, index)
+        return
+    # mitsuba and torch run threads, which do not survive a fork.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread) as pool:
+        yield from pool.map(synthesize_image, [config] * count, range(count))
+
+
+def synthesize_image(config: SubjectConfig, index: int) -> dict[str, Any]:
+    """All fields of one image of the subject by their names; depends on `config` and `index` alone."""
+    person = _person(config.identity_seed, config.subdivisions)
+    rng = np.random.default_rng([config.seed, index])
+    moment = draw_moment(rng, config.ranges, person.head.eye_centers_m)
+    camera_index = int(rng.integers(len(camera_positions(config.rig))))
+    light = config.lights[int(rng.integers(len(config.lights)))]
+    head_to_world = pose_matrix(moment.head_angles_rad, moment.head_shift_m)
+    center_m = face_center(person.head.landmarks(person.head.neutral_m))
+    camera_m = camera_positions(config.rig)[camera_index]
+    world_to_camera = normalized_extrinsics(camera_m, head_to_world, center_m, config.view.distance_m)
+    vertices_m = person.head.vertices(moment.expression, moment.gaze_head_eyes)
+    surfaces = place(person, vertices_m, moment.gaze_head_eyes, head_to_world)
+    picture = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed=index)
+    landmarks_m = person.head.landmarks(vertices_m)
+    labels = exact_labels(moment, landmarks_m, head_to_world, world_to_camera, config.view)
+    return labels | _picture_fields(picture) | {
+        "landmarks_3d_head_m": landmarks_m,
+        "eye_centers_head_m": person.head.eye_centers_m,
+        "identity_code": identity_code(person.head.shape, person.look),
+        "frame_index": index,
+        "camera_index": camera_index,
+        "held_out": index >= config.num_images,
+    }  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _person(identity_seed: int, subdivisions: int) -> Person:
+    shape, look = draw_identity(identity_seed)
+    head = make_head(shape, subdivisions)
+    return Person(head, look, make_eyeball(look), paint_head(head.topology, look), hair_offset(head, look))
+
+
+def pose_matrix(angles_rad: Float[ndarray, "3"], shift_m: Float[ndarray, "3"]) -> Float[ndarray, "4 4"]:
+    """Head-to-world of a head whose face points along [pitch, yaw] after rolling about its own z axis."""
+    turn = eye_rotation(torch.tensor(angles_rad[:2])) @ matrix_from_axis_angle(
+        torch.tensor([0.0, 0.0, angles_rad[2]]).double()
+    )
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = turn.numpy(), shift_m
+    return out
+
+
+def place(
+    person: Person,
+    vertices_m: Float[ndarray, "n 3"],
+    gaze_head_eyes: Float[ndarray, "2 2"],
+    head_to_world: Float[ndarray, "4 4"],
+) -> tuple[Surface, Surface, Surface]:
+    """Head, left and right eyeball in the world; each eyeball turned about its own centre."""
+
+    def world(points: ndarray) -> ndarray:
+        return np.asarray(points @ head_to_world[:3, :3].T + head_to_world[:3, 3])
+
+    ball = person.eyeball
+    turns = eye_rotation(torch.tensor(gaze_head_eyes)).numpy()
+    left, right = (
+        Surface(world(person.head.eye_radius_m * ball.vertices @ turn.T + center), ball.faces, ball.color)
+        for turn, center in zip(turns, person.head.eye_centers_m, strict=True)
+    )
+    return Surface(world(vertices_m + person.hair_m), person.head.topology.faces, person.color), left, right
+
+
+def exact_labels(
+    moment: Moment,
+    landmarks_m: Float[ndarray, "68 3"],
+    head_to_world: Float[ndarray, "4 4"],
+    world_to_camera: Float[ndarray, "4 4"],
+    view: View,
+) -> dict[str, Any]:
+    """Labels that follow from the scene alone. The gaze of the head is the mean of both eyes' angles."""
+    head_to_camera = world_to_camera @ head_to_world
+    gaze_head = torch.tensor(moment.gaze_head_eyes.mean(axis=0))
+    rotation = torch.tensor(head_to_camera[:3, :3])
+    projected = (landmarks_m @ head_to_camera[:3, :3].T + head_to_camera[:3, 3]) @ view.intrinsics().T
+    return {
+        "landmarks_2d_px": projected[:, :2] / projected[:, 2:],
+        "intrinsics_px": view.intrinsics(),
+        "world_to_camera": world_to_camera,
+        "head_to_world": head_to_world,
+        "gaze_camera": pitchyaw_from_vector(rotation @ vector_from_pitchyaw(gaze_head)).numpy(),
+        "gaze_head": gaze_head.numpy(),
+        "gaze_head_eyes": moment.gaze_head_eyes,
+        "expression_code": np.pad(moment.expression, (0, NUM_EXPRESSION - len(moment.expression))),
+    }
+
+
+def _picture_fields(picture: Picture) -> dict[str, Any]:
+    valid = {
+        f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")
+    }
+    seen = {
+        f"valid/{side}_eye": bool(getattr(picture, f"{side}_eye_mask").any()) for side in ("left", "right")
+    }
+    return {field.name: getattr(picture, field.name) for field in fields(picture)} | valid | seen
+
+
+def _create(file: h5py.File, config: SubjectConfig, count: int) -> None:
+    """Empty datasets of the schema, one frame to a chunk, and the file's attributes."""
+    size = {"h": config.view.size_px, "w": config.view.size_px}
+    for name, field in FIELDS.items():
+        shape = tuple(size[s] if isinstance(s, str) else s for s in field.shape)
+        packed = (
+            {"chunks": (1, *shape), "compression": "gzip", "compression_opts": 9}
+            if "h" in field.shape
+            else {}
+        )
+        file.create_dataset(name, (count, *shape), field.dtype, **packed)
+    file.create_dataset("held_out", (count,), "bool")
+    view = config.view
+    normalization = {"focal_px": view.focal_px, "distance_m": view.distance_m, "size_px": view.size_px}
+    provenance = {
+        "generator": "gaze_core.synthesis.factory.synthesize_subject",
+        "generator_version": GENERATOR_VERSION,
+        "config": config.model_dump(mode="json"),
+        "packages": {name: importlib.metadata.version(name) for name in ("anny", "mitsuba")},
+    }
+    file.attrs.update(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "subject": config.subject,
+            "source": "synthetic",
+            "label_source": "exact",
+            "normalization": json.dumps(normalization),
+            "provenance": json.dumps(provenance),
+            "dropped": json.dumps({}),
+        }
+    )

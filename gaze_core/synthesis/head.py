@@ -1,0 +1,212 @@
+"""The geometry of a synthetic head: anny's mesh with an identity and an expression, about two eyeballs.
+
+Everything leaves here in the head frame of `data/schema.py`: origin midway between the eyeball centres,
+x image right when the head faces the camera, y down, z away from it, metres.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy import sparse
+
+from gaze_core.data.schema import ARKIT, GAZE_COEFFICIENTS
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.geometry.rotations import eye_rotation
+from gaze_core.synthesis.anatomy import (
+    LANDMARK_VERTICES,
+    LOCAL_CHANGES,
+    NUM_ANNY_VERTICES,
+    PHENOTYPES,
+    SIDED,
+)
+from gaze_core.synthesis.meshes import boundary_edges, components, extrude, loop_subdivision, vertex_normals
+
+_ANNY_TO_HEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # anny: x subject's left, y back, z up
+_NECK_RINGS, _NECK_END_M = 4, 0.17
+LIMBUS_RAD, _BULGE = np.deg2rad(27.0), 0.045  # cornea: share of the radius by which its apex stands out
+_LID_GAP_M = 2.5e-4
+
+
+@lru_cache(maxsize=1)
+def load_anny() -> Any:
+    """anny's head model. The first call on a machine builds a cache of 0.7 GB, which takes minutes."""
+    try:
+        import anny
+    except ImportError as error:
+        raise BadInput(
+            "making synthetic subjects needs the packages anny and mitsuba, which are not installed; "
+            "run: pip install gazeworks[synthesis]"
+        ) from error
+    return anny.Anny(
+        rig="makehuman-head", topology="head", local_changes="all", facial_actions="all", phenotypes="all",
+        pose_parameterization="local-bone",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Who the head is: values in [0, 1] in the order of PHENOTYPES, in [-1, 1] in that of LOCAL_CHANGES."""
+
+    phenotypes: Float[ndarray, "p"]
+    local_changes: Float[ndarray, "c"]
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """What all heads share. Coarse vertices are anny's; fine ones add the neck and the subdivision."""
+
+    eyeballs: tuple[Int[ndarray, " l"], Int[ndarray, " r"]]  # coarse vertices of the left and right one
+    rim: Int[ndarray, " k"]  # coarse vertices where the neck ends
+    refine: sparse.csr_matrix
+    faces: Int[ndarray, "t 3"]
+    tongue: ndarray  # bool, fine vertices
+    reference_m: Float[ndarray, "n 3"]  # fine vertices of anny's average head: coordinates to paint by
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """One person's head, able to show expressions."""
+
+    shape: Shape
+    topology: Topology
+    eye_centers_m: Float[ndarray, "2 3"]  # left, right
+    eye_radius_m: float
+    neutral_m: Float[ndarray, "n 3"]
+    normals: Float[ndarray, "n 3"]
+    origin_m: Float[ndarray, "3"]  # in anny's frame, axes already ours
+
+    def vertices(
+        self, expression: Float[ndarray, "52"], gaze_head_eyes: Float[ndarray, "2 2"]
+    ) -> Float[ndarray, "n 3"]:
+        """Fine vertices with an expression (ARKIT order); lids rest on the turned eyeballs."""
+        coarse = _anny_vertices(self.shape, _with_raised_lids(expression)) - self.origin_m
+        fine = self.topology.refine @ _with_neck(coarse, self.topology.rim)
+        return self._lids_outside(fine, gaze_head_eyes)
+
+    def landmarks(self, vertices_m: Float[ndarray, "n 3"]) -> Float[ndarray, "68 3"]:
+        """iBUG-68 of a posed head."""
+        return np.asarray(vertices_m[LANDMARK_VERTICES])
+
+    def _lids_outside(
+        self, vertices_m: Float[ndarray, "n 3"], gaze_head_eyes: Float[ndarray, "2 2"]
+    ) -> Float[ndarray, "n 3"]:
+        # anny moves lids along straight lines, which cut through the eyeball half-way through a blink.
+        out = vertices_m.copy()
+        for center, gaze in zip(self.eye_centers_m, gaze_head_eyes, strict=True):
+            spoke = out - center
+            distance = np.linalg.norm(spoke, axis=1)
+            direction = spoke / np.maximum(distance, 1e-9)[:, None]
+            eyes_own = direction @ eye_rotation(torch.tensor(gaze)).numpy()
+            needed = (
+                self.eye_radius_m * eyeball_profile(np.arccos(np.clip(-eyes_own[:, 2], -1, 1))) + _LID_GAP_M
+            )
+            inside = distance < needed
+            out[inside] = center + direction[inside] * needed[inside, None]
+        return out
+
+
+def eyeball_profile(angle_rad: ndarray) -> ndarray:
+    """Radius of the eyeball, in units of the sclera's, at an angle from the gaze axis."""
+    within = np.clip(1 - (angle_rad / (1.15 * LIMBUS_RAD)) ** 2, 0, None)
+    return np.asarray(1 + _BULGE * within**1.5)
+
+
+def make_head(shape: Shape, subdivisions: int) -> Head:
+    """The head of an identity. Its eyeballs are spheres fitted to anny's, of which the right is a half."""
+    topology = _topology(subdivisions)
+    coarse = _anny_vertices(shape, np.zeros(len(ARKIT)))
+    spheres = [_fit_sphere(coarse[vertices]) for vertices in topology.eyeballs]
+    centers = np.stack([center for center, _ in spheres])
+    origin = centers.mean(axis=0)
+    neutral = topology.refine @ _with_neck(coarse - origin, topology.rim)
+    normals = vertex_normals(neutral, topology.faces)
+    radius = float(np.mean([radius for _, radius in spheres]))
+    return Head(shape, topology, centers - origin, radius, neutral, normals, origin)
+
+
+@lru_cache(maxsize=2)
+def _topology(subdivisions: int) -> Topology:
+    model = load_anny()
+    all_faces = model.get_triangular_faces().numpy()
+    average = Shape(np.full(len(PHENOTYPES), 0.5), np.zeros(len(LOCAL_CHANGES)))
+    coarse = _anny_vertices(average, np.zeros(len(ARKIT)))
+    if len(coarse) != NUM_ANNY_VERTICES:
+        raise ContractViolation(
+            f"anny's head mesh has {len(coarse)} vertices, the landmark table in synthesis/anatomy.py is for "
+            f"{NUM_ANNY_VERTICES}; install the anny version of the constraints file (0.6)"
+        )
+    part = components(all_faces, len(coarse))
+    parts = sorted(set(part[all_faces[:, 0]]), key=lambda p: -(part == p).sum())
+    skin, tongue, *eyes = parts
+    left, right = sorted(eyes, key=lambda p: -coarse[part == p, 0].mean())
+    eyeballs = (np.flatnonzero(part == left), np.flatnonzero(part == right))
+    faces = all_faces[np.isin(part[all_faces[:, 0]], [skin, tongue])]
+    faces, rim = extrude(faces, boundary_edges(faces), len(coarse), _NECK_RINGS)
+    count = len(coarse) + _NECK_RINGS * len(rim)
+    refine: sparse.csr_matrix = sparse.identity(count, format="csr")
+    on_tongue = np.zeros(count)
+    on_tongue[: len(coarse)] = part == tongue
+    for _ in range(subdivisions):
+        step, faces = loop_subdivision(faces, refine.shape[0])
+        refine = step @ refine
+    origin = np.mean([_fit_sphere(coarse[vertices])[0] for vertices in eyeballs], axis=0)
+    reference = refine @ _with_neck(coarse - origin, rim)
+    return Topology(eyeballs, rim, refine, faces, refine @ on_tongue > 0.5, reference)
+
+
+def _anny_vertices(shape: Shape, expression: Float[ndarray, "52"]) -> Float[ndarray, "n 3"]:
+    """Coarse vertices in our axes, about anny's origin."""
+    model = load_anny()
+    changes = {
+        name: float(value)
+        for base, value in zip(LOCAL_CHANGES, shape.local_changes, strict=True)
+        for name in ((f"l-{base}", f"r-{base}") if base.startswith(SIDED) else (base,))
+    }
+    actions = {name: float(value) for name, value in zip(ARKIT, expression, strict=True)}
+    with torch.no_grad():
+        out = model(
+            phenotype_kwargs=dict(zip(PHENOTYPES, map(float, shape.phenotypes), strict=True)),
+            local_changes_kwargs=changes,
+            facial_actions=actions,
+        )
+    return np.asarray(out["rest_vertices"][0].numpy() @ _ANNY_TO_HEAD.T)
+
+
+def _with_neck(coarse_m: Float[ndarray, "n 3"], rim: Int[ndarray, " r"]) -> Float[ndarray, "m 3"]:
+    """Adds rings that carry the neck from anny's slanted cut down to a level end."""
+    start = coarse_m[rim]
+    end = start * [1.12, 0, 1.0] + [0, _NECK_END_M, 0.012]
+    rings = [start + (end - start) * share for share in np.linspace(0, 1, _NECK_RINGS + 1)[1:]]
+    return np.concatenate([coarse_m, *rings])
+
+
+def _fit_sphere(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "3"], float]:
+    """Least-squares centre and radius; a half sphere is enough."""
+    system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
+    *center, rest = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
+    return np.asarray(center), float(np.sqrt(rest + np.dot(center, center)))
+
+
+def _with_raised_lids(expression: Float[ndarray, "52"]) -> Float[ndarray, "52"]:
+    """anny's eyeLookUp lifts the upper lid by 1 mm where the iris rises by 6 mm; its eyeWide lifts the rest.
+
+    This happens below the labels: an expression code with that eyeWide would tell where the eyes look.
+    """
+    out = expression.copy()
+    for side in ("Left", "Right"):
+        out[ARKIT.index(f"eyeWide{side}")] += expression[ARKIT.index(f"eyeLookUp{side}")]
+    return out
+
+
+def lid_actions(gaze_head_eyes: Float[ndarray, "2 2"], full_at_rad: float) -> dict[str, float]:
+    """The vertical `eyeLook*` coefficients by which lids follow the gaze of their eye."""
+    actions = dict.fromkeys(GAZE_COEFFICIENTS, 0.0)
+    for side, (pitch, _) in zip(("Left", "Right"), gaze_head_eyes, strict=True):
+        actions[f"eyeLookUp{side}"] = float(np.clip(pitch / full_at_rad, 0, 1))
+        actions[f"eyeLookDown{side}"] = float(np.clip(-pitch / full_at_rad, 0, 1))
+    return actions

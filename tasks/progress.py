@@ -1,0 +1,58 @@
+"""How far a stage is: a bar on a terminal, a line now and then elsewhere."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gaze_core.config import Runtime
+from gaze_core.stages.context import Silent
+from gaze_core.training.loop import Progress as StepProgress
+
+LINE_EVERY_S = 15.0
+
+
+class Lines:
+    """Logs a line each `LINE_EVERY_S` seconds and at the last step."""
+
+    def __init__(self, name: str, logger: logging.Logger) -> None:
+        self.name, self.logger, self._last_s = name, logger, time.monotonic()
+
+    def __call__(self, step: int, num_steps: int, loss: float) -> None:
+        """Told after each step."""
+        if step == num_steps or time.monotonic() - self._last_s >= LINE_EVERY_S:
+            self._last_s = time.monotonic()
+            self.logger.info("%s: %d of %d %s", self.name, step, num_steps, _shown(loss))
+
+
+class Bar:
+    """Moves a progress bar that shows the loss and the time that is left."""
+
+    def __init__(self, name: str, bars: Progress) -> None:
+        self.bars, self._bar = bars, bars.add_task(name, total=None, loss="")
+
+    def __call__(self, step: int, num_steps: int, loss: float) -> None:
+        """Told after each step."""
+        self.bars.update(self._bar, total=num_steps, completed=step, loss=_shown(loss))
+
+
+def _shown(loss: float) -> str:
+    return "" if math.isnan(loss) else f"loss {loss:.4g}"  # a stage that optimises nothing reports nan
+
+
+@contextmanager
+def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Iterator[StepProgress]:
+    """The display that suits where the output goes and what `runtime.progress` asks for."""
+    console = Console(stderr=True)
+    if not runtime.progress:
+        yield Silent()
+    elif not console.is_terminal:
+        yield Lines(name, logger)
+    else:
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+            yield Bar(name, bars)
