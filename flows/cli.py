@@ -1,1 +1,138 @@
-"""placeholder"""
+"""The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+# Two thread pools that spin while they wait cost each other 20-fold when the machine is shared; OpenMP reads this once.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+from rich.console import Console
+
+from gaze_core.errors import GazeworksError
+from tasks import environment
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console, errors = Console(), Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+Out = Annotated[Path, typer.Option(help="Folder for the report.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value. May be repeated.")]
+Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+
+
+@app.command()
+def demo(
+    out: Out = Path("reports/demo"),
+    preset: Annotated[str, typer.Option(help="tiny or small.")] = "small",
+    changes: Set = None,
+    force: Force = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train on the shipped synthetic subject, compare with the baseline renderer, write a report."""
+    from gaze_core.synthesis.packs import pack_path
+
+    _redirect("synthetic", pack_path("synthetic_128"), preset, changes, force, device, out, as_json)
+
+
+@app.command()
+def redirect(
+    input_path: Annotated[Path, typer.Option("--input", help="A video, a folder of images, or a subject file.")],
+    source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
+    preset: Annotated[str, typer.Option(help="tiny or small.")] = "tiny",
+    out: Out = Path("reports/redirect"),
+    changes: Set = None,
+    force: Force = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a gaze redirector on a recording of one person and report what it does."""
+    _redirect(source, input_path, preset, changes, force, device, out, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has, what is missing and how to get it."""
+    from flows.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json([finding.model_dump() for finding in findings])
+        return
+    for finding in findings:
+        mark = "[green]ok[/]     " if finding.ok else "[yellow]missing[/]"
+        console.print(f"{mark} {finding.name}: {finding.detail}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def synth(
+    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 1,
+    images: Annotated[int, typer.Option(min=2, help="Images of each.")] = 200,
+    size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
+    out: Out = Path("subjects"),
+) -> None:
+    """Render synthetic subjects with exact labels (needs the extra gazeworks[synthesis])."""
+    from flows.synthesis import subject_files
+
+    for path in subject_files(subjects, images, size, seed, out):
+        console.print(str(path), soft_wrap=True)
+
+
+@app.command()
+def bench(
+    what: Annotated[Literal["splat"], typer.Argument(help="Which benchmark.")],
+    as_json: Json = False,
+    full: Annotated[bool, typer.Option(help="Also the largest scene.")] = False,
+) -> None:
+    """Time a part of Gazeworks against its reference on this machine."""
+    from gaze_core.splat.benchmark import run, table
+
+    rows = run(full)
+    _print_json({"rows": rows}) if as_json else console.print(table(rows), highlight=False)
+
+
+def _redirect(
+    source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
+    force: list[str] | None, device: Any, out: Path, as_json: bool,
+) -> None:  # fmt: skip
+    from gaze_core.config import Runtime
+    from gaze_core.presets import redirection_plan
+    from tasks.recordings import require_recording
+
+    require_recording(recording)
+    plan = redirection_plan(preset, source, changes or ())
+    environment.configure_logging()
+    from flows.redirection import redirection
+
+    runtime = Runtime(device=device, progress=not as_json)
+    result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
+    if as_json:
+        _print_json(result.model_dump(mode="json"))
+        return
+    for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db"):
+        value = result.numbers.get(name)
+        console.print(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}", highlight=False)
+    console.print(f"verdict against the baseline     {result.verdict}", highlight=False)
+    console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    # Prefect logs each failed task with its traceback; the error itself is shown below, once.
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)
+    try:
+        app()
+    except GazeworksError as error:
+        errors.print(f"gazeworks: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)

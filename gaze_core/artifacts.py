@@ -1,4 +1,4 @@
-"""What passes between stages: references to immutable artifacts, and the manifest beside each. Data only, no storage."""
+"""What passes between stages: references to immutable artifacts and their manifests. Data only, no storage."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class ArtifactRef(Config):
-    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they are stored."""
+    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they lie."""
 
     kind: Kind
     uri: str
@@ -32,7 +32,7 @@ class ArtifactRef(Config):
     mlflow_run_id: str = ""
 
     def digest(self) -> str:
-        """First 12 hex digits of the content's sha256: moving or tracking an artifact does not change what it is."""
+        """First 12 hex digits of the content's sha256: moving an artifact does not change what it is."""
         return self.sha256[:12]
 
 
@@ -42,8 +42,8 @@ Input = ArtifactRef | Config | Sequence[ArtifactRef] | None
 class Manifest(Config):
     """How an artifact came about; stored beside it, and needed by nobody to compute anything.
 
-    `subjects` maps a role ("train", "validation", "test") to the subjects that the stage used in it; `trained_on` adds
-    up the "train" subjects of all checkpoints from which the artifact descends.
+    `subjects` maps a role ("train", "validation", "test") to the subjects that the stage used in it;
+    `trained_on` adds up the "train" subjects of all checkpoints from which the artifact descends.
     """
 
     ref: ArtifactRef
@@ -70,7 +70,9 @@ class Manifest(Config):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise MissingArtifact(f"{where}: {MANIFEST_FILE} is not readable ({error.error_count()} errors)") from error
+            raise MissingArtifact(
+                f"{where}: {MANIFEST_FILE} is not readable ({error.error_count()} errors)"
+            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -100,7 +102,9 @@ class Produced:
 
 def files_in(folder: Path) -> dict[str, Path]:
     """All files below `folder` by their relative names, ready for `Produced.files`."""
-    return {str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def file_sha256(path: Path) -> str:
@@ -115,7 +119,7 @@ def content_sha256(files: Mapping[str, str]) -> str:
 
 
 def lineage_digest(stage: str, version: int, config: Config, inputs: Mapping[str, Input]) -> str:
-    """16 hex digits that name the computation `stage` at `version` of `config` and `inputs`: the cache identity.
+    """16 hex digits that name the computation: stage, version, config and inputs. The cache identity.
 
     Raises:
         ContractViolation: an input is of a type that has no digest.
@@ -136,13 +140,13 @@ def input_digest(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return json.dumps([input_digest(f"{name}[{index}]", item) for index, item in enumerate(value)])
     raise ContractViolation(
-        f"input {name!r} is a {type(value).__name__}; a stage takes ArtifactRef, Config, sequences of them, or None, "
-        "because only they have a digest; publish the value as an artifact or put it into the stage's config"
+        f"input {name!r} is a {type(value).__name__}; a stage takes ArtifactRef, Config, sequences of them, "
+        "or None, because only they have a digest; publish the value as an artifact or put it into the stage's config"
     )
 
 
 def references(inputs: Mapping[str, Input]) -> Iterator[tuple[str, ArtifactRef]]:
-    """The references among a stage's inputs with their names; items of a sequence become `name.0`, `name.1`, ..."""
+    """The references among a stage's inputs by name; items of a sequence become `name.0`, `name.1`, ..."""
     for name, value in inputs.items():
         if isinstance(value, ArtifactRef):
             yield name, value
@@ -165,6 +169,6 @@ def require_unseen(checkpoint: Manifest, subjects: Sequence[str]) -> None:
     seen = sorted(set(checkpoint.trained_on) & set(subjects))
     if seen:
         raise ContractViolation(
-            f"{checkpoint.ref.stage} checkpoint {checkpoint.ref.digest()} was trained on {', '.join(seen)}, which are "
-            "among the subjects to evaluate on; expected none; evaluate on the test split, or train on another split"
+            f"{checkpoint.ref.stage} checkpoint {checkpoint.ref.digest()} was trained on {', '.join(seen)}, "
+            "which are among the subjects to evaluate on; expected none; evaluate on other subjects or train anew"
         )

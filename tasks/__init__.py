@@ -2,5 +2,5 @@
 
 from tasks import environment
 
-# Prefect and MLflow read their settings when they are imported, which is after this and before any other line of ours.
+# Prefect and MLflow read their settings when they are imported, which any module below this one may do.
 environment.set_defaults()

@@ -1,4 +1,4 @@
-"""Where this installation keeps its things, and the defaults of Prefect and MLflow. Imports neither of them."""
+"""Where runs keep their things, and the defaults of Prefect and MLflow. Imports neither of them."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ def home() -> Path:
 
 
 def store_uri() -> str:
-    """Root of the artifact store: `$GAZEWORKS_STORE` (`s3://bucket/prefix` or `file:///folder`), or below `home()`."""
+    """Root of the artifacts: `$GAZEWORKS_STORE` (`s3://bucket/prefix`, `file:///folder`), or below `home()`."""
     return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
 
 
@@ -27,10 +27,10 @@ def tracking_uri() -> str:
 
 
 def set_defaults() -> None:
-    """Sets what Prefect and MLflow read when they are imported; a variable that is already set stays as it is.
+    """Sets what Prefect and MLflow read when they are imported; a variable that is set stays as it is.
 
-    Without `PREFECT_API_URL`, Prefect starts a server of its own for the time of a run. That server needs no user
-    interface, no schedules and no block catalogue, and leaving them out halves its start.
+    Without `PREFECT_API_URL`, Prefect starts a server of its own for the time of a run. That server needs no
+    user interface, no schedules and no block catalogue, and is up sooner without them.
     """
     defaults = {
         "PREFECT_HOME": str(home() / "prefect"),
@@ -52,7 +52,9 @@ def set_defaults() -> None:
             "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
             "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
-    home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
+    home().mkdir(
+        parents=True, exist_ok=True
+    )  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
@@ -64,4 +66,8 @@ def configure_logging(verbose: bool = False) -> None:
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     if LOGGER not in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "") and not logger.handlers:
-        logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"))
+        logger.addHandler(
+            RichHandler(
+                console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"
+            )
+        )

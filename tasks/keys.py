@@ -1,4 +1,4 @@
-"""Cache identity: stage name, version, config and the content of its inputs. Never where, how fast or when it ran."""
+"""Cache identity: stage, version, config and the content of the inputs. Never where or how fast it ran."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,9 @@ class Arguments:
             raise ContractViolation(f"a stage takes a Config as 'config', found {type(config).__name__}")
         runtimes = [value for value in arguments.values() if isinstance(value, Runtime)]
         inputs = {
-            name: value for name, value in arguments.items() if name != "config" and not isinstance(value, Runtime)
+            name: value
+            for name, value in arguments.items()
+            if name != "config" and not isinstance(value, Runtime)
         }
         return cls(config, inputs, runtimes[0] if runtimes else Runtime())
 

@@ -14,8 +14,8 @@ logger = logging.getLogger("gazeworks.locks")
 def work_lock(work_dir: Path) -> Iterator[bool]:
     """Holds the only right to work in `work_dir`; yields whether it had to wait for another run.
 
-    Works between threads and between processes of one host. The lock file lies beside the folder, so that the owner can
-    remove the folder, and is itself removed on release.
+    Works between threads and between processes of one host. The lock file lies beside the folder, so that the
+    owner can remove the folder, and is itself removed on release.
     """
     path = work_dir.with_name(f"{work_dir.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,15 +9,15 @@ from prefect.concurrency.sync import concurrency
 from gaze_core.config import Runtime
 
 GPU_LIMIT_VARIABLE = "GAZEWORKS_GPU_LIMIT"
-# A slot whose owner was killed stays taken until its lease ends; 60 s is the shortest that a Prefect server grants.
+# The slot of a killed owner stays taken until its lease ends; a Prefect server grants no shorter one.
 GPU_LEASE_S = 60
 
 
 @contextmanager
 def gpu_slot(runtime: Runtime) -> Iterator[None]:
-    """Holds one slot of the concurrency limit named by `$GAZEWORKS_GPU_LIMIT`; without it, or on a CPU, holds nothing.
+    """Holds a slot of the concurrency limit `$GAZEWORKS_GPU_LIMIT`; nothing without it, or on a CPU.
 
-    Deployments set the variable. Strict, so a limit that nobody created stops the run instead of sharing the GPU.
+    Deployments set the variable. Strict: a limit that nobody created stops the run instead of being ignored.
     """
     limit = os.environ.get(GPU_LIMIT_VARIABLE)
     if not limit or runtime.device == "cpu":

@@ -5,12 +5,23 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("gazeworks", "torch", "numpy", "numba", "gsplat", "lightning", "diffusers", "mediapipe", "prefect", "mlflow")
+PACKAGES = (
+    "gazeworks",
+    "torch",
+    "numpy",
+    "numba",
+    "gsplat",
+    "lightning",
+    "diffusers",
+    "mediapipe",
+    "prefect",
+    "mlflow",
+)
 
 
 @cache
 def git_commit() -> str:
-    """The commit of the checkout that this code runs from, with `+changes` if it was edited; empty outside git."""
+    """The commit of the checkout that this code runs from, `+changes` if edited; empty outside git."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return ""
@@ -20,7 +31,9 @@ def git_commit() -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

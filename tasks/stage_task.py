@@ -5,8 +5,8 @@
         '''Fits MeshHead to the training subjects of `data`.'''
         ...
 
-The function only declares the parameters and is never called: `mesh_head.run` gets the config, the local folders of the
-references by parameter name, and a `StageContext`.
+The function only declares the parameters and is never called: `mesh_head.run` gets the config, the local
+folders of the references by parameter name, and a `StageContext`.
 """
 
 import inspect
@@ -66,9 +66,11 @@ _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", def
 
 @contextmanager
 def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> Iterator[FlowLedger]:
-    """Opens the flow run's parent run in MLflow and keeps its ledger; stages named in `force` are computed anew."""
+    """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew."""
     context = FlowRunContext.get()
-    name, flow_run_id = (context.flow.name, str(context.flow_run.id)) if context and context.flow_run else ("flow", "")
+    name, flow_run_id = (
+        (context.flow.name, str(context.flow_run.id)) if context and context.flow_run else ("flow", "")
+    )
     with tracking.flow_run(name, flow_run_id, parameters) as run:
         ledger = FlowLedger(run, frozenset(force))
         token = _ledger.set(ledger)
@@ -82,7 +84,9 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
 class StageTask(Generic[P]):
     """A stage as a Prefect task whose results are cached, verified and, if lost, computed again."""
 
-    def __init__(self, name: str, stage: Stage, declaration: Callable[P, ArtifactRef], **options: Any) -> None:
+    def __init__(
+        self, name: str, stage: Stage, declaration: Callable[P, ArtifactRef], **options: Any
+    ) -> None:
         self.name, self.stage = name, stage
         self._signature = inspect.signature(declaration)
         self.task = task(
@@ -142,7 +146,9 @@ class StageTask(Generic[P]):
     def _body(self, arguments: dict[str, Any]) -> State[ArtifactRef]:
         key, work = stage_key(self.name, self.stage.VERSION, arguments), environment.home() / "work"
         with work_lock(work / key):
-            found = None if _is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
+            found = (
+                None if _is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
+            )
             if found:
                 return Completed(name="Reused", message="another run has finished it", data=found)
             resumed = any((work / key).glob("*"))

@@ -45,7 +45,9 @@ def backend_of(uri: str, cache_dir: Path) -> Backend:
         return LocalDisk()
     if scheme == "s3":
         return S3(cache_dir)
-    raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
+    raise BadInput(
+        f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE"
+    )
 
 
 class LocalDisk:
@@ -54,7 +56,7 @@ class LocalDisk:
     def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
         """Fills a folder under another name, the manifest last, and renames it."""
         target = _path(uri)
-        # The name is the same for each attempt of this host, so what a killed attempt left is found and removed.
+        # The same name for each attempt of this host, so what a killed attempt left is found and removed.
         staging = target.with_name(f".{target.name}.{socket.gethostname()}")
         shutil.rmtree(staging, ignore_errors=True)
         for name, source in files.items():
@@ -83,7 +85,7 @@ class LocalDisk:
 
 
 class S3:
-    """Folders of a bucket, at any endpoint that the AWS variables name; fetched folders are kept in `cache_dir`."""
+    """Folders of a bucket, at any endpoint that the AWS variables name; what is fetched stays in `cache_dir`."""
 
     def __init__(self, cache_dir: Path) -> None:
         import boto3  # here, because a local store shall not pay for it
@@ -157,7 +159,7 @@ def _reaching(uri: str) -> Iterator[None]:
         yield
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise BadInput(
-            f"{uri}: the bucket cannot be used ({error}); check its name, the AWS credentials and AWS_ENDPOINT_URL"
+            f"{uri}: the bucket is out of reach ({error}); check its name, AWS credentials and AWS_ENDPOINT_URL"
         ) from error
 
 

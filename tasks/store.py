@@ -2,8 +2,8 @@
 
     <root>/<stage>/<lineage>-<content>/{files..., manifest.json}
 
-`lineage` names the computation (stage, version, config, inputs) and `content` its files. `manifest.json` is written
-last and marks the artifact as whole.
+`lineage` names the computation (stage, version, config, inputs) and `content` its files. `manifest.json` is
+written last and marks the artifact as whole.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Store:
         parents: Mapping[str, Input],
         mlflow_run_id: str = "",
     ) -> ArtifactRef:
-        """Commits the produced files and returns their reference; a whole artifact that is already there stays.
+        """Commits the produced files and returns their reference; a whole artifact that is there stays.
 
         Raises:
             ContractViolation: there is no file, or a file's name leaves the artifact's folder.
@@ -169,7 +169,9 @@ def _require_names(produced: Produced, stage: str) -> None:
     for name in produced.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
-            raise ContractViolation(f"stage {stage} produced {name!r}; expected a relative name inside the artifact")
+            raise ContractViolation(
+                f"stage {stage} produced {name!r}; expected a relative name inside the artifact"
+            )
 
 
 def _missing(ref: ArtifactRef, what: str) -> MissingArtifact:

@@ -1,7 +1,7 @@
 """MLflow: one parent run for each flow run, one child for each computation. The only user of mlflow.
 
-A child is found again by its computation's key while it is unfinished, so a stage that was killed and goes on from its
-checkpoint appends to the curves it had, and a step that MLflow already has is not written twice.
+A child is found again by its computation's key while it is unfinished, so a stage that was killed and goes on
+from its checkpoint appends to the curves it had, and a step that MLflow already has is not written twice.
 """
 
 import time
@@ -25,7 +25,7 @@ MAX_PARAM_CHARS = 6000
 
 
 class TrackedRun:
-    """One MLflow run. Metrics are buffered; nothing here uses MLflow's global active run, so threads may share it."""
+    """One MLflow run with buffered metrics. Uses no global active run, so stages may run in threads."""
 
     def __init__(self, client: MlflowClient, run: Run, resumed: bool = False) -> None:
         self.client, self.run_id, self._experiment_id = client, str(run.info.run_id), run.info.experiment_id
@@ -112,7 +112,9 @@ def _run(name: str, tags: dict[str, str], identity: str, flow_run_id: str) -> It
     if parent:
         tags = tags | {PARENT_TAG: parent.info.run_id}
     found = _unfinished(client, experiment_id, identity, tags[identity])
-    run = TrackedRun(client, found or client.create_run(experiment_id, run_name=name), resumed=found is not None)
+    run = TrackedRun(
+        client, found or client.create_run(experiment_id, run_name=name), resumed=found is not None
+    )
     client.update_run(run.run_id, status="RUNNING")
     run.tags(tags)
     status = "FAILED"
@@ -135,7 +137,11 @@ def _experiment(client: MlflowClient) -> str:
     if found is None:
         local = environment.tracking_uri().startswith("sqlite:")
         try:
-            return str(client.create_experiment(EXPERIMENT, (environment.home() / "mlruns").as_uri() if local else None))
+            return str(
+                client.create_experiment(
+                    EXPERIMENT, (environment.home() / "mlruns").as_uri() if local else None
+                )
+            )
         except MlflowException:  # another run was faster
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:

@@ -18,6 +18,8 @@ def composite(
     max_alpha: float,
 ) -> Float[Tensor, "b h w c"]:
     """Front-to-back sum of `values` with the weight of each Gaussian at each pixel; differentiable by autograd."""
+    if values.shape[1] == 0:
+        return values.sum() + values.new_zeros(len(values), size_px[1], size_px[0], values.shape[2])
     return torch.stack(
         [
             _composite_image(projected.squeezed(b), opacities[b], values[b], size_px, max_alpha)

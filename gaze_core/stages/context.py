@@ -11,7 +11,7 @@ from gaze_core.config import Runtime
 from gaze_core.training.loop import MetricSink, Progress
 
 Inputs = Mapping[str, Any]
-"""Inputs by parameter name: the local folder of each artifact (a tuple of folders for a sequence), configs as they are."""
+"""By parameter name: the local folder of each artifact, a tuple of folders for a sequence, configs as they are."""
 
 
 class Silent:
@@ -28,8 +28,8 @@ class Silent:
 class StageContext:
     """Handed to a stage's `run`.
 
-    `work_dir` is the same for each attempt at one computation and is removed after success, so whatever a stage leaves
-    there when it is killed is what its next attempt can go on from.
+    `work_dir` is the same for each attempt at one computation and is removed after success, so whatever a
+    stage leaves there when it is killed is what its next attempt can go on from.
     """
 
     runtime: Runtime
@@ -52,4 +52,3 @@ class RunStage(Protocol):
     """`run(config, inputs, context)` of a stage."""
 
     def __call__(self, config: Any, inputs: Inputs, context: StageContext, /) -> Produced: ...
-

@@ -28,7 +28,7 @@ class MeshHeadLossWeights(Config):
 
     rgb_l1: NonNegativeFloat = 1.0
     silhouette: NonNegativeFloat = 0.1
-    landmarks_dm2: NonNegativeFloat = 0.1
+    landmarks_dm2: NonNegativeFloat = 10.0  # published 0.1; labels of all 51 inner points are worth more than that
     landmark_sdf_dm: NonNegativeFloat = 0.1
     offset_dm2: NonNegativeFloat = 0.01
     laplacian_dm2: NonNegativeFloat = 100.0

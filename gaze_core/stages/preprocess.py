@@ -1,25 +1,23 @@
 """Stage: a recording (the shipped pack, a subject file, a video, an image folder) to a subject file and its splits."""
 
 import shutil
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from gaze_core.artifacts import Produced
+from gaze_core.artifacts import MANIFEST_FILE, Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.preprocess.video import VideoConfig, preprocess_video
 from gaze_core.stages.context import Inputs, StageContext
 
-VERSION = 1
+NAME, VERSION = "preprocess", 1
 
-PACK = "synthetic_128.h5"
 
 
 class PreprocessConfig(Config):
@@ -31,19 +29,13 @@ class PreprocessConfig(Config):
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
 
-
-def pack_path() -> Path:
-    """The synthetic subject that ships with the package."""
-    return Path(str(resources.files("gaze_core.data") / "packs" / PACK))
-
-
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Labels, checks and splits the folder `inputs["recording"]`; writes `subject.h5` and `splits.json`.
 
     Raises:
         BadInput: the recording is missing, unreadable, without a face, or not of the configured source.
     """
-    recording: Path = inputs["recording"]
+    recording = _only_entry(inputs["recording"])
     subject_file = context.work_dir / SUBJECT_FILE
     dropped: dict[str, int] = {}
     if config.source == "video":
@@ -66,6 +58,14 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         normalization=dataset.normalization,
         subjects={name: (dataset.subject,) for name in ("train", "validation", "test")},
     )
+
+
+def _only_entry(folder: Path) -> Path:
+    """The recording inside its artifact: one file, or one folder of images."""
+    entries = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
+    if len(entries) != 1:
+        raise ContractViolation(f"{folder}: a recording is one file or one folder, found {len(entries)} entries")
+    return entries[0]
 
 
 def _splits(config: PreprocessConfig, dataset: SubjectDataset, path: Path) -> Splits:

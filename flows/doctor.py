@@ -1,0 +1,64 @@
+"""What this machine has, what is missing and how to get it."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+
+import torch
+
+from gaze_core import assets
+from gaze_core.config import Config
+from tasks import environment
+
+
+class Finding(Config):
+    """One line of the doctor's report."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Looks at the processor, CUDA, the rasteriser's backends, the assets, the store and the tracking."""
+    return [
+        Finding(name="python", ok=True, detail=f"{platform.python_version()} on {platform.machine()}"),
+        Finding(name="cpu", ok=True, detail=f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"),
+        _cuda(),
+        *_backends(),
+        _package("anny", "synthetic subjects", "pip install 'gazeworks[synthesis]'"),
+        _package("mitsuba", "rendering synthetic subjects", "pip install 'gazeworks[synthesis]'"),
+        *_assets(),
+        Finding(name="home", ok=True, detail=f"{environment.home()} (set {environment.HOME_VARIABLE} to move it)"),
+        Finding(name="store", ok=True, detail=f"{environment.store_uri()} (set {environment.STORE_VARIABLE} to move it)"),
+        Finding(name="tracking", ok=True, detail=f"{environment.tracking_uri()} (set MLFLOW_TRACKING_URI to move it)"),
+        Finding(name="prefect", ok=True, detail=os.environ.get("PREFECT_API_URL") or "its own server for each run"),
+    ]
+
+
+def _cuda() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding(name="cuda", ok=False, detail="no CUDA device; everything runs on the CPU, only slower")
+    return Finding(name="cuda", ok=True, detail=torch.cuda.get_device_name())
+
+
+def _backends() -> list[Finding]:
+    gsplat = _package("gsplat", "rasteriser on CUDA", "pip install 'gazeworks[gpu]'")
+    if gsplat.ok and not torch.cuda.is_available():
+        gsplat = Finding(name="gsplat", ok=False, detail="installed, but needs a CUDA device")
+    numba = _package("numba", "rasteriser on the CPU", "pip install numba")
+    return [numba, gsplat, Finding(name="reference", ok=True, detail="rasteriser in plain torch: the oracle, slow")]
+
+
+def _package(name: str, purpose: str, remedy: str) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(name=name, ok=False, detail=f"{purpose}; run: {remedy}")
+    return Finding(name=name, ok=True, detail=f"{importlib.metadata.version(name)}, {purpose}")
+
+
+def _assets() -> list[Finding]:
+    return [
+        Finding(name=row.name, ok=row.path is not None, detail=str(row.path) if row.path else row.remedy)
+        for row in assets.status()
+    ]

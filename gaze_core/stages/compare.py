@@ -1,0 +1,30 @@
+"""Stage: is a candidate better than a baseline, on the same samples, by more than a tolerance?"""
+
+from pathlib import Path
+
+from gaze_core.artifacts import Produced
+from gaze_core.evaluation.report import Comparison, EvaluationReport, Tolerance, compare
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.evaluate import EVALUATION_FILE
+
+NAME, VERSION = "compare", 1
+COMPARISON_FILE = "comparison.json"
+
+
+def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
+    """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations."""
+    candidate, baseline = (read_evaluation(inputs[name]) for name in ("candidate", "baseline"))
+    comparison = compare(candidate, baseline, config)
+    path = context.work_dir / COMPARISON_FILE
+    path.write_text(comparison.model_dump_json(indent=1))
+    return Produced(kind="report", files={COMPARISON_FILE: path})
+
+
+def read_evaluation(folder: Path) -> EvaluationReport:
+    """What the evaluate stage wrote."""
+    return EvaluationReport.model_validate_json((folder / EVALUATION_FILE).read_text())
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What this stage wrote."""
+    return Comparison.model_validate_json((folder / COMPARISON_FILE).read_text())

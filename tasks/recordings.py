@@ -1,0 +1,42 @@
+"""From a path on this machine to a recording in the store, so that any worker can read it."""
+
+from pathlib import Path
+
+from prefect import task
+
+from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
+from gaze_core.config import Config
+from gaze_core.errors import BadInput
+from tasks.store import Store
+
+STAGE, VERSION = "recording", 1
+
+
+class RecordingConfig(Config):
+    """What is recorded: the content of each file by its name. Where it lay does not matter."""
+
+    sha256: dict[str, str]
+
+
+@task(name="import_recording", persist_result=False)
+def import_recording(path: Path) -> ArtifactRef:
+    """Publishes a file, or all files of a folder, as it is.
+
+    Raises:
+        BadInput: the path does not exist, or is an empty folder.
+    """
+    require_recording(path)
+    files = (
+        {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in files_in(path).items()}
+    )
+    config = RecordingConfig(sha256={name: file_sha256(file) for name, file in files.items()})
+    produced = Produced(kind="dataset", files=files)
+    return Store.from_environment().publish(produced, stage=STAGE, version=VERSION, config=config, parents={})
+
+
+def require_recording(path: Path) -> None:
+    """Raises BadInput unless `path` is a file or a folder with files."""
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
+    if path.is_dir() and not files_in(path):
+        raise BadInput(f"{path}: the folder is empty; expected images")

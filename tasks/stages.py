@@ -1,0 +1,49 @@
+"""Every stage of `gaze_core` as a task: names and parameters only."""
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.config import Runtime
+from gaze_core.evaluation.report import Tolerance
+from gaze_core.stages import compare as compare_stage
+from gaze_core.stages import evaluate as evaluate_stage
+from gaze_core.stages import gaze_gaussian as gaze_gaussian_stage
+from gaze_core.stages import mesh_head as mesh_head_stage
+from gaze_core.stages import preprocess as preprocess_stage
+from gaze_core.stages.evaluate import EvaluateConfig
+from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.mesh_head import MeshHeadStageConfig
+from gaze_core.stages.preprocess import PreprocessConfig
+from tasks.stage_task import stage_task
+
+
+@stage_task("preprocess", preprocess_stage)
+def preprocess(recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime) -> ArtifactRef:
+    """Labels, checks and splits a recording."""
+    ...
+
+
+@stage_task("mesh_head", mesh_head_stage)
+def train_mesh_head(data: ArtifactRef, config: MeshHeadStageConfig, runtime: Runtime) -> ArtifactRef:
+    """Fits a MeshHead to the training frames of `data`."""
+    ...
+
+
+@stage_task("gaze_gaussian", gaze_gaussian_stage)
+def train_gaze_gaussian(
+    data: ArtifactRef, mesh_head: ArtifactRef, config: GazeGaussianStageConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Trains GazeGaussian from a MeshHead, with the renderer that `config` names."""
+    ...
+
+
+@stage_task("evaluate", evaluate_stage)
+def evaluate(
+    data: ArtifactRef, checkpoint: ArtifactRef, config: EvaluateConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Measures a trained model on the test frames of `data`."""
+    ...
+
+
+@stage_task("compare", compare_stage)
+def compare(candidate: ArtifactRef, baseline: ArtifactRef, config: Tolerance) -> ArtifactRef:
+    """Compares two evaluations."""
+    ...

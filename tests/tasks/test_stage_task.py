@@ -1,0 +1,169 @@
+"""Stages through real flows: caching, loss of artifacts, waiting for another run, resuming."""
+
+import logging
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from prefect import flow
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.config import Runtime
+from gaze_core.errors import ContractViolation
+from tasks import tracking
+from tasks.stage_task import StageOutcome, tracked_flow
+from tests.tasks.conftest import CountConfig, Counter
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+def run_pipeline(
+    stages: SimpleNamespace, config: CountConfig, runtime: Runtime | None = None, **options: Any
+) -> list[StageOutcome]:
+    """Both stages in one flow run; returns what the flow saw of them."""
+
+    @flow(name="pipeline")
+    def pipeline() -> list[StageOutcome]:
+        with tracked_flow({"config": config.model_dump()}, **options) as ledger:
+            head = stages.first(config, runtime or Runtime(progress=False))
+            stages.second(head, config, runtime=runtime or Runtime(progress=False))
+            return ledger.outcomes
+
+    return pipeline()
+
+
+def hows(outcomes: list[StageOutcome]) -> list[tuple[str, str]]:
+    return [(outcome.stage, outcome.how) for outcome in outcomes]
+
+
+def folder(ref: ArtifactRef) -> Path:
+    return Path(urlsplit(ref.uri).path)
+
+
+def test_a_second_flow_run_reuses_both_stages(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig, work_dir: Path
+) -> None:
+    computed = run_pipeline(stages, config)
+    cached = run_pipeline(stages, config, Runtime(progress=False, num_workers=2, device="cpu"))
+    assert hows(computed) == [("first", "computed"), ("second", "computed")]
+    assert hows(cached) == [("first", "cached"), ("second", "cached")]
+    assert [o.ref for o in computed] == [o.ref for o in cached]
+    assert counter.runs == [0, 0]
+    assert list(work_dir.iterdir()) == []  # neither work folders nor locks stay behind
+
+
+def test_a_version_bump_and_another_config_compute_again(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig
+) -> None:
+    run_pipeline(stages, config)
+    run_pipeline(stages, config.model_copy(update={"num_steps": 5}))
+    assert len(counter.runs) == 4
+
+
+def test_force_computes_the_named_stage_only(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig
+) -> None:
+    run_pipeline(stages, config)
+    assert hows(run_pipeline(stages, config, force=("second",))) == [
+        ("first", "cached"),
+        ("second", "computed"),
+    ]
+
+
+@pytest.mark.parametrize("damage", ["deleted", "changed"])
+def test_a_lost_artifact_is_computed_again_and_said(
+    stages: SimpleNamespace,
+    counter: Counter,
+    config: CountConfig,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+) -> None:
+    before = run_pipeline(stages, config)
+    result = folder(before[0].ref) / "result.txt"
+    if damage == "deleted":
+        shutil.rmtree(result.parent)
+    else:
+        result.chmod(0o644)
+        result.write_text("rot")
+    with caplog.at_level(logging.WARNING, logger="gazeworks"):
+        after = run_pipeline(stages, config)
+    assert hows(after) == [("first", "computed"), ("second", "cached")]
+    assert after[0].ref.sha256 == before[0].ref.sha256
+    assert "computed again" in after[0].note
+    assert "computed again" in caplog.text
+    assert hows(run_pipeline(stages, config)) == [("first", "cached"), ("second", "cached")]
+
+
+def test_without_prefects_records_the_store_is_asked(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig, home: Path
+) -> None:
+    run_pipeline(stages, config)
+    shutil.rmtree(home / "results")
+    assert hows(run_pipeline(stages, config)) == [("first", "cached"), ("second", "cached")]
+    assert counter.runs == [0, 0]
+
+
+def test_two_at_once_compute_once(stages: SimpleNamespace, counter: Counter, config: CountConfig) -> None:
+    @flow(name="twice")
+    def twice() -> tuple[list[ArtifactRef], list[StageOutcome]]:
+        with tracked_flow({}) as ledger:
+            pending = [stages.first.submit(config, Runtime(progress=False)) for _ in range(3)]
+            return [one.result() for one in pending], ledger.outcomes
+
+    refs, outcomes = twice()
+    assert counter.runs == [0]
+    assert len({ref.sha256 for ref in refs}) == 1
+    assert sorted(outcome.how for outcome in outcomes) == ["cached", "cached", "computed"]
+
+
+def test_a_killed_stage_goes_on_and_its_mlflow_run_has_each_step_once(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig, work_dir: Path
+) -> None:
+    counter.crash_at = 3
+    with pytest.raises(RuntimeError, match="killed"):
+        run_pipeline(stages, config)
+    assert len(list(work_dir.iterdir())) == 1
+    resumed = run_pipeline(stages, config)
+    assert hows(resumed) == [("first", "resumed"), ("second", "computed")]
+    assert counter.runs == [0, 2, 0]  # from the checkpoint after step 1, not from the start
+
+    client = tracking.MlflowClient(tracking.environment.tracking_uri())
+    key = resumed[0].ref.mlflow_run_id
+    steps = [metric.step for metric in client.get_metric_history(key, "loss")]
+    assert sorted(steps) == [0, 1, 2, 3]
+    experiment = client.get_run(key).info.experiment_id
+    tag = client.get_run(key).data.tags[tracking.KEY_TAG]
+    assert len(client.search_runs([experiment], f"tags.`{tracking.KEY_TAG}` = '{tag}'")) == 1
+
+
+def test_stages_are_children_of_the_flow_run(stages: SimpleNamespace, config: CountConfig) -> None:
+    outcomes = run_pipeline(stages, config)
+    client = tracking.MlflowClient(tracking.environment.tracking_uri())
+    children = [client.get_run(outcome.ref.mlflow_run_id) for outcome in outcomes]
+    parents = {child.data.tags[tracking.PARENT_TAG] for child in children}
+    assert len(parents) == 1
+    parent = client.get_run(parents.pop())
+    assert parent.data.params == {"config.num_steps": "4", "config.name": config.name}
+    assert parent.data.tags["gazeworks.how.first"] == "computed"
+    assert children[0].data.metrics == {"loss": 0.25, "final": 0.25}
+    assert children[0].data.tags["gazeworks.sha256"] == outcomes[0].ref.sha256
+    assert children[0].data.params["config.num_steps"] == "4"
+    assert {child.info.status for child in children} | {parent.info.status} == {"FINISHED"}
+    assert [file.path for file in client.list_artifacts(children[0].info.run_id)] == ["manifest.json"]
+
+
+def test_an_input_without_identity_stops_before_any_work(stages: SimpleNamespace, counter: Counter) -> None:
+    with pytest.raises(ContractViolation, match="input 'data' is a str"):
+        stages.second("/some/path", CountConfig(), Runtime())
+    assert counter.runs == []
+
+
+def test_without_a_flow_a_stage_still_works(
+    stages: SimpleNamespace, counter: Counter, config: CountConfig
+) -> None:
+    first = stages.first(config, Runtime(progress=False))
+    assert stages.first(config, Runtime(progress=False)) == first
+    assert counter.runs == [0]
