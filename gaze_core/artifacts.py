@@ -1,4 +1,4 @@
-"""What passes between stages: references to immutable artifacts and their manifests. Data only, no storage."""
+"""What passes between stages: references to immutable artifacts, and manifests. Data only, no storage."""
 
 import hashlib
 import json
@@ -141,7 +141,7 @@ def input_digest(name: str, value: Any) -> str:
         return json.dumps([input_digest(f"{name}[{index}]", item) for index, item in enumerate(value)])
     raise ContractViolation(
         f"input {name!r} is a {type(value).__name__}; a stage takes ArtifactRef, Config, sequences of them, "
-        "or None, because only they have a digest; publish the value as an artifact or put it into the stage's config"
+        "or None, because only they have a digest; publish the value as an artifact or put it into the config"
     )
 
 
@@ -170,5 +170,5 @@ def require_unseen(checkpoint: Manifest, subjects: Sequence[str]) -> None:
     if seen:
         raise ContractViolation(
             f"{checkpoint.ref.stage} checkpoint {checkpoint.ref.digest()} was trained on {', '.join(seen)}, "
-            "which are among the subjects to evaluate on; expected none; evaluate on other subjects or train anew"
+            "which are among the subjects to evaluate on; expected none; evaluate on others or train anew"
         )

@@ -17,7 +17,7 @@ def home() -> Path:
 
 
 def store_uri() -> str:
-    """Root of the artifacts: `$GAZEWORKS_STORE` (`s3://bucket/prefix`, `file:///folder`), or below `home()`."""
+    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or file:///folder), or below `home()`."""
     return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
 
 

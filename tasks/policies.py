@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prefect.concurrency.sync import concurrency
+from prefect.context import TaskRunContext
+from prefect.settings import get_current_settings
 
 from gaze_core.config import Runtime
 
@@ -25,3 +27,11 @@ def gpu_slot(runtime: Runtime) -> Iterator[None]:
         return
     with concurrency(limit, occupy=1, lease_duration=GPU_LEASE_S, strict=True):
         yield
+
+
+def is_refreshing() -> bool:
+    """Whether the running task was told to compute anew, by its options or by Prefect's setting."""
+    context = TaskRunContext.get()
+    if context is None or context.task.refresh_cache is None:
+        return bool(get_current_settings().tasks.refresh_cache)
+    return bool(context.task.refresh_cache)

@@ -21,23 +21,24 @@ from functools import update_wrapper
 from typing import Any, Generic, Literal, ParamSpec
 
 from prefect import task
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.futures import PrefectFuture
-from prefect.settings import get_current_settings
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Input
-from gaze_core.errors import MissingArtifact
+from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import Inputs, Stage, StageContext
 from tasks import environment, tracking
 from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
-from tasks.policies import gpu_slot
+from tasks.policies import gpu_slot, is_refreshing
 from tasks.progress import shown_progress
 from tasks.store import Store
 
 P = ParamSpec("P")
 How = Literal["cached", "computed", "resumed"]
+_stage_names: set[str] = set()  # of all that `stage_task` made
 _STATE_NAMES: dict[str, How] = {"Cached": "cached", "Reused": "cached", "Resumed": "resumed"}
 
 
@@ -60,17 +61,32 @@ class FlowLedger:
     force: frozenset[str] = frozenset()
     outcomes: list[StageOutcome] = field(default_factory=list)
 
+    def summary(self) -> dict[str, str]:
+        """For each stage, how its results came about, in order; as tags of the flow's MLflow run."""
+        hows: dict[str, list[str]] = {}
+        for outcome in self.outcomes:
+            hows.setdefault(f"gazeworks.how.{outcome.stage}", []).append(outcome.how)
+        return {tag: ", ".join(values) for tag, values in hows.items()}
+
 
 _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", default=None)
 
 
 @contextmanager
 def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> Iterator[FlowLedger]:
-    """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew."""
+    """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew.
+
+    Raises:
+        BadInput: `force` names something that is no stage.
+    """
+    if unknown := set(force) - _stage_names:
+        raise BadInput(
+            f"no stage named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(_stage_names))}"
+        )
     context = FlowRunContext.get()
-    name, flow_run_id = (
-        (context.flow.name, str(context.flow_run.id)) if context and context.flow_run else ("flow", "")
-    )
+    name, flow_run_id = "flow", ""
+    if context and context.flow and context.flow_run:
+        name, flow_run_id = context.flow.name, str(context.flow_run.id)
     with tracking.flow_run(name, flow_run_id, parameters) as run:
         ledger = FlowLedger(run, frozenset(force))
         token = _ledger.set(ledger)
@@ -78,7 +94,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
             yield ledger
         finally:
             _ledger.reset(token)
-            run.tags({f"gazeworks.how.{outcome.stage}": outcome.how for outcome in ledger.outcomes})
+            run.tags(ledger.summary())
 
 
 class StageTask(Generic[P]):
@@ -147,7 +163,7 @@ class StageTask(Generic[P]):
         key, work = stage_key(self.name, self.stage.VERSION, arguments), environment.home() / "work"
         with work_lock(work / key):
             found = (
-                None if _is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
+                None if is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
             )
             if found:
                 return Completed(name="Reused", message="another run has finished it", data=found)
@@ -204,6 +220,7 @@ class PendingStage:
 
 def stage_task(name: str, stage: Stage, **options: Any) -> Callable[[Callable[P, ArtifactRef]], StageTask[P]]:
     """Makes a declared function a `StageTask` that runs `stage`; `options` go to Prefect's `task`."""
+    _stage_names.add(name)
     return lambda declaration: StageTask(name, stage, declaration, **options)
 
 
@@ -214,13 +231,6 @@ def _fetched(store: Store, inputs: Mapping[str, Input]) -> Inputs:
         return tuple(local(item) for item in value) if isinstance(value, (list, tuple)) else value
 
     return {name: local(value) for name, value in inputs.items()}
-
-
-def _is_refreshing() -> bool:
-    context = TaskRunContext.get()
-    if context is None or context.task.refresh_cache is None:
-        return bool(get_current_settings().tasks.refresh_cache)
-    return bool(context.task.refresh_cache)
 
 
 def _prefect_ids() -> tuple[str, dict[str, str]]:

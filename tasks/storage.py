@@ -85,7 +85,7 @@ class LocalDisk:
 
 
 class S3:
-    """Folders of a bucket, at any endpoint that the AWS variables name; what is fetched stays in `cache_dir`."""
+    """Folders of a bucket, at any endpoint that the AWS variables name; fetched files stay in `cache_dir`."""
 
     def __init__(self, cache_dir: Path) -> None:
         import boto3  # here, because a local store shall not pay for it
@@ -159,7 +159,7 @@ def _reaching(uri: str) -> Iterator[None]:
         yield
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise BadInput(
-            f"{uri}: the bucket is out of reach ({error}); check its name, AWS credentials and AWS_ENDPOINT_URL"
+            f"{uri}: the bucket is out of reach ({error}); check name, AWS credentials and AWS_ENDPOINT_URL"
         ) from error
 
 

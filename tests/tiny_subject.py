@@ -68,8 +68,8 @@ def _sample(rng: np.random.Generator, size_px: int, index: int) -> dict[str, np.
         "gaze_camera": pitchyaw_from_vector(torch.tensor(rotation @ gaze_vector)).numpy(),
         "gaze_head": gaze,
         "gaze_head_eyes": np.stack([gaze, gaze]),
-        "identity_code": np.zeros(80),
-        "expression_code": np.zeros(64),
+        "identity_code": np.full(80, 0.1),
+        "expression_code": np.r_[rng.uniform(0, 0.5, 52), np.zeros(12)],  # without effect on the image
         "frame_index": np.array(index),
         "camera_index": np.array(0),
     }

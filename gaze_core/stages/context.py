@@ -11,7 +11,7 @@ from gaze_core.config import Runtime
 from gaze_core.training.loop import MetricSink, Progress
 
 Inputs = Mapping[str, Any]
-"""By parameter name: the local folder of each artifact, a tuple of folders for a sequence, configs as they are."""
+"""By parameter name: an artifact as its local folder, a sequence as a tuple of folders, a config as it is."""
 
 
 class Silent:

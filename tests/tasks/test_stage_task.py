@@ -12,7 +12,7 @@ from prefect import flow
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
-from gaze_core.errors import ContractViolation
+from gaze_core.errors import BadInput, ContractViolation
 from tasks import tracking
 from tasks.stage_task import StageOutcome, tracked_flow
 from tests.tasks.conftest import CountConfig, Counter
@@ -55,12 +55,15 @@ def test_a_second_flow_run_reuses_both_stages(
     assert list(work_dir.iterdir()) == []  # neither work folders nor locks stay behind
 
 
-def test_a_version_bump_and_another_config_compute_again(
+def test_another_config_computes_again(
     stages: SimpleNamespace, counter: Counter, config: CountConfig
 ) -> None:
     run_pipeline(stages, config)
-    run_pipeline(stages, config.model_copy(update={"num_steps": 5}))
-    assert len(counter.runs) == 4
+    assert "computed" not in str(hows(run_pipeline(stages, config)))
+    assert hows(run_pipeline(stages, config.model_copy(update={"num_steps": 5}))) == [
+        ("first", "computed"),
+        ("second", "computed"),
+    ]
 
 
 def test_force_computes_the_named_stage_only(
@@ -71,6 +74,11 @@ def test_force_computes_the_named_stage_only(
         ("first", "cached"),
         ("second", "computed"),
     ]
+
+
+def test_forcing_a_stage_that_is_none_is_refused(stages: SimpleNamespace, config: CountConfig) -> None:
+    with pytest.raises(BadInput, match="no stage named frist; there are: .*first, second"):
+        run_pipeline(stages, config, force=("frist",))
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed"])
