@@ -1,36 +1,55 @@
-"""Image metrics of each image of a batch, for images in [0, 1]."""
+"""What is measured on images and angles. Each function gives one value per sample and states unit, direction, source."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from gaze_core.geometry.angles import angular_error_deg
+
 MAX_PSNR_DB = 100.0
+"""What equal images score, since an infinite value can be neither averaged nor stored."""
 
 
 def psnr_db(
-    image: Float[Tensor, "b 3 h w"],
-    target: Float[Tensor, "b 3 h w"],
-    mask: Float[Tensor, "b 1 h w"] | None = None,
+    image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"] | None = None
 ) -> Float[Tensor, " b"]:
-    """Peak signal-to-noise ratio, 10 log10(1 / mean squared error), in dB. Higher is better.
+    """Peak signal-to-noise ratio in dB of images in [0, 1], over the mask or all pixels. Higher is better.
 
-    With a mask of 0 and 1 the mean is over its pixels and channels; NaN for an empty mask. Values end at
-    `MAX_PSNR_DB`, which equal images get, so that a mean over images stays finite.
+    10 log10(1 / MSE) of each image (so a mean over samples is a mean of dB), at most `MAX_PSNR_DB`; NaN for an empty
+    mask. Without a mask the same as torchmetrics' `peak_signal_noise_ratio(..., data_range=1)` of each image.
     """
-    squared = (image - target).square().mean(dim=1, keepdim=True)
-    weight = torch.ones_like(squared) if mask is None else mask
-    error = (squared * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
-    return -10 * torch.log10(error.clamp_min(10 ** (-MAX_PSNR_DB / 10)))
+    squared = (image - target) ** 2
+    if mask is None:
+        mean = squared.flatten(1).mean(dim=1)
+    else:
+        mean = (squared * mask).flatten(1).sum(dim=1) / (squared.shape[1] * mask.flatten(1).sum(dim=1))
+    return -10 * torch.log10(mean.clamp_min(10 ** (-MAX_PSNR_DB / 10)))
 
 
 def ssim(image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
-    """Structural similarity, at most 1 (equal images), no unit. Higher is better.
+    """Structural similarity of images in [0, 1], in [-1, 1]. Higher is better; 1 for equal images.
 
-    Gaussian window of 11 px and standard deviation 1.5 px (Wang et al. 2004, sec. III-B), mean over the channels.
+    Wang et al. 2004: Gaussian window of 11 px, standard deviation 1.5 px, all three channels, as torchmetrics has it.
     """
-    value = structural_similarity_index_measure(
-        image, target, gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
-    )
-    assert isinstance(value, Tensor)
-    return value.reshape(len(image))
+    values = structural_similarity_index_measure(image, target, data_range=1.0, reduction="none")
+    assert isinstance(values, Tensor)
+    return values.reshape(len(image))
+
+
+def gaze_error_deg(gaze: Float[Tensor, "b 2"], expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+    """Angle in degrees between two gaze directions, in [0, 180]. Lower is better (Zhang et al. 2015, MPIIGaze)."""
+    return angular_error_deg(gaze, expected)
+
+
+def head_error_deg(facing: Float[Tensor, "b 2"], expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+    """Angle in degrees between the directions in which two heads face, blind to roll, in [0, 180]. Lower is better.
+
+    As published for gaze redirection (Zheng et al. 2020, "Self-learning transformations", head redirection error).
+    """
+    return angular_error_deg(facing, expected)
+
+
+def constant_reading(gaze: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
+    """The best that a reader which never looks can say: the mean of all labels, for each sample."""
+    return gaze.mean(dim=0, keepdim=True).expand_as(gaze)

@@ -1,162 +1,200 @@
-"""What an evaluation found, and whether one model is better than another on the same samples."""
+"""What an evaluation found, and whether one evaluation is better than another.
 
-from typing import Literal, NamedTuple
+The names of the numbers are stable: they are keys of `report.json` and of tracked runs.
+"""
+
+from typing import Literal
 
 import numpy as np
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from gaze_core.config import Config
-from gaze_core.errors import BadInput
+from gaze_core.errors import ContractViolation
+from gaze_core.reproducibility import derived_seed
 
-NUM_RESAMPLES = 4000
+Verdict = Literal["better", "equal", "regressed"]
+Values = tuple[float | None, ...]
+"""One value for each sample; None where the judge could not read an image."""
 
 
-class CurvePoint(Config):
-    """Mean error of the pairs whose gaze was to move by about `moved_deg` (the middle of a bin)."""
+class SampleValues(Config):
+    """Per-sample numbers in the order of `sample_index`; what a paired comparison needs.
 
-    moved_deg: float
-    error_deg: float
-    num_pairs: NonNegativeInt
+    `gaze_index` names the sample whose gaze each head was asked to take on.
+    """
+
+    sample_index: tuple[int, ...]
+    gaze_index: tuple[int, ...]
+    psnr_db: Values
+    ssim: Values
+    gaze_error_deg: Values
+    identity_copy_gaze_error_deg: Values
+    moved_deg: Values
+
+
+class AngleRow(Config):
+    """Error at one asked gaze, `[pitch, yaw]` in the head frame."""
+
+    pitch_deg: float
+    yaw_deg: float
+    gaze_error_deg: float | None
+    num_samples: NonNegativeInt
+
+
+class MovedRow(Config):
+    """Error of redirections by an angle in [low, high) away from the original gaze."""
+
+    low_deg: float
+    high_deg: float
+    gaze_error_deg: float | None
+    identity_copy_gaze_error_deg: float | None
+    num_samples: NonNegativeInt
 
 
 class EvaluationReport(Config):
-    """Numbers of one model on the held-out images of one subject.
+    """Measurements of one redirector on frames that no training has seen. None: the judge cannot tell.
 
-    Angles are in degrees and lower is better; PSNR is in dB and higher is better, as is SSIM. A number that could not
-    be had is None, with the reason in `absent`. Definitions: `evaluation/redirection.py`.
+    Self-driving: a test frame is rendered from its own camera and codes, then compared with the original (`psnr_db`,
+    `ssim`, `head_psnr_db`, `eyes_psnr_db`, `gaze_error_vs_original_deg`, `self_gaze_error_deg`).
+
+    Redirection: frame i keeps camera, pose and expression and is asked for the gaze of frame j; the judge's reading of
+    the rendering is compared with that gaze in the camera of i (`gaze_error_deg`, the headline). Over the same pairs:
+    the unchanged original i (`identity_copy_gaze_error_deg`), and the mean of all labels
+    (`constant_gaze_error_deg`). `head_error_deg`: frame i is asked for camera and pose of frame j.
+
+    Floors: the judge's error on the originals against their labels (`estimator_floor_deg`, `head_floor_deg`). No
+    redirector can be shown to be better than that.
     """
 
-    num_samples: NonNegativeInt  # held-out images
-    num_pairs: NonNegativeInt  # redirections that the judge could read
-    num_unreadable: NonNegativeInt  # redirections that it could not; they are in no mean
-    psnr_db: float | None
-    ssim: float | None
-    head_psnr_db: float | None
+    num_samples: PositiveInt
+    num_unreadable: NonNegativeInt  # redirected images in which the judge found no face to read
+    psnr_db: float
+    ssim: float
+    head_psnr_db: float
     eyes_psnr_db: float | None
-    gaze_error_deg: float | None  # redirected image against the asked gaze
-    gaze_error_vs_original_deg: float | None  # reconstruction against the original, both as the judge reads them
-    identity_copy_gaze_error_deg: float | None  # floor of skill: hand back the original image
-    constant_gaze_error_deg: float | None  # floor of skill: always look along the mean gaze
-    estimator_floor_deg: float | None  # the judge's own error on the originals
+    gaze_error_deg: float | None
+    gaze_error_vs_original_deg: float | None
+    self_gaze_error_deg: float | None
+    identity_copy_gaze_error_deg: float | None
+    constant_gaze_error_deg: float
+    estimator_floor_deg: float | None
     head_error_deg: float | None
-    judge: str
+    identity_copy_head_error_deg: float | None
+    head_floor_deg: float | None
+    by_angle: tuple[AngleRow, ...]
+    by_distance: tuple[MovedRow, ...]
+    judge_name: str
     judge_digest: str
-    samples_digest: str  # of the held-out samples and how they were paired
-    protocol: str
-    redirection_curve: tuple[CurvePoint, ...]
-    per_pair_gaze_error_deg: tuple[float | None, ...]  # in sample order; None where the judge could not read
-    per_image_psnr_db: tuple[float, ...]
-    absent: dict[str, str]
+    seed: NonNegativeInt
+    samples: SampleValues
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """The averages by name, without counts."""
+        skipped = {"num_samples", "num_unreadable", "by_angle", "by_distance", "judge_name", "judge_digest", "seed", "samples"}
+        return {name: value for name, value in self if name not in skipped}
 
 
 class Tolerance(Config):
-    """Differences up to these count as equal."""
+    """By how much the mean over samples must differ before it counts; and the bootstrap that guards against chance."""
 
-    gaze_error_deg: NonNegativeFloat = 0.25
-    psnr_db: NonNegativeFloat = 0.25
-    unreadable_share: NonNegativeFloat = 0.05  # more redirections that the judge cannot read; share of the samples
+    gaze_error_deg: NonNegativeFloat = 0.5
+    psnr_db: NonNegativeFloat = 0.3
+    confidence: float = Field(0.95, gt=0, lt=1)
+    num_resamples: PositiveInt = 2000
+    seed: NonNegativeInt = 0
 
 
-class ComparisonRow(Config):
-    """One metric of both models; `difference` is candidate minus baseline with its 95 % interval, over shared samples."""
+class MetricComparison(Config):
+    """One metric on the same samples. `gain` is positive where the candidate is better; [low, high] is its interval."""
 
-    metric: str
+    name: str
     candidate: float
     baseline: float
-    difference: float
-    low95: float
-    high95: float
+    gain: float
+    low: float
+    high: float
+    tolerance: float
+    verdict: Verdict
+    num_pairs: PositiveInt
 
 
 class Comparison(Config):
-    """The verdict on a candidate, why, and the numbers behind it."""
+    """Candidate against baseline. Regressed if any metric is, else better if any metric is, else equal."""
 
-    verdict: Literal["better", "equal", "regressed"]
+    verdict: Verdict
     reasons: tuple[str, ...]
-    rows: tuple[ComparisonRow, ...]
+    metrics: tuple[MetricComparison, ...]
 
 
-class _Metric(NamedTuple):
-    name: str
-    unit: str
-    per_sample: str
-    sign: int  # +1: higher is better
-
-
-_METRICS = (
-    _Metric("gaze_error_deg", "deg", "per_pair_gaze_error_deg", -1),
-    _Metric("psnr_db", "dB", "per_image_psnr_db", +1),
-)
+_COMPARED = (("gaze_error_deg", "°", False), ("psnr_db", " dB", True))  # name, unit, whether higher is better
 
 
 def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
-    """Whether the candidate beats the baseline, by a paired bootstrap over the samples that both have.
-
-    A metric has changed if it differs by more than the tolerance and 0 lies outside the 95 % interval. `better` needs
-    one that improved and none that got worse; `regressed` needs one that got worse.
+    """Paired comparison: a metric changed if its mean gain exceeds the tolerance and the interval excludes zero.
 
     Raises:
-        BadInput: the two were not measured with the same judge on the same samples.
+        ContractViolation: the two were not measured on the same samples, pairs and judge.
     """
-    _require_comparable(candidate, baseline)
-    rows, better, worse = [], [], []
-    lost = (candidate.num_unreadable - baseline.num_unreadable) / max(1, candidate.num_samples)
-    if lost > tolerance.unreadable_share:
-        worse.append(f"the judge cannot read {100 * lost:.0f} % more of the redirected images")
-    for metric in _METRICS:
-        row = _row(metric, candidate, baseline)
-        if row is None:
+    _require_same_measurement(candidate, baseline)
+    metrics, reasons = [], []
+    for name, unit, higher_is_better in _COMPARED:
+        metric = _compare_metric(name, higher_is_better, candidate, baseline, tolerance)
+        if metric is None:
+            reasons.append(f"{name}: no sample that the judge could read in both")
             continue
-        rows.append(row)
-        allowed: float = getattr(tolerance, metric.name)
-        if abs(row.difference) > allowed and not row.low95 <= 0 <= row.high95:
-            text = (
-                f"{metric.name} changed by {row.difference:+.2f} {metric.unit} "
-                f"[{row.low95:+.2f}, {row.high95:+.2f}], tolerance {allowed:g}"
-            )
-            (better if row.difference * metric.sign > 0 else worse).append(text)
-    if worse:
-        return Comparison(verdict="regressed", reasons=tuple(worse), rows=tuple(rows))
-    if better:
-        return Comparison(verdict="better", reasons=tuple(better), rows=tuple(rows))
-    reason = "no metric changed by more than its tolerance" if rows else "no metric is present in both"
-    return Comparison(verdict="equal", reasons=(reason,), rows=tuple(rows))
+        metrics.append(metric)
+        reasons.append(
+            f"{name} {metric.candidate:.2f}{unit} against {metric.baseline:.2f}{unit}: gain {metric.gain:+.2f}{unit} "
+            f"({tolerance.confidence:.0%} interval {metric.low:+.2f} to {metric.high:+.2f}, "
+            f"tolerance {metric.tolerance:g}), {metric.verdict}"
+        )
+    more_unreadable = candidate.num_unreadable - baseline.num_unreadable
+    if more_unreadable > 0:
+        reasons.append(f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's")
+    verdicts = {metric.verdict for metric in metrics} | ({"regressed"} if more_unreadable > 0 else set())
+    verdict: Verdict = "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
+    return Comparison(verdict=verdict, reasons=tuple(reasons), metrics=tuple(metrics))
 
 
-def _require_comparable(candidate: EvaluationReport, baseline: EvaluationReport) -> None:
-    for name in ("judge_digest", "samples_digest"):
-        ours, theirs = getattr(candidate, name), getattr(baseline, name)
-        if ours != theirs:
-            raise BadInput(
-                f"{name} is {ours} for the candidate and {theirs} for the baseline; expected the same judge and the "
-                "same held-out samples; evaluate both models again on one data set"
-            )
+def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationReport) -> None:
+    def identity(report: EvaluationReport) -> tuple[object, ...]:
+        return report.judge_digest, report.samples.sample_index, report.samples.gaze_index
+
+    if identity(candidate) != identity(baseline):
+        raise ContractViolation(
+            "candidate and baseline were not measured on the same samples, pairs and judge (judges "
+            f"{candidate.judge_digest} and {baseline.judge_digest}, {candidate.num_samples} and {baseline.num_samples} "
+            "samples); expected equal ones; evaluate both with one evaluation config on one test split"
+        )
 
 
-def _row(metric: _Metric, candidate: EvaluationReport, baseline: EvaluationReport) -> ComparisonRow | None:
-    """Means and interval over the samples that have a value in both; None if there are none."""
-    ours, theirs = (
-        np.array(getattr(report, metric.per_sample), dtype=float)  # None becomes NaN
-        for report in (candidate, baseline)
-    )
-    both = np.isfinite(ours) & np.isfinite(theirs)
-    if not both.any():
+def _compare_metric(
+    name: str, higher_is_better: bool, candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance
+) -> MetricComparison | None:
+    pairs = zip(getattr(candidate.samples, name), getattr(baseline.samples, name), strict=True)
+    both = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
+    if len(both) == 0:
         return None
-    ours, theirs = ours[both], theirs[both]
-    low, high = _interval95(ours - theirs)
-    return ComparisonRow(
-        metric=metric.name,
-        candidate=float(ours.mean()),
-        baseline=float(theirs.mean()),
-        difference=float((ours - theirs).mean()),
-        low95=low,
-        high95=high,
-    )
+    gains = (both[:, 0] - both[:, 1]) * (1 if higher_is_better else -1)
+    low, high = bootstrap_interval(gains, tolerance)
+    gain, limit = float(gains.mean()), float(getattr(tolerance, name))
+    verdict: Verdict = "equal"
+    if gain > limit and low > 0:
+        verdict = "better"
+    elif gain < -limit and high < 0:
+        verdict = "regressed"
+    means = both.mean(axis=0)
+    return MetricComparison(
+        name=name, candidate=float(means[0]), baseline=float(means[1]), gain=gain, low=low, high=high,
+        tolerance=limit, verdict=verdict, num_pairs=len(both),
+    )  # fmt: skip
 
 
-def _interval95(differences: np.ndarray) -> tuple[float, float]:
-    """Percentile bootstrap of the mean (Efron 1979), with a fixed seed: a verdict must not depend on luck."""
-    rng = np.random.default_rng(0)
-    means = [rng.choice(differences, len(differences)).mean() for _ in range(NUM_RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
+def bootstrap_interval(values: np.ndarray, tolerance: Tolerance) -> tuple[float, float]:
+    """Percentile interval of the mean of `values` over seeded resamples (Efron 1979)."""
+    rng = np.random.default_rng(derived_seed("bootstrap", tolerance.seed))
+    drawn = rng.integers(0, len(values), size=(tolerance.num_resamples, len(values)))
+    outside = (1 - tolerance.confidence) / 2
+    low, high = np.quantile(values[drawn].mean(axis=1), [outside, 1 - outside])
     return float(low), float(high)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.geometry import landmarks
+from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.geometry.landmarks import Eyes
 
 POINTS = (
@@ -90,6 +91,11 @@ class GazeNet(nn.Module):
         patch = functional.grid_sample(rgb, grid, padding_mode="border", align_corners=False)
         deviation, mean = torch.std_mean(patch, dim=(1, 2, 3), keepdim=True)
         return (patch - mean) / (deviation + 0.02)
+
+
+def head_pitchyaw(head_to_camera: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b 2"]:
+    """`[pitch, yaw]` rad, camera frame, of where the face points (the head's -z axis); (0, 0) faces the camera."""
+    return pitchyaw_from_vector(-head_to_camera[:, :3, 2])
 
 
 def _block(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:

@@ -1,216 +1,237 @@
-"""Stage: train the gaze judge on many identities, so that it can judge renderings of people it has never seen."""
+"""Trains the gaze judge on synthetic identities that no redirection model is evaluated on.
 
-import json
+Not part of a flow: the weights are shipped, and this module says how they were made.
+`docs/decisions/0006-judge.md` records why and what came out.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
+from jaxtyping import Float, UInt8
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
 from torch.nn import functional
 
-from gaze_core.artifacts import file_sha256
-from gaze_core.config import Config, Runtime
-from gaze_core.data.batch import GazeBatch
+from gaze_core.config import Config
+from gaze_core.data.batch import TensorRecord
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.judge import MANIFEST_FILE, WEIGHTS_FILE, JudgeManifest, head_pitchyaw
-from gaze_core.geometry.angles import angular_error_deg
-from gaze_core.models.estimator import MIRRORED_POINTS, POINTS, GazeNet, GazeNetConfig, GazeNetOutput
-from gaze_core.reproducibility import derived_seed, seed_everything
-from gaze_core.training.checkpoint import save_weights, write_atomically
-from gaze_core.training.loop import FitConfig, FitSummary, Task, fit
+from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
+from gaze_core.models.estimator import MIRRORED_POINTS, POINTS, GazeNet, GazeNetConfig, GazeNetOutput, head_pitchyaw
+from gaze_core.reproducibility import generator, seed_everything
+from gaze_core.training.checkpoint import save_weights
+from gaze_core.training.sampling import step_indices
 
 NAME, VERSION = "estimator", 1
+JUDGE_FILE = "judge.safetensors"
 
 
-class Augmentation(Config):
-    """Ranges of what training images go through. Renderings are soft, so the judge must have seen soft images."""
+class AugmentConfig(Config):
+    """How far a training image may differ from the recorded one: the judge must also read rendered, soft images."""
 
     shift_px: NonNegativeFloat = 4.0
-    scale: NonNegativeFloat = 0.08  # relative
-    gain: NonNegativeFloat = 0.25  # relative, of brightness and again of each colour
-    gamma: NonNegativeFloat = 0.25  # of its logarithm
-    noise: NonNegativeFloat = 0.04  # standard deviation at most
-    blur_px: NonNegativeFloat = 1.3  # standard deviation at most
-    soft_fraction: float = Field(0.6, ge=0, le=1)  # share of images that are blurred or shrunk and enlarged
-    smallest_size: float = Field(0.45, gt=0, le=1)  # of the shrunk image, relative
-
-
-class EstimatorLossWeights(Config):
-    """Weight of each term: angles in radians, points in widths of the image."""
-
-    gaze_l1: NonNegativeFloat = 1.0
-    head_l1: NonNegativeFloat = 0.5
-    points_l1: NonNegativeFloat = 5.0
+    scale: NonNegativeFloat = 0.08  # relative, either way
+    color: NonNegativeFloat = 0.15  # gain of each channel, relative, either way
+    brightness: NonNegativeFloat = 0.25
+    noise: NonNegativeFloat = 0.03  # largest standard deviation
+    blur_sigma_px: PositiveFloat = 1.2
+    resampled_share: NonNegativeFloat = 0.3
+    smallest_resampled_px: PositiveInt = 64
 
 
 class EstimatorConfig(Config):
-    """Everything that decides the trained judge."""
+    """How the judge is trained. `num_validation_subjects` whole subjects are only ever measured on."""
 
-    model: GazeNetConfig = GazeNetConfig()
-    augmentation: Augmentation = Augmentation()
-    loss_weights: EstimatorLossWeights = EstimatorLossWeights()
-    validation_fraction: float = Field(0.15, gt=0, lt=1)  # of the subjects
-    fit: FitConfig = FitConfig(
-        num_steps=1500, batch_size=64, learning_rate=2e-3, final_learning_rate_ratio=0.01, warmup_steps=50,
-        validate_every_steps=100, patience=1000, max_grad_norm=5.0,
-    )  # fmt: skip
+    network: GazeNetConfig = GazeNetConfig()
+    augment: AugmentConfig = AugmentConfig()
+    num_steps: PositiveInt = 5000
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 0.02
+    head_weight: NonNegativeFloat = 0.5
+    points_weight: NonNegativeFloat = 2.0
+    num_validation_subjects: PositiveInt = 2
+    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedJudge:
-    """The files of a judge, what its manifest says, and how training went."""
+class Faces(TensorRecord):
+    """N face images as they are stored, with what the judge learns to read from them. Frames as in `GazeNetOutput`."""
 
-    weights: Path
-    manifest_file: Path
-    manifest: JudgeManifest
-    summary: FitSummary
+    rgb: UInt8[Tensor, "n 3 h w"]
+    head_mask: UInt8[Tensor, "n 1 h w"]  # 0 or 1
+    gaze_camera: Float[Tensor, "n 2"]
+    head_pitchyaw: Float[Tensor, "n 2"]
+    points_px: Float[Tensor, "n k 2"]
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    @property
+    def rgb_on_white(self) -> Float[Tensor, "n 3 h w"]:
+        """The head on a white background, in [0, 1]."""
+        return self.rgb / 255 * self.head_mask + (1.0 - self.head_mask)
 
 
-def train_judge(
-    files: Sequence[Path], config: EstimatorConfig, out_dir: Path, runtime: Runtime = Runtime()
-) -> TrainedJudge:
-    """Trains on subject files, some of which are kept apart to measure the error on unseen identities.
+def train_judge(files: Sequence[Path], config: EstimatorConfig, out_dir: Path) -> dict[str, Any]:
+    """Trains a `GazeNet` on these subject files, writes `out_dir/judge.safetensors` and returns its card.
 
-    The result depends on the files' content and the configuration alone (on a CPU, bit for bit). An interrupted run goes
-    on from `out_dir`.
+    The same files, configuration and number of threads give the same weights.
 
     Raises:
-        BadInput: fewer than two subjects, or images of another size than the network's.
+        BadInput: too few subjects to keep some for validation.
     """
-    train, validation = split_subjects(files, config.validation_fraction, config.fit.seed)
-    seen, unseen = (_read(part, config.model.image_px) for part in (train, validation))
-    seed_everything("initialise", NAME, config.fit.seed)
-    model = GazeNet(config.model)
-    task = Task(
-        model=model,
-        parameter_groups=[{"params": list(model.parameters()), "lr": config.fit.learning_rate}],
-        num_samples=len(seen),
-        read_batch=lambda items: seen[items],
-        loss_terms=lambda m, batch, step: loss_terms(m, batch, config),
-        validate=lambda m: gaze_error_deg(m, unseen),
-    )
-    summary = fit(task, config.fit, runtime, out_dir / "work")
+    subjects = {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
+    training, validation = _split_subjects(sorted(subjects), config)
+    faces, unseen = (_concatenate([read_faces(subjects[name]) for name in names]) for names in (training, validation))
+    seed_everything("judge", config.seed)
+    model = GazeNet(config.network)
+    _optimise(model, faces, config)
+    card = {
+        "stage": NAME,
+        "version": VERSION,
+        "config": config.model_dump(mode="json"),
+        "training_subjects": training,
+        "validation_subjects": validation,
+        "num_training_images": len(faces),
+        "num_validation_images": len(unseen),
+        "validation_error_deg": errors_deg(model, unseen),
+    }
     out_dir.mkdir(parents=True, exist_ok=True)
-    weights, manifest_file = out_dir / WEIGHTS_FILE, out_dir / MANIFEST_FILE
-    save_weights(weights, model, {"stage": NAME, "stage_version": VERSION})
-    manifest = JudgeManifest(
-        name="cnn",
-        stage_version=VERSION,
-        model=config.model,
-        weights_sha256=file_sha256(weights),
-        training_subjects=tuple(_subject(path) for path in train),
-        validation_subjects=tuple(_subject(path) for path in validation),
-        num_training_images=len(seen),
-        num_validation_images=len(unseen),
-        validation_gaze_error_deg=round(gaze_error_deg(model.eval(), unseen), 3),
-        seed=config.fit.seed,
-        num_steps=summary.num_steps,
-        config_digest=config.digest(),
+    save_weights(out_dir / JUDGE_FILE, model, card)
+    return card
+
+
+def read_faces(dataset: SubjectDataset) -> Faces:
+    """All samples of a subject file as bytes, which keeps a dozen subjects in memory."""
+    batch = dataset.everything
+    return Faces(
+        rgb=(batch.rgb * 255).round().byte(),
+        head_mask=batch.head_mask.byte(),
+        gaze_camera=batch.gaze_camera,
+        head_pitchyaw=head_pitchyaw(batch.camera.world_to_camera @ batch.head.head_to_world),
+        points_px=batch.landmarks_2d_px[:, list(POINTS)],
     )
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
-    write_atomically(manifest_file, lambda temporary: temporary.write_text(text))
-    return TrainedJudge(weights, manifest_file, manifest, summary)
 
 
-def split_subjects(files: Sequence[Path], fraction: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Training and validation files; which subject goes where depends on its name and the seed, not on the others.
-
-    Raises:
-        BadInput: fewer than two files.
-    """
-    if len(files) < 2:
-        raise BadInput(f"{len(files)} subject files; a judge needs at least two, one of them to validate on")
-    ranked = sorted(files, key=lambda path: derived_seed("judge", seed, _subject(path)))
-    count = max(1, round(fraction * len(files)))
-    return sorted(ranked[count:]), sorted(ranked[:count])
-
-
-def _subject(path: Path) -> str:
-    return SubjectDataset(path).subject
-
-
-def _read(files: Sequence[Path], image_px: int) -> GazeBatch:
-    batches = [SubjectDataset(path).everything for path in files]
-    for path, batch in zip(files, batches, strict=True):
-        if batch.camera.size_px != (image_px, image_px):
-            raise BadInput(f"{path}: images of {batch.camera.size_px} px, the judge expects {image_px} px square")
-    return _concatenate(batches)
-
-
-def _concatenate(records: Sequence[Any]) -> Any:
-    """One record with the batches of all; what is not a tensor is the first's."""
-    values = {field.name: [getattr(record, field.name) for record in records] for field in fields(records[0])}
-    joined = {name: torch.cat(parts) for name, parts in values.items() if isinstance(parts[0], Tensor)}
-    joined |= {name: _concatenate(parts) for name, parts in values.items() if is_dataclass(parts[0])}
-    return replace(records[0], **joined)
-
-
-def loss_terms(model: nn.Module, batch: GazeBatch, config: EstimatorConfig) -> dict[str, Tensor]:
-    """The weighted terms on an augmented, half mirrored batch, each under its own name."""
-    rgb, points_px = augment(batch, config.augmentation)
-    flip = torch.rand(len(batch), device=rgb.device) < 0.5
-    size_px = rgb.shape[-1]
-    rgb = torch.where(flip[:, None, None, None], rgb.flip(-1), rgb)
-    mirrored = points_px[:, list(MIRRORED_POINTS)] * points_px.new_tensor([-1, 1]) + points_px.new_tensor([size_px, 0])
-    points_px = torch.where(flip[:, None, None], mirrored, points_px)
-    sign = torch.where(flip[:, None], rgb.new_tensor([1.0, -1.0]), rgb.new_tensor([1.0, 1.0]))
-    output: GazeNetOutput = model(rgb)
-    weights = config.loss_weights
+@torch.no_grad()
+def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
+    """Mean angle in degrees between what the model reads and the labels, of `gaze` and of `head`."""
+    model.eval()
+    parts = [model(faces[start : start + 32].rgb_on_white) for start in range(0, len(faces), 32)]
+    gaze, head = (torch.cat([getattr(part, name) for part in parts]) for name in ("gaze_camera", "head_pitchyaw"))
     return {
-        "gaze_l1": weights.gaze_l1 * functional.l1_loss(output.gaze_camera, batch.gaze_camera * sign),
-        "head_l1": weights.head_l1 * functional.l1_loss(output.head_pitchyaw, head_pitchyaw(batch) * sign),
-        "points_l1": weights.points_l1 * functional.l1_loss(output.points_px, points_px) / size_px,
+        "gaze": float(angular_error_deg(gaze, faces.gaze_camera).mean()),
+        "head": float(angular_error_deg(head, faces.head_pitchyaw).mean()),
     }
 
 
-def augment(
-    batch: GazeBatch, config: Augmentation
-) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 2"]]:
-    """Images on white after a change of colour, place and sharpness, and where `POINTS` are then, in pixels."""
-    count, size_px = len(batch), batch.rgb.shape[-1]
+def _split_subjects(names: list[str], config: EstimatorConfig) -> tuple[list[str], list[str]]:
+    count = config.num_validation_subjects
+    if len(names) <= count:
+        raise BadInput(
+            f"{len(names)} subjects; expected more than the {count} kept for validation; synthesize more subjects"
+        )
+    order = torch.randperm(len(names), generator=generator("judge subjects", config.seed)).tolist()
+    chosen = set(order[:count])
+    return [n for i, n in enumerate(names) if i not in chosen], [names[i] for i in sorted(chosen)]
 
-    def uniform(limit: float, *shape: int) -> Tensor:
-        return (torch.rand(count, *shape, device=batch.rgb.device) * 2 - 1) * limit
 
-    color = batch.rgb.clamp_min(1e-4) ** uniform(config.gamma, 1, 1, 1).exp()
-    color = color * (1 + uniform(config.gain, 1, 1, 1)) * (1 + uniform(config.gain / 2, 3, 1, 1))
-    rgb = (color * batch.head_mask + 1 - batch.head_mask).clamp(0, 1)
-    scale, shift_px = 1 + uniform(config.scale, 1), uniform(config.shift_px, 2)
-    # grid_sample pulls: the content at `source` appears at `place`, with source = (place - shift) / scale from the centre.
-    inverse = torch.cat(
-        [torch.eye(2, device=rgb.device) / scale[..., None], -(shift_px * 2 / size_px / scale)[..., None]], dim=-1
+def _concatenate(parts: list[Faces]) -> Faces:
+    return Faces(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__})
+
+
+def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
+    """AdamW with a one-cycle learning rate (Smith & Topin 2019)."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
+    model.train()
+    for step in range(config.num_steps):
+        seed_everything("judge step", config.seed, step)
+        batch = mirrored_half(faces[step_indices(len(faces), config.batch_size, step, config.seed)])
+        rgb, points_px = augment(batch, config.augment)
+        loss = _loss(model(rgb), replace(batch, points_px=points_px), config)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+
+
+def _loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
+    def distance(read: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
+        return (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1).add(1e-6).sqrt().mean()
+
+    points = (output.points_px - batch.points_px).abs().mean() / config.network.image_px
+    gaze = distance(output.gaze_camera, batch.gaze_camera)
+    return gaze + config.head_weight * distance(output.head_pitchyaw, batch.head_pitchyaw) + config.points_weight * points
+
+
+def mirrored(faces: Faces) -> Faces:
+    """The same faces in a mirror: yaw changes its sign, and left points change places with right ones."""
+    flip = faces.gaze_camera.new_tensor([1.0, -1.0])
+    points = faces.points_px[:, list(MIRRORED_POINTS)]
+    return Faces(
+        rgb=faces.rgb.flip(-1),
+        head_mask=faces.head_mask.flip(-1),
+        gaze_camera=faces.gaze_camera * flip,
+        head_pitchyaw=faces.head_pitchyaw * flip,
+        points_px=torch.stack([faces.rgb.shape[-1] - points[..., 0], points[..., 1]], dim=-1),
     )
-    grid = functional.affine_grid(inverse, list(rgb.shape), align_corners=False)
-    rgb = 1 + functional.grid_sample(rgb - 1, grid, align_corners=False)  # white outside
-    points_px = (batch.landmarks_2d_px[:, list(POINTS)] - size_px / 2) * scale[..., None] + shift_px[:, None] + size_px / 2
-    soft = (torch.rand(count, device=rgb.device) < config.soft_fraction)[:, None, None, None]
-    rgb = torch.where(soft, _softened(rgb, config), rgb)
-    noise = torch.randn_like(rgb) * (uniform(config.noise, 1, 1, 1)).abs()
-    return (rgb + noise).clamp(0, 1), points_px
 
 
-def _softened(rgb: Float[Tensor, "b 3 h w"], config: Augmentation) -> Float[Tensor, "b 3 h w"]:
-    """Blurred, and shrunk and enlarged, each by an amount that is the same for the batch."""
-    amount, relative = torch.rand(2).tolist()
-    sigma_px = 0.2 + amount * config.blur_px
-    offsets = torch.arange(-4, 5, device=rgb.device, dtype=rgb.dtype)
-    line = torch.exp(-(offsets**2) / (2 * sigma_px**2))
+def mirrored_half(faces: Faces) -> Faces:
+    """Every second face in a mirror; batches are shuffled, so this is a random half."""
+    return _concatenate([faces[::2], mirrored(faces[1::2])])
+
+
+def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n k 2"]]:
+    """Images on white and their points after a random change of place, size, colour, sharpness and noise."""
+    n, size = len(faces), faces.rgb.shape[-1]
+    gain = 1 + config.color * _uniform(n, 3, 1, 1) + config.brightness * _uniform(n, 1, 1, 1)
+    rgb = (faces.rgb / 255).pow(1 + config.brightness * _uniform(n, 1, 1, 1)) * gain
+    rgb = rgb.clamp(0, 1) * faces.head_mask + (1.0 - faces.head_mask)
+    scale, shift_px = 1 + config.scale * _uniform(n, 1), config.shift_px * _uniform(n, 2)
+    rgb = _resample(_blur(_place(rgb, scale, shift_px), config), config)
+    rgb = rgb + config.noise * torch.rand(n, 1, 1, 1) * torch.randn_like(rgb)
+    points = (faces.points_px - size / 2) * scale[:, None] + size / 2 + shift_px[:, None]
+    return rgb.clamp(0, 1), points
+
+
+def _uniform(*shape: int) -> Tensor:
+    return 2 * torch.rand(*shape) - 1
+
+
+def _place(
+    rgb: Float[Tensor, "n 3 h w"], scale: Float[Tensor, "n 1"], shift_px: Float[Tensor, "n 2"]
+) -> Float[Tensor, "n 3 h w"]:
+    """Each image scaled about its centre and then shifted; white comes in from outside."""
+    inverse = (1 / scale)[..., None]  # affine_grid asks where each output pixel comes from
+    offset = -2 * shift_px[..., None] / rgb.shape[-1] * inverse
+    theta = torch.cat([inverse * torch.eye(2), offset], dim=-1)
+    grid = functional.affine_grid(theta, list(rgb.shape), align_corners=False)
+    return 1 - functional.grid_sample(1 - rgb, grid, align_corners=False)
+
+
+def _blur(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
+    """A random mixture of each image and its Gaussian blur."""
+    radius = int(3 * config.blur_sigma_px)
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / config.blur_sigma_px) ** 2)
     line = (line / line.sum()).expand(3, 1, 1, -1)
-    padded = functional.pad(rgb, (4, 4, 4, 4), mode="replicate")
-    blurred = functional.conv2d(functional.conv2d(padded, line, groups=3), line.transpose(2, 3), groups=3)
-    small = config.smallest_size + (1 - config.smallest_size) * relative
-    shrunk = functional.interpolate(rgb, scale_factor=small, mode="bilinear", antialias=True)
-    enlarged = functional.interpolate(shrunk, size=rgb.shape[-2:], mode="bilinear")
-    return torch.where(torch.rand(len(rgb), 1, 1, 1, device=rgb.device) < 0.5, blurred, enlarged)
+    soft = functional.pad(rgb, (radius,) * 4, mode="replicate")
+    soft = functional.conv2d(functional.conv2d(soft, line, groups=3), line.transpose(2, 3), groups=3)
+    return torch.lerp(rgb, soft, torch.rand(len(rgb), 1, 1, 1).square())
 
 
-def gaze_error_deg(model: nn.Module, batch: GazeBatch) -> float:
-    """Mean angular error of the network on images as recorded, in degrees. Lower is better."""
-    with torch.no_grad():
-        readings = [model(batch[slice(i, i + 64)].rgb_on_white).gaze_camera for i in range(0, len(batch), 64)]
-    return float(angular_error_deg(torch.cat(readings), batch.gaze_camera).mean())
+def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
+    """Some of the images through a smaller size and back."""
+    count, size = round(config.resampled_share * len(rgb)), rgb.shape[-1]
+    chosen = torch.randperm(len(rgb))[:count]
+    small = int(torch.randint(min(config.smallest_resampled_px, size), size + 1, ()))
+    down = functional.interpolate(rgb[chosen], size=(small, small), mode="area")
+    result = rgb.clone()
+    result[chosen] = functional.interpolate(down, size=(size, size), mode="bilinear", align_corners=False)
+    return result
