@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 REPORT ?= reports/demo
 
+# uv compiles nothing, so each import must be allowed to keep what it compiled: a second start takes half as long.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo test check lint bench clean install install-dev
 
 help:  ## list the targets

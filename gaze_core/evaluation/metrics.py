@@ -12,7 +12,9 @@ MAX_PSNR_DB = 100.0
 
 
 def psnr_db(
-    image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"], mask: Float[Tensor, "b 1 h w"] | None = None
+    image: Float[Tensor, "b 3 h w"],
+    target: Float[Tensor, "b 3 h w"],
+    mask: Float[Tensor, "b 1 h w"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Peak signal-to-noise ratio in dB of images in [0, 1], over the mask or all pixels. Higher is better.
 

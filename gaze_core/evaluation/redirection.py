@@ -10,11 +10,12 @@ from torch import Tensor
 
 from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.judge import Judge, JudgeReading, head_pitchyaw
+from gaze_core.evaluation.judge import Judge, JudgeReading
 from gaze_core.evaluation.metrics import constant_reading, gaze_error_deg, head_error_deg, psnr_db, ssim
 from gaze_core.evaluation.report import AngleRow, EvaluationReport, MovedRow, SampleValues, Values
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.cameras import Camera
+from gaze_core.models.estimator import head_pitchyaw
 from gaze_core.reproducibility import generator
 
 SWEEP_DEG = ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0))
@@ -46,7 +47,9 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         BadInput: fewer than two frames, so no frame has another's gaze to take on.
     """
     if len(heldout) < 2:
-        raise BadInput(f"{len(heldout)} held-out frames; expected at least 2, to redirect each to another's gaze")
+        raise BadInput(
+            f"{len(heldout)} held-out frames; expected at least 2, to redirect each to another's gaze"
+        )
     partner = derangement(len(heldout), seed)
     original = judge.read(heldout.rgb_on_white)
     own = _draw(redirector, heldout.camera, heldout.head)
@@ -56,8 +59,9 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
     pairs = _redirect(redirector, heldout, heldout.gaze_head[partner], judge, original)
     swept = _spread(len(heldout), _NUM_SWEPT_HEADS)
     sweep = [_swept(redirector, heldout, swept, angle, judge, original) for angle in SWEEP_DEG]
-    turned = judge.read(_draw(redirector, _camera_of(heldout, partner), heldout.head.with_pose(heldout.head.head_to_world[partner])))
-    facing = head_pitchyaw(heldout)
+    posed = heldout.head.with_pose(heldout.head.head_to_world[partner])
+    turned = judge.read(_draw(redirector, _camera_of(heldout, partner), posed))
+    facing = head_pitchyaw(heldout.camera.world_to_camera @ heldout.head.head_to_world)
     asked_camera = gaze_in_camera(heldout, heldout.gaze_head[partner])
     return EvaluationReport(
         num_samples=len(heldout),
@@ -68,7 +72,10 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         eyes_psnr_db=_mean(psnr_db(own, target, heldout.eyes_mask)),
         gaze_error_deg=_mean(pairs.error_deg),
         gaze_error_vs_original_deg=_mean(
-            _masked(gaze_error_deg(own_reading.gaze_camera, original.gaze_camera), own_reading.valid & original.valid)
+            _masked(
+                gaze_error_deg(own_reading.gaze_camera, original.gaze_camera),
+                own_reading.valid & original.valid,
+            )
         ),
         self_gaze_error_deg=_mean(_error(own_reading, heldout.gaze_camera)),
         identity_copy_gaze_error_deg=_mean(pairs.copy_error_deg),
@@ -78,7 +85,12 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         identity_copy_head_error_deg=_mean(_head_error(original, facing[partner])),
         head_floor_deg=_mean(_head_error(original, facing)),
         by_angle=tuple(
-            AngleRow(pitch_deg=pitch, yaw_deg=yaw, gaze_error_deg=_mean(row.error_deg), num_samples=_count(row.error_deg))
+            AngleRow(
+                pitch_deg=pitch,
+                yaw_deg=yaw,
+                gaze_error_deg=_mean(row.error_deg),
+                num_samples=_count(row.error_deg),
+            )
             for (pitch, yaw), row in zip(SWEEP_DEG, sweep, strict=True)
         ),
         by_distance=_by_distance([pairs, *sweep]),
@@ -113,11 +125,17 @@ def gaze_in_camera(batch: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> Float[T
 
 
 def _redirect(
-    redirector: Redirector, batch: GazeBatch, gaze_head: Float[Tensor, "b 2"], judge: Judge, original: JudgeReading
+    redirector: Redirector,
+    batch: GazeBatch,
+    gaze_head: Float[Tensor, "b 2"],
+    judge: Judge,
+    original: JudgeReading,
 ) -> _Redirected:
     asked = gaze_in_camera(batch, gaze_head)
     reading = judge.read(_draw(redirector, batch.camera, batch.head.with_gaze(gaze_head)))
-    return _Redirected(_error(reading, asked), _error(original, asked), gaze_error_deg(batch.gaze_camera, asked))
+    return _Redirected(
+        _error(reading, asked), _error(original, asked), gaze_error_deg(batch.gaze_camera, asked)
+    )
 
 
 def _swept(
@@ -168,7 +186,8 @@ def _masked(values: Float[Tensor, " b"], valid: Bool[Tensor, " b"]) -> Float[Ten
 
 def _by_distance(parts: Sequence[_Redirected]) -> tuple[MovedRow, ...]:
     error, copy, moved = (
-        torch.cat([getattr(part, name) for part in parts]) for name in ("error_deg", "copy_error_deg", "moved_deg")
+        torch.cat([getattr(part, name) for part in parts])
+        for name in ("error_deg", "copy_error_deg", "moved_deg")
     )
     rows = []
     for low, high in zip(MOVED_EDGES_DEG[:-1], MOVED_EDGES_DEG[1:], strict=True):

@@ -91,7 +91,16 @@ class EvaluationReport(Config):
     @property
     def numbers(self) -> dict[str, float | None]:
         """The averages by name, without counts."""
-        skipped = {"num_samples", "num_unreadable", "by_angle", "by_distance", "judge_name", "judge_digest", "seed", "samples"}
+        skipped = {
+            "num_samples",
+            "num_unreadable",
+            "by_angle",
+            "by_distance",
+            "judge_name",
+            "judge_digest",
+            "seed",
+            "samples",
+        }
         return {name: value for name, value in self if name not in skipped}
 
 
@@ -151,9 +160,13 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
         )
     more_unreadable = candidate.num_unreadable - baseline.num_unreadable
     if more_unreadable > 0:
-        reasons.append(f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's")
+        reasons.append(
+            f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's"
+        )
     verdicts = {metric.verdict for metric in metrics} | ({"regressed"} if more_unreadable > 0 else set())
-    verdict: Verdict = "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
+    verdict: Verdict = (
+        "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
+    )
     return Comparison(verdict=verdict, reasons=tuple(reasons), metrics=tuple(metrics))
 
 
@@ -170,7 +183,11 @@ def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationR
 
 
 def _compare_metric(
-    name: str, higher_is_better: bool, candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance
+    name: str,
+    higher_is_better: bool,
+    candidate: EvaluationReport,
+    baseline: EvaluationReport,
+    tolerance: Tolerance,
 ) -> MetricComparison | None:
     pairs = zip(getattr(candidate.samples, name), getattr(baseline.samples, name), strict=True)
     both = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)

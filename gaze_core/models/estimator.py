@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,6 +35,7 @@ class GazeNetConfig(Config):
     width: PositiveInt = 16  # channels of the first layer of the point network
     eye_width: PositiveInt = 24
     eye_features: PositiveInt = 64
+    dropout: float = Field(0.3, ge=0, lt=1)  # of what the gaze is read from
     patch_px: tuple[PositiveFloat, PositiveFloat] = (28.0, 21.0)  # width, height
     patch_samples: tuple[PositiveInt, PositiveInt] = (32, 24)
 
@@ -56,7 +57,11 @@ class GazeNet(nn.Module):
         self.config = config
         w, e = config.width, config.eye_width
         self.coarse = nn.Sequential(
-            nn.AvgPool2d(2), _block(3, w, stride=2), _block(w, 2 * w, stride=2), _block(2 * w, 4 * w), _block(4 * w, 4 * w)
+            nn.AvgPool2d(2),
+            _block(3, w, stride=2),
+            _block(w, 2 * w, stride=2),
+            _block(2 * w, 4 * w),
+            _block(4 * w, 4 * w),
         )
         self.heat = nn.Conv2d(4 * w, len(POINTS), 1)
         self.face = nn.Sequential(_block(4 * w, 2 * w, stride=2), nn.AdaptiveAvgPool2d(4), nn.Flatten())
@@ -68,7 +73,9 @@ class GazeNet(nn.Module):
         num_points, num_face = 2 * len(POINTS), 2 * w * 16
         self.read_head = nn.Sequential(nn.Linear(num_points + num_face, 64), nn.ReLU(), nn.Linear(64, 2))
         num_inputs = 2 * config.eye_features + num_points + 2
-        self.read_gaze = nn.Sequential(nn.Linear(num_inputs, 96), nn.ReLU(), nn.Linear(96, 2))
+        self.read_gaze = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(num_inputs, 96), nn.ReLU(), nn.Linear(96, 2)
+        )
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> GazeNetOutput:
         """Reads a batch of face crops of `image_px` by `image_px`."""
@@ -82,7 +89,9 @@ class GazeNet(nn.Module):
         seen = torch.cat([*features.chunk(2), placed.flatten(1), head], dim=1)
         return GazeNetOutput(self.read_gaze(seen), head, (points + 1) / 2 * self.config.image_px)
 
-    def _patches(self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3 p q"]:
+    def _patches(
+        self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]
+    ) -> Float[Tensor, "b 3 p q"]:
         """Windows around `centre`, in [-1, 1] of the image, with each window's own brightness and contrast removed."""
         scale = rgb.new_tensor(self.config.patch_px) / self.config.image_px
         theta = torch.cat([scale.diag().expand(len(rgb), 2, 2), centre[..., None]], dim=-1)

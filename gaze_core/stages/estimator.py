@@ -20,7 +20,14 @@ from gaze_core.data.batch import TensorRecord
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
-from gaze_core.models.estimator import MIRRORED_POINTS, POINTS, GazeNet, GazeNetConfig, GazeNetOutput, head_pitchyaw
+from gaze_core.models.estimator import (
+    MIRRORED_POINTS,
+    POINTS,
+    GazeNet,
+    GazeNetConfig,
+    GazeNetOutput,
+    head_pitchyaw,
+)
 from gaze_core.reproducibility import generator, seed_everything
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.sampling import step_indices
@@ -47,7 +54,7 @@ class EstimatorConfig(Config):
 
     network: GazeNetConfig = GazeNetConfig()
     augment: AugmentConfig = AugmentConfig()
-    num_steps: PositiveInt = 5000
+    num_steps: PositiveInt = 3000
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.02
@@ -86,7 +93,9 @@ def train_judge(files: Sequence[Path], config: EstimatorConfig, out_dir: Path) -
     """
     subjects = {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
     training, validation = _split_subjects(sorted(subjects), config)
-    faces, unseen = (_concatenate([read_faces(subjects[name]) for name in names]) for names in (training, validation))
+    faces, unseen = (
+        _concatenate([read_faces(subjects[name]) for name in names]) for names in (training, validation)
+    )
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
     _optimise(model, faces, config)
@@ -122,7 +131,9 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
     """Mean angle in degrees between what the model reads and the labels, of `gaze` and of `head`."""
     model.eval()
     parts = [model(faces[start : start + 32].rgb_on_white) for start in range(0, len(faces), 32)]
-    gaze, head = (torch.cat([getattr(part, name) for part in parts]) for name in ("gaze_camera", "head_pitchyaw"))
+    gaze, head = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("gaze_camera", "head_pitchyaw")
+    )
     return {
         "gaze": float(angular_error_deg(gaze, faces.gaze_camera).mean()),
         "head": float(angular_error_deg(head, faces.head_pitchyaw).mean()),
@@ -141,13 +152,19 @@ def _split_subjects(names: list[str], config: EstimatorConfig) -> tuple[list[str
 
 
 def _concatenate(parts: list[Faces]) -> Faces:
-    return Faces(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__})
+    return Faces(
+        **{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__}
+    )
 
 
 def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
     """AdamW with a one-cycle learning rate (Smith & Topin 2019)."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, config.num_steps, pct_start=0.1
+    )
     model.train()
     for step in range(config.num_steps):
         seed_everything("judge step", config.seed, step)
@@ -163,11 +180,22 @@ def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
 
 def _loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
     def distance(read: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
-        return (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1).add(1e-6).sqrt().mean()
+        return (
+            (vector_from_pitchyaw(read) - vector_from_pitchyaw(label))
+            .square()
+            .sum(-1)
+            .add(1e-6)
+            .sqrt()
+            .mean()
+        )
 
     points = (output.points_px - batch.points_px).abs().mean() / config.network.image_px
     gaze = distance(output.gaze_camera, batch.gaze_camera)
-    return gaze + config.head_weight * distance(output.head_pitchyaw, batch.head_pitchyaw) + config.points_weight * points
+    return (
+        gaze
+        + config.head_weight * distance(output.head_pitchyaw, batch.head_pitchyaw)
+        + config.points_weight * points
+    )
 
 
 def mirrored(faces: Faces) -> Faces:

@@ -53,6 +53,31 @@ def test_many_threads_are_in_one_at_a_time(tmp_path: Path) -> None:
     assert most[0] == 1
 
 
+def test_who_waited_holds_the_lock_against_those_who_come_later(tmp_path: Path) -> None:
+    inside, leave, third_inside = threading.Event(), threading.Event(), threading.Event()
+
+    def second() -> None:
+        with work_lock(tmp_path / "stage"):
+            inside.set()
+            leave.wait(10)
+
+    def third() -> None:
+        with work_lock(tmp_path / "stage"):
+            third_inside.set()
+
+    threads = [threading.Thread(target=second), threading.Thread(target=third)]
+    with work_lock(tmp_path / "stage"):
+        threads[0].start()
+        time.sleep(0.2)  # now it waits for a file that is removed on release
+    assert inside.wait(5)
+    threads[1].start()
+    assert not third_inside.wait(0.3)
+    leave.set()
+    assert third_inside.wait(5)
+    for thread in threads:
+        thread.join()
+
+
 def test_different_work_does_not_wait(tmp_path: Path) -> None:
     with work_lock(tmp_path / "a"), work_lock(tmp_path / "b") as waited:
         assert not waited

@@ -1,0 +1,40 @@
+import pytest
+
+from gaze_core.errors import BadInput
+from gaze_core.presets import PRESETS, redirection_plan
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_baseline_differs_in_the_renderer_alone(preset):
+    plan = redirection_plan(preset)
+    restored = plan.baseline.model.model_copy(update={"renderer": plan.gaze_gaussian.model.renderer})
+    assert plan.baseline.model.renderer.kind == "pixel_shuffle"
+    assert plan.gaze_gaussian.model.renderer.kind == "dit"
+    assert plan.baseline.model_copy(update={"model": restored}) == plan.gaze_gaussian
+
+
+def test_overrides_change_one_key_and_the_digest():
+    plain, changed = (redirection_plan("tiny", overrides=keys) for keys in ([], ["gaze_gaussian.fit.num_steps=7"]))
+    assert changed.gaze_gaussian.fit.num_steps == 7
+    assert plain.mesh_head.digest() == changed.mesh_head.digest()
+    assert plain.gaze_gaussian.digest() != changed.gaze_gaussian.digest()
+
+
+def test_text_and_nested_values_can_be_set():
+    plan = redirection_plan("tiny", overrides=["evaluate.judge=iris", "evaluate.shown_poses_deg=[[0, 5]]"])
+    assert plan.evaluate.judge == "iris"
+    assert plan.evaluate.shown_poses_deg == ((0, 5),)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("mesh_head.fitt.num_steps=1", "unknown key 'fitt'; known here: model, loss_weights, fit"),
+        ("mesh_head.fit.num_steps.x=1", "unknown key 'x'; known here: nothing below a value"),
+        ("evaluate.judge=mine", "evaluate.judge: Input should be 'cnn' or 'iris' .found 'mine'."),
+        ("novalue", "expected KEY=VALUE"),
+    ],
+)
+def test_bad_overrides_say_what_is_known(override, message):
+    with pytest.raises(BadInput, match=message):
+        redirection_plan("tiny", overrides=[override])
