@@ -31,7 +31,9 @@ def examine() -> list[Finding]:
         _package("mitsuba", "rendering synthetic subjects", "pip install 'gazeworks[synthesis]'"),
         *_assets(),
         Finding(name="home", ok=True, detail=f"{environment.home()} (set {environment.HOME_VARIABLE} to move it)"),
-        Finding(name="store", ok=True, detail=f"{environment.store_uri()} (set {environment.STORE_VARIABLE} to move it)"),
+        Finding(
+            name="store", ok=True, detail=f"{environment.store_uri()} (set {environment.STORE_VARIABLE} to move it)"
+        ),
         Finding(name="tracking", ok=True, detail=f"{environment.tracking_uri()} (set MLFLOW_TRACKING_URI to move it)"),
         Finding(name="prefect", ok=True, detail=os.environ.get("PREFECT_API_URL") or "its own server for each run"),
     ]

@@ -41,11 +41,20 @@ def redirection(
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         baseline = train_gaze_gaussian(data, head, plan.baseline, runtime)
-        evaluations = [evaluate(data, model, plan.evaluate, runtime) for model in (candidate, baseline)]
-        comparison = compare(*evaluations, plan.tolerance)
+        candidate_evaluation = evaluate(data, candidate, plan.evaluate, runtime)
+        baseline_evaluation = evaluate(data, baseline, plan.evaluate, runtime)
+        comparison = compare(candidate_evaluation, baseline_evaluation, plan.tolerance)
+        refs = {
+            "data": data,
+            "mesh_head": head,
+            "candidate": candidate,
+            "baseline": baseline,
+            "candidate_evaluation": candidate_evaluation,
+            "baseline_evaluation": baseline_evaluation,
+            "comparison": comparison,
+        }
         facts = RunFacts(preset, plan, started_s, tuple(ledger.outcomes))
-        models = {"candidate": candidate, "baseline": baseline}
-        report = write_redirection_report(data, head, models, evaluations, comparison, facts, out)
+        report = write_redirection_report(refs, facts, out)
         ledger.run.log_summary({name: value for name, value in report.numbers.items() if value is not None})
         ledger.run.artifact(report.folder, "report")
     result = RedirectionResult(report=report.page, verdict=report.verdict, numbers=report.numbers)

@@ -70,9 +70,7 @@ class Manifest(Config):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise MissingArtifact(
-                f"{where}: {MANIFEST_FILE} is not readable ({error.error_count()} errors)"
-            ) from error
+            raise MissingArtifact(f"{where}: {MANIFEST_FILE} is not readable ({error.error_count()} errors)") from error
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -102,9 +100,7 @@ class Produced:
 
 def files_in(folder: Path) -> dict[str, Path]:
     """All files below `folder` by their relative names, ready for `Produced.files`."""
-    return {
-        str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def file_sha256(path: Path) -> str:

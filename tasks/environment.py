@@ -52,9 +52,7 @@ def set_defaults() -> None:
             "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
             "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
-    home().mkdir(
-        parents=True, exist_ok=True
-    )  # Prefect makes its own folder when it is imported, but not the parents
+    home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
@@ -67,7 +65,5 @@ def configure_logging(verbose: bool = False) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     if LOGGER not in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "") and not logger.handlers:
         logger.addHandler(
-            RichHandler(
-                console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"
-            )
+            RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
         )

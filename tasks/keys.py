@@ -33,9 +33,7 @@ class Arguments:
             raise ContractViolation(f"a stage takes a Config as 'config', found {type(config).__name__}")
         runtimes = [value for value in arguments.values() if isinstance(value, Runtime)]
         inputs = {
-            name: value
-            for name, value in arguments.items()
-            if name != "config" and not isinstance(value, Runtime)
+            name: value for name, value in arguments.items() if name != "config" and not isinstance(value, Runtime)
         }
         return cls(config, inputs, runtimes[0] if runtimes else Runtime())
 

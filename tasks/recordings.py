@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
 from gaze_core.config import Config
@@ -18,7 +19,7 @@ class RecordingConfig(Config):
     sha256: dict[str, str]
 
 
-@task(name="import_recording", persist_result=False)
+@task(name="import_recording", persist_result=False, cache_policy=NO_CACHE)
 def import_recording(path: Path) -> ArtifactRef:
     """Publishes a file, or all files of a folder, as it is.
 
@@ -26,9 +27,7 @@ def import_recording(path: Path) -> ArtifactRef:
         BadInput: the path does not exist, or is an empty folder.
     """
     require_recording(path)
-    files = (
-        {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in files_in(path).items()}
-    )
+    files = {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in files_in(path).items()}
     config = RecordingConfig(sha256={name: file_sha256(file) for name, file in files.items()})
     produced = Produced(kind="dataset", files=files)
     return Store.from_environment().publish(produced, stage=STAGE, version=VERSION, config=config, parents={})

@@ -80,9 +80,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
         BadInput: `force` names something that is no stage.
     """
     if unknown := set(force) - _stage_names:
-        raise BadInput(
-            f"no stage named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(_stage_names))}"
-        )
+        raise BadInput(f"no stage named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(_stage_names))}")
     context = FlowRunContext.get()
     name, flow_run_id = "flow", ""
     if context and context.flow and context.flow_run:
@@ -100,9 +98,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
 class StageTask(Generic[P]):
     """A stage as a Prefect task whose results are cached, verified and, if lost, computed again."""
 
-    def __init__(
-        self, name: str, stage: Stage, declaration: Callable[P, ArtifactRef], **options: Any
-    ) -> None:
+    def __init__(self, name: str, stage: Stage, declaration: Callable[P, ArtifactRef], **options: Any) -> None:
         self.name, self.stage = name, stage
         self._signature = inspect.signature(declaration)
         self.task = task(
@@ -162,9 +158,7 @@ class StageTask(Generic[P]):
     def _body(self, arguments: dict[str, Any]) -> State[ArtifactRef]:
         key, work = stage_key(self.name, self.stage.VERSION, arguments), environment.home() / "work"
         with work_lock(work / key):
-            found = (
-                None if is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
-            )
+            found = None if is_refreshing() else Store.from_environment().find(self.name, key.rpartition("-")[2])
             if found:
                 return Completed(name="Reused", message="another run has finished it", data=found)
             resumed = any((work / key).glob("*"))

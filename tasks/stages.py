@@ -36,9 +36,7 @@ def train_gaze_gaussian(
 
 
 @stage_task("evaluate", evaluate_stage)
-def evaluate(
-    data: ArtifactRef, checkpoint: ArtifactRef, config: EvaluateConfig, runtime: Runtime
-) -> ArtifactRef:
+def evaluate(data: ArtifactRef, checkpoint: ArtifactRef, config: EvaluateConfig, runtime: Runtime) -> ArtifactRef:
     """Measures a trained model on the test frames of `data`."""
     ...
 

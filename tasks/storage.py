@@ -45,9 +45,7 @@ def backend_of(uri: str, cache_dir: Path) -> Backend:
         return LocalDisk()
     if scheme == "s3":
         return S3(cache_dir)
-    raise BadInput(
-        f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE"
-    )
+    raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
 
 
 class LocalDisk:

@@ -169,9 +169,7 @@ def _require_names(produced: Produced, stage: str) -> None:
     for name in produced.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
-            raise ContractViolation(
-                f"stage {stage} produced {name!r}; expected a relative name inside the artifact"
-            )
+            raise ContractViolation(f"stage {stage} produced {name!r}; expected a relative name inside the artifact")
 
 
 def _missing(ref: ArtifactRef, what: str) -> MissingArtifact:

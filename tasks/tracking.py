@@ -112,9 +112,7 @@ def _run(name: str, tags: dict[str, str], identity: str, flow_run_id: str) -> It
     if parent:
         tags = tags | {PARENT_TAG: parent.info.run_id}
     found = _unfinished(client, experiment_id, identity, tags[identity])
-    run = TrackedRun(
-        client, found or client.create_run(experiment_id, run_name=name), resumed=found is not None
-    )
+    run = TrackedRun(client, found or client.create_run(experiment_id, run_name=name), resumed=found is not None)
     client.update_run(run.run_id, status="RUNNING")
     run.tags(tags)
     status = "FAILED"
@@ -138,9 +136,7 @@ def _experiment(client: MlflowClient) -> str:
         local = environment.tracking_uri().startswith("sqlite:")
         try:
             return str(
-                client.create_experiment(
-                    EXPERIMENT, (environment.home() / "mlruns").as_uri() if local else None
-                )
+                client.create_experiment(EXPERIMENT, (environment.home() / "mlruns").as_uri() if local else None)
             )
         except MlflowException:  # another run was faster
             found = client.get_experiment_by_name(EXPERIMENT)

@@ -73,9 +73,7 @@ def test_an_input_without_a_digest_is_refused_by_name(value: object) -> None:
 
 
 def test_references_name_the_items_of_a_sequence() -> None:
-    found = dict(
-        references({"data": ref("a"), "heads": [ref("b"), ref("c")], "config": Runtime(), "none": None})
-    )
+    found = dict(references({"data": ref("a"), "heads": [ref("b"), ref("c")], "config": Runtime(), "none": None}))
     assert {name: value.sha256[0] for name, value in found.items()} == {
         "data": "a",
         "heads.0": "b",
@@ -99,9 +97,7 @@ def test_evaluating_on_training_subjects_is_refused_with_their_names() -> None:
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:
-    written = manifest(
-        ref(), dropped={"empty_head_mask": 17}, metrics={"loss": 0.5}, parents={"data": ref("b")}
-    )
+    written = manifest(ref(), dropped={"empty_head_mask": 17}, metrics={"loss": 0.5}, parents={"data": ref("b")})
     (tmp_path / "manifest.json").write_text(written.model_dump_json())
     assert Manifest.read(tmp_path) == written
 

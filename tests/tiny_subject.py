@@ -18,7 +18,9 @@ DISTANCE_M = 0.6
 SKIN, WHITE, PUPIL = np.array([200, 150, 120]), np.array([240, 240, 240]), np.array([30, 40, 60])
 
 
-def write_tiny_subject(path: Path, num_images: int = 20, size_px: int = 32, subject: str = "tiny", seed: int = 0) -> Path:
+def write_tiny_subject(
+    path: Path, num_images: int = 20, size_px: int = 32, subject: str = "tiny", seed: int = 0
+) -> Path:
     """Writes a valid subject file; the last quarter is marked as held out."""
     rng = np.random.default_rng(seed)
     rows = [_sample(rng, size_px, index) for index in range(num_images)]

@@ -11,7 +11,6 @@ from gaze_core.config import Config
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.reproducibility import generator
 
-
 SPLITS_FILE = "splits.json"
 
 

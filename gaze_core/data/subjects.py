@@ -113,8 +113,10 @@ def read_batch(file: h5py.File, indices: np.ndarray, size_px: tuple[int, int]) -
         # h5py wants increasing indices; read sorted and put back in the asked order.
         order = np.argsort(indices, kind="stable")
         values = np.empty((len(indices), *file[name].shape[1:]), dtype=file[name].dtype)
-        values[order] = file[name][indices[order]] if len(set(indices)) == len(indices) else np.stack(
-            [file[name][i] for i in indices[order]]
+        values[order] = (
+            file[name][indices[order]]
+            if len(set(indices)) == len(indices)
+            else np.stack([file[name][i] for i in indices[order]])
         )
         return torch.from_numpy(values)
 

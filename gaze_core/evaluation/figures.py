@@ -53,9 +53,7 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def line_chart(
-    series: Sequence[Series], title: str, x_label: str, unit: str = "", markers: bool = False
-) -> str:
+def line_chart(series: Sequence[Series], title: str, x_label: str, unit: str = "", markers: bool = False) -> str:
     """Lines over a common axis. Values that are not finite are left out; without any the chart says so."""
     lines = [_finite(line) for line in series]
     values = np.concatenate([y for _, y in lines])
@@ -64,9 +62,7 @@ def line_chart(
     xs = np.concatenate([x for x, _ in lines])
     log = not markers and bool(values.min() > 0 and values.max() > _LOG_FROM_RATIO * values.min())
     low, high = (
-        (float(values.min()), float(values.max()))
-        if log
-        else (min(0.0, float(values.min())), float(values.max()))
+        (float(values.min()), float(values.max())) if log else (min(0.0, float(values.min())), float(values.max()))
     )
     ticks = _ticks(low, high, log)
     to_x = _axis(float(xs.min()), float(xs.max()), _LEFT, _WIDTH - _RIGHT, log=False)
@@ -75,14 +71,10 @@ def line_chart(
     for tick in ticks:
         y = to_y(tick)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="tick end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{short(tick)}{escape(unit)}</text>'
-        )
+        parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{short(tick)}{escape(unit)}</text>')
     for tick in _ticks(float(xs.min()), float(xs.max()), log=False):
         if xs.min() <= tick <= xs.max():
-            parts.append(
-                f'<text class="tick middle" x="{to_x(tick):.1f}" y="{_HEIGHT - 15}">{short(tick)}</text>'
-            )
+            parts.append(f'<text class="tick middle" x="{to_x(tick):.1f}" y="{_HEIGHT - 15}">{short(tick)}</text>')
     parts.append(
         f'<text class="tick middle" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 2}">{escape(x_label)}</text>'
     )
@@ -91,9 +83,7 @@ def line_chart(
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         parts.append(f'<polyline class="line {line.style}" points="{path}"/>')
         if markers:
-            parts += [
-                f'<circle class="dot {line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3.2"/>' for a, b in points
-            ]
+            parts += [f'<circle class="dot {line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3.2"/>' for a, b in points]
     return "".join([*parts, "</svg>"])
 
 
@@ -132,9 +122,7 @@ def _ticks(low: float, high: float, log: bool) -> list[float]:
     if high <= low:
         return [low]
     if log:
-        ticks = [
-            t for t in LogLocator(subs=(1.0, 3.0), numticks=6).tick_values(low, high) if low <= t <= high
-        ]
+        ticks = [t for t in LogLocator(subs=(1.0, 3.0), numticks=6).tick_values(low, high) if low <= t <= high]
         if len(ticks) >= 2:
             return [float(t) for t in ticks[:: max(1, len(ticks) // 4)]]
         return [low, high]

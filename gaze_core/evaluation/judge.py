@@ -1,4 +1,4 @@
-"""Who says where a face looks: an estimator that was never trained with, on, or against the models it judges."""
+"""Who says where a face looks: an estimator that trains no model it judges and has not seen their subjects."""
 
 import hashlib
 import json
@@ -20,7 +20,9 @@ from gaze_core.errors import ContractViolation, MissingArtifact
 from gaze_core.models.estimator import GazeNet, GazeNetConfig
 
 ReadGaze = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""RGB uint8 (N, H, W, 3) to `[pitch, yaw]` rad in the camera frame (N, 2) and whether each was readable (N,)."""
+"""RGB uint8 (N, H, W, 3) to `[pitch, yaw]` rad, camera frame (N, 2), and whether each was readable (N,)."""
+_CHUNK = 32
+_BLANK_DEVIATION = 0.02  # an image whose pixels deviate less than this from their mean shows no face
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +30,7 @@ class JudgeReading:
     """What a judge read from B images; angles in radians, camera frame, meaningless where not `valid`."""
 
     gaze_camera: Float[Tensor, "b 2"]
-    head_pitchyaw: (
-        Float[Tensor, "b 2"] | None
-    )  # direction of the head's -z axis; None: this judge reads no head
+    head_pitchyaw: Float[Tensor, "b 2"] | None  # where the face points; None: this judge reads no head
     valid: Bool[Tensor, " b"]
 
 
@@ -59,13 +59,16 @@ def require_unseen(judge: Judge, subject: str) -> None:
     """
     if subject in judge.training_subjects:
         raise ContractViolation(
-            f"judge {judge.name!r} was trained on subject {subject}; expected one it has never seen; evaluate on "
-            "another subject or with another judge"
+            f"judge {judge.name!r} was trained on subject {subject}; expected one it has not seen; evaluate "
+            "on another subject or with another judge"
         )
 
 
 class CnnJudge:
-    """`GazeNet` with the shipped weights, or those of `path` (see `stages/estimator.py` for how they are made)."""
+    """`GazeNet` with the shipped weights, or those of `path`; `stages/estimator.py` says how they are made.
+
+    It reads each image and its mirror image, and takes the mean.
+    """
 
     name = "cnn"
 
@@ -73,30 +76,38 @@ class CnnJudge:
         content, place = _read_weights(path)
         try:
             header_size = int.from_bytes(content[:8], "little")
-            card = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"]["card"])
-            tensors = load(content)
-            config = GazeNetConfig.model_validate(card["config"]["network"])
-            self.training_subjects: tuple[str, ...] = tuple(card["training_subjects"])
-            self._model = GazeNet(config).eval().requires_grad_(False)
-            self._model.load_state_dict(tensors)
+            self.card = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"]["card"])
+            self.training_subjects: tuple[str, ...] = tuple(self.card["training_subjects"])
+            self._model = GazeNet(GazeNetConfig.model_validate(self.card["config"]["network"]))
+            self._model.load_state_dict(load(content))
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ContractViolation(
-                f"{place}: not the weights of a gaze judge ({error}); train one with gaze_core.stages.estimator"
+                f"{place}: expected the weights of a gaze judge, found {error!r}; train one with "
+                "gaze_core.stages.estimator"
             ) from error
-        self.card = card
+        self._model.eval().requires_grad_(False)
         self.digest = hashlib.sha256(content).hexdigest()[:12]
 
     @torch.no_grad()
     def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
-        """Reads every face; the network has no way to say that it sees none."""
-        size = self._model.config.image_px
-        if rgb.shape[-2:] != (size, size):
-            rgb = functional.interpolate(
-                rgb, size=(size, size), mode="bilinear", align_corners=False, antialias=True
-            )
-        output = self._model.to(rgb.device)(rgb.clamp(0, 1))
-        valid = torch.ones(len(rgb), dtype=torch.bool, device=rgb.device)
-        return JudgeReading(output.gaze_camera, output.head_pitchyaw, valid)
+        """Reads faces of any size. An image that is blank or not finite is not valid."""
+        flat = rgb.flatten(1)
+        valid = flat.isfinite().all(dim=1) & (flat.std(dim=1) > _BLANK_DEVIATION)
+        parts = [self._read(chunk) for chunk in rgb.nan_to_num(1.0).clamp(0, 1).split(_CHUNK)]
+        gaze, head = (torch.cat(values) for values in zip(*parts, strict=True))
+        return JudgeReading(gaze, head, valid)
+
+    def _read(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
+        size = (self._model.config.image_px,) * 2
+        if rgb.shape[-2:] != size:
+            rgb = functional.interpolate(rgb, size=size, mode="bilinear", align_corners=False, antialias=True)
+        model = self._model.to(rgb.device)
+        seen, mirrored = model(rgb), model(rgb.flip(-1))
+        unmirror = rgb.new_tensor([1.0, -1.0])
+        return (
+            (seen.gaze_camera + mirrored.gaze_camera * unmirror) / 2,
+            (seen.head_pitchyaw + mirrored.head_pitchyaw * unmirror) / 2,
+        )
 
 
 def _read_weights(path: Path | None) -> tuple[bytes, str]:
@@ -104,14 +115,12 @@ def _read_weights(path: Path | None) -> tuple[bytes, str]:
         packaged = resources.files("gaze_core.evaluation") / "weights" / "judge.safetensors"
         return packaged.read_bytes(), str(packaged)
     if not path.is_file():
-        raise MissingArtifact(
-            f"{path}: no such file; expected the weights of a gaze judge; train one or give none"
-        )
+        raise MissingArtifact(f"{path}: no such file; expected the weights of a gaze judge; train one or give none")
     return path.read_bytes(), str(path)
 
 
 class IrisJudge:
-    """A geometric judge: `read_gaze` finds the irises and solves for the gaze. It is trained on no gaze label."""
+    """A geometric judge: `read_gaze` finds the irises and solves for the gaze, trained on no gaze label."""
 
     name = "iris"
     training_subjects: tuple[str, ...] = ()
@@ -122,7 +131,7 @@ class IrisJudge:
 
     def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
         """Reads the faces that `read_gaze` finds."""
-        images = (rgb.detach().permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+        images = (rgb.detach().permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         gaze, valid = self._read_gaze(images)
         return JudgeReading(
             gaze_camera=torch.as_tensor(gaze, dtype=rgb.dtype, device=rgb.device),

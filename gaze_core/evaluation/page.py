@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gaze_core.evaluation.figures import Mark, Series, line_chart, png_data_uri, scale_bar, short
-from gaze_core.evaluation.report import Comparison, EvaluationReport
+from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
 
 PAGE_FILE, JSON_FILE = "report.html", "report.json"
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -97,31 +97,33 @@ class ReportData:
         return self.comparison.verdict if self.comparison else "not compared"
 
 
-# name, what it says, unit, which way is better, name of the number of an unchanged copy, and of the judge's floor
+class _Row(NamedTuple):
+    """A line of the table: a number, what it says, its unit, and the numbers of an unchanged copy and of the judge."""
+
+    name: str
+    meaning: str
+    suffix: str
+    better: str
+    copy: str = ""
+    floor: str = ""
+
+
 _ROWS = (
-    (
-        "gaze_error_deg",
-        "Gaze error, redirected",
-        "°",
-        "lower",
-        "identity_copy_gaze_error_deg",
-        "estimator_floor_deg",
-    ),
-    ("self_gaze_error_deg", "Gaze error, self-driving", "°", "lower", "", "estimator_floor_deg"),
-    ("gaze_error_vs_original_deg", "Gaze read in drawn against original", "°", "lower", "", ""),
-    (
-        "head_error_deg",
-        "Head direction error, redirected",
-        "°",
-        "lower",
-        "identity_copy_head_error_deg",
-        "head_floor_deg",
-    ),
-    ("psnr_db", "PSNR, whole image", "dB", "higher", "", ""),
-    ("head_psnr_db", "PSNR, head only", "dB", "higher", "", ""),
-    ("eyes_psnr_db", "PSNR, eyes only", "dB", "higher", "", ""),
-    ("ssim", "SSIM, whole image", "", "higher", "", ""),
+    _Row("gaze_error_deg", "Gaze error, redirected", "°", "lower", "identity_copy_gaze_error_deg", "estimator_floor_deg"),
+    _Row("self_gaze_error_deg", "Gaze error, self-driving", "°", "lower", floor="estimator_floor_deg"),
+    _Row("gaze_error_vs_original_deg", "Gaze in the drawing against the original", "°", "lower"),
+    _Row("head_error_deg", "Head error, redirected", "°", "lower", "identity_copy_head_error_deg", "head_floor_deg"),
+    _Row("psnr_db", "PSNR, whole picture", " dB", "higher"),
+    _Row("head_psnr_db", "PSNR, head only", " dB", "higher"),
+    _Row("eyes_psnr_db", "PSNR, eyes only", " dB", "higher"),
+    _Row("ssim", "SSIM, whole picture", "", "higher"),
 )
+_VERDICT_WORDS = {
+    "better": "Better than the baseline",
+    "equal": "Equal to the baseline",
+    "regressed": "Worse than the baseline",
+    "not compared": "Not compared with a baseline",
+}
 
 
 def write_report(data: ReportData, out_dir: Path) -> tuple[Path, Path]:
@@ -160,16 +162,22 @@ def report_facts(data: ReportData) -> dict[str, Any]:
 def render_page(data: ReportData) -> str:
     """The page as HTML. It asks for nothing outside itself and needs no script."""
     environment = Environment(
-        loader=PackageLoader("gaze_core.evaluation", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("gaze_core.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
-    environment.filters["duration"] = _duration
+    environment.filters["duration"] = duration
+    heads = _heads(data)
     return environment.get_template("report.html").render(
         data=data,
         candidate=data.candidate,
         baseline=data.baseline,
-        heads=_heads(data),
+        verdict_words=_VERDICT_WORDS[data.verdict],
+        heads=heads,
+        columns=" ".join(f"{len(group)}fr" for _, group in heads[0]) if heads else "1fr",
         scale=_scale(data),
         rows=_rows(data),
         moved_chart=_moved_chart(data),
@@ -177,22 +185,20 @@ def render_page(data: ReportData) -> str:
     )
 
 
-def _heads(data: ReportData) -> list[dict[str, Any]]:
-    """Three groups of captioned pictures for each head."""
-    pictures = data.pictures
+def _heads(data: ReportData) -> list[list[tuple[str, list[tuple[str, str]]]]]:
+    """For each head three titled groups of captioned pictures."""
+    pictures, baseline = data.pictures, data.baseline_pictures
     heads = []
     for n in range(len(pictures.original)):
-        recorded = [("original", pictures.original[n]), ("drawn", pictures.reconstruction[n])]
-        if data.baseline_pictures:
-            recorded.append(("baseline", data.baseline_pictures.reconstruction[n]))
-        groups = {
-            "recorded": recorded,
-            "gaze": zip([_bare(label) for label in pictures.gaze_labels], pictures.gazes[n], strict=True),
-            "head": zip([_bare(label) for label in pictures.pose_labels], pictures.poses[n], strict=True),
-        }
-        heads.append(
-            {name: [(label, png_data_uri(image)) for label, image in group] for name, group in groups.items()}
+        own = [("original", pictures.original[n]), ("drawn", pictures.reconstruction[n])]
+        if baseline is not None:
+            own.append(("baseline", baseline.reconstruction[n]))
+        groups = (
+            ("Held out", own),
+            ("Asked gaze", zip(pictures.gaze_labels, pictures.gazes[n], strict=True)),
+            ("Asked head pose", zip(pictures.pose_labels, pictures.poses[n], strict=True)),
         )
+        heads.append([(title, [(_bare(label), png_data_uri(image)) for label, image in group]) for title, group in groups])
     return heads
 
 
@@ -204,9 +210,9 @@ def _bare(label: str) -> str:
 def _scale(data: ReportData) -> str:
     candidate, baseline = data.candidate, data.baseline
     values = (
-        ("judge floor", candidate.estimator_floor_deg, "floor"),
+        ("judge on originals", candidate.estimator_floor_deg, "floor"),
         (data.candidate_name, candidate.gaze_error_deg, "candidate"),
-        (data.baseline_name, baseline and baseline.gaze_error_deg, "baseline"),
+        (data.baseline_name, baseline.gaze_error_deg if baseline else None, "baseline"),
         ("unchanged copy", candidate.identity_copy_gaze_error_deg, "copy"),
     )
     marks = [Mark(name, value, style) for name, value, style in values if value is not None]
@@ -214,61 +220,55 @@ def _scale(data: ReportData) -> str:
 
 
 def _rows(data: ReportData) -> list[dict[str, Any]]:
-    numbers, others = data.candidate.numbers, data.baseline.numbers if data.baseline else {}
-    rows = []
-    for name, meaning, unit, better, copy, floor in _ROWS:
-        row = {
-            "key": name,
-            "meaning": meaning,
-            "unit": unit,
-            "better": better,
-            "digits": 3 if name == "ssim" else 2,
+    numbers = data.candidate.numbers
+    others = data.baseline.numbers if data.baseline else {}
+    readable = data.candidate.num_samples - data.candidate.num_unreadable
+    return [
+        {
+            **row._asdict(),
+            "digits": 3 if row.name == "ssim" else 2,
+            "candidate": numbers[row.name],
+            "baseline": others.get(row.name),
+            "copy": numbers[row.copy] if row.copy else None,
+            "floor": numbers[row.floor] if row.floor else None,
+            "num": readable if row.name == "gaze_error_deg" else data.candidate.num_samples,
         }
-        row |= {"candidate": numbers[name], "baseline": others.get(name)}
-        row |= {"copy": numbers[copy] if copy else None, "floor": numbers[floor] if floor else None}
-        rows.append(row)
-    return rows
+        for row in _ROWS
+        if numbers[row.name] is not None or others.get(row.name) is not None
+    ]
 
 
 def _moved_chart(data: ReportData) -> str:
-    """Error against how far the gaze was moved; the copy's error is the distance itself plus the judge's."""
-    lines = []
-    sources = [
-        (data.candidate_name, data.candidate, "candidate"),
-        (data.baseline_name, data.baseline, "baseline"),
-    ]
-    for name, report, style in sources:
-        if report:
-            rows = [row for row in report.by_distance if row.gaze_error_deg is not None]
-            lines.append(Series(name, [_middle(row.low_deg, row.high_deg) for row in rows],
-                                [row.gaze_error_deg or 0.0 for row in rows], style))  # fmt: skip
-    rows = [row for row in data.candidate.by_distance if row.identity_copy_gaze_error_deg is not None]
-    lines.append(Series("unchanged copy", [_middle(row.low_deg, row.high_deg) for row in rows],
-                        [row.identity_copy_gaze_error_deg or 0.0 for row in rows], "copy"))  # fmt: skip
-    return line_chart(
-        lines, "gaze error against the angle moved", "degrees moved from the original gaze", "°", markers=True
-    )
+    """Error against how far the gaze was moved; the copy's error is that distance, give or take the judge's own."""
+
+    def line(name: str, report: EvaluationReport, number: str, style: str) -> Series:
+        points = [(_middle_deg(row), getattr(row, number)) for row in report.by_distance]
+        known = [(x, y) for x, y in points if y is not None]
+        return Series(name, [x for x, _ in known], [y for _, y in known], style)
+
+    lines = [line(data.candidate_name, data.candidate, "gaze_error_deg", "candidate")]
+    if data.baseline:
+        lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
+    lines.append(line("unchanged copy", data.candidate, "identity_copy_gaze_error_deg", "copy"))
+    return line_chart(lines, "gaze error by angle moved", "degrees moved from the original gaze", "°", markers=True)
 
 
-def _middle(low_deg: float, high_deg: float) -> float:
-    return (low_deg + min(high_deg, low_deg + 15)) / 2  # the last bin is open
+def _middle_deg(row: MovedRow) -> float:
+    return (row.low_deg + min(row.high_deg, row.low_deg + 15)) / 2  # the last bin is open
 
 
 def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
     charts = []
     for name, (steps, values) in terms.items():
-        if len(values) == 0:
-            continue
-        change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
-        charts.append(
-            {"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")}
-        )
+        if len(values) > 0:
+            change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
+            charts.append({"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")})
     return charts
 
 
-def _duration(seconds: float) -> str:
-    """Seconds as 4 s, 2 min 05 s or 1 h 02 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+def duration(seconds: float) -> str:
+    """Seconds as 4.2 s, 42 s, 2 min 05 s or 1 h 02 min."""
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

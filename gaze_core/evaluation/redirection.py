@@ -47,9 +47,7 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         BadInput: fewer than two frames, so no frame has another's gaze to take on.
     """
     if len(heldout) < 2:
-        raise BadInput(
-            f"{len(heldout)} held-out frames; expected at least 2, to redirect each to another's gaze"
-        )
+        raise BadInput(f"{len(heldout)} held-out frames; expected at least 2, to redirect each to another's gaze")
     partner = derangement(len(heldout), seed)
     original = judge.read(heldout.rgb_on_white)
     own = _draw(redirector, heldout.camera, heldout.head)
@@ -133,9 +131,7 @@ def _redirect(
 ) -> _Redirected:
     asked = gaze_in_camera(batch, gaze_head)
     reading = judge.read(_draw(redirector, batch.camera, batch.head.with_gaze(gaze_head)))
-    return _Redirected(
-        _error(reading, asked), _error(original, asked), gaze_error_deg(batch.gaze_camera, asked)
-    )
+    return _Redirected(_error(reading, asked), _error(original, asked), gaze_error_deg(batch.gaze_camera, asked))
 
 
 def _swept(
@@ -186,8 +182,7 @@ def _masked(values: Float[Tensor, " b"], valid: Bool[Tensor, " b"]) -> Float[Ten
 
 def _by_distance(parts: Sequence[_Redirected]) -> tuple[MovedRow, ...]:
     error, copy, moved = (
-        torch.cat([getattr(part, name) for part in parts])
-        for name in ("error_deg", "copy_error_deg", "moved_deg")
+        torch.cat([getattr(part, name) for part in parts]) for name in ("error_deg", "copy_error_deg", "moved_deg")
     )
     rows = []
     for low, high in zip(MOVED_EDGES_DEG[:-1], MOVED_EDGES_DEG[1:], strict=True):

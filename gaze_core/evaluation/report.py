@@ -164,9 +164,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
             f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's"
         )
     verdicts = {metric.verdict for metric in metrics} | ({"regressed"} if more_unreadable > 0 else set())
-    verdict: Verdict = (
-        "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
-    )
+    verdict: Verdict = "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
     return Comparison(verdict=verdict, reasons=tuple(reasons), metrics=tuple(metrics))
 
 

@@ -36,9 +36,7 @@ def transform_points(rigid: Float[Tensor, "*b 4 4"], points: Float[Tensor, "*b n
     return points @ rigid[..., :3, :3].transpose(-1, -2) + rigid[..., None, :3, 3]
 
 
-def rigid_transform(
-    rotation: Float[Tensor, "*b 3 3"], translation_m: Float[Tensor, "*b 3"]
-) -> Float[Tensor, "*b 4 4"]:
+def rigid_transform(rotation: Float[Tensor, "*b 3 3"], translation_m: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 4 4"]:
     """The 4 x 4 matrix of x -> R x + t."""
     upper = torch.cat([rotation, translation_m[..., None]], dim=-1)
     lower = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*upper.shape[:-2], 1, 4)

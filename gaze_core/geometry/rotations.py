@@ -89,9 +89,9 @@ def eye_rotation(gaze_head: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 3 3"]:
     about_x = torch.stack(
         [one, zero, zero, zero, pitch.cos(), pitch.sin(), zero, -pitch.sin(), pitch.cos()], dim=-1
     ).unflatten(-1, (3, 3))
-    about_y = torch.stack(
-        [yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos()], dim=-1
-    ).unflatten(-1, (3, 3))
+    about_y = torch.stack([yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos()], dim=-1).unflatten(
+        -1, (3, 3)
+    )
     return about_y @ about_x
 
 

@@ -1,6 +1,7 @@
 """Building blocks shared by the models."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -36,12 +37,9 @@ class ConditionedMLP(nn.Module):
         self.output = nn.Linear(hidden, out)
         self.activation = nn.LeakyReLU(0.01)
         if zero_output:
-            nn.init.zeros_(self.output.weight)
-            nn.init.zeros_(self.output.bias)
+            start_at_zero(self.output)
 
-    def first_activations(
-        self, points: Float[Tensor, "*p n d"], code: Float[Tensor, "b e"]
-    ) -> Float[Tensor, "b n h"]:
+    def first_activations(self, points: Float[Tensor, "*p n d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b n h"]:
         """Output of the first layer, before its activation function."""
         return self.from_points(points) + self.from_code(code)[:, None]
 
@@ -49,6 +47,19 @@ class ConditionedMLP(nn.Module):
         """Points of shape (n, d) are shared by the batch; (b, n, d) are its own."""
         hidden = self.activation(self.first_activations(points, code))  # (b, n, h)
         return self.output(self.activation(self.middle(hidden)))  # (b, n, o)
+
+
+def first_layer(mlp: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """The `first_activations` of a `ConditionedMLP` that is kept in a `ModuleDict`, which forgets its type."""
+    assert isinstance(mlp, ConditionedMLP)
+    return mlp.first_activations
+
+
+def start_at_zero(*layers: nn.Module) -> None:
+    """Makes layers put out zero, so that what they are added to is unchanged at the start of training."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
 
 
 def sinusoidal_grid(height: int, width: int, channels: int) -> Float[Tensor, "hw c"]:
@@ -77,8 +88,7 @@ class DiTBlock(nn.Module):
         inner = int(width * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(code_width, 6 * width))
-        nn.init.zeros_(self.modulation[1].weight)
-        nn.init.zeros_(self.modulation[1].bias)
+        start_at_zero(self.modulation[1])
 
     def forward(self, tokens: Float[Tensor, "b t d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b t d"]:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(code)[:, None].chunk(6, dim=-1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +35,6 @@ class GazeNetConfig(Config):
     width: PositiveInt = 16  # channels of the first layer of the point network
     eye_width: PositiveInt = 24
     eye_features: PositiveInt = 64
-    dropout: float = Field(0.3, ge=0, lt=1)  # of what the gaze is read from
     patch_px: tuple[PositiveFloat, PositiveFloat] = (28.0, 21.0)  # width, height
     patch_samples: tuple[PositiveInt, PositiveInt] = (32, 24)
 
@@ -73,9 +72,7 @@ class GazeNet(nn.Module):
         num_points, num_face = 2 * len(POINTS), 2 * w * 16
         self.read_head = nn.Sequential(nn.Linear(num_points + num_face, 64), nn.ReLU(), nn.Linear(64, 2))
         num_inputs = 2 * config.eye_features + num_points + 2
-        self.read_gaze = nn.Sequential(
-            nn.Dropout(config.dropout), nn.Linear(num_inputs, 96), nn.ReLU(), nn.Linear(96, 2)
-        )
+        self.read_gaze = nn.Sequential(nn.Linear(num_inputs, 96), nn.ReLU(), nn.Linear(96, 2))
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> GazeNetOutput:
         """Reads a batch of face crops of `image_px` by `image_px`."""
@@ -89,9 +86,7 @@ class GazeNet(nn.Module):
         seen = torch.cat([*features.chunk(2), placed.flatten(1), head], dim=1)
         return GazeNetOutput(self.read_gaze(seen), head, (points + 1) / 2 * self.config.image_px)
 
-    def _patches(
-        self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]
-    ) -> Float[Tensor, "b 3 p q"]:
+    def _patches(self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3 p q"]:
         """Windows around `centre`, in [-1, 1] of the image, with each window's own brightness and contrast removed."""
         scale = rgb.new_tensor(self.config.patch_px) / self.config.image_px
         theta = torch.cat([scale.diag().expand(len(rgb), 2, 2), centre[..., None]], dim=-1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
 from gaze_core.geometry.cameras import Camera
+from gaze_core.models.blocks import first_layer
 from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, pose_code, shape_code
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig, make_renderer
@@ -73,18 +74,18 @@ class GazeGaussian(nn.Module):
         rgb = self.renderer(whole.features, shape_code(head))
         if not self.training:
             return GazeGaussianOutput(rgb.clamp(0, 1), whole, None, None, None)
-        parts = [
+        face_alone, eyes_alone = (
             render(cloud.with_features(cloud.features[..., :3]), raster_camera, white[:, :3]) for cloud in (face, eyes)
-        ]
-        return GazeGaussianOutput(rgb, whole, *parts, self.first_activations(head))
+        )
+        return GazeGaussianOutput(rgb, whole, face_alone, eyes_alone, self.first_activations(head))
 
     def first_activations(self, head: HeadParameters) -> tuple[Tensor, Tensor, Tensor]:
         """First-layer outputs of the branches that move points by gaze, pose and expression."""
         points = encode_points(self.face.means_m)
         return (
             self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), eye_codes(head)),
-            self.face.deform["pose"].first_activations(points, pose_code(head)),
-            self.face.deform["shape"].first_activations(points, shape_code(head)),
+            first_layer(self.face.deform["pose"])(points, pose_code(head)),
+            first_layer(self.face.deform["shape"])(points, shape_code(head)),
         )
 
     def enhancements(self) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import DiTBlock, sinusoidal_grid
+from gaze_core.models.blocks import DiTBlock, sinusoidal_grid, start_at_zero
 
 
 class RendererConfig(Config):
@@ -69,9 +69,9 @@ class DiTRenderer(nn.Module):
     with the choices of `docs/decisions`.
     """
 
-    def __init__(
-        self, config: RendererConfig, in_channels: int, code_width: int, raster_px: int, factor: int
-    ) -> None:
+    positions: Tensor
+
+    def __init__(self, config: RendererConfig, in_channels: int, code_width: int, raster_px: int, factor: int) -> None:
         super().__init__()
         self.config, self.factor = config, factor
         width, patch = config.token_width, config.patch_px
@@ -87,9 +87,7 @@ class DiTRenderer(nn.Module):
             nn.Conv2d(config.channels, config.channels, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv2d(config.channels, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor),
         )  # fmt: skip
-        for layer in (self.final_modulation[1], self.unpatchify, self.decode[4]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        start_at_zero(self.final_modulation[1], self.unpatchify, self.decode[4])
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         condition = self.code_embed(code)  # (b, d)
@@ -129,15 +127,13 @@ class PixelShuffleRenderer(nn.Module):
         self.enter = nn.Conv2d(in_channels, config.channels, 1)
         self.blocks = nn.ModuleList([ShuffleBlock(config.channels, code_width, step) for step in factors])
         self.to_rgb = nn.ModuleList([nn.Conv2d(config.channels, 3, 1) for _ in factors])
-        for layer in self.to_rgb:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        start_at_zero(*self.to_rgb)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         rgb, x = features[:, :3], self.enter(features)
         for block, to_rgb in zip(self.blocks, self.to_rgb, strict=True):
             x = block(x, code)
-            rgb = enlarge(rgb, block.factor) + to_rgb(x)
+            rgb = enlarge(rgb, x.shape[-1] // rgb.shape[-1]) + to_rgb(x)
         return rgb
 
     def summary(self) -> dict[str, object]:
@@ -151,6 +147,8 @@ class PixelShuffleRenderer(nn.Module):
 
 class ShuffleBlock(nn.Module):
     """Enlarges by pixel shuffle and a [1, 2, 1] blur, then adds one vector pooled by attention with the code."""
+
+    blur: Tensor
 
     def __init__(self, channels: int, code_width: int, factor: int) -> None:
         super().__init__()

@@ -72,9 +72,10 @@ class Cloud(nn.Module):
 class FaceStream(Cloud):
     """The head without eyeballs: expression acts near landmarks, pose elsewhere, gaze on the lids."""
 
-    def __init__(
-        self, num_points: int, feature_width: int, hidden: int, channels: int, max_offset_m: float
-    ) -> None:
+    near: Tensor
+    lids: Tensor
+
+    def __init__(self, num_points: int, feature_width: int, hidden: int, channels: int, max_offset_m: float) -> None:
         super().__init__(num_points, feature_width)
         self.max_offset_m = max_offset_m
         self.register_buffer("near", torch.zeros(num_points))
@@ -104,14 +105,19 @@ class FaceStream(Cloud):
         }
         weights = {"shape": self.near, "pose": 1 - self.near, "lids": self.lids}
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
-        offsets, changes, colors = 0.0, 0.0, 0.0
+        offsets, changes, colors = [], [], []
         for name, weight in weights.items():
             points = weight.nonzero()[:, 0]
             scatter = _Scatter(points, weight)
-            offsets = offsets + scatter(torch.tanh(self.deform[name](encoded[points], codes[name])))
-            changes = changes + scatter(self.attribute[name](features[points], codes[name]))
-            colors = colors + scatter(self.color[name](features[points], codes[name]))
-        return self.activate(self.means_m + self.max_offset_m * offsets, changes, colors)
+            offsets.append(scatter(torch.tanh(self.deform[name](encoded[points], codes[name]))))
+            changes.append(scatter(self.attribute[name](features[points], codes[name])))
+            colors.append(scatter(self.color[name](features[points], codes[name])))
+        return self.activate(self.means_m + self.max_offset_m * total(offsets), total(changes), total(colors))
+
+
+def total(terms: list[Tensor]) -> Tensor:
+    """The sum of tensors of one shape."""
+    return torch.stack(terms).sum(dim=0)
 
 
 class _Scatter:
@@ -128,9 +134,9 @@ class _Scatter:
 class EyeStream(Cloud):
     """Two eyeballs, left then right, each turning about its own centre."""
 
-    def __init__(
-        self, num_points: int, feature_width: int, hidden: int, channels: int, max_offset_m: float
-    ) -> None:
+    side: Tensor
+
+    def __init__(self, num_points: int, feature_width: int, hidden: int, channels: int, max_offset_m: float) -> None:
         super().__init__(num_points, feature_width)
         self.max_offset_m = max_offset_m
         self.centers_m = nn.Parameter(torch.zeros(2, 3))

@@ -53,7 +53,7 @@ def find_crossings(inside: Bool[Tensor, " v"], grid: TetGrid) -> Crossings:
     Marching tetrahedra (Doi & Koide 1991): one vertex on one side gives a triangle, two on each side a quadrilateral.
     """
     count = inside[grid.tets].sum(-1)
-    corners, triangles = [], []
+    triangles = []
     for num_inside in (1, 2, 3):
         tets = grid.tets[count == num_inside]
         if len(tets):

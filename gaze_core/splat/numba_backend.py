@@ -71,7 +71,10 @@ class _Composite(torch.autograd.Function):
         inputs = [_array(t) for t in (means, conics, opacities, values)]
         extra = [depths.numpy(), _array(half), visible.numpy()]
         images = list(
-            _parallel(lambda b: _Image([a[b] for a in inputs], *(e[b] for e in extra), size_px), range(len(values)))
+            _parallel(
+                lambda b: _Image([a[b] for a in inputs], extra[0][b], extra[1][b], extra[2][b], size_px),
+                range(len(values)),
+            )
         )
         output = np.zeros((len(values), size_px[1], size_px[0], values.shape[-1]), np.float32)
 

@@ -5,6 +5,7 @@ array per kind, and exp() as a polynomial, since a call to the C library is not 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -12,7 +13,7 @@ from numba import njit
 TILE = 8
 PIXELS = TILE * TILE
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-_OPTIONS = {"nogil": True, "cache": True, "fastmath": _FAST, "error_model": "numpy"}
+_OPTIONS: Any = {"nogil": True, "cache": True, "fastmath": _FAST, "error_model": "numpy"}
 MAX_SIGMA = np.float32(math.log(255.0) + 0.01)  # beyond it alpha < 1/255 whatever the opacity
 MIN_ALPHA = np.float32(1 / 255)
 MIN_TRANSMITTANCE = np.float32(1e-4)

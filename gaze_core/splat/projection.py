@@ -15,7 +15,7 @@ FRUSTUM_MARGIN = 0.3  # of the tangent of half the field of view, to which the J
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """N Gaussians in each of B images: centres (px), inverse covariance (xx, xy, yy), depth (m), half sizes of their box (px)."""
+    """N Gaussians in each of B images: centres, inverse covariances (xx, xy, yy), depths, half sizes of their boxes."""
 
     means_px: Float[Tensor, "b n 2"]
     conics: Float[Tensor, "b n 3"]
@@ -49,9 +49,9 @@ def project(
     jacobian_x = _clamped_ratio(x / z, width, fx, cx)
     jacobian_y = _clamped_ratio(y / z, height, fy, cy)
     zero = torch.zeros_like(z)
-    jacobian = torch.stack(
-        [fx / z, zero, -fx * jacobian_x / z, zero, fy / z, -fy * jacobian_y / z], dim=-1
-    ).unflatten(-1, (2, 3))
+    jacobian = torch.stack([fx / z, zero, -fx * jacobian_x / z, zero, fy / z, -fy * jacobian_y / z], dim=-1).unflatten(
+        -1, (2, 3)
+    )
     half = jacobian @ viewmats[:, None, :3, :3] @ (matrix_from_quaternion(quats_wxyz) * scales[..., None, :])
     covariance = half @ half.transpose(-1, -2)
     xx, xy, yy = covariance[..., 0, 0] + eps2d_px, covariance[..., 0, 1], covariance[..., 1, 1] + eps2d_px

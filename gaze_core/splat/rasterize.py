@@ -79,9 +79,9 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
         raise BadInput(f"backend 'numba' needs tensors on the CPU, found {device}; use 'gsplat' or 'reference'")
     if backend in ("gsplat", "numba") and not _installed(backend):
         raise BadInput(f"backend {backend!r} is not installed; run: pip install {backend}")
-    if backend not in ("gsplat", "numba", "reference"):
-        raise BadInput(f"unknown backend {backend!r}; expected auto, gsplat, numba or reference")
-    return backend
+    if backend == "gsplat" or backend == "numba" or backend == "reference":  # noqa: PLR1714 (narrows the type)
+        return backend
+    raise BadInput(f"unknown backend {backend!r}; expected auto, gsplat, numba or reference")
 
 
 def _installed(name: str) -> bool:

@@ -37,7 +37,7 @@ JUDGE_FILE = "judge.safetensors"
 
 
 class AugmentConfig(Config):
-    """How far a training image may differ from the recorded one: the judge must also read rendered, soft images."""
+    """How far a training image may differ from the recorded one; the judge must also read soft renderings."""
 
     shift_px: NonNegativeFloat = 4.0
     scale: NonNegativeFloat = 0.08  # relative, either way
@@ -54,7 +54,7 @@ class EstimatorConfig(Config):
 
     network: GazeNetConfig = GazeNetConfig()
     augment: AugmentConfig = AugmentConfig()
-    num_steps: PositiveInt = 3000
+    num_steps: PositiveInt = 2500
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.02
@@ -66,7 +66,7 @@ class EstimatorConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class Faces(TensorRecord):
-    """N face images as they are stored, with what the judge learns to read from them. Frames as in `GazeNetOutput`."""
+    """N face images as they are stored and what the judge learns to read; frames as in `GazeNetOutput`."""
 
     rgb: UInt8[Tensor, "n 3 h w"]
     head_mask: UInt8[Tensor, "n 1 h w"]  # 0 or 1
@@ -93,9 +93,7 @@ def train_judge(files: Sequence[Path], config: EstimatorConfig, out_dir: Path) -
     """
     subjects = {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
     training, validation = _split_subjects(sorted(subjects), config)
-    faces, unseen = (
-        _concatenate([read_faces(subjects[name]) for name in names]) for names in (training, validation)
-    )
+    faces, unseen = (_concatenate([read_faces(subjects[name]) for name in names]) for names in (training, validation))
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
     _optimise(model, faces, config)
@@ -131,9 +129,7 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
     """Mean angle in degrees between what the model reads and the labels, of `gaze` and of `head`."""
     model.eval()
     parts = [model(faces[start : start + 32].rgb_on_white) for start in range(0, len(faces), 32)]
-    gaze, head = (
-        torch.cat([getattr(part, name) for part in parts]) for name in ("gaze_camera", "head_pitchyaw")
-    )
+    gaze, head = (torch.cat([getattr(part, name) for part in parts]) for name in ("gaze_camera", "head_pitchyaw"))
     return {
         "gaze": float(angular_error_deg(gaze, faces.gaze_camera).mean()),
         "head": float(angular_error_deg(head, faces.head_pitchyaw).mean()),
@@ -143,28 +139,20 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
 def _split_subjects(names: list[str], config: EstimatorConfig) -> tuple[list[str], list[str]]:
     count = config.num_validation_subjects
     if len(names) <= count:
-        raise BadInput(
-            f"{len(names)} subjects; expected more than the {count} kept for validation; synthesize more subjects"
-        )
+        raise BadInput(f"{len(names)} subjects; expected more than the {count} kept for validation; synthesize more")
     order = torch.randperm(len(names), generator=generator("judge subjects", config.seed)).tolist()
     chosen = set(order[:count])
     return [n for i, n in enumerate(names) if i not in chosen], [names[i] for i in sorted(chosen)]
 
 
 def _concatenate(parts: list[Faces]) -> Faces:
-    return Faces(
-        **{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__}
-    )
+    return Faces(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__})
 
 
 def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
     """AdamW with a one-cycle learning rate (Smith & Topin 2019)."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, config.num_steps, pct_start=0.1
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
     model.train()
     for step in range(config.num_steps):
         seed_everything("judge step", config.seed, step)
@@ -180,22 +168,13 @@ def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
 
 def _loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
     def distance(read: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
-        return (
-            (vector_from_pitchyaw(read) - vector_from_pitchyaw(label))
-            .square()
-            .sum(-1)
-            .add(1e-6)
-            .sqrt()
-            .mean()
-        )
+        squared = (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1)
+        return (squared + 1e-6).sqrt().mean()
 
     points = (output.points_px - batch.points_px).abs().mean() / config.network.image_px
     gaze = distance(output.gaze_camera, batch.gaze_camera)
-    return (
-        gaze
-        + config.head_weight * distance(output.head_pitchyaw, batch.head_pitchyaw)
-        + config.points_weight * points
-    )
+    head = distance(output.head_pitchyaw, batch.head_pitchyaw)
+    return gaze + config.head_weight * head + config.points_weight * points
 
 
 def mirrored(faces: Faces) -> Faces:

@@ -62,7 +62,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     report = evaluate(partial(render_rgb, model), test, judge, config.seed)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
-    np.savez_compressed(files[PICTURES_FILE], **pictures(model, test, config))
+    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **pictures(model, test, config))
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
     return Produced(kind="report", files=files, metrics=numbers, subjects={"test": (splits.subject,)})
 

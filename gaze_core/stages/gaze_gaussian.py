@@ -22,7 +22,8 @@ from gaze_core.stages import mesh_head
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.training_data import TrainingData, read_training_data
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
-from gaze_core.training.loop import STATS_FILE, FitConfig, Task, fit
+from gaze_core.training.history import STATS_FILE
+from gaze_core.training.loop import FitConfig, Task, fit
 
 NAME, VERSION = "gaze_gaussian", 1
 
@@ -148,6 +149,7 @@ def loss_terms(
     """The weighted terms, each under its own name."""
     assert output.face is not None
     assert output.eyes is not None
+    assert output.first_activations is not None
     target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
     everywhere = torch.ones_like(head_mask)
     raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))

@@ -18,7 +18,8 @@ from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.training_data import TrainingData, read_training_data
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
-from gaze_core.training.loop import STATS_FILE, FitConfig, Task, fit
+from gaze_core.training.history import STATS_FILE
+from gaze_core.training.loop import FitConfig, Task, fit
 
 NAME, VERSION = "mesh_head", 1
 

@@ -19,7 +19,6 @@ from gaze_core.stages.context import Inputs, StageContext
 NAME, VERSION = "preprocess", 1
 
 
-
 class PreprocessConfig(Config):
     """How a recording becomes labelled frames. A subject file is checked and split; a video is labelled first."""
 
@@ -28,6 +27,7 @@ class PreprocessConfig(Config):
     test_fraction: float = Field(0.15, gt=0, lt=0.5)  # for recordings that do not name their held-out frames
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
+
 
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Labels, checks and splits the folder `inputs["recording"]`; writes `subject.h5` and `splits.json`.

@@ -89,17 +89,13 @@ def paint_head(topology: Topology, look: Look) -> Float[ndarray, "n 3"]:
     tones = np.stack([linear(tone) for tone in SKIN_SRGB])
     skin = np.stack([np.interp(look.skin_tone, range(len(tones)), tones[:, c]) for c in range(3)])
     hair = linear(HAIR_SRGB[look.hair])
-    color = skin * (
-        1 + 0.05 * _noise(p, 0.02, look.seed)[:, None] + 0.03 * _noise(p, 0.004, look.seed + 2)[:, None]
-    )
+    color = skin * (1 + 0.05 * _noise(p, 0.02, look.seed)[:, None] + 0.03 * _noise(p, 0.004, look.seed + 2)[:, None])
     color = _mix(color, skin * [1.0, 0.62, 0.58], look.blush * 0.55 * _blush(p, landmarks) * front)
     color = _mix(color, skin * [0.72, 0.58, 0.56], 0.35 * _around_eyes(p, landmarks) * front)
     beard = _smooth(p[:, 1], 0.045, 0.06) * _smooth(p[:, 2], 0.05, 0.02) * _smooth(p[:, 1], 0.13, 0.11)
     color = _mix(color, 0.5 * skin + 0.5 * hair, 0.5 * look.stubble * beard)
     lips, cavity = _lips(p, landmarks)
-    color = _mix(
-        color, skin * [0.9, 0.52, 0.50] * (1 - 0.25 * look.lip_red), lips * (0.55 + 0.45 * look.lip_red)
-    )
+    color = _mix(color, skin * [0.9, 0.52, 0.50] * (1 - 0.25 * look.lip_red), lips * (0.55 + 0.45 * look.lip_red))
     color = _mix(color, np.array([0.10, 0.02, 0.02]), cavity)
     color = _mix(color, np.array([0.36, 0.11, 0.10]), topology.tongue.astype(float))
     color = _mix(color, 0.6 * hair, _brows(p, landmarks, look) * front)
@@ -153,9 +149,7 @@ def _lashes(p: ndarray, landmarks: ndarray) -> ndarray:
     for eye in (landmarks[LEFT_EYE], landmarks[RIGHT_EYE]):
         upper, _ = distance_to_line(p, eye[:4])
         lower, _ = distance_to_line(p, eye[[3, 4, 5, 0]])
-        weight = np.maximum(
-            weight, np.maximum(_smooth(upper, 0.0019, 0.0006), 0.4 * _smooth(lower, 0.0014, 0.0004))
-        )
+        weight = np.maximum(weight, np.maximum(_smooth(upper, 0.0019, 0.0006), 0.4 * _smooth(lower, 0.0014, 0.0004)))
     return weight
 
 

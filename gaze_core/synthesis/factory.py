@@ -189,12 +189,8 @@ def exact_labels(
 
 
 def _picture_fields(picture: Picture) -> dict[str, Any]:
-    valid = {
-        f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")
-    }
-    seen = {
-        f"valid/{side}_eye": bool(getattr(picture, f"{side}_eye_mask").any()) for side in ("left", "right")
-    }
+    valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
+    seen = {f"valid/{side}_eye": bool(getattr(picture, f"{side}_eye_mask").any()) for side in ("left", "right")}
     return {field.name: getattr(picture, field.name) for field in fields(picture)} | valid | seen
 
 
@@ -203,11 +199,7 @@ def _create(file: h5py.File, config: SubjectConfig, count: int) -> None:
     size = {"h": config.view.size_px, "w": config.view.size_px}
     for name, field in FIELDS.items():
         shape = tuple(size[s] if isinstance(s, str) else s for s in field.shape)
-        packed = (
-            {"chunks": (1, *shape), "compression": "gzip", "compression_opts": 9}
-            if "h" in field.shape
-            else {}
-        )
+        packed = {"chunks": (1, *shape), "compression": "gzip", "compression_opts": 9} if "h" in field.shape else {}
         file.create_dataset(name, (count, *shape), field.dtype, **packed)
     file.create_dataset("held_out", (count,), "bool")
     view = config.view

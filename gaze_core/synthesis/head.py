@@ -102,9 +102,7 @@ class Head:
             distance = np.linalg.norm(spoke, axis=1)
             direction = spoke / np.maximum(distance, 1e-9)[:, None]
             eyes_own = direction @ eye_rotation(torch.tensor(gaze)).numpy()
-            needed = (
-                self.eye_radius_m * eyeball_profile(np.arccos(np.clip(-eyes_own[:, 2], -1, 1))) + _LID_GAP_M
-            )
+            needed = self.eye_radius_m * eyeball_profile(np.arccos(np.clip(-eyes_own[:, 2], -1, 1))) + _LID_GAP_M
             inside = distance < needed
             out[inside] = center + direction[inside] * needed[inside, None]
         return out

@@ -45,9 +45,7 @@ def extrude(
     return np.concatenate(walls), rim
 
 
-def loop_subdivision(
-    faces: Int[ndarray, "t 3"], num_vertices: int
-) -> tuple[sparse.csr_matrix, Int[ndarray, "u 3"]]:
+def loop_subdivision(faces: Int[ndarray, "t 3"], num_vertices: int) -> tuple[sparse.csr_matrix, Int[ndarray, "u 3"]]:
     """One step of Loop subdivision: the matrix that maps vertices to finer ones, and the finer faces.
 
     The first `num_vertices` fine vertices are the (smoothed) old ones, so vertex names stay valid. Loop 1987,
@@ -78,9 +76,7 @@ def loop_subdivision(
     values += [share[center], 1 - np.bincount(center, minlength=num_vertices) * share]
 
     shape = (num_vertices + len(edges), num_vertices)
-    matrix = sparse.csr_matrix(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape
-    )
+    matrix = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     ab, bc, ca = num_vertices + inverse.reshape(3, -1)
     a, b, c = faces.T
     fine = [np.stack(t, axis=1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
@@ -114,9 +110,7 @@ def distance_to_line(
     return distance[every, best], (best + along[every, best]) / len(step)
 
 
-def signed_distance_to_polygon(
-    points: Float[ndarray, "n 2"], polygon: Float[ndarray, "k 2"]
-) -> Float[ndarray, " n"]:
+def signed_distance_to_polygon(points: Float[ndarray, "n 2"], polygon: Float[ndarray, "k 2"]) -> Float[ndarray, " n"]:
     """Distance to the outline of a polygon in the plane, negative inside."""
     closed = np.concatenate([polygon, polygon[:1]])
     distance, _ = distance_to_line(points, closed)

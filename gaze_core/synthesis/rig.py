@@ -33,9 +33,7 @@ class View(Config):
 
     def intrinsics(self) -> Float[ndarray, "3 3"]:
         """Intrinsics in pixels; the principal point is the centre of the image."""
-        return np.array(
-            [[self.focal_px, 0, self.size_px / 2], [0, self.focal_px, self.size_px / 2], [0, 0, 1]]
-        )
+        return np.array([[self.focal_px, 0, self.size_px / 2], [0, self.focal_px, self.size_px / 2], [0, 0, 1]])
 
 
 def face_center(landmarks_m: Float[ndarray, "68 3"]) -> Float[ndarray, "3"]:

@@ -1,6 +1,5 @@
 """`fit()`: the only training loop. Models bring loss terms; everything else is configuration."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,10 +23,10 @@ from gaze_core.training.checkpoint import (
     save_resume_state,
     save_weights,
 )
+from gaze_core.training.history import read_history, write_history
 from gaze_core.training.sampling import step_indices
 
 LossTerms = Mapping[str, Tensor]
-STATS_FILE = "stats.jsonl"
 
 
 class FitConfig(Config):
@@ -199,8 +198,7 @@ class _Run:
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best, self.num_bad_validations = state["step"], state["best"], state["num_bad_validations"]
-        stats = self.work_dir / STATS_FILE
-        rows = [json.loads(line) for line in stats.read_text().splitlines()] if stats.is_file() else []
+        rows = read_history(self.work_dir)
         self.history = [row for row in rows if row["step"] <= self.step]  # steps after the checkpoint run again
         return self.step
 
@@ -225,8 +223,7 @@ class _Run:
             self.num_bad_validations += 1
 
     def save(self, step: int) -> None:
-        lines = [json.dumps(row) for row in self.history]
-        (self.work_dir / STATS_FILE).write_text("".join(f"{line}\n" for line in lines))
+        write_history(self.work_dir, self.history)
         state = {
             "model": self.task.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -13,7 +13,9 @@ import gaze_core
 import tasks
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for folder in ("gaze_core", "tasks", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("gaze_core", "tasks", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 
 

@@ -34,7 +34,7 @@ def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(tmp_path, argu
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "gazeworks").exists()
+    assert not (tmp_path / "gazeworks" / "store").exists()
 
 
 def test_a_truncated_subject_file_is_one_line_and_exit_code_2(tmp_path):

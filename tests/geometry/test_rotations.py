@@ -33,8 +33,9 @@ def test_quaternions_are_normalised_each_by_itself():
 
 
 def test_matrix_quaternion_round_trip_including_half_turns():
-    half_turns = torch.stack([torch.diag(torch.tensor(d, dtype=torch.float64)) for d in
-                              [(1.0, -1, -1), (-1.0, 1, -1), (-1.0, -1, 1)]])
+    half_turns = torch.stack(
+        [torch.diag(torch.tensor(d, dtype=torch.float64)) for d in [(1.0, -1, -1), (-1.0, 1, -1), (-1.0, -1, 1)]]
+    )
     rotations = torch.cat([random_rotations(), half_turns])
     torch.testing.assert_close(matrix_from_quaternion(quaternion_from_matrix(rotations)), rotations)
 

@@ -60,7 +60,12 @@ def test_silhouette_and_colour_reach_shape_and_appearance(model, batch):
     loss = (output.rendering.alpha - batch.head_mask).square().mean()
     loss = loss + (output.rendering.features[:, :3] - batch.rgb_on_white).square().mean()
     loss.backward()
-    for name in ("geometry.0.weight", "shape_color.middle.weight", "pose_color.middle.weight", "shape_deform.output.bias"):
+    for name in (
+        "geometry.0.weight",
+        "shape_color.middle.weight",
+        "pose_color.middle.weight",
+        "shape_deform.output.bias",
+    ):
         assert model.get_parameter(name).grad.abs().max() > 0, name
 
 

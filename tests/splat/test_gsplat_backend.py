@@ -27,7 +27,7 @@ def test_arguments_and_results_are_mapped(monkeypatch):
         t["means"], t["quats_wxyz"], t["scales"], t["opacities"], t["features"], t["viewmats"], scene.Ks,
         scene.size_px, t["background"], 0.01, 0.3,
     )  # fmt: skip
-    (arguments, options), = calls
+    ((arguments, options),) = calls
     assert arguments[4].shape == (2, 1, 7, 3)  # one camera for each scene
     assert arguments[5].shape == (2, 1, 4, 4)
     assert options["backgrounds"].shape == (2, 1, 3)

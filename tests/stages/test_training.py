@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.stages import gaze_gaussian, mesh_head
 from gaze_core.stages.context import StageContext
-from gaze_core.config import Runtime
 from gaze_core.training.checkpoint import RESUME_FILE, WEIGHTS_FILE, read_card
 from tests.stages.tiny_run import CONFIGS, train, write_dataset
 
@@ -42,7 +42,7 @@ def test_a_checkpoint_says_what_it_was_trained_on_and_can_be_loaded_alone(root, 
     model, card = gaze_gaussian.load(tmp_path)
     assert card["trained_on"] == {"tiny": list(range(9))}
     assert card["normalization"]["size_px"] == 32
-    assert ["renderer"] == [name for name, _ in card["enhancements"]][:1]
+    assert [name for name, _ in card["enhancements"]][:1] == ["renderer"]
     assert not model.training
     assert read_card(tmp_path / WEIGHTS_FILE, "gaze_gaussian")["schema_version"] == 1
 

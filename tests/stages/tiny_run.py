@@ -1,6 +1,6 @@
 """Both training stages at a size of seconds; as a script, killed without warning at a step of its own choosing.
 
-    python -m tests.stages.tiny_run STAGE ROOT WORK_DIR STEP
+python -m tests.stages.tiny_run STAGE ROOT WORK_DIR STEP
 """
 
 import os

@@ -122,9 +122,7 @@ def test_eyeball_is_a_sphere_with_a_cornea():
     assert 1.03 < float(eyeball_profile(np.array(0.0))) < 1.06
 
 
-@pytest.mark.parametrize(
-    ("load", "package"), [(head.load_anny.__wrapped__, "anny"), (scene.load_mitsuba, "mitsuba")]
-)
+@pytest.mark.parametrize(("load", "package"), [(head.load_anny.__wrapped__, "anny"), (scene.load_mitsuba, "mitsuba")])
 def test_missing_package_says_what_to_install(load, package, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(BadInput, match=r"pip install gazeworks\[synthesis\]"):

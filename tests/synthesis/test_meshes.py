@@ -13,9 +13,7 @@ from gaze_core.synthesis.meshes import (
 )
 
 OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=float)
-OCTAHEDRON_FACES = np.array(
-    [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]]
-)
+OCTAHEDRON_FACES = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=float)
 SQUARE_FACES = np.array([[0, 1, 2], [0, 2, 3]])
 
@@ -66,9 +64,7 @@ def test_components_tell_parts_apart():
 
 
 def test_distance_to_a_polyline():
-    distance, along = distance_to_line(
-        np.array([[0.5, 1.0], [3.0, 0.0]]), np.array([[0.0, 0], [1, 0], [2, 0]])
-    )
+    distance, along = distance_to_line(np.array([[0.5, 1.0], [3.0, 0.0]]), np.array([[0.0, 0], [1, 0], [2, 0]]))
     np.testing.assert_allclose(distance, [1, 1])
     np.testing.assert_allclose(along, [0.25, 1.0])
 

@@ -30,10 +30,7 @@ def iris_offset(pack, side: str) -> tuple[np.ndarray, np.ndarray]:
     """Dark visible pixels of an eye: centroid minus the projected eye centre, and in which images usable."""
     axis = ("left", "right").index(side)
     to_camera = pack["world_to_camera"] @ pack["head_to_world"]
-    center = (
-        np.einsum("nij,nj->ni", to_camera[:, :3, :3], pack["eye_centers_head_m"][:, axis])
-        + to_camera[:, :3, 3]
-    )
+    center = np.einsum("nij,nj->ni", to_camera[:, :3, :3], pack["eye_centers_head_m"][:, axis]) + to_camera[:, :3, 3]
     center = np.einsum("nij,nj->ni", pack["intrinsics_px"], center)
     center = center[:, :2] / center[:, 2:]
     rows, columns = np.mgrid[: pack["image"].shape[1], : pack["image"].shape[2]] + 0.5
@@ -72,9 +69,7 @@ def test_held_out_images_show_other_gazes_and_poses(pack):
     held_out = pack["held_out"]
     assert held_out.sum() >= 30
     assert (~held_out).sum() >= 120
-    draws = np.concatenate(
-        [pack["gaze_head"], pack["head_to_world"][:, :3, 3], pack["expression_code"]], axis=1
-    )
+    draws = np.concatenate([pack["gaze_head"], pack["head_to_world"][:, :3, 3], pack["expression_code"]], axis=1)
     gap = np.abs(draws[held_out][:, None] - draws[~held_out][None]).max(axis=-1)
     assert gap.min() > 1e-3
     assert len(np.unique(pack["frame_index"])) == len(held_out)
@@ -125,10 +120,7 @@ def test_iris_stands_where_the_label_says(pack, side):
 
 def test_landmarks_project_from_three_dimensions(pack):
     to_camera = pack["world_to_camera"] @ pack["head_to_world"]
-    points = (
-        np.einsum("nij,nkj->nki", to_camera[:, :3, :3], pack["landmarks_3d_head_m"])
-        + to_camera[:, None, :3, 3]
-    )
+    points = np.einsum("nij,nkj->nki", to_camera[:, :3, :3], pack["landmarks_3d_head_m"]) + to_camera[:, None, :3, 3]
     points = np.einsum("nij,nkj->nki", pack["intrinsics_px"], points)
     np.testing.assert_allclose(points[..., :2] / points[..., 2:], pack["landmarks_2d_px"], atol=1e-3)
 

@@ -55,9 +55,7 @@ def test_a_second_flow_run_reuses_both_stages(
     assert list(work_dir.iterdir()) == []  # neither work folders nor locks stay behind
 
 
-def test_another_config_computes_again(
-    stages: SimpleNamespace, counter: Counter, config: CountConfig
-) -> None:
+def test_another_config_computes_again(stages: SimpleNamespace, counter: Counter, config: CountConfig) -> None:
     run_pipeline(stages, config)
     assert "computed" not in str(hows(run_pipeline(stages, config)))
     assert hows(run_pipeline(stages, config.model_copy(update={"num_steps": 5}))) == [
@@ -66,9 +64,7 @@ def test_another_config_computes_again(
     ]
 
 
-def test_force_computes_the_named_stage_only(
-    stages: SimpleNamespace, counter: Counter, config: CountConfig
-) -> None:
+def test_force_computes_the_named_stage_only(stages: SimpleNamespace, counter: Counter, config: CountConfig) -> None:
     run_pipeline(stages, config)
     assert hows(run_pipeline(stages, config, force=("second",))) == [
         ("first", "cached"),
@@ -169,9 +165,7 @@ def test_an_input_without_identity_stops_before_any_work(stages: SimpleNamespace
     assert counter.runs == []
 
 
-def test_without_a_flow_a_stage_still_works(
-    stages: SimpleNamespace, counter: Counter, config: CountConfig
-) -> None:
+def test_without_a_flow_a_stage_still_works(stages: SimpleNamespace, counter: Counter, config: CountConfig) -> None:
     first = stages.first(config, Runtime(progress=False))
     assert stages.first(config, Runtime(progress=False)) == first
     assert counter.runs == [0]

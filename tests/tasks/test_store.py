@@ -160,9 +160,7 @@ def test_an_empty_artifact_is_refused(tmp_path: Path) -> None:
         publish(Store(tmp_path.as_uri(), tmp_path), Produced("report", {}))
 
 
-def test_a_bucket_that_is_not_there_is_the_users_mistake(
-    produced: Produced, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_bucket_that_is_not_there_is_the_users_mistake(produced: Produced, tmp_path: Path, monkeypatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws(), pytest.raises(BadInput, match="nowhere.*AWS credentials"):

@@ -26,9 +26,7 @@ def test_numbers_arrive_in_order_and_beyond_one_batch(client: tracking.MlflowCli
         for step in range(300):
             run.log(step, {"loss": float(step), "gaze": -float(step)})
     history = client.get_metric_history(run.run_id, "loss")
-    assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
-        (i, float(i)) for i in range(300)
-    ]
+    assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [(i, float(i)) for i in range(300)]
     assert len(client.get_metric_history(run.run_id, "gaze")) == 300
 
 

@@ -38,7 +38,10 @@ def make_task(poison_at=-1, stop_at=-1, validate=None):
         if step == stop_at:
             raise Interrupt
         factor = math.nan if step == poison_at else 1.0
-        return {"square": model(batch.values).square().mean() * factor, "weights": 0.01 * next(model.parameters()).abs().sum()}
+        return {
+            "square": model(batch.values).square().mean() * factor,
+            "weights": 0.01 * next(model.parameters()).abs().sum(),
+        }
 
     groups = [{"params": list(model.parameters()), "lr": 0.05}]
     return Task(model, groups, len(data), lambda items: Items(data[items]), loss_terms, validate)

@@ -1,0 +1,124 @@
+"""The report of a run: gathers what the stages published and writes one page. Not cached: it also tells what was."""
+
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.evaluation.page import Curve, Pictures, ReportData, StageRow, write_report
+from gaze_core.presets import RedirectionPlan
+from gaze_core.stages.compare import read_comparison, read_evaluation
+from gaze_core.stages.evaluate import PICTURES_FILE
+from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
+from gaze_core.training.history import read_history
+from tasks.provenance import package_versions
+from tasks.stage_task import StageOutcome
+from tasks.store import Store
+
+_SHOWN_PACKAGES = ("gazeworks", "torch", "lightning", "numba", "prefect", "mlflow", "mediapipe")
+_NOTES = {
+    "synthetic": (
+        "Labels are exact: the subject is rendered from a model of a head, and is not a real person.",
+        "The judge is a small network trained on other rendered people. It takes no part in training the models.",
+    ),
+    "video": (
+        "Labels and judge are the same iris model, so the gaze errors say how well the pictures agree with what was "
+        "asked for, not how accurate the labels are.",
+        "The judge reads no head direction, so that error is not available.",
+    ),
+}
+_WITHOUT_WEIGHTS = "Trained without a perceptual loss: its weights do not ship with the package."
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the flow knows and no artifact does."""
+
+    preset: str
+    plan: RedirectionPlan
+    started_s: float  # on the monotonic clock
+    outcomes: tuple[StageOutcome, ...]
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """Where a report is and what it says in short."""
+
+    page: Path
+    verdict: str
+    reasons: tuple[str, ...]
+    numbers: dict[str, float | None]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the page and its JSON twin."""
+        return self.page.parent
+
+
+@task(name="write_report", persist_result=False, cache_policy=NO_CACHE)
+def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, out: Path) -> WrittenReport:
+    """Writes `report.html` and `report.json` to `out`.
+
+    `refs` by role: data, mesh_head, candidate, baseline, candidate_evaluation, baseline_evaluation, comparison.
+    """
+    store = Store.from_environment()
+    folders = {role: store.fetch(ref) for role, ref in refs.items()}
+    candidate, baseline = (read_evaluation(folders[f"{role}_evaluation"]) for role in ("candidate", "baseline"))
+    pictures, baseline_pictures = (
+        Pictures.load(folders[f"{role}_evaluation"] / PICTURES_FILE) for role in ("candidate", "baseline")
+    )
+    manifest = store.manifest(refs["data"])
+    card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
+    comparison = read_comparison(folders["comparison"])
+    source = facts.plan.preprocess.source
+    subject = manifest.subjects["test"][0]
+    data = ReportData(
+        title=f"Gaze redirection: {subject}",
+        subtitle=f"{source}, preset {facts.preset}, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        candidate=candidate,
+        candidate_name="DiT renderer",
+        pictures=pictures,
+        baseline=baseline,
+        baseline_name="pixel-shuffle renderer",
+        baseline_pictures=baseline_pictures,
+        comparison=comparison,
+        curves={role: _curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
+        enhancements=[(name, detail) for name, detail in card["enhancements"]],
+        stages=list(_stage_rows(facts.outcomes)),
+        dropped=manifest.dropped,
+        versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
+        digests={role: ref.digest() for role, ref in refs.items()} | {"judge": candidate.judge_digest},
+        notes=(*_NOTES[source], _WITHOUT_WEIGHTS),
+        seconds=time.monotonic() - facts.started_s,
+    )
+    page, _ = write_report(data, out)
+    return WrittenReport(page, comparison.verdict, comparison.reasons, candidate.numbers)
+
+
+def _stage_rows(outcomes: Sequence[StageOutcome]) -> Iterator[StageRow]:
+    seen: dict[str, int] = {}
+    for outcome in outcomes:
+        seen[outcome.stage] = seen.get(outcome.stage, 0) + 1
+        suffix = " (baseline)" if seen[outcome.stage] > 1 else ""
+        detail = outcome.note or ("continued from its last checkpoint" if outcome.how == "resumed" else "")
+        name = f"{outcome.stage}{suffix}"
+        yield StageRow(name, outcome.how == "cached", round(outcome.seconds, 1), outcome.ref.digest(), detail)
+
+
+def _curves(folder: Path) -> dict[str, Curve]:
+    """Loss terms over steps, as the training loop logged them."""
+    curves: dict[str, Any] = {}
+    for row in read_history(folder):
+        for name, value in row.items():
+            if name != "step":
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(row["step"])
+                values.append(value)
+    return curves
