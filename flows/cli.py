@@ -108,8 +108,9 @@ def _redirect(
 
     require_recording(recording)
     plan = redirection_plan(preset, source, changes or ())
-    environment.configure_logging()
     from flows.redirection import redirection
+
+    environment.configure_logging()
 
     runtime = Runtime(device=device, progress=not as_json)
     result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from rich.console import Console
+from rich.console import Console
 from rich.logging import RichHandler
 
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
@@ -58,12 +59,14 @@ def set_defaults() -> None:
 
 
 def configure_logging(verbose: bool = False) -> None:
-    """Shows Gazeworks' own lines on the terminal, and of Prefect, MLflow and alembic only what went wrong."""
+    """Shows Gazeworks' own lines on the terminal, and of Prefect, MLflow and alembic only what went wrong.
+
+    Call it after Prefect has been imported, which gives our logger a console handler of its own.
+    """
     for name in ("mlflow", "alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    if LOGGER not in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "") and not logger.handlers:
-        logger.addHandler(
-            RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
-        )
+    logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.StreamHandler)]
+    logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"))
+    logger.propagate = False

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 from PIL import Image
 
-_WIDTH, _HEIGHT = 320, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 10, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 10, 8, 32
 _MAX_POINTS = 160
 _LOG_FROM_RATIO = 8  # a curve that spans more than this is drawn on a logarithmic axis
 
@@ -24,15 +23,6 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     style: str = "candidate"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One value on a scale."""
-
-    name: str
-    value: float
-    style: str
 
 
 def png_data_uri(image: np.ndarray) -> str:
@@ -53,31 +43,35 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def line_chart(series: Sequence[Series], title: str, x_label: str, unit: str = "", markers: bool = False) -> str:
+def line_chart(
+    series: Sequence[Series],
+    title: str,
+    x_label: str,
+    unit: str = "",
+    markers: bool = False,
+    size_px: tuple[int, int] = (280, 145),
+) -> str:
     """Lines over a common axis. Values that are not finite are left out; without any the chart says so."""
+    width, height = size_px
+    opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
     lines = [_finite(line) for line in series]
-    values = np.concatenate([y for _, y in lines])
-    if len(values) == 0:
-        return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"><text x="12" y="24">no values</text></svg>'
-    xs = np.concatenate([x for x, _ in lines])
-    log = not markers and bool(values.min() > 0 and values.max() > _LOG_FROM_RATIO * values.min())
-    low, high = (
-        (float(values.min()), float(values.max())) if log else (min(0.0, float(values.min())), float(values.max()))
-    )
+    xs, ys = (np.concatenate([line[axis] for line in lines]) for axis in (0, 1))
+    if len(ys) == 0:
+        return f'{opening}<text class="tick" x="12" y="24">no values</text></svg>'
+    log = not markers and bool(ys.min() > 0 and ys.max() > _LOG_FROM_RATIO * ys.min())
+    low, high = float(ys.min()) if log else min(0.0, float(ys.min())), float(ys.max())
     ticks = _ticks(low, high, log)
-    to_x = _axis(float(xs.min()), float(xs.max()), _LEFT, _WIDTH - _RIGHT, log=False)
-    to_y = _axis(min(low, *ticks), max(high, *ticks), _HEIGHT - _BOTTOM, _TOP, log=log)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">']
+    to_x = _axis(float(xs.min()), float(xs.max()), _LEFT, width - _RIGHT, log=False)
+    to_y = _axis(min(low, *ticks), max(high, *ticks), height - _BOTTOM, _TOP, log=log)
+    parts = [opening]
     for tick in ticks:
         y = to_y(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{short(tick)}{escape(unit)}</text>')
     for tick in _ticks(float(xs.min()), float(xs.max()), log=False):
         if xs.min() <= tick <= xs.max():
-            parts.append(f'<text class="tick middle" x="{to_x(tick):.1f}" y="{_HEIGHT - 15}">{short(tick)}</text>')
-    parts.append(
-        f'<text class="tick middle" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 2}">{escape(x_label)}</text>'
-    )
+            parts.append(f'<text class="tick middle" x="{to_x(tick):.1f}" y="{height - 17}">{short(tick)}</text>')
+    parts.append(f'<text class="tick middle" x="{(_LEFT + width - _RIGHT) / 2}" y="{height - 3}">{escape(x_label)}</text>')
     for (x, y), line in zip(lines, series, strict=True):
         points = [(to_x(a), to_y(b)) for a, b in zip(x, y, strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
@@ -87,25 +81,18 @@ def line_chart(series: Sequence[Series], title: str, x_label: str, unit: str = "
     return "".join([*parts, "</svg>"])
 
 
-def scale_bar(marks: Sequence[Mark], unit: str) -> str:
-    """Values on one line from zero, each with its name; names alternate above and below so that neighbours do not collide."""
-    width, middle = 720, 54
-    to_x = _axis(0.0, max(mark.value for mark in marks) * 1.06, 14, width - 14, log=False)
-    parts = [f'<svg viewBox="0 0 {width} 108" role="img" aria-label="errors on one scale">']
-    parts.append(f'<line class="axis" x1="14" x2="{width - 14}" y1="{middle}" y2="{middle}"/>')
-    for index, mark in enumerate(sorted(marks, key=lambda mark: mark.value)):
-        x, above = to_x(mark.value), index % 2 == 0
-        name_y, value_y = (16, 32) if above else (102, 86)
-        end = middle - 16 if above else middle + 16
-        anchor = "start" if x < 90 else "end" if x > width - 90 else "middle"
-        text_x = max(14.0, min(width - 14.0, x))
-        parts.append(f'<line class="stem {mark.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{middle}" y2="{end}"/>')
-        parts.append(f'<circle class="dot {mark.style}" cx="{x:.1f}" cy="{middle}" r="5"/>')
-        parts.append(f'<text class="name {anchor}" x="{text_x:.1f}" y="{name_y}">{escape(mark.name)}</text>')
-        parts.append(
-            f'<text class="value {anchor}" x="{text_x:.1f}" y="{value_y}">{mark.value:.1f}{escape(unit)}</text>'
-        )
-    return "".join([*parts, "</svg>"])
+def content_box(images: np.ndarray, margin_px: int = 3) -> tuple[slice, slice]:
+    """Rows and columns of the smallest square that holds all that is not white in uint8 pictures [..., H, W, 3]."""
+    drawn = (images < 250).any(axis=-1).reshape(-1, *images.shape[-3:-1]).any(axis=0)
+    if not drawn.any():
+        return slice(None), slice(None)
+    ends = [np.flatnonzero(drawn.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
+    side = min(max(int(high - low) + 1 + 2 * margin_px for low, high in ends), *drawn.shape)
+    starts = [
+        int(np.clip((low + high + 1 - side) // 2, 0, size - side))
+        for (low, high), size in zip(ends, drawn.shape, strict=True)
+    ]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
 
 def _finite(line: Series) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is measured on images and angles. Each function gives one value per sample and states unit, direction, source."""
+"""Measures of images and angles. Each function gives one value per sample and states unit, direction and source."""
 
 import torch
 from jaxtyping import Float

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gaze_core.evaluation.figures import Mark, Series, line_chart, png_data_uri, scale_bar, short
+from gaze_core.evaluation.figures import Series, content_box, line_chart, png_data_uri, short
 from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
 
 PAGE_FILE, JSON_FILE = "report.html", "report.json"
@@ -109,7 +109,9 @@ class _Row(NamedTuple):
 
 
 _ROWS = (
-    _Row("gaze_error_deg", "Gaze error, redirected", "°", "lower", "identity_copy_gaze_error_deg", "estimator_floor_deg"),
+    _Row(
+        "gaze_error_deg", "Gaze error, redirected", "°", "lower", "identity_copy_gaze_error_deg", "estimator_floor_deg"
+    ),
     _Row("self_gaze_error_deg", "Gaze error, self-driving", "°", "lower", floor="estimator_floor_deg"),
     _Row("gaze_error_vs_original_deg", "Gaze in the drawing against the original", "°", "lower"),
     _Row("head_error_deg", "Head error, redirected", "°", "lower", "identity_copy_head_error_deg", "head_floor_deg"),
@@ -130,8 +132,9 @@ def write_report(data: ReportData, out_dir: Path) -> tuple[Path, Path]:
     """Writes `report.html` and `report.json` to `out_dir` and returns their paths."""
     out_dir.mkdir(parents=True, exist_ok=True)
     page, facts = out_dir / PAGE_FILE, out_dir / JSON_FILE
-    facts.write_text(json.dumps(report_facts(data), indent=1, allow_nan=False) + "\n")
-    page.write_text(render_page(data))
+    contents = {page: render_page(data), facts: json.dumps(report_facts(data), indent=1, allow_nan=False) + "\n"}
+    for path, text in contents.items():  # both are made before either is written
+        path.write_text(text, encoding="utf-8")
     return page, facts
 
 
@@ -178,7 +181,7 @@ def render_page(data: ReportData) -> str:
         verdict_words=_VERDICT_WORDS[data.verdict],
         heads=heads,
         columns=" ".join(f"{len(group)}fr" for _, group in heads[0]) if heads else "1fr",
-        scale=_scale(data),
+        bars=_bars(data),
         rows=_rows(data),
         moved_chart=_moved_chart(data),
         curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
@@ -186,8 +189,9 @@ def render_page(data: ReportData) -> str:
 
 
 def _heads(data: ReportData) -> list[list[tuple[str, list[tuple[str, str]]]]]:
-    """For each head three titled groups of captioned pictures."""
+    """For each head three titled groups of captioned pictures, all cut to one square without the white around."""
     pictures, baseline = data.pictures, data.baseline_pictures
+    rows, columns = content_box(np.concatenate([pictures.original[:, None], pictures.gazes, pictures.poses], axis=1))
     heads = []
     for n in range(len(pictures.original)):
         own = [("original", pictures.original[n]), ("drawn", pictures.reconstruction[n])]
@@ -198,16 +202,19 @@ def _heads(data: ReportData) -> list[list[tuple[str, list[tuple[str, str]]]]]:
             ("Asked gaze", zip(pictures.gaze_labels, pictures.gazes[n], strict=True)),
             ("Asked head pose", zip(pictures.pose_labels, pictures.poses[n], strict=True)),
         )
-        heads.append([(title, [(_bare(label), png_data_uri(image)) for label, image in group]) for title, group in groups])
+        heads.append(
+            [(title, [(_bare(label), png_data_uri(image[rows, columns])) for label, image in group]) for title, group in groups]
+        )
     return heads
 
 
 def _bare(label: str) -> str:
-    """The label without the word that the group's own title says."""
-    return label.removeprefix("gaze ").removeprefix("head ")
+    """The label without the word that the group's own title says, and with proper signs."""
+    return label.removeprefix("gaze ").removeprefix("head ").replace("+0°", "0°").replace("-", "\N{MINUS SIGN}")
 
 
-def _scale(data: ReportData) -> str:
+def _bars(data: ReportData) -> list[dict[str, Any]]:
+    """Gaze errors on one scale, as shares of the largest."""
     candidate, baseline = data.candidate, data.baseline
     values = (
         ("judge on originals", candidate.estimator_floor_deg, "floor"),
@@ -215,8 +222,9 @@ def _scale(data: ReportData) -> str:
         (data.baseline_name, baseline.gaze_error_deg if baseline else None, "baseline"),
         ("unchanged copy", candidate.identity_copy_gaze_error_deg, "copy"),
     )
-    marks = [Mark(name, value, style) for name, value, style in values if value is not None]
-    return scale_bar(marks, "°") if marks else ""
+    known = [(name, value, style) for name, value, style in values if value is not None]
+    largest = max((value for _, value, _ in known), default=0.0) or 1.0
+    return [{"name": n, "value": v, "style": style, "percent": round(100 * v / largest, 1)} for n, v, style in known]
 
 
 def _rows(data: ReportData) -> list[dict[str, Any]]:
@@ -229,7 +237,7 @@ def _rows(data: ReportData) -> list[dict[str, Any]]:
             "digits": 3 if row.name == "ssim" else 2,
             "candidate": numbers[row.name],
             "baseline": others.get(row.name),
-            "copy": numbers[row.copy] if row.copy else None,
+            "unchanged": numbers[row.copy] if row.copy else None,
             "floor": numbers[row.floor] if row.floor else None,
             "num": readable if row.name == "gaze_error_deg" else data.candidate.num_samples,
         }
@@ -250,7 +258,7 @@ def _moved_chart(data: ReportData) -> str:
     if data.baseline:
         lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
     lines.append(line("unchanged copy", data.candidate, "identity_copy_gaze_error_deg", "copy"))
-    return line_chart(lines, "gaze error by angle moved", "degrees moved from the original gaze", "°", markers=True)
+    return line_chart(lines, "gaze error by angle moved", "degrees moved", "°", markers=True, size_px=(520, 230))
 
 
 def _middle_deg(row: MovedRow) -> float:
@@ -262,7 +270,9 @@ def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
     for name, (steps, values) in terms.items():
         if len(values) > 0:
             change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
-            charts.append({"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")})
+            charts.append(
+                {"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")}
+            )
     return charts
 
 

@@ -56,6 +56,6 @@ def mean_gaze(head: HeadParameters) -> Float[Tensor, "b 2"]:
 def proximity(
     points_m: Float[Tensor, "n 3"], landmarks_m: Float[Tensor, "k 3"], near_m: float, far_m: float
 ) -> Float[Tensor, " n"]:
-    """lambda(x) in GazeGaussian (Wei et al. 2025): 1 within `near_m` of a landmark, 0 beyond `far_m`, linear between."""
+    """lambda(x) in GazeGaussian (Wei et al. 2025): 1 within `near_m` of a landmark, then linear to 0 at `far_m`."""
     distance_m = torch.cdist(points_m, landmarks_m).min(dim=-1).values
     return ((far_m - distance_m) / (far_m - near_m)).clamp(0, 1)

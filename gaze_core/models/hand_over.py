@@ -1,4 +1,4 @@
-"""From a fitted MeshHead to the start of GazeGaussian: surface to face cloud, eyeball caps to eye cloud, weights to both."""
+"""From a fitted MeshHead to the start of GazeGaussian: its surface, eyeball caps, and its weights for both."""
 
 import torch
 from jaxtyping import Float

@@ -179,7 +179,7 @@ def _signed(sdf: Float[Tensor, "e 2"]) -> Float[Tensor, "e 2"]:
 def flat_gaussians(
     vertices_m: Float[Tensor, "b n 3"], faces: Int[Tensor, "t 3"], colors: Float[Tensor, "b n c"]
 ) -> Gaussians:
-    """One flat Gaussian per triangle: its centre, the second moment of its area widened to close gaps, the mean colour."""
+    """One flat Gaussian per triangle: centre, second moment of its area (widened to close gaps), mean colour."""
     corners = vertices_m[:, faces]  # (b, t, 3, 3)
     means = corners.mean(dim=2)
     quats, scales = _triangle_axes(corners - means[:, :, None])

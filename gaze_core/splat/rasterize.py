@@ -71,7 +71,7 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
     """
     on_cuda = device.type == "cuda"
     if backend == "auto":
-        wanted = "gsplat" if on_cuda else "numba"
+        wanted: Literal["gsplat", "numba"] = "gsplat" if on_cuda else "numba"
         return wanted if _installed(wanted) else "reference"
     if backend == "gsplat" and not on_cuda:
         raise BadInput(f"backend 'gsplat' needs tensors on CUDA, found {device}; use 'numba' or 'reference' here")
@@ -79,7 +79,7 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
         raise BadInput(f"backend 'numba' needs tensors on the CPU, found {device}; use 'gsplat' or 'reference'")
     if backend in ("gsplat", "numba") and not _installed(backend):
         raise BadInput(f"backend {backend!r} is not installed; run: pip install {backend}")
-    if backend == "gsplat" or backend == "numba" or backend == "reference":  # noqa: PLR1714 (narrows the type)
+    if backend == "gsplat" or backend == "numba" or backend == "reference":  # `in` would not narrow
         return backend
     raise BadInput(f"unknown backend {backend!r}; expected auto, gsplat, numba or reference")
 

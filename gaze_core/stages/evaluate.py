@@ -79,8 +79,8 @@ def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ..
     seen = sorted(set(trained_on.get(subject, ())) & set(test))
     if seen:
         raise ContractViolation(
-            f"the checkpoint was trained on {len(seen)} of the {len(test)} test frames of {subject} (first: {seen[0]}); "
-            "expected none; evaluate on the split it was trained with, or train again"
+            f"the checkpoint was trained on {len(seen)} of the {len(test)} test frames of {subject} "
+            f"(first: {seen[0]}); expected none; evaluate on the split it was trained with, or train again"
         )
 
 

@@ -105,7 +105,11 @@ def test_the_asked_gaze_is_the_partners_gaze_in_the_head_of_the_source(heldout):
 
 @pytest.mark.parametrize(
     "change",
-    [lambda gaze: gaze * torch.tensor([1.0, -1.0]), lambda gaze: gaze * torch.tensor([-1.0, 1.0]), lambda gaze: gaze.flip(-1)],
+    [
+        lambda gaze: gaze * torch.tensor([1.0, -1.0]),
+        lambda gaze: gaze * torch.tensor([-1.0, 1.0]),
+        lambda gaze: gaze.flip(-1),
+    ],
     ids=["yaw mirrored", "pitch mirrored", "pitch and yaw swapped"],
 )
 def test_a_wrong_convention_shows(heldout, change):

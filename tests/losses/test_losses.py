@@ -44,7 +44,7 @@ def test_silhouette_by_hand():
 
 
 def test_laplacian_by_hand():
-    # The corners of a regular tetrahedron: each vertex lies 4/3 of its distance from the centre off its neighbours' mean.
+    # A regular tetrahedron: each vertex is 4/3 of its distance from the centre away from its neighbours' mean.
     vertices = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     faces = torch.tensor([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
     assert laplacian_smoothness(vertices, faces).item() == pytest.approx(3 * (4 / 3) ** 2)

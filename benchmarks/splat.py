@@ -1,0 +1,9 @@
+"""`python benchmarks/splat.py [--full]`: the rasteriser's backends against the reference, as JSON on stdout."""
+
+import json
+import sys
+
+from gaze_core.splat.benchmark import run
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({"rows": run(full="--full" in sys.argv)}, indent=1) + "\n")

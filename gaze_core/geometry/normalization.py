@@ -1,0 +1,125 @@
+"""Data normalisation (Zhang, Sugano, Bulling, ETRA 2018): each face seen by one virtual camera without roll.
+
+The virtual camera looks at the face's centre, its x axis lies in the plane of the viewing direction and the head's x
+axis, and it is scaled so that the face appears as from `distance_m`. Directions are rotated by R and never scaled (the
+"modified" normalisation), so a gaze in the normalised camera's frame is R g. The scaling S = diag(1, 1, d_n / d) of the
+paper acts on pictures like a longer focal length: the normalised crop is exactly the picture of a pinhole camera
+turned by R, at the same place as the real one, with focal length focal_px * d / distance_m. Those are the intrinsics
+that are stored, so metric points project onto the crop without error.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from pydantic import PositiveFloat, PositiveInt
+
+from gaze_core.config import Config
+from gaze_core.geometry.landmarks import (
+    LEFT_EYE_INNER,
+    LEFT_EYE_OUTER,
+    MOUTH_LEFT,
+    MOUTH_RIGHT,
+    RIGHT_EYE_INNER,
+    RIGHT_EYE_OUTER,
+)
+
+FaceCenter = Literal["eyes", "eyes_nose", "eyes_mouth"]
+
+_NOSTRIL_RIGHT, _NOSTRIL_LEFT = 31, 35  # wings of the nose
+_EYE_CORNERS = (RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER)
+
+
+class NormalizationConfig(Config):
+    """The virtual camera, and which point of the face it looks at (see `face_center_m`)."""
+
+    focal_px: PositiveFloat
+    distance_m: PositiveFloat
+    size_px: PositiveInt
+    face_center: FaceCenter
+
+    def resized(self, size_px: int) -> "NormalizationConfig":
+        """The same view sampled at another image size."""
+        return self.model_copy(update={"size_px": size_px, "focal_px": self.focal_px * size_px / self.size_px})
+
+
+# portrait_128 frames the whole head with its hair: 33 cm at the head's depth, as the synthetic subjects.
+NORMALIZATIONS = {
+    "eth_xgaze_224": NormalizationConfig(focal_px=960,  distance_m=0.60, size_px=224, face_center="eyes_nose"),
+    "gazenerf_512":  NormalizationConfig(focal_px=1600, distance_m=0.68, size_px=512, face_center="eyes_mouth"),
+    "portrait_128":  NormalizationConfig(focal_px=264,  distance_m=0.68, size_px=128, face_center="eyes"),
+}  # fmt: skip
+
+
+def face_center_m(landmarks_m: Float[ndarray, "68 3"], definition: FaceCenter) -> Float[ndarray, "3"]:
+    """The point that the virtual camera looks at, in the frame of the landmarks.
+
+    `eyes`: mean of the four eye corners. `eyes_nose`: midway between that and the nostrils' wings (ETH-XGaze).
+    `eyes_mouth`: midway between that and the mouth corners' mean.
+    """
+    eyes = landmarks_m[list(_EYE_CORNERS)].mean(axis=0)
+    other = {"eyes": _EYE_CORNERS, "eyes_nose": (_NOSTRIL_RIGHT, _NOSTRIL_LEFT), "eyes_mouth": (MOUTH_RIGHT, MOUTH_LEFT)}
+    return np.asarray((eyes + landmarks_m[list(other[definition])].mean(axis=0)) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """One picture's way to its normalised crop."""
+
+    rotation: Float[ndarray, "3 3"]  # R: real camera to virtual camera
+    warp: Float[ndarray, "3 3"]  # homography: pixels of the picture to pixels of the crop, centres at +0.5
+    intrinsics_px: Float[ndarray, "3 3"]  # of the pinhole camera, turned by R, whose picture is the crop
+
+    def points_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
+        """Where points of the picture lie in the crop."""
+        return _apply(self.warp, points_px)
+
+    def points_in_picture_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
+        """Where points of the crop lie in the picture."""
+        return _apply(np.linalg.inv(self.warp), points_px)
+
+    def direction(self, direction: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
+        """A direction of the real camera's frame in the virtual camera's."""
+        return direction @ self.rotation.T
+
+    def direction_in_picture(self, direction: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
+        """A direction of the virtual camera's frame in the real camera's; inverse of `direction`."""
+        return direction @ self.rotation
+
+    @property
+    def world_to_camera(self) -> Float[ndarray, "4 4"]:
+        """Extrinsics of the virtual camera, if the world is the real camera's frame."""
+        out = np.eye(4)
+        out[:3, :3] = self.rotation
+        return out
+
+
+def normalize(
+    intrinsics_px: Float[ndarray, "3 3"],
+    center_camera_m: Float[ndarray, "3"],
+    head_rotation: Float[ndarray, "3 3"],
+    config: NormalizationConfig,
+) -> Normalization:
+    """The normalisation of one undistorted picture (Zhang et al. 2018, sec. 3).
+
+    Args:
+        intrinsics_px: pinhole intrinsics of the picture.
+        center_camera_m: the face's centre in the camera's frame.
+        head_rotation: head frame to camera frame.
+        config: the virtual camera.
+    """
+    distance_m = float(np.linalg.norm(center_camera_m))
+    forward = center_camera_m / distance_m
+    down = np.cross(forward, head_rotation[:, 0])
+    down /= np.linalg.norm(down)
+    rotation = np.stack([np.cross(down, forward), down, forward])
+    focal_px, middle_px = config.focal_px * distance_m / config.distance_m, config.size_px / 2
+    intrinsics = np.array([[focal_px, 0, middle_px], [0, focal_px, middle_px], [0, 0, 1.0]])
+    return Normalization(rotation, intrinsics @ rotation @ np.linalg.inv(intrinsics_px), intrinsics)
+
+
+def _apply(homography: Float[ndarray, "3 3"], points: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
+    lifted = points @ homography[:, :2].T + homography[:, 2]
+    return np.asarray(lifted[:, :2] / lifted[:, 2:])
