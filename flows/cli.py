@@ -1,7 +1,6 @@
 """The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 # Two thread pools that spin while they wait cost each other 20-fold when the machine is shared; OpenMP reads this once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Prefect logs each failed task with its traceback; `main` shows the error itself, once.
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 import typer
 from rich.console import Console
@@ -130,8 +131,6 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
-    # Prefect logs each failed task with its traceback; the error itself is shown below, once.
-    logging.getLogger("prefect").setLevel(logging.CRITICAL)
     try:
         app()
     except GazeworksError as error:

@@ -1,6 +1,7 @@
 """Fixtures for every test. Plain tests start no server; those that need Prefect ask for `prefect_api`."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,17 @@ from pathlib import Path
 _SESSION = Path(tempfile.mkdtemp(prefix="gazeworks-tests-"))
 os.environ["GAZEWORKS_HOME"] = str(_SESSION)
 os.environ.pop("PREFECT_API_URL", None)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+def pytest_sessionfinish() -> None:
+    """Leaves nothing behind."""
+    shutil.rmtree(_SESSION, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,13 @@
-"""Figures as inline SVG and PNG. Colours are classes of the page's style sheet, so they follow light and dark."""
+"""Charts as inline SVG. Colours are classes of the page's style sheet, so they follow light and dark."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
-from PIL import Image
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 10, 8, 32
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 32
 _MAX_POINTS = 160
 _LOG_FROM_RATIO = 8  # a curve that spans more than this is drawn on a logarithmic axis
 
@@ -23,13 +20,6 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     style: str = "candidate"
-
-
-def png_data_uri(image: np.ndarray) -> str:
-    """A uint8 RGB image [H, W, 3] as a `data:` address."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def short(value: float) -> str:
@@ -71,7 +61,8 @@ def line_chart(
     for tick in _ticks(float(xs.min()), float(xs.max()), log=False):
         if xs.min() <= tick <= xs.max():
             parts.append(f'<text class="tick middle" x="{to_x(tick):.1f}" y="{height - 17}">{short(tick)}</text>')
-    parts.append(f'<text class="tick middle" x="{(_LEFT + width - _RIGHT) / 2}" y="{height - 3}">{escape(x_label)}</text>')
+    centre = (_LEFT + width - _RIGHT) / 2
+    parts.append(f'<text class="tick middle" x="{centre}" y="{height - 3}">{escape(x_label)}</text>')
     for (x, y), line in zip(lines, series, strict=True):
         points = [(to_x(a), to_y(b)) for a, b in zip(x, y, strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
@@ -79,20 +70,6 @@ def line_chart(
         if markers:
             parts += [f'<circle class="dot {line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3.2"/>' for a, b in points]
     return "".join([*parts, "</svg>"])
-
-
-def content_box(images: np.ndarray, margin_px: int = 3) -> tuple[slice, slice]:
-    """Rows and columns of the smallest square that holds all that is not white in uint8 pictures [..., H, W, 3]."""
-    drawn = (images < 250).any(axis=-1).reshape(-1, *images.shape[-3:-1]).any(axis=0)
-    if not drawn.any():
-        return slice(None), slice(None)
-    ends = [np.flatnonzero(drawn.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
-    side = min(max(int(high - low) + 1 + 2 * margin_px for low, high in ends), *drawn.shape)
-    starts = [
-        int(np.clip((low + high + 1 - side) // 2, 0, size - side))
-        for (low, high), size in zip(ends, drawn.shape, strict=True)
-    ]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
 
 def _finite(line: Series) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +86,7 @@ def _ticks(low: float, high: float, log: bool) -> list[float]:
     if high <= low:
         return [low]
     if log:
-        ticks = [t for t in LogLocator(subs=(1.0, 3.0), numticks=6).tick_values(low, high) if low <= t <= high]
+        ticks = [t for t in LogLocator(subs=(1.0, 2.0, 5.0), numticks=6).tick_values(low, high) if low <= t <= high]
         if len(ticks) >= 2:
             return [float(t) for t in ticks[:: max(1, len(ticks) // 4)]]
         return [low, high]

@@ -6,38 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gaze_core.evaluation.figures import Series, content_box, line_chart, png_data_uri, short
+from gaze_core.evaluation.figures import Series, line_chart, short
+from gaze_core.evaluation.pictures import Pictures, picture_groups
 from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
 
 PAGE_FILE, JSON_FILE = "report.html", "report.json"
+_MINUS = "\N{MINUS SIGN}"
 Curve = tuple[Sequence[float], Sequence[float]]
 """Steps and values of one loss term."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """uint8 RGB pictures of n held-out heads: as recorded, as drawn, and drawn at each asked gaze and head pose.
-
-    The labels name the second axis of `gazes` and of `poses`.
-    """
-
-    original: np.ndarray  # [n, h, w, 3]
-    reconstruction: np.ndarray  # [n, h, w, 3]
-    gazes: np.ndarray  # [n, g, h, w, 3]
-    poses: np.ndarray  # [n, p, h, w, 3]
-    gaze_labels: Sequence[str]
-    pose_labels: Sequence[str]
-
-    @classmethod
-    def load(cls, path: Path) -> "Pictures":
-        """Reads the npz that the evaluate stage writes: the arrays, and `labels` as JSON {"gazes": [], "poses": []}."""
-        with np.load(path, allow_pickle=False) as file:
-            labels = json.loads(str(file["labels"]))
-            arrays = {name: file[name] for name in ("original", "reconstruction", "gazes", "poses")}
-        return cls(**arrays, gaze_labels=labels["gazes"], pose_labels=labels["poses"])
 
 
 @dataclass(frozen=True)
@@ -173,7 +151,8 @@ def render_page(data: ReportData) -> str:
     )
     environment.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
     environment.filters["duration"] = duration
-    heads = _heads(data)
+    environment.filters["signed"] = signed_deg
+    heads = picture_groups(data.pictures, data.baseline_pictures)
     return environment.get_template("report.html").render(
         data=data,
         candidate=data.candidate,
@@ -186,31 +165,6 @@ def render_page(data: ReportData) -> str:
         moved_chart=_moved_chart(data),
         curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
     )
-
-
-def _heads(data: ReportData) -> list[list[tuple[str, list[tuple[str, str]]]]]:
-    """For each head three titled groups of captioned pictures, all cut to one square without the white around."""
-    pictures, baseline = data.pictures, data.baseline_pictures
-    rows, columns = content_box(np.concatenate([pictures.original[:, None], pictures.gazes, pictures.poses], axis=1))
-    heads = []
-    for n in range(len(pictures.original)):
-        own = [("original", pictures.original[n]), ("drawn", pictures.reconstruction[n])]
-        if baseline is not None:
-            own.append(("baseline", baseline.reconstruction[n]))
-        groups = (
-            ("Held out", own),
-            ("Asked gaze", zip(pictures.gaze_labels, pictures.gazes[n], strict=True)),
-            ("Asked head pose", zip(pictures.pose_labels, pictures.poses[n], strict=True)),
-        )
-        heads.append(
-            [(title, [(_bare(label), png_data_uri(image[rows, columns])) for label, image in group]) for title, group in groups]
-        )
-    return heads
-
-
-def _bare(label: str) -> str:
-    """The label without the word that the group's own title says, and with proper signs."""
-    return label.removeprefix("gaze ").removeprefix("head ").replace("+0°", "0°").replace("-", "\N{MINUS SIGN}")
 
 
 def _bars(data: ReportData) -> list[dict[str, Any]]:
@@ -274,6 +228,11 @@ def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
                 {"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")}
             )
     return charts
+
+
+def signed_deg(value: float) -> str:
+    """Whole degrees with a sign; zero has none."""
+    return f"{value:+.0f}°".replace("+0°", "0°").replace("-0°", "0°").replace("-", _MINUS)
 
 
 def duration(seconds: float) -> str:

@@ -55,6 +55,7 @@ class GazeNet(nn.Module):
         super().__init__()
         self.config = config
         w, e = config.width, config.eye_width
+        samples_x, samples_y = config.patch_samples
         self.coarse = nn.Sequential(
             nn.AvgPool2d(2),
             _block(3, w, stride=2),
@@ -66,8 +67,7 @@ class GazeNet(nn.Module):
         self.face = nn.Sequential(_block(4 * w, 2 * w, stride=2), nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.eye = nn.Sequential(
             _block(3, e), _block(e, e, stride=2), _block(e, 2 * e), _block(2 * e, 2 * e, stride=2), _block(2 * e, 32),
-            nn.Flatten(), nn.Linear(32 * (config.patch_samples[0] // 4) * (config.patch_samples[1] // 4), config.eye_features),
-            nn.ReLU(),
+            nn.Flatten(), nn.Linear(32 * (samples_x // 4) * (samples_y // 4), config.eye_features), nn.ReLU(),
         )  # fmt: skip
         num_points, num_face = 2 * len(POINTS), 2 * w * 16
         self.read_head = nn.Sequential(nn.Linear(num_points + num_face, 64), nn.ReLU(), nn.Linear(64, 2))

@@ -18,8 +18,9 @@ from gaze_core.preprocess.face_mesh import CORNERS, IRISES, NUM_MESH, RIGID, Ave
 
 IRIS_DIAMETER_M = 0.0117
 EYEBALL_RADIUS_M = 0.012
-# From the middle between an eye's corners to the eyeball's centre, head frame.
-CORNERS_TO_CENTER_M = np.array([0.0, -0.001, 0.0065])
+# From the middle between an eye's corners to the eyeball's centre, head frame. Outward and up, since the inner corner
+# reaches past the ball to the tear duct and lies lower.
+CORNERS_TO_CENTER_M = Eyes(left=np.array([0.001, -0.0018, 0.0065]), right=np.array([-0.001, -0.0018, 0.0065]))
 _SCALES = (0.88, 1.12)  # of adult heads, relative to the average face
 
 
@@ -63,10 +64,14 @@ class HeadModel:
 def average_head(face: AverageFace, scale: float = 1.0) -> HeadModel:
     """The average face moved into the head frame; only the eyeballs keep their size when it is scaled."""
     points = face.points_m * scale
-    corners = Eyes(*(points[list(pair)].mean(axis=0) for pair in CORNERS))
-    centers = np.stack([corner + CORNERS_TO_CENTER_M for corner in corners])
-    origin = centers.mean(axis=0)
-    return HeadModel(points - origin, centers - origin)
+    return head_with_eyes(points)
+
+
+def head_with_eyes(points_m: Float[ndarray, "468 3"]) -> HeadModel:
+    """Puts eyeballs behind the lids of an upright face and moves the origin midway between them."""
+    offsets = zip(CORNERS, CORNERS_TO_CENTER_M, strict=True)
+    centers = np.stack([points_m[list(corners)].mean(axis=0) + offset for corners, offset in offsets])
+    return HeadModel(points_m - centers.mean(axis=0), centers - centers.mean(axis=0))
 
 
 def intrinsics_of(size_px: tuple[int, int], focal_factor: float) -> Float[ndarray, "3 3"]:

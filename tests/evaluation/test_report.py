@@ -23,8 +23,9 @@ def report(gaze_deg, psnr_db, judge_digest="a" * 12, gaze_index=None):
         moved_deg=(25.0,) * COUNT,
     )
     return EvaluationReport(
-        num_samples=COUNT, num_unreadable=COUNT - len(read), psnr_db=float(np.mean(psnr_db)), ssim=0.9, head_psnr_db=20.0,
-        eyes_psnr_db=None, gaze_error_deg=mean_deg, gaze_error_vs_original_deg=None, self_gaze_error_deg=None,
+        num_samples=COUNT, num_unreadable=COUNT - len(read), psnr_db=float(np.mean(psnr_db)), ssim=0.9,
+        head_psnr_db=20.0, eyes_psnr_db=None, gaze_error_deg=mean_deg, gaze_error_vs_original_deg=None,
+        self_gaze_error_deg=None,
         identity_copy_gaze_error_deg=25.0, constant_gaze_error_deg=25.0, estimator_floor_deg=5.0, head_error_deg=None,
         identity_copy_head_error_deg=None, head_floor_deg=None, by_angle=(), by_distance=(), judge_name="fake",
         judge_digest=judge_digest, seed=0, samples=samples,

@@ -1,0 +1,141 @@
+"""Files that are not ours to ship: where each comes from, its checksum, and how it is found.
+
+An asset is looked for at the explicit path, in the folders of `GAZEWORKS_ASSETS`, in the user's cache, and is only
+then downloaded from its maker, checked against its sha256. Nothing here happens at import.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from gaze_core.errors import BadInput, MissingArtifact
+
+FOLDERS_VARIABLE = "GAZEWORKS_ASSETS"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file. `urls` are the maker's own addresses, tried in order."""
+
+    file: str
+    sha256: str
+    urls: tuple[str, ...]
+    licence: str
+    purpose: str
+
+
+ASSETS = {
+    "face_landmarker": Asset(
+        file="face_landmarker.task",
+        sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        urls=(
+            "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+            "face_landmarker.task",
+        ),
+        licence="Apache-2.0",
+        purpose="landmarks, blendshapes and irises of videos; the iris judge",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """Whether an asset is at hand without a download; if not, what to do."""
+
+    name: str
+    path: Path | None
+    remedy: str
+
+
+def resolve(name: str, path: Path | None = None) -> Path:
+    """The asset's file, checked against its sha256.
+
+    Args:
+        name: a key of `ASSETS`.
+        path: where the user says it is; then nowhere else is looked.
+
+    Raises:
+        BadInput: no such asset, or `path` is not that file.
+        MissingArtifact: it is nowhere at hand and could not be downloaded.
+    """
+    asset = _asset(name)
+    if path is not None:
+        if not path.is_file():
+            raise BadInput(f"{path}: no such file; expected {asset.file} (sha256 {asset.sha256})")
+        if (found := _sha256(path)) != asset.sha256:
+            raise BadInput(f"{path}: sha256 {found}, expected {asset.sha256} ({asset.file}); {_remedy(asset)}")
+        return path
+    return find(name) or _download(asset)
+
+
+def find(name: str) -> Path | None:
+    """The asset's file if it lies, intact, in a folder of `GAZEWORKS_ASSETS` or in the cache.
+
+    Raises:
+        BadInput: no such asset, or a folder that the user named holds another file of that name.
+    """
+    asset = _asset(name)
+    for folder in _user_folders():
+        candidate = folder / asset.file
+        if candidate.is_file():
+            return resolve(name, candidate)
+    cached = cache_folder() / asset.file
+    return cached if cached.is_file() and _sha256(cached) == asset.sha256 else None
+
+
+def status() -> list[AssetStatus]:
+    """Every asset, looked for without a download."""
+    rows = []
+    for name, asset in ASSETS.items():
+        try:
+            path, remedy = find(name), _remedy(asset)
+        except BadInput as error:
+            path, remedy = None, str(error)
+        rows.append(AssetStatus(name, path, remedy))
+    return rows
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: the home of Gazeworks if one is set, else the system's cache folder."""
+    home = os.environ.get("GAZEWORKS_HOME")
+    return Path(home) / "assets" if home else Path(pooch.os_cache("gazeworks"))
+
+
+def _asset(name: str) -> Asset:
+    if name not in ASSETS:
+        raise BadInput(f"asset {name!r}: not known; the assets are {', '.join(ASSETS)}")
+    return ASSETS[name]
+
+
+def _user_folders() -> list[Path]:
+    return [Path(folder) for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
+
+
+def _download(asset: Asset) -> Path:
+    reasons = []
+    for url in asset.urls:
+        try:
+            # pooch downloads beside the target, compares the checksum, and only then renames.
+            fetched = pooch.retrieve(url, f"sha256:{asset.sha256}", fname=asset.file, path=cache_folder())
+        except (OSError, ValueError) as error:
+            reasons.append(f"{url}: {error}")
+        else:
+            return Path(fetched)
+    raise MissingArtifact(
+        f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) is not at hand and could not be downloaded "
+        f"({'; '.join(reasons)}); {_remedy(asset)}"
+    )
+
+
+def _remedy(asset: Asset) -> str:
+    return (
+        f"download it from {asset.urls[0]} and put it into {cache_folder()} or into a folder named by {FOLDERS_VARIABLE}"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

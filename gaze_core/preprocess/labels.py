@@ -1,0 +1,79 @@
+"""One picture with its landmarks and pose to the fields of the subject file."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from gaze_core.data.schema import NUM_IDENTITY
+from gaze_core.geometry.normalization import Normalization, NormalizationConfig, face_center_m, normalize
+from gaze_core.preprocess.face_mesh import IBUG_68
+from gaze_core.preprocess.head_pose import HeadModel, Pose, lift
+from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
+from gaze_core.preprocess.landmarks import Face
+from gaze_core.preprocess.masks import eye_masks, head_mask
+
+
+def label_frame(
+    image: UInt8[ndarray, "h w 3"],
+    face: Face,
+    pose: Pose,
+    head: HeadModel,
+    intrinsics_px: Float[ndarray, "3 3"],
+    config: NormalizationConfig,
+) -> dict[str, Any]:
+    """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame."""
+    center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
+    view = normalize(intrinsics_px, center, pose.rotation, config)
+    crop = warp(image, view, config.size_px)
+    points_px = view.points_px(face.points_px[:, :2].astype(np.float64))
+    head_crop = warp(head_mask(image, face.points_px[:, :2]), view, config.size_px)
+    left, right = eye_masks(crop.shape[:2], points_px)
+    reading = read_eyes(face.points_px, face.expression, pose, head, intrinsics_px)
+    return {
+        "image": crop,
+        "head_mask": np.where(head_crop > 127, 255, 0),
+        "left_eye_mask": left,
+        "right_eye_mask": right,
+        "landmarks_2d_px": points_px[list(IBUG_68)],
+        "landmarks_3d_head_m": lift(face.points_px, pose, head, intrinsics_px)[list(IBUG_68)],
+        "eye_centers_head_m": head.eye_centers_m,
+        "intrinsics_px": view.intrinsics_px,
+        "world_to_camera": view.world_to_camera,
+        "head_to_world": pose.matrix,
+        "gaze_camera": camera_gaze(reading.gaze_head, view.rotation @ pose.rotation),
+        "gaze_head": reading.gaze_head,
+        "gaze_head_eyes": reading.gaze_head_eyes,
+        "identity_code": np.zeros(NUM_IDENTITY),
+        "expression_code": face.expression,
+        "valid/gaze": reading.valid,
+        "valid/head_pose": True,
+        "valid/landmarks_3d": True,
+        "valid/identity": False,
+        "valid/expression": True,
+        "valid/left_eye": reading.eyes_open[0] and bool(left.any()),
+        "valid/right_eye": reading.eyes_open[1] and bool(right.any()),
+        "camera_index": 0,
+    }
+
+
+def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: int) -> UInt8[ndarray, "s s *c"]:
+    """The normalised crop, 0 beyond the picture's border; against aliasing, a finer picture is shrunk first."""
+    middle = np.full((1, 2), size_px / 2)
+    step = np.linalg.norm(view.points_in_picture_px(middle + [[1, 0]]) - view.points_in_picture_px(middle))
+    shrink = min(1.0, 1 / float(step))
+    if shrink < 0.75:
+        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    else:
+        shrink = 1.0
+    homography = _opencv(view.warp @ np.diag([1 / shrink, 1 / shrink, 1.0]))
+    size = (size_px, size_px)
+    return cv2.warpPerspective(image, homography, size, flags=cv2.INTER_LINEAR)
+
+
+def _opencv(homography: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+    """The same map between pixels whose centres are whole numbers."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    return np.asarray(np.linalg.inv(half) @ homography @ half)

@@ -1,0 +1,60 @@
+"""What is constant about the person in a recording, and the head's pose in each frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from gaze_core.preprocess.face_mesh import AverageFace
+from gaze_core.preprocess.head_pose import (
+    HeadModel,
+    Pose,
+    average_head,
+    estimate_pose,
+    head_with_eyes,
+    iris_scale,
+    lift,
+    subject_scale,
+)
+from gaze_core.preprocess.iris_gaze import eyes_open
+from gaze_core.preprocess.landmarks import Face
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """The head of the recording's person and its pose in each frame."""
+
+    head: HeadModel
+    scale: float  # of the average face
+    poses: list[Pose]
+    misfits: list[float]  # RMS of the rigid landmarks over the eyes' distance
+
+
+def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float[ndarray, "3 3"]) -> Person:
+    """Scale from the irises, shape and eyeballs from the median face in the head frame, then each frame's pose."""
+    head = average_head(average)
+    poses = [estimate_pose(face.points_px, head, intrinsics_px)[0] for face in faces]
+    scales = [
+        iris_scale(face.points_px, pose, head, intrinsics_px)
+        for face, pose in zip(faces, poses, strict=True)
+        if all(eyes_open(face.points_px, face.expression))
+    ]
+    scale = subject_scale(scales) if scales else 1.0
+    head = average_head(average, scale)
+    poses = [estimate_pose(face.points_px, head, intrinsics_px)[0] for face in faces]
+    head = _own_shape(faces, poses, head, intrinsics_px)
+    fits = [estimate_pose(face.points_px, head, intrinsics_px) for face in faces]
+    return Person(head, scale, [pose for pose, _ in fits], [misfit for _, misfit in fits])
+
+
+def _own_shape(
+    faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
+) -> HeadModel:
+    """The average head with x and y of the person's median face; its depth cannot be told from few views."""
+    # 200 frames are plenty for a median, and bound the memory.
+    chosen = np.unique(np.linspace(0, len(faces) - 1, 200).round().astype(int))
+    points = np.median([lift(faces[i].points_px, poses[i], head, intrinsics_px) for i in chosen], axis=0)
+    points[:, 2] = head.points_m[:, 2]
+    return head_with_eyes(points)

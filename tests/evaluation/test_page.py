@@ -1,0 +1,200 @@
+"""The report page: complete, self-contained, safe against what is written in it, and equal to its JSON twin."""
+
+import base64
+import io
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gaze_core.evaluation.figures import Series, line_chart, short
+from gaze_core.evaluation.page import Pictures, ReportData, StageRow, duration, signed_deg, write_report
+from gaze_core.evaluation.pictures import content_box, png_data_uri
+from gaze_core.evaluation.report import AngleRow, EvaluationReport, MovedRow, SampleValues, Tolerance, compare
+
+COUNT = 3
+STABLE_KEYS = {
+    "psnr_db", "ssim", "gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg",
+    "gaze_error_vs_original_deg", "constant_gaze_error_deg", "num_samples", "baseline", "verdict", "seconds",
+}  # fmt: skip
+
+
+def evaluation(gaze_deg: float, psnr_db: float, head_deg: float | None = 4.25) -> EvaluationReport:
+    samples = SampleValues(
+        sample_index=(5, 6, 7), gaze_index=(6, 7, 5), psnr_db=(psnr_db,) * COUNT, ssim=(0.9,) * COUNT,
+        gaze_error_deg=(gaze_deg,) * COUNT, identity_copy_gaze_error_deg=(25.0,) * COUNT, moved_deg=(25.0,) * COUNT,
+    )  # fmt: skip
+    moved = [MovedRow(low_deg=0, high_deg=10, gaze_error_deg=gaze_deg, identity_copy_gaze_error_deg=6, num_samples=2)]
+    moved += [MovedRow(low_deg=45, high_deg=180, gaze_error_deg=None, identity_copy_gaze_error_deg=None, num_samples=0)]
+    return EvaluationReport(
+        num_samples=COUNT, num_unreadable=0, psnr_db=psnr_db, ssim=0.9, head_psnr_db=20, eyes_psnr_db=None,
+        gaze_error_deg=gaze_deg, gaze_error_vs_original_deg=3, self_gaze_error_deg=5, identity_copy_gaze_error_deg=25.5,
+        constant_gaze_error_deg=19, estimator_floor_deg=2.5, head_error_deg=head_deg, identity_copy_head_error_deg=None,
+        head_floor_deg=None, by_angle=(AngleRow(pitch_deg=0, yaw_deg=-25, gaze_error_deg=None, num_samples=0),),
+        by_distance=tuple(moved), judge_name="fake", judge_digest="0" * 12, seed=0, samples=samples,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pictures():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 200, (2, 10, 8, 8, 3), dtype=np.uint8)
+    gazes = [f"gaze +0°, {yaw:+d}°" for yaw in (0, 25, -25, 10, -10)]
+    poses = ["head +0°, -20°", "head +0°, +0°", "head +0°, +20°"]
+    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], gazes, poses)
+
+
+@pytest.fixture
+def data(pictures):
+    candidate, baseline = evaluation(6.5, 24), evaluation(9, 23.5, head_deg=None)
+    return ReportData(
+        title="Redirection of <script>alert(1)</script>",
+        candidate=candidate,
+        pictures=pictures,
+        seconds=125.04,
+        candidate_name="DiT renderer",
+        baseline=baseline,
+        comparison=compare(candidate, baseline, Tolerance()),
+        baseline_pictures=pictures,
+        curves={"mesh_head": {"rgb_l1": ([1, 2, 3], [0.3, 0.2, 0.1]), "empty": ([], [])}},
+        enhancements=[("renderer", "depth 4 & width 192")],
+        stages=[StageRow("preprocess", True, 0.25), StageRow("mesh_head", False, 61, "abc", "resumed from step 20")],
+        dropped={"empty_head_mask": 17},
+        versions={"torch": "2.14.1"},
+        digests={"data": "d1g357"},
+        notes=["Labels are exact."],
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags, the addresses they name and the visible text; refuses tags that close out of order."""
+
+    VOID = ("meta", "img", "line", "circle", "polyline")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.addresses, self.text = [], set(), [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "xlink:href")]
+        if tag not in self.VOID and tag != "doctype":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if "style" not in self.open:
+            self.text.append(text)
+
+
+def read_page(path) -> tuple[Page, str]:
+    page = Page(path.read_text(encoding="utf-8"))
+    return page, " ".join(" ".join(page.text).split())
+
+
+def test_the_page_asks_for_nothing_outside_itself(data, tmp_path):
+    path, _ = write_report(data, tmp_path / "new" / "folder")
+    page, _ = read_page(path)
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert len(page.addresses) == 2 * (3 + 5 + 3)  # heads x (original, drawn, baseline; gazes; poses)
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert "url(" not in path.read_text()
+    assert "@import" not in path.read_text()
+
+
+def test_the_page_says_what_was_found(data, tmp_path):
+    _, text = read_page(write_report(data, tmp_path)[0])
+    assert "Redirection of <script>alert(1)</script>" in text  # as text, not as a tag
+    assert "Better than the baseline" in text
+    for fact in ("6.5 °", "25.5 °", "24.0 dB PSNR", "2 min 05 s", "depth 4 & width 192", "resumed from step 20",
+                 "empty head mask 17", "torch 2.14.1", "d1g357", "Labels are exact.", "0.3 → 0.1"):  # fmt: skip
+        assert fact in text
+    assert "nan" not in text.lower().split()
+    assert "None" not in text.replace("None.", "")
+
+
+def test_the_json_has_stable_flat_keys_and_the_same_numbers(data, tmp_path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    facts = json.loads(write_report(data, tmp_path)[1].read_text(), parse_constant=refuse)
+    assert facts.keys() >= STABLE_KEYS
+    assert facts["gaze_error_deg"] == 6.5
+    assert facts["baseline"]["gaze_error_deg"] == 9
+    assert facts["head_error_deg"] == 4.25
+    assert facts["baseline"]["head_error_deg"] is None
+    assert facts["verdict"] == "better"
+    assert facts["seconds"] == 125.0
+    assert facts["dropped"] == {"empty_head_mask": 17}
+
+
+def test_a_run_without_baseline_curves_or_stages_has_a_page_too(pictures, tmp_path):
+    lone = ReportData("Alone", evaluation(6.5, 24), pictures, seconds=3)
+    path, facts = write_report(lone, tmp_path)
+    _, text = read_page(path)
+    assert "Not compared with a baseline" in text
+    assert "Training" not in text
+    assert "Frames left out None." in text
+    assert json.loads(facts.read_text())["baseline"] is None
+
+
+def test_pictures_read_what_the_evaluate_stage_writes(pictures, tmp_path):
+    path = tmp_path / "pictures.npz"
+    labels = json.dumps({"gazes": pictures.gaze_labels, "poses": pictures.pose_labels})
+    arrays = {name: getattr(pictures, name) for name in ("original", "reconstruction", "gazes", "poses")}
+    np.savez_compressed(path, **arrays, labels=np.array(labels))
+    loaded = Pictures.load(path)
+    assert all(np.array_equal(getattr(loaded, name), value) for name, value in arrays.items())
+    assert loaded.gaze_labels == pictures.gaze_labels
+    assert loaded.pose_labels == pictures.pose_labels
+
+
+def test_a_picture_survives_its_address(pictures):
+    content = base64.b64decode(png_data_uri(pictures.original[0]).partition(",")[2])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), pictures.original[0])
+
+
+def test_the_common_box_is_a_square_around_all_that_is_not_white():
+    images = np.full((2, 40, 40, 3), 255, dtype=np.uint8)
+    images[0, 10, 12] = 0
+    images[1, 19, 14] = 0  # rows 10 to 19 and columns 12 to 14: a square of 10, centred on column 13
+    assert content_box(images, margin_px=0) == (slice(10, 20), slice(8, 18))
+    assert content_box(np.full((1, 4, 4, 3), 255, dtype=np.uint8)) == (slice(None), slice(None))
+    assert content_box(np.zeros((1, 6, 6, 3), dtype=np.uint8)) == (slice(0, 6), slice(0, 6))
+
+
+def test_a_line_falls_from_left_to_right_when_its_values_do_and_skips_what_is_not_finite():
+    svg = line_chart([Series("loss", [0, 10, 20], [4.0, float("nan"), 0.0])], "loss", "step", size_px=(256, 140))
+    points = svg.partition('points="')[2].partition('"')[0]
+    assert points == "46.0,8.0 246.0,108.0"  # the plot is x 46 to 246, y 8 (the value 4) to 108 (the value 0)
+    assert "no values" in line_chart([Series("loss", [1], [float("nan")])], "loss", "step")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (12_345, "12.3k"), (0.00012, "1.2e-4"), (0.25, "0.25"), (320.0, "320")]
+)
+def test_short_numbers(value, text):
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.2 s"), (42.4, "42 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (3720, "1 h 02 min")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_degrees_have_proper_signs():
+    assert [signed_deg(value) for value in (0, -0.2, 25, -15)] == ["0°", "0°", "+25°", "\N{MINUS SIGN}15°"]

@@ -1,0 +1,81 @@
+"""The whole redirection flow, on a subject of seconds: twice, forced, and with a lost artifact."""
+
+import json
+import shutil
+from urllib.parse import urlparse
+
+import pytest
+
+from gaze_core.config import Runtime
+from gaze_core.errors import BadInput
+from gaze_core.presets import redirection_plan
+from tests.tiny_subject import write_tiny_subject
+
+RUNTIME = Runtime(device="cpu", progress=False)
+STEPS = [
+    "mesh_head.model.cell_m=0.03", "mesh_head.fit.num_steps=2", "gaze_gaussian.fit.num_steps=2",
+    "gaze_gaussian.model.cell_m=0.03", "gaze_gaussian.model.points_per_eye=20", "evaluate.num_shown=2",
+]  # fmt: skip
+STABLE_KEYS = {
+    "psnr_db", "ssim", "gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg",
+    "baseline", "verdict", "seconds", "stages", "enhancements", "digests", "versions", "dropped", "notes",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
+    from flows.redirection import redirection
+
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
+    plan = redirection_plan("tiny", "synthetic", STEPS)
+
+    def run(name, **options):
+        redirection(subject, plan, tmp_path / name, RUNTIME, "tiny", **options)
+        return json.loads((tmp_path / name / "report.json").read_text())
+
+    first, second = run("first"), run("second")
+    assert set(first) >= STABLE_KEYS
+    assert first["psnr_db"] > 5
+    assert first["baseline"]["psnr_db"] > 5
+    names = [stage["name"] for stage in first["stages"]]
+    expected = ["preprocess", "mesh_head", "gaze_gaussian", "gaze_gaussian (baseline)"]
+    assert names == [*expected, "evaluate", "evaluate (baseline)", "compare"]
+    assert not any(stage["cached"] for stage in first["stages"])
+    assert all(stage["cached"] for stage in second["stages"])
+    assert second["digests"] == first["digests"]
+    assert [row["name"] for row in first["enhancements"]][0] == "renderer"
+
+    from tasks.store import Store
+
+    store = Store.from_environment()
+    lost = next(store_ref for store_ref in _references(store) if store_ref.stage == "mesh_head")
+    shutil.rmtree(urlparse(lost.uri).path)
+    third = run("third")
+    rows = {stage["name"]: stage for stage in third["stages"]}
+    assert not rows["mesh_head"]["cached"]
+    assert "lost" in rows["mesh_head"]["detail"]
+    assert rows["gaze_gaussian"]["cached"]  # the new MeshHead has the same content
+    assert third["digests"] == first["digests"]
+
+    forced = run("forced", force=("compare",))
+    assert [stage["name"] for stage in forced["stages"] if not stage["cached"]] == ["compare"]
+
+
+def _references(store):
+    from pathlib import Path
+
+    from gaze_core.artifacts import Manifest
+
+    root = Path(urlparse(store.root_uri).path)
+    return [Manifest.read(path.parent).ref for path in root.rglob("manifest.json")]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_users_mistake_leaves_the_flow_as_it_was_raised(tmp_path):
+    from flows.redirection import redirection
+
+    broken = tmp_path / "subject.h5"
+    broken.write_bytes(b"not a subject")
+    with pytest.raises(BadInput, match=r"subject\.h5: not a readable HDF5 file"):
+        redirection(broken, redirection_plan("tiny", "synthetic"), tmp_path / "out", RUNTIME)
+    assert not (tmp_path / "out").exists()
