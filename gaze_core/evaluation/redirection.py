@@ -69,12 +69,7 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         head_psnr_db=float(psnr_db(own, target, heldout.head_mask).mean()),
         eyes_psnr_db=_mean(psnr_db(own, target, heldout.eyes_mask)),
         gaze_error_deg=_mean(pairs.error_deg),
-        gaze_error_vs_original_deg=_mean(
-            _masked(
-                gaze_error_deg(own_reading.gaze_camera, original.gaze_camera),
-                own_reading.valid & original.valid,
-            )
-        ),
+        gaze_error_vs_original_deg=_mean(_masked(_error(own_reading, original.gaze_camera), original.valid)),
         self_gaze_error_deg=_mean(_error(own_reading, heldout.gaze_camera)),
         identity_copy_gaze_error_deg=_mean(pairs.copy_error_deg),
         constant_gaze_error_deg=float(gaze_error_deg(constant_reading(asked_camera), asked_camera).mean()),
@@ -82,15 +77,7 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
         head_error_deg=_mean(_head_error(turned, facing[partner])),
         identity_copy_head_error_deg=_mean(_head_error(original, facing[partner])),
         head_floor_deg=_mean(_head_error(original, facing)),
-        by_angle=tuple(
-            AngleRow(
-                pitch_deg=pitch,
-                yaw_deg=yaw,
-                gaze_error_deg=_mean(row.error_deg),
-                num_samples=_count(row.error_deg),
-            )
-            for (pitch, yaw), row in zip(SWEEP_DEG, sweep, strict=True)
-        ),
+        by_angle=_by_angle(sweep),
         by_distance=_by_distance([pairs, *sweep]),
         judge_name=judge.name,
         judge_digest=judge.digest,
@@ -178,6 +165,15 @@ def _head_error(reading: JudgeReading, expected: Float[Tensor, "b 2"]) -> Float[
 
 def _masked(values: Float[Tensor, " b"], valid: Bool[Tensor, " b"]) -> Float[Tensor, " b"]:
     return torch.where(valid, values, torch.nan)
+
+
+def _by_angle(sweep: Sequence[_Redirected]) -> tuple[AngleRow, ...]:
+    return tuple(
+        AngleRow(
+            pitch_deg=pitch, yaw_deg=yaw, gaze_error_deg=_mean(row.error_deg), num_samples=_count(row.error_deg)
+        )
+        for (pitch, yaw), row in zip(SWEEP_DEG, sweep, strict=True)
+    )  # fmt: skip
 
 
 def _by_distance(parts: Sequence[_Redirected]) -> tuple[MovedRow, ...]:

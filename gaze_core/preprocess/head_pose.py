@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from gaze_core.geometry.landmarks import Eyes
@@ -63,8 +62,7 @@ class HeadModel:
 
 def average_head(face: AverageFace, scale: float = 1.0) -> HeadModel:
     """The average face moved into the head frame; only the eyeballs keep their size when it is scaled."""
-    points = face.points_m * scale
-    return head_with_eyes(points)
+    return head_with_eyes(face.points_m * scale)
 
 
 def head_with_eyes(points_m: Float[ndarray, "468 3"]) -> HeadModel:
@@ -133,17 +131,18 @@ def rays(points_px: Float[ndarray, "*n 2"], intrinsics_px: Float[ndarray, "3 3"]
 
 
 def smooth_poses(poses: Sequence[Pose], frame_index: Sequence[int], sigma_frames: float) -> list[Pose]:
-    """Each pose averaged with its neighbours in time, within runs without a gap. 0 leaves them as they are."""
-    if not poses or sigma_frames == 0:
+    """Each pose averaged with its neighbours in time, Gaussian weights of `sigma_frames` up to three sigma away.
+
+    `frame_index` increases; missing frames count as time. 0 leaves the poses as they are.
+    """
+    if sigma_frames == 0:
         return list(poses)
-    steps = np.diff(frame_index)
-    gap = 2 * steps.min() if len(steps) else 1
-    out: list[Pose] = []
-    for run in np.split(np.arange(len(poses)), np.flatnonzero(steps > gap) + 1):
-        shifts = np.stack([poses[i].translation_m for i in run])
-        quats = Rotation.from_matrix(np.stack([poses[i].rotation for i in run])).as_quat()
-        # q and -q are the same turn; follow the first so that neighbours can be averaged.
-        quats *= np.where(quats @ quats[0] < 0, -1, 1)[:, None]
-        shifts, quats = (gaussian_filter1d(v, sigma_frames, axis=0, mode="nearest") for v in (shifts, quats))
-        out += [Pose(r, t) for r, t in zip(Rotation.from_quat(quats).as_matrix(), shifts, strict=True)]
+    index = np.asarray(frame_index)
+    out = []
+    for i, time in enumerate(index):
+        near = range(*np.searchsorted(index, [time - 3 * sigma_frames, time + 3 * sigma_frames + 1e-9]))
+        weights = np.exp(-0.5 * ((index[list(near)] - time) / sigma_frames) ** 2)
+        shift = np.average([poses[j].translation_m for j in near], axis=0, weights=weights)
+        rotations = Rotation.from_matrix(np.stack([poses[j].rotation for j in near]))
+        out.append(Pose(rotations.mean(weights).as_matrix(), shift))
     return out
