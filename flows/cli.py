@@ -108,6 +108,8 @@ def _redirect(
     from tasks.recordings import require_recording
 
     require_recording(recording)
+    # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
+    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
     plan = redirection_plan(preset, source, changes or ())
     from flows.redirection import redirection
 

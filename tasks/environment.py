@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from rich.console import Console
-from rich.console import Console
 from rich.logging import RichHandler
 
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
@@ -68,5 +67,7 @@ def configure_logging(verbose: bool = False) -> None:
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.StreamHandler)]
-    logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"))
+    logger.addHandler(
+        RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    )
     logger.propagate = False

@@ -60,7 +60,11 @@ def face_center_m(landmarks_m: Float[ndarray, "68 3"], definition: FaceCenter) -
     `eyes_mouth`: midway between that and the mouth corners' mean.
     """
     eyes = landmarks_m[list(_EYE_CORNERS)].mean(axis=0)
-    other = {"eyes": _EYE_CORNERS, "eyes_nose": (_NOSTRIL_RIGHT, _NOSTRIL_LEFT), "eyes_mouth": (MOUTH_RIGHT, MOUTH_LEFT)}
+    other = {
+        "eyes": _EYE_CORNERS,
+        "eyes_nose": (_NOSTRIL_RIGHT, _NOSTRIL_LEFT),
+        "eyes_mouth": (MOUTH_RIGHT, MOUTH_LEFT),
+    }
     return np.asarray((eyes + landmarks_m[list(other[definition])].mean(axis=0)) / 2)
 
 

@@ -15,6 +15,8 @@ from gaze_core.preprocess.head_pose import EYEBALL_RADIUS_M, IRIS_DIAMETER_M, He
 # Where the plane of the iris's rim lies on a ball of that radius.
 IRIS_DEPTH_M = float(np.sqrt(EYEBALL_RADIUS_M**2 - (IRIS_DIAMETER_M / 2) ** 2))
 MIN_OPENNESS = 0.15  # distance of the lids over the eye's width, below which the iris is hidden
+MAX_GAZE_RAD = 0.87  # further than eyes turn: the iris was misplaced
+MAX_DISAGREEMENT_RAD = 0.35  # between the two eyes' readings
 _MAX_BLINK = 0.6
 
 
@@ -28,8 +30,10 @@ class GazeReading:
 
     @property
     def valid(self) -> bool:
-        """Both eyes are open and were read."""
-        return all(self.eyes_open) and bool(np.isfinite(self.gaze_head).all())
+        """Both eyes are open, and their readings are possible and agree."""
+        possible = bool((np.abs(self.gaze_head_eyes) <= MAX_GAZE_RAD).all())  # false for NaN
+        agree = bool((np.abs(np.diff(self.gaze_head_eyes, axis=0)) <= MAX_DISAGREEMENT_RAD).all())
+        return all(self.eyes_open) and possible and agree
 
 
 def read_eyes(

@@ -182,7 +182,9 @@ def _good_poses(
     """Smoothed poses by frame index, of the frames whose pose can be trusted."""
     index = [sighting.frame_index for sighting in sightings]
     poses = smooth_poses(person.poses, index, config.smooth_frames if is_video else 0)
-    fits = {i: pose for i, pose, misfit in zip(index, poses, person.misfits, strict=True) if misfit <= config.max_misfit}
+    fits = {
+        i: pose for i, pose, misfit in zip(index, poses, person.misfits, strict=True) if misfit <= config.max_misfit
+    }
     limits = np.array([config.max_pitch_deg, config.max_yaw_deg])
     good = {i: pose for i, pose in fits.items() if (np.abs(pose.facing_deg) <= limits).all()}
     _count(dropped, "pose_not_fit", len(poses) - len(fits))
