@@ -59,7 +59,7 @@ class Row:
 PRESETS = {
     #            mesh    mesh   cell  raster points  hid-  token       patch        batch
     #            cell_m  steps  _m    _px    per eye den   width depth _px   steps  size
-    "tiny":  Row(0.016,  120,   0.012, 128,  250,    48,   96,   2,    8,    200,   2),
+    "tiny":  Row(0.014,  150,   0.010, 128,  250,    64,   96,   2,    8,    300,   3),
     "small": Row(0.012,  200,   0.009, 128,  250,    96,   192,  4,    8,    260,   4),
 }  # fmt: skip
 

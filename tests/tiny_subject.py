@@ -59,6 +59,7 @@ def _sample(rng: np.random.Generator, size_px: int, index: int) -> dict[str, np.
     return row | {
         "image": image,
         "head_mask": 255 * (kind > 0),
+        "observed_mask": np.full((size_px, size_px), 255),
         "left_eye_mask": 255 * (kind == 2),
         "right_eye_mask": 255 * (kind == 3),
         "landmarks_2d_px": pixels[:, :2] / pixels[:, 2:],

@@ -126,6 +126,7 @@ def read_batch(file: h5py.File, indices: np.ndarray, size_px: tuple[int, int]) -
     return GazeBatch(
         rgb=read("image").permute(0, 3, 1, 2).float() / 255,
         head_mask=mask("head_mask"),
+        observed_mask=mask("observed_mask"),
         left_eye_mask=mask("left_eye_mask"),
         right_eye_mask=mask("right_eye_mask"),
         camera=Camera(read("intrinsics_px"), read("world_to_camera"), size_px),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gaze_core.evaluation.figures import Series, line_chart, short
-from gaze_core.evaluation.pictures import Pictures, picture_groups
+from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, picture_groups
 from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
 
 PAGE_FILE, JSON_FILE = "report.html", "report.json"
@@ -155,6 +155,7 @@ def render_page(data: ReportData) -> str:
     heads = picture_groups(data.pictures, data.baseline_pictures)
     return environment.get_template("report.html").render(
         data=data,
+        eyes_title=EYES_TITLE,
         candidate=data.candidate,
         baseline=data.baseline,
         verdict_words=_VERDICT_WORDS[data.verdict],

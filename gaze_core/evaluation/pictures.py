@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+EYES_TITLE = "The eyes, closer"
 PictureGroups = list[tuple[str, list[tuple[str, str]]]]
 """Groups of one head: title, then caption and address of each picture."""
 
@@ -18,13 +19,14 @@ PictureGroups = list[tuple[str, list[tuple[str, str]]]]
 class Pictures:
     """uint8 RGB pictures of n held-out heads: as recorded, as drawn, and drawn at each asked gaze and head pose.
 
-    The labels name the second axis of `gazes` and of `poses`.
+    The labels name the second axis of `gazes` and of `poses`; `eyes` are close-ups of the original and of each gaze.
     """
 
     original: np.ndarray  # [n, h, w, 3]
     reconstruction: np.ndarray  # [n, h, w, 3]
     gazes: np.ndarray  # [n, g, h, w, 3]
     poses: np.ndarray  # [n, p, h, w, 3]
+    eyes: np.ndarray  # [n, 1 + g, k, l, 3]
     gaze_labels: Sequence[str]
     pose_labels: Sequence[str]
 
@@ -33,12 +35,12 @@ class Pictures:
         """Reads the npz that the evaluate stage writes: the arrays, and `labels` as JSON {"gazes": [], "poses": []}."""
         with np.load(path, allow_pickle=False) as file:
             labels = json.loads(str(file["labels"]))
-            arrays = {name: file[name] for name in ("original", "reconstruction", "gazes", "poses")}
+            arrays = {name: file[name] for name in ("original", "reconstruction", "gazes", "poses", "eyes")}
         return cls(**arrays, gaze_labels=labels["gazes"], pose_labels=labels["poses"])
 
 
 def picture_groups(pictures: Pictures, baseline: Pictures | None) -> list[PictureGroups]:
-    """For each head three titled groups of captioned pictures, all cut to one square without the white around."""
+    """For each head titled groups of captioned pictures: heads cut to one square without the white around, and eyes."""
     rows, columns = content_box(np.concatenate([pictures.original[:, None], pictures.gazes, pictures.poses], axis=1))
     heads = []
     for n in range(len(pictures.original)):
@@ -55,8 +57,14 @@ def picture_groups(pictures: Pictures, baseline: Pictures | None) -> list[Pictur
                 (title, [(_bare(label), png_data_uri(image[rows, columns])) for label, image in group])
                 for title, group in groups
             ]
+            + [(EYES_TITLE, _eyes(pictures, n))]
         )
     return heads
+
+
+def _eyes(pictures: Pictures, n: int) -> list[tuple[str, str]]:
+    labels = ["original", *(_bare(label) for label in pictures.gaze_labels)]
+    return [(label, png_data_uri(image)) for label, image in zip(labels, pictures.eyes[n], strict=True)]
 
 
 def _bare(label: str) -> str:

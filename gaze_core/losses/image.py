@@ -36,8 +36,10 @@ def dissimilarity(
     return (1 - ssim).mean() if mask is None else masked_l1(1 - ssim, torch.zeros_like(ssim), mask)
 
 
-def silhouette(alpha: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-    """1 - IoU of a soft mask, mean over the batch."""
-    intersection = (alpha * mask).sum(dim=(1, 2, 3))
-    union = (alpha + mask - alpha * mask).sum(dim=(1, 2, 3))
+def silhouette(
+    alpha: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, ""]:
+    """1 - IoU of a soft mask where it was observed, mean over the batch."""
+    intersection = (alpha * mask * observed).sum(dim=(1, 2, 3))
+    union = ((alpha + mask - alpha * mask) * observed).sum(dim=(1, 2, 3))
     return (1 - intersection / union.clamp_min(1e-6)).mean()

@@ -139,7 +139,7 @@ def smooth_poses(poses: Sequence[Pose], frame_index: Sequence[int], sigma_frames
         return list(poses)
     index = np.asarray(frame_index)
     out = []
-    for i, time in enumerate(index):
+    for time in index:
         near = range(*np.searchsorted(index, [time - 3 * sigma_frames, time + 3 * sigma_frames + 1e-9]))
         weights = np.exp(-0.5 * ((index[list(near)] - time) / sigma_frames) ** 2)
         shift = np.average([poses[j].translation_m for j in near], axis=0, weights=weights)

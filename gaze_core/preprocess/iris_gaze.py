@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from gaze_core.data.schema import ARKIT
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.landmarks import Eyes
 from gaze_core.preprocess.face_mesh import CORNERS, IRISES, LID_MIDDLES
@@ -14,10 +15,10 @@ from gaze_core.preprocess.head_pose import EYEBALL_RADIUS_M, IRIS_DIAMETER_M, He
 
 # Where the plane of the iris's rim lies on a ball of that radius.
 IRIS_DEPTH_M = float(np.sqrt(EYEBALL_RADIUS_M**2 - (IRIS_DIAMETER_M / 2) ** 2))
-MIN_OPENNESS = 0.15  # distance of the lids over the eye's width, below which the iris is hidden
+MIN_OPENNESS = 0.18  # distance of the lids over the eye's width, below which the iris is hidden
 MAX_GAZE_RAD = 0.87  # further than eyes turn: the iris was misplaced
 MAX_DISAGREEMENT_RAD = 0.35  # between the two eyes' readings
-_MAX_BLINK = 0.6
+_MAX_BLINK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,10 @@ class GazeReading:
 
     @property
     def valid(self) -> bool:
-        """Both eyes are open, and their readings are possible and agree."""
-        possible = bool((np.abs(self.gaze_head_eyes) <= MAX_GAZE_RAD).all())  # false for NaN
-        agree = bool((np.abs(np.diff(self.gaze_head_eyes, axis=0)) <= MAX_DISAGREEMENT_RAD).all())
-        return all(self.eyes_open) and possible and agree
+        """Both eyes are open, turned no further than eyes can, and agree."""
+        left, right = self.gaze_head_eyes
+        possible = np.abs(self.gaze_head_eyes).max() < MAX_GAZE_RAD
+        return all(self.eyes_open) and bool(possible and np.abs(left - right).max() < MAX_DISAGREEMENT_RAD)
 
 
 def read_eyes(
@@ -53,8 +54,6 @@ def read_eyes(
 
 def eyes_open(points_px: Float[ndarray, "478 3"], expression: Float[ndarray, "64"]) -> tuple[bool, bool]:
     """Whether each eye (left, right) shows enough of its iris."""
-    from gaze_core.data.schema import ARKIT
-
     blinks = Eyes(*(expression[ARKIT.index(name)] for name in ("eyeBlinkLeft", "eyeBlinkRight")))
     openness = Eyes(*(_openness(points_px, lids, corners) for lids, corners in zip(LID_MIDDLES, CORNERS, strict=True)))
     left, right = (o > MIN_OPENNESS and b < _MAX_BLINK for o, b in zip(openness, blinks, strict=True))

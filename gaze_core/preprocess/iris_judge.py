@@ -1,4 +1,8 @@
-"""The iris model on single normalised crops: what it reads of a picture that a model has drawn."""
+"""Gaze of normalised crops, read from their irises: judges redirected pictures without any trained gaze model.
+
+Each picture is read on its own, with the average head; a person's own proportions then shift all readings of that person
+by a few degrees (docs/decisions/0004-video-labels.md has the numbers), so compare readings with readings.
+"""
 
 from pathlib import Path
 
@@ -7,33 +11,48 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
+from gaze_core.assets import resolve
 from gaze_core.geometry.normalization import NORMALIZATIONS
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.head_pose import average_head, estimate_pose, intrinsics_of
 from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
 from gaze_core.preprocess.landmarks import FaceLandmarker
+from gaze_core.preprocess.person import own_head
 
-_READ_AT_PX = 384  # the landmarker expects faces of about 200 px
+_PORTRAIT = NORMALIZATIONS["portrait_128"]
+PORTRAIT_FOCAL_FACTOR = _PORTRAIT.focal_px / _PORTRAIT.size_px
+_MIN_SIDE_PX = 512  # smaller pictures are enlarged: the landmarker was made for camera pictures
+_HEAD_SCALE = 0.92  # of the average face, at which irises are as wide as landmarks make them
 
 
 def read_gaze(
-    images_rgb: UInt8[ndarray, "n h w 3"], landmarker: Path
+    images: UInt8[ndarray, "n h w 3"],
+    landmarker: Path | None = None,
+    focal_factor: float = PORTRAIT_FOCAL_FACTOR,
 ) -> tuple[Float[ndarray, "n 2"], Bool[ndarray, " n"]]:
-    """Gaze `[pitch, yaw]` in radians, camera frame, of crops framed as `portrait_128`, and whether it could be read.
+    """Reads the gaze of normalised crops.
 
-    The head is the average one, since a single picture does not tell its shape.
+    Args:
+        images: RGB.
+        landmarker: the MediaPipe face landmarker (`.task`); found by `gaze_core.assets` if None.
+        focal_factor: focal length over the side of the crops; the perspective matters little.
+
+    Returns:
+        `[pitch, yaw]` in radians, camera frame of each crop, zero where not valid; and whether a face with both eyes
+        open was found.
     """
-    network, head = FaceLandmarker(landmarker), average_head(read_average_face(landmarker))
-    focal_px = NORMALIZATIONS["portrait_128"].resized(_READ_AT_PX).focal_px
-    intrinsics_px = intrinsics_of((_READ_AT_PX, _READ_AT_PX), focal_px / _READ_AT_PX)
-    gaze, valid = np.zeros((len(images_rgb), 2)), np.zeros(len(images_rgb), dtype=bool)
-    for index, image in enumerate(images_rgb):
-        faces = network.faces(cv2.resize(image, (_READ_AT_PX, _READ_AT_PX), interpolation=cv2.INTER_CUBIC))
-        if not faces:
-            continue
-        pose, _ = estimate_pose(faces[0].points_px, head, intrinsics_px)
-        reading = read_eyes(faces[0].points_px, faces[0].expression, pose, head, intrinsics_px)
-        valid[index] = reading.valid
-        if reading.valid:
-            gaze[index] = camera_gaze(reading.gaze_head, pose.rotation)
+    landmarker = landmarker or resolve("face_landmarker")
+    find, head = FaceLandmarker(landmarker), average_head(read_average_face(landmarker), _HEAD_SCALE)
+    gaze, valid = np.zeros((len(images), 2)), np.zeros(len(images), bool)
+    for i, image in enumerate(images):
+        scale = max(1.0, _MIN_SIDE_PX / max(image.shape[:2]))
+        large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
+        intrinsics_px = intrinsics_of(large.shape[1::-1], focal_factor)
+        for face in find.faces(large)[:1]:
+            pose, _ = estimate_pose(face.points_px, head, intrinsics_px)
+            own = own_head([face], [pose], head, intrinsics_px)
+            pose, _ = estimate_pose(face.points_px, own, intrinsics_px)
+            reading = read_eyes(face.points_px, face.expression, pose, own, intrinsics_px)
+            if reading.valid:
+                gaze[i], valid[i] = camera_gaze(reading.gaze_head, pose.rotation), True
     return gaze, valid

@@ -13,7 +13,7 @@ from gaze_core.preprocess.face_mesh import IBUG_68
 from gaze_core.preprocess.head_pose import HeadModel, Pose, lift
 from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
 from gaze_core.preprocess.landmarks import Face
-from gaze_core.preprocess.masks import eye_masks, head_mask
+from gaze_core.preprocess.masks import eye_masks
 
 
 def label_frame(
@@ -23,18 +23,24 @@ def label_frame(
     head: HeadModel,
     intrinsics_px: Float[ndarray, "3 3"],
     config: NormalizationConfig,
+    head_mask: UInt8[ndarray, "h w"],
 ) -> dict[str, Any]:
-    """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame."""
+    """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame.
+
+    `image` and `head_mask` (0 or 255) are the whole picture.
+    """
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
     crop = warp(image, view, config.size_px)
     points_px = view.points_px(face.points_px[:, :2].astype(np.float64))
-    head_crop = warp(head_mask(image, face.points_px[:, :2]), view, config.size_px)
+    head_crop = warp(head_mask, view, config.size_px)
+    observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.size_px)
     left, right = eye_masks(crop.shape[:2], points_px)
     reading = read_eyes(face.points_px, face.expression, pose, head, intrinsics_px)
     return {
         "image": crop,
         "head_mask": np.where(head_crop > 127, 255, 0),
+        "observed_mask": np.where(observed > 250, 255, 0),
         "left_eye_mask": left,
         "right_eye_mask": right,
         "landmarks_2d_px": points_px[list(IBUG_68)],

@@ -86,8 +86,7 @@ class FaceLandmarker:
     def faces(self, image: RgbImage) -> list[Face]:
         """The faces of a picture, the largest first."""
         squares = sorted(self._detect(image), key=lambda square: -square.side_px)
-        faces = [face for square in squares if (face := self._face(image, square)) is not None]
-        return faces
+        return [face for square in squares if (face := self._face(image, square)) is not None]
 
     def _detect(self, image: RgbImage) -> list[_Square]:
         height, width = image.shape[:2]

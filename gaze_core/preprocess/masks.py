@@ -1,8 +1,11 @@
-"""Masks of a crop: the head with its hair and neck, and the visible part of each eyeball.
+"""Masks: the head with its hair and neck, and the visible part of each eyeball.
 
 Eyes come from the lid contours. Hair has no landmarks, so the head comes from GrabCut (Rother et al. 2004) seeded by the
-face's oval: surely head inside it, perhaps head around it, surely background far from it.
+face's oval: surely head inside it and just above, perhaps head around it, surely background far from it. Its colours are
+learned once from several frames of the recording, so that masks agree between frames.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,10 +15,12 @@ from numpy import ndarray
 from gaze_core.preprocess.face_mesh import FACE_OVAL, LIDS
 
 Mask = UInt8[ndarray, "h w"]
+Picture = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
 
-_FOREHEAD, _CHIN, _RIGHT_SIDE, _LEFT_SIDE = 10, 152, 234, 454
-_ROUNDS = 3
-_FACE_WIDTH_PX = 72  # GrabCut works on the picture at this scale: fast, and blind to noise
+_FOREHEAD, _CHIN = 10, 152
+_LONGER_SIDE_PX = 320  # GrabCut sees pictures at this scale: fast, and blind to noise
+_LEARNING_ROUNDS = 4
+_NO_BOX = (0, 0, 0, 0)
 # Ellipses around the face, in half heights and half widths of the oval: (centre's shift up, half height, half width).
 _HAIRLINE = (0.2, 1.2, 0.95)  # its upper part above the oval is hair, or a bald head
 _SKULL = (0.3, 1.4, 1.2)
@@ -23,24 +28,36 @@ _REACH = (-0.4, 2.6, 2.4)  # hair and neck do not go further
 _NECK_WIDTH, _NECK_LENGTH = 0.45, 0.4
 
 
-def head_mask(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Mask:
-    """0 or 255: the head with hair and neck. `points_px` is the face mesh in pixels of `image`.
+def shrunk(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Picture:
+    """A picture as small as segmentation needs it."""
+    scale = min(1.0, _LONGER_SIDE_PX / max(image.shape[:2]))
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), points_px * scale
 
-    Give it the whole picture rather than a crop: what lies far from the head tells the background's colours.
+
+class HeadSegmenter:
+    """Cuts heads out of whole pictures: what lies far from the head tells the background's colours.
+
+    Args:
+        samples: some `shrunk` pictures of the recording, of one size, from which the colours are learned.
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, _FACE_WIDTH_PX / float(np.linalg.norm(points_px[_RIGHT_SIDE] - points_px[_LEFT_SIDE])))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    seeds = _seeds(small.shape[:2], points_px * scale)
-    if not np.isin(seeds, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
-        return np.full((height, width), 255, np.uint8)
-    # GrabCut draws its first clusters from OpenCV's random numbers.
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    labels, *_ = cv2.grabCut(small, seeds, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    head = _cleaned(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
-    smooth = cv2.resize(head.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.where(smooth > 0.5, 255, 0).astype(np.uint8)
+
+    def __init__(self, samples: Sequence[Picture]) -> None:
+        image = np.concatenate([_colors(picture) for picture, _ in samples])
+        seeds = np.concatenate([_seeds(picture.shape[:2], points) for picture, points in samples])
+        self._models = np.zeros((1, 65)), np.zeros((1, 65))  # background, head
+        # GrabCut draws its first clusters from OpenCV's random numbers.
+        cv2.setRNGSeed(0)
+        cv2.grabCut(image, seeds, _NO_BOX, *self._models, _LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
+
+    def __call__(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Mask:
+        """0 or 255: the head with hair and neck. `points_px` is the face mesh in pixels of `image`."""
+        small, points = shrunk(image, points_px)
+        labels = _seeds(small.shape[:2], points)
+        background, head = (model.copy() for model in self._models)
+        cv2.grabCut(_colors(small), labels, _NO_BOX, background, head, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        mask = _cleaned(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
+        smooth = cv2.resize(mask.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.where(smooth > 0.5, 255, 0).astype(np.uint8)
 
 
 def eye_mask(size_px: tuple[int, int], lids_px: Float[ndarray, "n 2"]) -> Mask:
@@ -57,6 +74,13 @@ def eye_masks(size_px: tuple[int, int], points_px: Float[ndarray, "n 2"]) -> tup
     """The masks of the (left, right) eye."""
     left, right = (eye_mask(size_px, points_px[list(lids)]) for lids in LIDS)
     return left, right
+
+
+def _colors(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
+    """CIELAB with chroma counted twice: it tells skin and hair from wood and walls better than lightness does."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int16)
+    lab[..., 1:] = 2 * lab[..., 1:] - 128
+    return lab.clip(0, 255).astype(np.uint8)
 
 
 def _seeds(size_px: tuple[int, ...], points_px: Float[ndarray, "n 2"]) -> Mask:
@@ -83,7 +107,7 @@ def _seeds(size_px: tuple[int, ...], points_px: Float[ndarray, "n 2"]) -> Mask:
     seeds[inside(_HAIRLINE) & (v < -0.6)] = cv2.GC_FGD
     face = np.zeros((height, width), np.uint8)
     cv2.fillPoly(face, [np.round(points_px[list(FACE_OVAL)] - 0.5).astype(np.int32)], 1)
-    seeds[cv2.erode(face, None, iterations=1) > 0] = cv2.GC_FGD
+    seeds[cv2.erode(face, np.ones((3, 3), np.uint8)) > 0] = cv2.GC_FGD
     return seeds
 
 

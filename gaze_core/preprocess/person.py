@@ -44,16 +44,18 @@ def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float
     scale = subject_scale(scales) if scales else 1.0
     head = average_head(average, scale)
     poses = [estimate_pose(face.points_px, head, intrinsics_px)[0] for face in faces]
-    head = _own_shape(faces, poses, head, intrinsics_px)
+    head = own_head(faces, poses, head, intrinsics_px)
     fits = [estimate_pose(face.points_px, head, intrinsics_px) for face in faces]
     return Person(head, scale, [pose for pose, _ in fits], [misfit for _, misfit in fits])
 
 
-def _own_shape(
+def own_head(
     faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
 ) -> HeadModel:
-    """The average head with x and y of the person's median face; its depth cannot be told from few views."""
-    # 200 frames are plenty for a median, and bound the memory.
+    """The average head with x and y of the person's median face; its depth cannot be told from few views.
+
+    The median is over at most 200 frames, which bounds the memory.
+    """
     chosen = np.unique(np.linspace(0, len(faces) - 1, 200).round().astype(int))
     points = np.median([lift(faces[i].points_px, poses[i], head, intrinsics_px) for i in chosen], axis=0)
     points[:, 2] = head.points_m[:, 2]

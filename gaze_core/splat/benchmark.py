@@ -49,11 +49,11 @@ def _time_scene(
     backends: list[Any], num_points: int, size_px: int, channels: int, num_repeats: int, device: torch.device
 ) -> list[Row]:
     arguments = head_like_scene(num_points, size_px, channels, device)
-    first = {name: 1e3 * sum(_timed(arguments, size_px, name)) for name in backends}
+    first = {name: 1e3 * sum(_timed(arguments, name)) for name in backends}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
     for _ in range(num_repeats):
         for name in backends:  # interleaved, so that other load on the machine hits all alike
-            times[name].append(_timed(arguments, size_px, name))
+            times[name].append(_timed(arguments, name))
     forward = {name: 1e3 * median(t[0] for t in times[name]) for name in backends}
     both = {name: 1e3 * median(sum(t) for t in times[name]) for name in backends}
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -66,7 +66,7 @@ def _time_scene(
     ]  # fmt: skip
 
 
-def head_like_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> list[Tensor]:
+def head_like_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> dict[str, Any]:
     """Arguments of `rasterize` for a two-sided shell of the size of a head that fills most of the image."""
     random = generator("splat benchmark", num_points)
     directions = torch.nn.functional.normalize(torch.randn(num_points, 3, generator=random), dim=-1)
@@ -74,23 +74,23 @@ def head_like_scene(num_points: int, size_px: int, channels: int, device: torch.
     K = torch.tensor([[2.4 * size_px, 0, size_px / 2], [0, 2.4 * size_px, size_px / 2], [0, 0, 1]])
     viewmat = torch.eye(4)
     viewmat[2, 3] = 0.65
-    tensors = [
-        0.1 * directions,
-        torch.randn(num_points, 4, generator=random),
-        spacing_m * (0.4 + 0.8 * torch.rand(num_points, 3, generator=random)),
-        0.2 + 0.7 * torch.rand(num_points, generator=random),
-        torch.rand(num_points, channels, generator=random),
-        viewmat,
-    ]
-    leaves = [tensor[None].to(device).requires_grad_() for tensor in tensors]
-    return [*leaves, K[None].to(device)]
+    tensors = {
+        "means": 0.1 * directions,
+        "quats_wxyz": torch.randn(num_points, 4, generator=random),
+        "scales": spacing_m * (0.4 + 0.8 * torch.rand(num_points, 3, generator=random)),
+        "opacities": 0.2 + 0.7 * torch.rand(num_points, generator=random),
+        "features": torch.rand(num_points, channels, generator=random),
+        "viewmats": viewmat,
+    }
+    leaves = {name: tensor[None].to(device).requires_grad_() for name, tensor in tensors.items()}
+    return {**leaves, "Ks": K[None].to(device), "size_px": (size_px, size_px)}
 
 
-def _timed(arguments: list[Tensor], size_px: int, backend: Backend) -> tuple[float, float]:
+def _timed(arguments: dict[str, Any], backend: Backend) -> tuple[float, float]:
     """Seconds of the forward and of the backward pass."""
-    _synchronize(arguments[0])
+    _synchronize(arguments["means"])
     started = time.perf_counter()
-    features = rasterize(*arguments, (size_px, size_px), backend=backend).features
+    features = rasterize(**arguments, backend=backend).features
     _synchronize(features)
     drawn = time.perf_counter()
     features.sum().backward()

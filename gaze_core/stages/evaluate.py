@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
+from torch.nn import functional
 
 from gaze_core.artifacts import Produced
 from gaze_core.assets import resolve
@@ -21,6 +22,7 @@ from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_unseen
 from gaze_core.evaluation.redirection import evaluate
 from gaze_core.geometry.cameras import Camera, rigid_transform
+from gaze_core.geometry.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from gaze_core.geometry.rotations import eye_rotation
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.preprocess.iris_judge import read_gaze
@@ -105,13 +107,28 @@ def pictures(model: GazeGaussian, test: GazeBatch, config: EvaluateConfig) -> di
         "gazes": [f"gaze {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in config.shown_gazes_deg],
         "poses": [f"head {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in config.shown_poses_deg],
     }
+    closer = [close_up(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
     return {
         "original": _as_uint8(batch.rgb_on_white),
         "reconstruction": _as_uint8(render_rgb(model, camera, head)),
         "gazes": np.stack([_as_uint8(images) for images in gazes], axis=1),
         "poses": np.stack([_as_uint8(images) for images in poses], axis=1),
+        "eyes": np.stack([_as_uint8(images) for images in closer], axis=1),
         "labels": np.array(json.dumps(labels)),
     }
+
+
+def close_up(
+    images: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"], size_px: tuple[int, int] = (160, 64)
+) -> Float[Tensor, "b 3 k l"]:
+    """Both eyes of each image, enlarged to `size_px` (width, height): 1.5 times as wide as the outer corners are apart."""
+    corners = landmarks_px[:, [RIGHT_EYE_OUTER, LEFT_EYE_OUTER]]
+    half_width = (corners[:, 1] - corners[:, 0]).norm(dim=-1) * 0.75
+    half_size = torch.stack([half_width, half_width * size_px[1] / size_px[0]], dim=-1)
+    extent = images.new_tensor([images.shape[-1], images.shape[-2]])
+    theta = torch.cat([(2 * half_size / extent).diag_embed(), (2 * corners.mean(1) / extent - 1)[..., None]], dim=-1)
+    grid = functional.affine_grid(theta, [len(images), 3, size_px[1], size_px[0]], align_corners=False)
+    return functional.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def posed(camera: Camera, head: HeadParameters, pitchyaw: Float[Tensor, "b 2"]) -> Float[Tensor, "b 4 4"]:

@@ -33,10 +33,10 @@ class GazeGaussianLossWeights(Config):
 
     raw_l1: NonNegativeFloat = 1.0
     final_l1: NonNegativeFloat = 1.0
-    eyes_l1: NonNegativeFloat = 1.0
+    eyes_l1: NonNegativeFloat = 1.5
     dissimilarity: NonNegativeFloat = 0.1
     silhouette: NonNegativeFloat = 0.1
-    face_in_openings: NonNegativeFloat = 0.1
+    face_in_openings: NonNegativeFloat = 0.3
     orthogonality: NonNegativeFloat = 0.01
 
 
@@ -151,19 +151,19 @@ def loss_terms(
     assert output.eyes is not None
     assert output.first_activations is not None
     target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
-    everywhere = torch.ones_like(head_mask)
+    observed = batch.observed_mask
     raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))
-    raw = masked_l1(raw_head[:, :3], target, everywhere)
+    raw = masked_l1(raw_head[:, :3], target, observed)
     raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
     openings = masked_l1(raw_face[:, 3:], torch.zeros_like(eyes_mask), eyes_mask)
     return {
         "raw_l1": weights.raw_l1 * raw,
         "raw_eyes_l1": weights.eyes_l1 * masked_l1(raw_eyes[:, :3], target, eyes_mask),
-        "final_l1": weights.final_l1 * masked_l1(output.rgb, target, everywhere),
+        "final_l1": weights.final_l1 * masked_l1(output.rgb, target, observed),
         "final_eyes_l1": weights.eyes_l1 * masked_l1(output.rgb, target, eyes_mask),
-        "final_dissimilarity": weights.dissimilarity * dissimilarity(output.rgb, target),
-        "raw_dissimilarity": weights.dissimilarity * dissimilarity(raw_head[:, :3], target),
-        "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask),
+        "final_dissimilarity": weights.dissimilarity * dissimilarity(output.rgb, target, observed),
+        "raw_dissimilarity": weights.dissimilarity * dissimilarity(raw_head[:, :3], target, observed),
+        "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask, observed),
         "face_in_openings": weights.face_in_openings * openings,
         "orthogonality": weights.orthogonality * orthogonality(*output.first_activations),
     }

@@ -101,13 +101,13 @@ def _parameter_groups(model: MeshHead, learning_rate: float) -> list[dict[str, o
 
 def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWeights) -> dict[str, Tensor]:
     """The weighted terms; names carry the unit of the unweighted value."""
-    rendering, everywhere = output.rendering, torch.ones_like(batch.head_mask)
+    rendering = output.rendering
     known = batch.valid.landmarks_3d.float()[:, None, None]
     # The jaw line's landmarks are where the contour is seen, not fixed points of the skin.
     landmark_error_dm = 10 * (output.landmarks_m - batch.landmarks_3d_head_m)[:, JAW.stop :] * known
     return {
-        "rgb_l1": weights.rgb_l1 * masked_l1(rendering.features[:, :3], batch.rgb_on_white, everywhere),
-        "silhouette": weights.silhouette * silhouette(rendering.alpha, batch.head_mask),
+        "rgb_l1": weights.rgb_l1 * masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
+        "silhouette": weights.silhouette * silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
         "landmarks_dm2": weights.landmarks_dm2 * landmark_error_dm.square().sum(-1).mean(),
         "landmark_sdf_dm": weights.landmark_sdf_dm * 10 * output.landmark_sdf_m.abs().mean(),
         "offset_dm2": weights.offset_dm2 * 100 * output.offsets_m.square().mean(),

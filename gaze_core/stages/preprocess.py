@@ -13,7 +13,8 @@ from gaze_core.config import Config
 from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.preprocess.video import VideoConfig, preprocess_video
+from gaze_core.preprocess.video import preprocess_video
+from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
 
 NAME, VERSION = "preprocess", 1

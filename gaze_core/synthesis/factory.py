@@ -120,6 +120,7 @@ def synthesize_image(config: SubjectConfig, index: int) -> dict[str, Any]:
     return labels | _picture_fields(picture) | {
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
+        "observed_mask": np.full_like(picture.head_mask, 255),
         "identity_code": identity_code(person.head.shape, person.look),
         "frame_index": index,
         "camera_index": camera_index,

@@ -43,7 +43,7 @@ def pictures():
     noise = rng.integers(0, 200, (2, 10, 8, 8, 3), dtype=np.uint8)
     gazes = [f"gaze +0°, {yaw:+d}°" for yaw in (0, 25, -25, 10, -10)]
     poses = ["head +0°, -20°", "head +0°, +0°", "head +0°, +20°"]
-    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], gazes, poses)
+    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], noise[:, :6], gazes, poses)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_page_asks_for_nothing_outside_itself(data, tmp_path):
     path, _ = write_report(data, tmp_path / "new" / "folder")
     page, _ = read_page(path)
     assert not page.tags & {"script", "link", "iframe", "object"}
-    assert len(page.addresses) == 2 * (3 + 5 + 3)  # heads x (original, drawn, baseline; gazes; poses)
+    assert len(page.addresses) == 2 * (3 + 5 + 3 + 6)  # heads x (original, drawn, baseline; gazes; poses; eyes)
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "url(" not in path.read_text()
     assert "@import" not in path.read_text()
@@ -152,7 +152,7 @@ def test_a_run_without_baseline_curves_or_stages_has_a_page_too(pictures, tmp_pa
 def test_pictures_read_what_the_evaluate_stage_writes(pictures, tmp_path):
     path = tmp_path / "pictures.npz"
     labels = json.dumps({"gazes": pictures.gaze_labels, "poses": pictures.pose_labels})
-    arrays = {name: getattr(pictures, name) for name in ("original", "reconstruction", "gazes", "poses")}
+    arrays = {name: getattr(pictures, name) for name in ("original", "reconstruction", "gazes", "poses", "eyes")}
     np.savez_compressed(path, **arrays, labels=np.array(labels))
     loaded = Pictures.load(path)
     assert all(np.array_equal(getattr(loaded, name), value) for name, value in arrays.items())

@@ -40,7 +40,10 @@ def test_dissimilarity_of_equal_images_is_zero():
 def test_silhouette_by_hand():
     alpha, mask = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     alpha[..., 0, :], mask[..., :, 0] = 1, 1  # one pixel in common, three in the union
-    assert silhouette(alpha, mask).item() == pytest.approx(2 / 3)
+    observed = torch.ones_like(mask)
+    assert silhouette(alpha, mask, observed).item() == pytest.approx(2 / 3)
+    observed[..., 1, 0] = 0  # the pixel that alpha misses lies outside of the picture
+    assert silhouette(alpha, mask, observed).item() == pytest.approx(1 / 2)
 
 
 def test_laplacian_by_hand():

@@ -1,0 +1,87 @@
+"""The first reading of a recording: the one face of each picture, or why there is none."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from gaze_core.preprocess.frames import Recording
+from gaze_core.preprocess.landmarks import Face, FaceLandmarker
+from gaze_core.preprocess.masks import Picture, shrunk
+from gaze_core.preprocess.video_config import VideoConfig
+
+_NUM_SAMPLES = 12
+_MIN_INSIDE = 0.95  # of the landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """Usable faces in the order of the recording, and what the second reading must know of the pictures."""
+
+    faces: dict[int, Face]  # by frame index
+    dropped: Counter[str]
+    size_px: tuple[int, int]  # (width, height)
+    samples: list[Picture]  # a few shrunk pictures, to learn colours from
+
+
+def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, tick: Callable[[], None]) -> Sightings:
+    """Reads the recording once and keeps numbers only, but for the samples."""
+    faces: dict[int, Face] = {}
+    sharpness: dict[int, float] = {}
+    dropped: Counter[str] = Counter()
+    samples: list[Picture] = []
+    size_px = (0, 0)
+    stride = max(1, recording.expected_count // _NUM_SAMPLES)
+    for index, image in recording.frames():
+        size_px = (image.shape[1], image.shape[0])
+        found = landmarker.faces(image)
+        fault = _fault(found, size_px, config.min_second_face)
+        if fault:
+            dropped[fault] += 1
+        else:
+            faces[index], sharpness[index] = found[0], _sharpness(image, found[0])
+            if len(faces) % stride == 1 % stride and len(samples) < 2 * _NUM_SAMPLES:
+                samples.append(shrunk(image, found[0].points_px[:, :2]))
+        tick()
+    blurred = _blurred(sharpness, config.min_sharpness)
+    if blurred:
+        dropped["blurred"] += len(blurred)
+    return Sightings({i: face for i, face in faces.items() if i not in blurred}, dropped, size_px, samples)
+
+
+def _fault(faces: list[Face], size_px: tuple[int, int], min_second_face: float) -> str:
+    """Why the picture does not show one whole face; empty if it does."""
+    if not faces:
+        return "no_face"
+    if len(faces) > 1 and _extent_px(faces[1]) > min_second_face * _extent_px(faces[0]):
+        return "several_faces"
+    points = faces[0].points_px[:, :2]
+    # What lies outside the picture was guessed.
+    inside = ((points >= 0) & (points <= size_px)).all(axis=1).mean()
+    return "" if inside > _MIN_INSIDE else "out_of_picture"
+
+
+def _extent_px(face: Face) -> float:
+    return float(np.ptp(face.points_px[:, :2], axis=0).max())
+
+
+def _sharpness(image: UInt8[ndarray, "h w 3"], face: Face) -> float:
+    """Variance of the face's Laplacian over that of its grey values, at one size for all faces."""
+    points = face.points_px[:, :2]
+    left, top = points.min(axis=0).clip(0).astype(int)
+    right, bottom = points.max(axis=0).astype(int)
+    gray = cv2.cvtColor(image[top : bottom + 1, left : right + 1], cv2.COLOR_RGB2GRAY)
+    gray = cv2.resize(gray, (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return float(cv2.Laplacian(gray, cv2.CV_32F).var() / max(float(gray.var()), 1.0))
+
+
+def _blurred(sharpness: dict[int, float], min_sharpness: float) -> set[int]:
+    """The frames that are much more blurred than the recording usually is."""
+    if not sharpness:
+        return set()
+    limit = min_sharpness * float(np.median(list(sharpness.values())))
+    return {index for index, value in sharpness.items() if value < limit}

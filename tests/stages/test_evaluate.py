@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from gaze_core.config import Runtime
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import ContractViolation
+from gaze_core.geometry.angles import pitchyaw_from_vector
+from gaze_core.stages import evaluate
+from gaze_core.stages.context import StageContext
+from gaze_core.stages.evaluate import EvaluateConfig, close_up, posed
+from tests.stages.tiny_run import train, write_dataset
+from tests.tiny_subject import write_tiny_subject
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    write_dataset(root)
+    for stage in ("mesh_head", "gaze_gaussian"):
+        train(stage, root, root / stage)
+    return root
+
+
+def test_evaluates_the_test_frames_and_draws_what_was_asked(root, tmp_path):
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian"}
+    config = EvaluateConfig(num_shown=2)
+    first = evaluate.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    content = first.files[evaluate.EVALUATION_FILE].read_bytes()
+    again = evaluate.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert again.files[evaluate.EVALUATION_FILE].read_bytes() == content
+    assert first.metrics["psnr_db"] > 5
+
+
+def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_tiny_subject(data / "subject.h5", num_images=12)
+    splits = '{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}'
+    (data / "splits.json").write_text(splits)
+    inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
+    with pytest.raises(ContractViolation, match=r"trained on 2 of the 2 test frames of tiny \(first: 7\)"):
+        evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+def test_a_posed_head_faces_the_asked_way_where_it_was(root):
+    batch = SubjectDataset(root / "data" / "subject.h5").batch([0, 1])
+    asked = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
+    pose = posed(batch.camera, batch.head, asked)
+    facing = pitchyaw_from_vector(-(batch.camera.world_to_camera @ pose)[:, :3, 2])
+    torch.testing.assert_close(facing, asked)
+    torch.testing.assert_close(pose[:, :3, 3], batch.head.head_to_world[:, :3, 3])
+
+
+def test_close_up_puts_the_middle_between_the_eyes_in_the_middle():
+    image, landmarks = torch.zeros(1, 3, 64, 64), torch.zeros(1, 68, 2)
+    image[..., 30:34, 30:34] = 1
+    landmarks[:, 36], landmarks[:, 45] = torch.tensor([22.0, 32]), torch.tensor([42.0, 32])
+    rows, columns = torch.nonzero(close_up(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
+    assert (columns.float().mean() + 0.5, rows.float().mean() + 0.5) == (80, 32)
+    assert columns.max() - columns.min() + 1 == pytest.approx(4 * 160 / 30, abs=1.5)  # 30 px wide on 160
