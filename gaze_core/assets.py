@@ -131,7 +131,10 @@ def _download(asset: Asset) -> Path:
 
 
 def _remedy(asset: Asset) -> str:
-    return f"download it from {asset.urls[0]} and put it into {cache_folder()} or into a folder named by {FOLDERS_VARIABLE}"
+    return (
+        f"get {asset.file} from {asset.urls[0]} and put it into {cache_folder()} or into a folder named by "
+        f"{FOLDERS_VARIABLE}"
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gaze_core.errors import BadInput
@@ -72,6 +72,15 @@ def read_average_face(landmarker: Path) -> AverageFace:
         raise BadInput(f"{landmarker}: {_AVERAGE_FACE_FILE} does not hold {NUM_MESH} vertices")
     vertices_cm = np.array([value for _, value in values]).reshape(NUM_MESH, 5)[:, :3]
     return AverageFace(vertices_cm * (0.01, -0.01, -0.01))
+
+
+def mirrored_points(average: AverageFace) -> Int[ndarray, "478"]:
+    """For each point, the point that takes its place in a mirror."""
+    flipped = average.points_m * (-1, 1, 1)
+    face = np.linalg.norm(flipped[:, None] - average.points_m, axis=-1).argmin(axis=1)
+    # An iris has a centre, then the image-right, upper, image-left and lower point of its rim.
+    rim = np.array([0, 3, 2, 1, 4])
+    return np.concatenate([face, IRISES.left + rim, IRISES.right + rim])
 
 
 def read_part(landmarker: Path, name: str) -> bytes:

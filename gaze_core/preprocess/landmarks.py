@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from gaze_core.data.schema import NUM_EXPRESSION
-from gaze_core.preprocess.face_mesh import NUM_POINTS, read_part
+from gaze_core.preprocess.face_mesh import NUM_POINTS, mirrored_points, read_average_face, read_part
 
 _DETECTOR_PX, _MESH_PX = 128, 256
 _DETECTOR_CELLS = ((16, 2), (8, 6))  # (cells a side, anchors a cell)
@@ -82,6 +82,7 @@ class FaceLandmarker:
         self._mesh = _Network(path, "face_landmarks_detector.tflite")
         self._blendshapes = _Network(path, "face_blendshapes.tflite")
         self._anchors = _anchors()
+        self._mirrored = mirrored_points(read_average_face(path))
 
     def faces(self, image: RgbImage) -> list[Face]:
         """The faces of a picture, the largest first."""
@@ -105,8 +106,12 @@ class FaceLandmarker:
         points, score = self._points(image, square)
         if score < _MIN_SCORE:
             return None
-        # A second look from the crop that the first one suggests: the detector's box is coarse.
-        points, score = self._points(image, _square_of_points(points))
+        # A second look from the crop that the first one suggests, since the detector's box is coarse; also in a mirror,
+        # since the network has a left and a right of its own, which would bias yaw.
+        square = _square_of_points(points)
+        seen, score = self._points(image, square)
+        mirrored, _ = self._points(image, square, mirror=True)
+        points = (seen + mirrored) / 2
         if score < _MIN_SCORE:
             return None
         (weights,) = self._blendshapes(points[None, _BLENDSHAPE_POINTS, :2])
@@ -114,9 +119,12 @@ class FaceLandmarker:
         expression[:51] = weights[1:].clip(0, 1)  # the first is `_neutral`; the network has no tongueOut
         return Face(points.astype(np.float32), expression, float(score))
 
-    def _points(self, image: RgbImage, square: _Square) -> tuple[Float[ndarray, "478 3"], float]:
-        points, logit = self._mesh(square.crop(image, _MESH_PX) / 255.0)[:2]
+    def _points(self, image: RgbImage, square: _Square, mirror: bool = False) -> tuple[Float[ndarray, "478 3"], float]:
+        crop = square.crop(image, _MESH_PX)
+        points, logit = self._mesh((crop[:, ::-1] if mirror else crop) / 255.0)[:2]
         points = points.reshape(NUM_POINTS, 3).astype(np.float64)
+        if mirror:
+            points = points[self._mirrored] * (-1, 1, 1) + (_MESH_PX, 0, 0)
         to_picture = square.to_picture(_MESH_PX)
         xy = points[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
         z = points[:, 2:] * (square.side_px / _MESH_PX)
