@@ -160,7 +160,7 @@ def render_page(data: ReportData) -> str:
         baseline=data.baseline,
         verdict_words=_VERDICT_WORDS[data.verdict],
         heads=heads,
-        columns=" ".join(f"{len(group)}fr" for _, group in heads[0]) if heads else "1fr",
+        columns=" ".join(f"{len(group)}fr" for title, group in heads[0] if title != EYES_TITLE) if heads else "1fr",
         bars=_bars(data),
         rows=_rows(data),
         moved_chart=_moved_chart(data),
