@@ -22,7 +22,7 @@ from tasks.provenance import package_versions
 from tasks.stage_task import StageOutcome
 from tasks.store import Store
 
-_SHOWN_PACKAGES = ("gazeworks", "torch", "lightning", "numba", "prefect", "mlflow", "mediapipe")
+_SHOWN_PACKAGES = ("gazeworks", "torch", "lightning", "numba", "prefect", "mlflow", "ai-edge-litert")
 _NOTES = {
     "synthetic": (
         "Labels are exact: the subject is rendered from a model of a head, and is not a real person.",

@@ -1,7 +1,7 @@
 """Gaze of normalised crops, read from their irises: judges redirected pictures without any trained gaze model.
 
-Each picture is read on its own, with the average head; a person's own proportions then shift all readings of that person
-by a few degrees (docs/decisions/0004-video-labels.md has the numbers), so compare readings with readings.
+Each picture is read on its own, with the average head and the picture's own eye corners; what that costs is in
+docs/decisions/0004-video-labels.md. Readings of one person share a bias of a few degrees, so compare readings with readings.
 """
 
 from pathlib import Path
