@@ -33,10 +33,10 @@ class GazeGaussianLossWeights(Config):
 
     raw_l1: NonNegativeFloat = 1.0
     final_l1: NonNegativeFloat = 1.0
-    eyes_l1: NonNegativeFloat = 1.5
+    eyes_l1: NonNegativeFloat = 1.0
     dissimilarity: NonNegativeFloat = 0.1
     silhouette: NonNegativeFloat = 0.1
-    face_in_openings: NonNegativeFloat = 0.3
+    face_in_openings: NonNegativeFloat = 0.1
     orthogonality: NonNegativeFloat = 0.01
 
 
