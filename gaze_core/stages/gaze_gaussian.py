@@ -20,10 +20,9 @@ from gaze_core.reproducibility import seed_everything
 from gaze_core.splat.gaussians import Rendering
 from gaze_core.stages import mesh_head
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.stages.training_data import TrainingData, read_training_data
-from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
-from gaze_core.training.history import STATS_FILE
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.stages.training_data import TrainingData, read_training_data, train
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
+from gaze_core.training.loop import FitConfig, Task
 
 NAME, VERSION = "gaze_gaussian", 1
 
@@ -82,16 +81,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
         loss_terms=lambda m, batch, step: loss_terms(m, m(batch.camera, batch.head), batch, config.loss_weights),
         validate=lambda m: _validation_l1(m, data.validation),
     )
-    summary = fit(task, config.fit, context.runtime, context.work_dir, context.log, context.progress)
-    weights = context.work_dir / WEIGHTS_FILE
-    save_weights(weights, model, _card(config, data, model))
-    return Produced(
-        kind="checkpoint",
-        files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
-        metrics=summary.metrics(),
-        normalization=data.normalization,
-        subjects={"train": (data.splits.subject,)},
-    )
+    return train(task, config.fit, data, _card(config, data, model), context)
 
 
 def _card(config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussian) -> dict[str, object]:

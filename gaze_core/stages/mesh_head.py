@@ -16,10 +16,9 @@ from gaze_core.losses.mesh import laplacian_smoothness
 from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig, MeshHeadOutput
 from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.stages.training_data import TrainingData, read_training_data
-from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
-from gaze_core.training.history import STATS_FILE
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.stages.training_data import TrainingData, read_training_data, train
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
+from gaze_core.training.loop import FitConfig, Task
 
 NAME, VERSION = "mesh_head", 1
 
@@ -58,16 +57,7 @@ def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> P
         loss_terms=lambda m, batch, step: loss_terms(m(batch.camera, batch.head), batch, config.loss_weights),
         validate=lambda m: _validation_l1(m, data.validation),
     )
-    summary = fit(task, config.fit, context.runtime, context.work_dir, context.log, context.progress)
-    weights = context.work_dir / WEIGHTS_FILE
-    save_weights(weights, model, data.card(NAME, VERSION, config))
-    return Produced(
-        kind="checkpoint",
-        files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
-        metrics=summary.metrics(),
-        normalization=data.normalization,
-        subjects={"train": (data.splits.subject,)},
-    )
+    return train(task, config.fit, data, data.card(NAME, VERSION, config), context)
 
 
 def build(config: MeshHeadStageConfig, data: TrainingData) -> MeshHead:

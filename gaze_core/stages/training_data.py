@@ -1,14 +1,20 @@
-"""The frames a training stage may see, as tensors, and the card that its checkpoint carries."""
+"""What the training stages share: the frames they may see, the card of a checkpoint, and training to an artifact."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
+from gaze_core.stages.context import StageContext
+from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from gaze_core.training.history import STATS_FILE
+from gaze_core.training.loop import FitConfig, Task, fit
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,19 @@ def read_training_data(dataset_dir: Path) -> TrainingData:
         SubjectDataset(subject_file, subset=list(indices)) for indices in (splits.train, splits.validation)
     )
     return TrainingData(splits, train.everything, validation.everything, train.size_px[0], train.normalization)
+
+
+def train(
+    task: Task, config: FitConfig, data: TrainingData, card: Mapping[str, Any], context: StageContext
+) -> Produced:
+    """Optimises, going on from an interrupted run, and packs the weights with their card and the history."""
+    summary = fit(task, config, context.runtime, context.work_dir, context.log, context.progress)
+    weights = context.work_dir / WEIGHTS_FILE
+    save_weights(weights, task.model, card)
+    return Produced(
+        kind="checkpoint",
+        files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
+        metrics=summary.metrics(),
+        normalization=data.normalization,
+        subjects={"train": (data.splits.subject,)},
+    )
