@@ -1,12 +1,15 @@
-"""The CPU backend: compiled kernels on our own threads, as one autograd function.
+"""The CPU backend: compiled kernels on our own threads, as two autograd functions, projection and compositing.
 
-Work is cut into bands of tile rows whose number depends on the image alone, each with its own gradient buffer, summed
-in a fixed order: results are the same, bit for bit, whatever the number of threads.
+An image is cut into bands of tile rows, a function of its height alone. Each band bins its own Gaussians, draws itself,
+and gathers its gradients in slots of its own; slots are summed band by band. So results are the same, bit for bit,
+whatever the number of threads.
 """
 
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,122 +18,216 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaze_core.splat import numba_kernels as kernels
-from gaze_core.splat.projection import Projected
+from gaze_core.splat import numba_binning as binning
+from gaze_core.splat import numba_compositing as compositing
+from gaze_core.splat import numba_projection as projection
+from gaze_core.splat.projection import FRUSTUM_MARGIN, MIN_ALPHA, Projected
 
-_ROWS_PER_BAND = 8  # 64 px: two bands for a 128 px image
-_MAX_BANDS = 8  # bounds the memory of the gradient buffers
+_ROWS_PER_BAND = 2  # of tiles
+_CHUNK = 4096  # Gaussians that one job projects
+
+
+def project(
+    means: Float[Tensor, "b n 3"],
+    quats_wxyz: Float[Tensor, "b n 4"],
+    scales: Float[Tensor, "b n 3"],
+    opacities: Float[Tensor, "b n"],
+    viewmats: Float[Tensor, "b 4 4"],
+    Ks: Float[Tensor, "b 3 3"],
+    size_px: tuple[int, int],
+    near_m: float,
+    eps2d_px: float,
+) -> Projected:
+    """Same contract as `projection.project`, in float32."""
+    return Projected(
+        *_Project.apply(means, quats_wxyz, scales, viewmats, opacities.detach(), Ks, size_px, near_m, eps2d_px)
+    )
 
 
 def composite(
     projected: Projected,
     opacities: Float[Tensor, "b n"],
-    values: Float[Tensor, "b n c"],
+    features: Float[Tensor, "b n c"],
+    background: Float[Tensor, "b c"],
     size_px: tuple[int, int],
     max_alpha: float,
-) -> Float[Tensor, "b h w c"]:
-    """Same contract as `reference.composite`, in float32."""
-    image: Tensor = _Composite.apply(
-        projected.means_px, projected.conics, opacities, values,
-        projected.depths_m.detach(), projected.half_sizes_px, projected.visible, size_px, max_alpha,
+) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Same contract as `reference_backend.composite`, in float32."""
+    image, alpha, depth = _Composite.apply(
+        projected.means_px, projected.conics, opacities, projected.depths_m, features, background,
+        projected.extents_px, size_px, max_alpha,
     )  # fmt: skip
-    return image
+    return image, alpha, depth
 
 
-class _Image:
-    """The arrays and tile lists of one batch element."""
+class _Project(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, viewmats: Tensor, opacities: Tensor, Ks: Tensor,
+        size_px: tuple[int, int], near_m: float, eps2d_px: float,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        inputs = [_array(t) for t in (means, quats, scales, opacities, viewmats, Ks)]
+        batch, num = inputs[3].shape
+        outputs = [np.empty((batch, num, *shape), np.float32) for shape in ((2,), (3,), (), (2,))]
 
-    def __init__(self, arrays: list[np.ndarray], depths: np.ndarray, half: np.ndarray, visible: np.ndarray,
-                 size_px: tuple[int, int]) -> None:  # fmt: skip
-        self.arrays, (self.width, self.height) = arrays, size_px
-        self.tiles_x, self.tiles_y = -(-self.width // kernels.TILE), -(-self.height // kernels.TILE)
-        ids = np.flatnonzero(visible)
-        order = ids[np.argsort(depths[ids], kind="stable")]
-        self.starts, self.ids = kernels.bin_gaussians(arrays[0], half, order, self.tiles_x, self.tiles_y)
-        self.transmittance = np.ones((self.height, self.width), np.float32)
-        self.last = np.zeros((self.height, self.width), np.int64)
+        def run(b: int, first: int, last: int) -> None:
+            *points, view, K = (a[b] for a in inputs)
+            projection.project(
+                first, last, *points, view, K, *size_px, near_m, eps2d_px, FRUSTUM_MARGIN, MIN_ALPHA,
+                *(o[b] for o in outputs),
+            )  # fmt: skip
 
-    def bands(self) -> list[tuple[int, int]]:
-        """Ranges of tile rows, a function of the image's height alone."""
-        count = min(_MAX_BANDS, max(1, -(-self.tiles_y // _ROWS_PER_BAND)))
-        edges = np.linspace(0, self.tiles_y, count + 1).round().astype(int)
-        return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+        _run(run, _chunks(batch, num))
+        ctx.arrays, ctx.outputs, ctx.size_px, ctx.near_m = inputs, outputs, size_px, near_m
+        results = [torch.from_numpy(o).to(means.dtype) for o in outputs]
+        ctx.mark_non_differentiable(results[3])
+        return tuple(results)
 
-    def common(self, band: tuple[int, int], max_alpha: float) -> tuple[Any, ...]:
-        """The arguments that both passes share."""
-        return (*band, self.tiles_x, self.width, self.height, *self.arrays, self.starts, self.ids,
-                np.float32(max_alpha))  # fmt: skip
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        means, quats, scales, _, viewmats, Ks = ctx.arrays
+        _, conics, _, extents = ctx.outputs
+        grads = [_array(g) for g in grad_outputs[:3]]
+        jobs = _chunks(*means.shape[:2])
+        outputs = [np.zeros_like(a) for a in (means, quats, scales)]
+        views = {job: np.zeros((3, 4)) for job in jobs}
+
+        def run(b: int, first: int, last: int) -> None:
+            projection.project_backward(
+                first, last, means[b], quats[b], scales[b], viewmats[b], Ks[b], *ctx.size_px, ctx.near_m,
+                FRUSTUM_MARGIN, extents[b], *(g[b] for g in grads), conics[b], *(o[b] for o in outputs),
+                views[b, first, last],
+            )  # fmt: skip
+
+        _run(run, jobs)
+        grad_view = np.zeros_like(viewmats)
+        for (b, _, _), view in views.items():
+            grad_view[b, :3] += view
+        dtype = grad_outputs[0].dtype
+        return *(torch.from_numpy(o).to(dtype) for o in (*outputs, grad_view)), None, None, None, None, None
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """What the backward pass needs of a band; see `binning.bin_band`."""
+
+    rows: tuple[int, int]
+    members: np.ndarray
+    geometry: np.ndarray
+    starts: np.ndarray
+    lists: np.ndarray
+    masks: np.ndarray
 
 
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, means: Tensor, conics: Tensor, opacities: Tensor, values: Tensor,
-        depths: Tensor, half: Tensor, visible: Tensor, size_px: tuple[int, int], max_alpha: float,
-    ) -> Tensor:  # fmt: skip
-        inputs = [_array(t) for t in (means, conics, opacities, values)]
-        extra = [depths.numpy(), _array(half), visible.numpy()]
-        images = list(
-            _parallel(
-                lambda b: _Image([a[b] for a in inputs], extra[0][b], extra[1][b], extra[2][b], size_px),
-                range(len(values)),
-            )
-        )
-        output = np.zeros((len(values), size_px[1], size_px[0], values.shape[-1]), np.float32)
+        ctx: Any, means: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, features: Tensor,
+        background: Tensor, extents: Tensor, size_px: tuple[int, int], max_alpha: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        (width, height), (batch, num, channels) = size_px, features.shape
+        geometry = [_array(t) for t in (means, conics, opacities, depths, extents)]
+        values, backdrop = _padded(features), _array(background)
+        rows = _band_rows(height)
+        image = np.empty((batch, height, width, channels), np.float32)
+        through, depth = (np.empty((batch, height, width), np.float32) for _ in range(2))
+        slot_of = np.empty((batch, len(rows), num), np.int32)
+        members: list[Any] = [None] * batch
+        bands: dict[tuple[int, int], _Band] = {}
+        tiles_x = -(-width // binning.TILE)
 
-        def draw(job: tuple[int, tuple[int, int]]) -> None:
-            index, band = job
-            image = images[index]
-            kernels.forward_rows(*image.common(band, max_alpha), output[index], image.transmittance, image.last)
+        def sort(b: int) -> None:
+            order = binning.depth_order(geometry[3][b], geometry[4][b])
+            members[b] = binning.members_of_bands(order, geometry[0][b], geometry[4][b], _ROWS_PER_BAND, slot_of[b])
 
-        _run(draw, [(b, band) for b, image in enumerate(images) for band in image.bands()])
-        ctx.images, ctx.max_alpha = images, max_alpha
-        return torch.from_numpy(output).to(values.dtype)
+        def draw(b: int, index: int) -> None:
+            starts, everyone = members[b]
+            own = everyone[starts[index] : starts[index + 1]]
+            binned = binning.bin_band(*rows[index], tiles_x, own, *(g[b] for g in geometry))
+            band = bands[b, index] = _Band(rows[index], own, *binned, np.zeros(len(binned[2]), np.uint64))
+            compositing.forward_band(
+                *band.rows, tiles_x, band.geometry, band.starts, band.lists, band.members, values[b], backdrop[b],
+                np.float32(max_alpha), image[b], through[b], depth[b], band.masks,
+            )  # fmt: skip
+
+        _run(sort, [(b,) for b in range(batch)])
+        _run(draw, list(itertools.product(range(batch), range(len(rows)))))
+        ctx.bands, ctx.values, ctx.backdrop, ctx.through, ctx.slot_of = bands, values, backdrop, through, slot_of
+        ctx.max_alpha, ctx.shape, ctx.tiles_x = max_alpha, features.shape, tiles_x
+        images = [torch.from_numpy(a).to(features.dtype) for a in (image, 1 - through, depth)]
+        return images[0], images[1], images[2]
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_image = _array(grad_outputs[0])
-        jobs = [(b, band) for b, image in enumerate(ctx.images) for band in image.bands()]
+        grads = [_array(g) for g in grad_outputs]
+        (batch, num, channels), num_bands = ctx.shape, ctx.slot_of.shape[1]
+        slot_size = compositing.GRADIENTS + _padded_channels(channels)
+        sizes = np.array([[len(ctx.bands[b, i].members) for i in range(num_bands)] for b in range(batch)], np.int64)
+        starts = np.cumsum(sizes, axis=1) - sizes
+        slots = [np.empty(int(total) * slot_size, np.float32) for total in sizes.sum(axis=1)]
+        grad_background = np.zeros((batch, num_bands, channels), np.float32)
 
-        def differentiate(job: tuple[int, tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-            index, band = job
-            image: _Image = ctx.images[index]
-            count, channels = image.arrays[3].shape
-            geometry, colors = np.zeros((count, 6), np.float32), np.zeros((count, channels), np.float32)
-            kernels.backward_rows(
-                *image.common(band, ctx.max_alpha), image.transmittance, image.last, grad_image[index],
-                geometry, colors,
+        def differentiate(b: int, index: int) -> None:
+            band, start = ctx.bands[b, index], int(starts[b, index])
+            own = slots[b][start * slot_size : (start + len(band.members)) * slot_size]
+            own[:] = 0
+            compositing.backward_band(
+                *band.rows, ctx.tiles_x, band.geometry, band.starts, band.lists, band.members, ctx.values[b],
+                ctx.backdrop[b], np.float32(ctx.max_alpha), ctx.through[b], band.masks, *(g[b] for g in grads), own,
+                grad_background[b, index],
             )  # fmt: skip
-            return geometry, colors
 
-        partial = list(_parallel(differentiate, jobs))
-        geometry, colors = (
-            torch.from_numpy(np.stack([sum(p[kind] for (b, _), p in zip(jobs, partial, strict=True) if b == index)
-                                       for index in range(len(ctx.images))]))
-            for kind in (0, 1)
-        )  # fmt: skip
-        dtype = grad_outputs[0].dtype
-        geometry, colors = geometry.to(dtype), colors.to(dtype)
-        return geometry[..., :2], geometry[..., 2:5], geometry[..., 5], colors, None, None, None, None, None
+        _run(differentiate, list(itertools.product(range(batch), range(num_bands))))
+        outputs = [np.zeros((batch, num, *shape), np.float32) for shape in ((2,), (3,), (), (), (channels,))]
+
+        def reduce(b: int, first: int, last: int) -> None:
+            compositing.reduce_slots(first, last, slots[b], starts[b], ctx.slot_of[b], *(o[b] for o in outputs))
+
+        _run(reduce, _chunks(batch, num))
+        results = (torch.from_numpy(a).to(grad_outputs[0].dtype) for a in (*outputs, grad_background.sum(axis=1)))
+        return *results, None, None, None
+
+
+def _band_rows(height_px: int) -> list[tuple[int, int]]:
+    tiles = -(-height_px // binning.TILE)
+    return [(row, min(row + _ROWS_PER_BAND, tiles)) for row in range(0, tiles, _ROWS_PER_BAND)]
+
+
+def _chunks(batch: int, num: int) -> list[tuple[int, int, int]]:
+    return [(b, first, min(first + _CHUNK, num)) for b in range(batch) for first in range(0, num, _CHUNK)]
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().to(torch.float32).contiguous().numpy()
 
 
+def _padded_channels(channels: int) -> int:
+    return -(-channels // compositing.LANES) * compositing.LANES
+
+
+def _padded(features: Tensor) -> np.ndarray:
+    """Flat features of each batch element, channels padded to whole vectors."""
+    channels = features.shape[-1]
+    padded = torch.nn.functional.pad(features.detach().float(), (0, _padded_channels(channels) - channels))
+    return padded.contiguous().flatten(1).numpy()
+
+
 @cache
-def _pool(process_id: int, threads: int) -> ThreadPoolExecutor:
+def _pool(process_id: int) -> ThreadPoolExecutor:
     # Keyed by process: threads do not survive a fork, so a child makes its own.
-    return ThreadPoolExecutor(threads, thread_name_prefix="splat")
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="splat")
 
 
-def _parallel(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterable[Any]:
-    jobs, threads = list(jobs), torch.get_num_threads()
-    if threads == 1 or len(jobs) == 1:
-        return map(function, jobs)
-    return _pool(os.getpid(), threads).map(function, jobs)
+def _run(function: Callable[..., None], jobs: list[tuple[int, ...]]) -> None:
+    """Runs the jobs on `torch.get_num_threads()` threads, this one among them; each takes the next job there is."""
+    next_job = itertools.count()  # one step of it is atomic
 
+    def work() -> None:
+        while (index := next(next_job)) < len(jobs):
+            function(*jobs[index])
 
-def _run(function: Callable[[Any], None], jobs: Iterable[Any]) -> None:
-    for _ in _parallel(function, jobs):
-        pass
+    helpers = [_pool(os.getpid()).submit(work) for _ in range(min(torch.get_num_threads(), len(jobs)) - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():  # one that has not started finds nothing left to do
+            helper.result()

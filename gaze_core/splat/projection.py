@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gaze_core.geometry.rotations import matrix_from_quaternion
@@ -15,13 +15,19 @@ FRUSTUM_MARGIN = 0.3  # of the tangent of half the field of view, to which the J
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """N Gaussians in each of B images: centres, inverse covariances (xx, xy, yy), depths, half sizes of their boxes."""
+    """N Gaussians in each of B images: centres, inverse covariances (xx, xy, yy), depths, and half the box outside of
+    which alpha < 1/255, which is 0 where a Gaussian cannot touch the image.
+    """
 
     means_px: Float[Tensor, "b n 2"]
     conics: Float[Tensor, "b n 3"]
     depths_m: Float[Tensor, "b n"]
-    half_sizes_px: Float[Tensor, "b n 2"]
-    visible: Bool[Tensor, "b n"]
+    extents_px: Float[Tensor, "b n 2"]
+
+    @property
+    def radii_px(self) -> Int[Tensor, "b n 2"]:
+        """The extents in whole pixels, as gsplat reports them."""
+        return self.extents_px.ceil().int()
 
     def squeezed(self, index: int) -> "Projected":
         """One batch element, without the batch axis."""
@@ -39,7 +45,7 @@ def project(
     near_m: float,
     eps2d_px: float,
 ) -> Projected:
-    """Projects each cloud with its own camera; `half_sizes_px` is 0 where a Gaussian cannot touch the image."""
+    """Projects each cloud with its own camera."""
     points = means @ viewmats[:, :3, :3].transpose(-1, -2) + viewmats[:, None, :3, 3]
     in_front = points[..., 2] > near_m
     # Culled points get a harmless depth, so that neither values nor gradients behind the camera become infinite.
@@ -58,11 +64,11 @@ def project(
     determinant = xx * yy - xy * xy
     conics = torch.stack([yy, -xy, xx], dim=-1) / determinant[..., None]
     means_px = torch.stack([fx * x / z + cx, fy * y / z + cy], dim=-1)
-    half_sizes = _half_sizes(xx.detach(), yy.detach(), opacities.detach())
-    low, high = means_px.detach() - half_sizes, means_px.detach() + half_sizes
+    extents = _extents(xx.detach(), yy.detach(), opacities.detach())
+    low, high = means_px.detach() - extents.ceil(), means_px.detach() + extents.ceil()
     inside = (high > 0).all(-1) & (low[..., 0] < width) & (low[..., 1] < height)
     visible = in_front & inside & (opacities.detach() >= MIN_ALPHA)
-    return Projected(means_px, conics, points[..., 2], half_sizes * visible[..., None], visible)
+    return Projected(means_px, conics, points[..., 2], extents * visible[..., None])
 
 
 def _clamped_ratio(ratio: Tensor, size_px: int, focal_px: Tensor, center_px: Tensor) -> Tensor:
@@ -71,7 +77,7 @@ def _clamped_ratio(ratio: Tensor, size_px: int, focal_px: Tensor, center_px: Ten
     return ratio.clamp(-(center_px / focal_px) - margin, (size_px - center_px) / focal_px + margin)
 
 
-def _half_sizes(xx: Tensor, yy: Tensor, opacities: Tensor) -> Float[Tensor, "b n 2"]:
+def _extents(xx: Tensor, yy: Tensor, opacities: Tensor) -> Float[Tensor, "b n 2"]:
     """Half the box outside of which alpha < 1/255: sqrt(2 ln(255 o)) standard deviations, at most 3.33."""
-    extent = torch.sqrt(2 * torch.log((255 * opacities).clamp_min(1.0))).clamp(max=3.33)
-    return torch.ceil(extent[..., None] * torch.stack([xx, yy], dim=-1).sqrt())
+    reach = torch.sqrt(2 * torch.log((255 * opacities).clamp_min(1.0))).clamp(max=3.33)
+    return reach[..., None] * torch.stack([xx, yy], dim=-1).sqrt()

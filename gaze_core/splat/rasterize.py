@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -11,10 +10,8 @@ from torch import Tensor
 
 from gaze_core.errors import BadInput
 from gaze_core.splat.gaussians import Rendering
-from gaze_core.splat.projection import Projected, project
 
 Backend = Literal["auto", "gsplat", "numba", "reference"]
-Compositor = Callable[[Projected, Tensor, Tensor, tuple[int, int], float], Tensor]
 MAX_ALPHA = 0.999  # of gsplat 1.5.3; later versions use 0.99, and the gsplat backend's version decides on CUDA
 
 
@@ -52,15 +49,14 @@ def rasterize(
         return gsplat_backend.rasterize(
             means, quats_wxyz, scales, opacities, features, viewmats, Ks, size_px, background, near_m, eps2d_px
         )
-    projected = project(means, quats_wxyz, scales, opacities, viewmats, Ks, size_px, near_m, eps2d_px)
-    # Depth and a constant one are composited like features: the first gives expected depth, the second alpha.
-    values = torch.cat([features, projected.depths_m[..., None], torch.ones_like(opacities)[..., None]], dim=-1)
-    images = _compositor(name)(projected, opacities, values, size_px, MAX_ALPHA).permute(0, 3, 1, 2)
-    colors, depth, alpha = images[:, :-2], images[:, -2:-1], images[:, -1:]
-    if background is not None:
-        colors = colors + (1 - alpha) * background[:, :, None, None]
-    radii = projected.half_sizes_px.int()
-    return Rendering(colors, alpha, depth / alpha.clamp_min(1e-10), projected.means_px, radii)
+    module = importlib.import_module(f"gaze_core.splat.{name}_backend")
+    projected = module.project(means, quats_wxyz, scales, opacities, viewmats, Ks, size_px, near_m, eps2d_px)
+    if background is None:
+        background = features.new_zeros(len(features), features.shape[-1])
+    image, alpha, depth = module.composite(projected, opacities, features, background, size_px, MAX_ALPHA)
+    alpha, depth = alpha[:, None], depth[:, None]
+    depth_m = depth / alpha.clamp_min(1e-10)
+    return Rendering(image.permute(0, 3, 1, 2), alpha, depth_m, projected.means_px, projected.radii_px)
 
 
 def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", "numba", "reference"]:
@@ -86,12 +82,6 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
-
-
-def _compositor(name: str) -> Compositor:
-    module = importlib.import_module(f"gaze_core.splat.{'numba_backend' if name == 'numba' else 'reference'}")
-    compositor: Compositor = module.composite
-    return compositor
 
 
 def _require_finite(**tensors: Tensor) -> None:

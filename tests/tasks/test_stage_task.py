@@ -73,7 +73,7 @@ def test_force_computes_the_named_stage_only(stages: SimpleNamespace, counter: C
 
 
 def test_forcing_a_stage_that_is_none_is_refused(stages: SimpleNamespace, config: CountConfig) -> None:
-    with pytest.raises(BadInput, match="no stage named frist; there are: .*first, second"):
+    with pytest.raises(BadInput, match="no stage named frist; there are: .*first.*second"):
         run_pipeline(stages, config, force=("frist",))
 
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaze_core.splat.projection import MIN_ALPHA, MIN_TRANSMITTANCE, Projected
+from gaze_core.splat.projection import MIN_ALPHA, MIN_TRANSMITTANCE, Projected, project
 
 TILE_PX = 8
 _LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more falls out of the caches
@@ -13,19 +13,24 @@ _LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more falls out of th
 def composite(
     projected: Projected,
     opacities: Float[Tensor, "b n"],
-    values: Float[Tensor, "b n c"],
+    features: Float[Tensor, "b n c"],
+    background: Float[Tensor, "b c"],
     size_px: tuple[int, int],
     max_alpha: float,
-) -> Float[Tensor, "b h w c"]:
-    """Front-to-back sum of `values` with the weight of each Gaussian at each pixel; differentiable by autograd."""
+) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Features over the background, alpha, and the weighted sum of depths; differentiable by autograd."""
+    # Depth and a constant one are composited like features.
+    values = torch.cat([features, projected.depths_m[..., None], torch.ones_like(opacities)[..., None]], dim=-1)
     if values.shape[1] == 0:
-        return values.sum() + values.new_zeros(len(values), size_px[1], size_px[0], values.shape[2])
-    return torch.stack(
-        [
+        sums = values.sum() + values.new_zeros(len(values), size_px[1], size_px[0], values.shape[2])
+    else:
+        images = [
             _composite_image(projected.squeezed(b), opacities[b], values[b], size_px, max_alpha)
             for b in range(len(values))
         ]
-    )
+        sums = torch.stack(images)
+    alpha = sums[..., -1:]
+    return sums[..., :-2] + (1 - alpha) * background[:, None, None], alpha[..., 0], sums[..., -2]
 
 
 def _composite_image(
@@ -47,10 +52,10 @@ def _composite_image(
 
 def _tile_lists(projected: Projected, tiles_x: int, tiles_y: int) -> tuple[Tensor, Tensor]:
     """For each tile its Gaussians front to back, padded with -1, and how many there are."""
-    ids = torch.nonzero(projected.visible)[:, 0]
+    ids = torch.nonzero(projected.extents_px[:, 0])[:, 0]
     # gsplat sorts by float32 depth; equal depths keep the order of their indices.
     ids = ids[torch.argsort(projected.depths_m.detach()[ids].float(), stable=True)]
-    means, half = projected.means_px.detach()[ids], projected.half_sizes_px[ids]
+    means, half = projected.means_px.detach()[ids], projected.extents_px[ids]
     limit = torch.tensor([tiles_x, tiles_y], device=means.device)
     low = torch.floor((means - half) / TILE_PX).clamp(min=0).long()
     high = torch.minimum(torch.ceil((means + half) / TILE_PX).long(), limit)
