@@ -7,7 +7,7 @@ whatever the number of threads.
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -143,8 +143,8 @@ class _Composite(torch.autograd.Function):
         def draw(b: int, index: int) -> None:
             starts, everyone = members[b]
             own = everyone[starts[index] : starts[index + 1]]
-            binned = binning.bin_band(*rows[index], tiles_x, own, *(g[b] for g in geometry))
-            band = bands[b, index] = _Band(rows[index], own, *binned, np.zeros(len(binned[2]), np.uint64))
+            packed, tiles, lists = binning.bin_band(*rows[index], tiles_x, own, *(g[b] for g in geometry))
+            band = bands[b, index] = _Band(rows[index], own, packed, tiles, lists, np.zeros(len(lists), np.uint64))
             compositing.forward_band(
                 *band.rows, tiles_x, band.geometry, band.starts, band.lists, band.members, values[b], backdrop[b],
                 np.float32(max_alpha), image[b], through[b], depth[b], band.masks,
@@ -218,7 +218,7 @@ def _pool(process_id: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="splat")
 
 
-def _run(function: Callable[..., None], jobs: list[tuple[int, ...]]) -> None:
+def _run(function: Callable[..., None], jobs: Sequence[tuple[int, ...]]) -> None:
     """Runs the jobs on `torch.get_num_threads()` threads, this one among them; each takes the next job there is."""
     next_job = itertools.count()  # one step of it is atomic
 

@@ -31,9 +31,7 @@ _MIN_TRANSMITTANCE = np.float32(1e-4)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 # Offsets into a tile's work memory.
-_WEIGHT, _THROUGH, _DEPTH, _DOT, _BEHIND, _SUMS, _CHANNELS = (
-    np.uint64(n) for n in (0, 64, 128, 192, 256, 320, 384)
-)
+_WEIGHT, _THROUGH, _DEPTH, _DOT, _BEHIND, _SUMS, _CHANNELS = (np.uint64(n) for n in (0, 64, 128, 192, 256, 320, 384))
 
 _FLOAT, _MASK = ir.FloatType(), ir.IntType(64)
 _VECTOR, _BITS = ir.VectorType(_FLOAT, LANES), ir.VectorType(ir.IntType(1), LANES)
@@ -129,7 +127,7 @@ def _constant(builder: Any, *values: float) -> _Lanes:
 
 def _exponential(sigma: _Lanes) -> _Lanes:
     """exp(-sigma) = (exp(-sigma / 16))^16, Taylor to degree 7 on [-0.35, 0]: relative error below 2e-7."""
-    zero, limit = _constant(sigma.builder, 0), _constant(sigma.builder, _MAX_SIGMA)
+    zero, limit = _constant(sigma.builder, 0), _constant(sigma.builder, float(_MAX_SIGMA))
     t = (sigma > zero).choose(sigma, zero).at_most(limit) * (-1 / 16)
     e = t * (1 / 5040) + 1 / 720
     for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1, 1):
@@ -410,7 +408,7 @@ def _weigh(s, geometry, g, x0, y0, max_alpha):
 
 @njit(inline="always", **_OPTIONS)
 def _any_open(s):
-    for r in range(np.uint64(0), np.uint64(TILE)):
+    for r in range(np.uint64(0), np.uint64(TILE)):  # noqa: SIM110 (numba compiles no generators)
         if _positive(s, _THROUGH + r * np.uint64(LANES)):
             return True
     return False

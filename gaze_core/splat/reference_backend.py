@@ -6,6 +6,8 @@ from torch import Tensor
 
 from gaze_core.splat.projection import MIN_ALPHA, MIN_TRANSMITTANCE, Projected, project
 
+__all__ = ["composite", "project"]
+
 TILE_PX = 8
 _LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more falls out of the caches
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gaze_core.config import Config, Runtime
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import DivergedError
-from gaze_core.reproducibility import choose_device, seed_everything
+from gaze_core.reproducibility import choose_device, deterministic, seed_everything
 from gaze_core.training.checkpoint import (
     BEST_FILE,
     load_resume_state,
@@ -107,24 +107,25 @@ def fit(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     run = _Run(task, work_dir, optimizer)
     started, first_step = time.monotonic(), run.restore()
-    for step in range(first_step, config.num_steps):
-        seed_everything("step", config.seed, fabric.global_rank, step)
-        _set_rates(optimizer, base_rates, rate_factor(step, config))
-        indices = step_indices(
-            task.num_samples, config.batch_size, step, config.seed, fabric.global_rank, fabric.world_size
-        )
-        batch = task.read_batch(indices).to(fabric.device)
-        terms = objective(_Step(batch, step))
-        _update(fabric, objective, optimizer, terms, config.max_grad_norm, step)
-        run.finished_step(step + 1, terms, sink, runtime)
-        if progress:
-            progress(step + 1, config.num_steps, run.last_total)
-        if config.validate_every_steps and (step + 1) % config.validate_every_steps == 0:
-            run.validate(step + 1, config.min_delta, sink)
-        if (step + 1) % runtime.checkpoint_every_steps == 0:
-            run.save(step + 1)
-        if run.num_bad_validations >= config.patience:
-            break
+    with deterministic(fabric.device):
+        for step in range(first_step, config.num_steps):
+            seed_everything("step", config.seed, fabric.global_rank, step)
+            _set_rates(optimizer, base_rates, rate_factor(step, config))
+            indices = step_indices(
+                task.num_samples, config.batch_size, step, config.seed, fabric.global_rank, fabric.world_size
+            )
+            batch = task.read_batch(indices).to(fabric.device)
+            terms = objective(_Step(batch, step))
+            _update(fabric, objective, optimizer, terms, config.max_grad_norm, step)
+            run.finished_step(step + 1, terms, sink, runtime)
+            if progress:
+                progress(step + 1, config.num_steps, run.last_total)
+            if config.validate_every_steps and (step + 1) % config.validate_every_steps == 0:
+                run.validate(step + 1, config.min_delta, sink)
+            if (step + 1) % runtime.checkpoint_every_steps == 0:
+                run.save(step + 1)
+            if run.num_bad_validations >= config.patience:
+                break
     run.save(run.step)
     return run.finish(first_step, time.monotonic() - started, stopped_early=run.step < config.num_steps)
 

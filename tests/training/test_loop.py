@@ -51,6 +51,35 @@ def weights(task):
     return {name: value.clone() for name, value in task.model.state_dict().items()}
 
 
+class Table(nn.Module):
+    """Many reads of few rows: the gradient sums them, and torch's fastest kernel does so in no fixed order."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, picks):
+        return self.rows[picks]
+
+
+def test_two_runs_on_several_threads_end_bit_identical(tmp_path):
+    picks = torch.randint(0, 50, (200_000,), generator=torch.Generator().manual_seed(2))
+    targets = torch.randn(len(picks), 8, generator=torch.Generator().manual_seed(3))
+
+    def run(name):
+        model = Table()
+        groups = [{"params": list(model.parameters()), "lr": 0.05}]
+        task = Task(
+            model, groups, 4, lambda _: Items(picks), lambda m, b, _: {"l2": (m(b.values) - targets).square().mean()}
+        )
+        fit(task, FitConfig(num_steps=6, batch_size=2), RUNTIME, tmp_path / name)
+        return weights(task)["rows"]
+
+    first = run("0")
+    assert all(torch.equal(first, run(str(n))) for n in range(1, 4))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 10])
 def test_an_interrupted_run_ends_bit_identical(tmp_path, stop_at):
     config = FitConfig(num_steps=11, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1, warmup_steps=2)
