@@ -1,7 +1,5 @@
 """gsplat on CUDA behind our contract. The only importer of gsplat, and only when a CUDA tensor arrives."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -43,9 +41,18 @@ def rasterize(
         channel_chunk=features.shape[-1] + 1,  # one pass, with depth as the last channel
     )
     images, alphas = images[:, 0].permute(0, 3, 1, 2), alphas[:, 0].permute(0, 3, 1, 2)
-    return Rendering(images[:, :-1], alphas, images[:, -1:], _per_scene(meta["means2d"]), _per_scene(meta["radii"]))
+    radii = torch.as_tensor(meta["radii"])[:, 0]
+    return Rendering(images[:, :-1], alphas, images[:, -1:], _without_camera_axis(meta["means2d"]), radii)
 
 
-def _per_scene(value: Any) -> Tensor:
-    """Drops gsplat's camera axis."""
-    return torch.as_tensor(value)[:, 0]
+def _without_camera_axis(means2d: Tensor) -> Tensor:
+    """Projected means (b, n, 2) that receive the gradient of gsplat's (b, 1, n, 2), of which a slice would get none."""
+    sliced = means2d[:, 0].detach()
+    if means2d.requires_grad:
+        sliced.requires_grad_()
+
+        def hand_over(gradient: Tensor) -> None:
+            sliced.grad = gradient[:, 0] if sliced.grad is None else sliced.grad + gradient[:, 0]
+
+        means2d.register_hook(hand_over)
+    return sliced

@@ -78,7 +78,7 @@ class _Project(torch.autograd.Function):
             )  # fmt: skip
 
         _run(run, _chunks(batch, num))
-        ctx.arrays, ctx.outputs, ctx.size_px, ctx.near_m = inputs, outputs, size_px, near_m
+        ctx.arrays, ctx.size_px, ctx.limits = inputs, size_px, (near_m, eps2d_px)
         results = [torch.from_numpy(o).to(means.dtype) for o in outputs]
         ctx.mark_non_differentiable(results[3])
         return tuple(results)
@@ -86,7 +86,6 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         means, quats, scales, _, viewmats, Ks = ctx.arrays
-        _, conics, _, extents = ctx.outputs
         grads = [_array(g) for g in grad_outputs[:3]]
         jobs = _chunks(*means.shape[:2])
         outputs = [np.zeros_like(a) for a in (means, quats, scales)]
@@ -94,8 +93,8 @@ class _Project(torch.autograd.Function):
 
         def run(b: int, first: int, last: int) -> None:
             projection.project_backward(
-                first, last, means[b], quats[b], scales[b], viewmats[b], Ks[b], *ctx.size_px, ctx.near_m,
-                FRUSTUM_MARGIN, extents[b], *(g[b] for g in grads), conics[b], *(o[b] for o in outputs),
+                first, last, means[b], quats[b], scales[b], viewmats[b], Ks[b], *ctx.size_px, *ctx.limits,
+                FRUSTUM_MARGIN, *(g[b] for g in grads), *(o[b] for o in outputs),
                 views[b, first, last],
             )  # fmt: skip
 
@@ -178,14 +177,19 @@ class _Composite(torch.autograd.Function):
             )  # fmt: skip
 
         _run(differentiate, list(itertools.product(range(batch), range(num_bands))))
-        outputs = [np.zeros((batch, num, *shape), np.float32) for shape in ((2,), (3,), (), (), (channels,))]
+        total = np.zeros((batch, num, slot_size), np.float32)
 
         def reduce(b: int, first: int, last: int) -> None:
-            compositing.reduce_slots(first, last, slots[b], starts[b], ctx.slot_of[b], *(o[b] for o in outputs))
+            compositing.reduce_slots(
+                first, last, slots[b], starts[b], ctx.slot_of[b], slot_size, total[b].reshape(-1)
+            )  # fmt: skip
 
         _run(reduce, _chunks(batch, num))
-        results = (torch.from_numpy(a).to(grad_outputs[0].dtype) for a in (*outputs, grad_background.sum(axis=1)))
-        return *results, None, None, None
+        summed = torch.from_numpy(total).to(grad_outputs[0].dtype)
+        means, conics, opacities, depths = summed[..., :2], summed[..., 2:5], summed[..., 5], summed[..., 6]
+        colors = summed[..., compositing.GRADIENTS : compositing.GRADIENTS + channels]
+        backdrop = torch.from_numpy(grad_background.sum(axis=1)).to(summed.dtype)
+        return means, conics, opacities, depths, colors, backdrop, None, None, None
 
 
 def _band_rows(height_px: int) -> list[tuple[int, int]]:
@@ -207,9 +211,8 @@ def _padded_channels(channels: int) -> int:
 
 def _padded(features: Tensor) -> np.ndarray:
     """Flat features of each batch element, channels padded to whole vectors."""
-    channels = features.shape[-1]
-    padded = torch.nn.functional.pad(features.detach().float(), (0, _padded_channels(channels) - channels))
-    return padded.contiguous().flatten(1).numpy()
+    missing = _padded_channels(features.shape[-1]) - features.shape[-1]
+    return _array(torch.nn.functional.pad(features, (0, missing)) if missing else features).reshape(len(features), -1)
 
 
 @cache

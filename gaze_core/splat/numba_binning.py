@@ -82,65 +82,54 @@ def bin_band(first_row, last_row, tiles_x, members, means, conics, opacities, de
     Returns the geometry of the members packed by rows, where each tile's list starts, and all lists in a row, as
     positions in `members`.
     """
-    num, capacity = len(members), 0
-    for i in members:
-        x0, x1, y0, y1 = _box(means, extents, i, first_row, last_row, tiles_x)
-        capacity += max(0, x1 - x0) * max(0, y1 - y0)
+    num, num_rows = len(members), last_row - first_row
     geometry = np.empty((num, GEOMETRY), np.float32)
-    hit_tiles, hit_slots = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    starts = np.zeros((last_row - first_row) * tiles_x + 1, np.int64)
-    hits = 0
+    spans = np.empty((num, num_rows, 2), np.int32)  # the tiles [first, last) of each row
+    starts = np.zeros(num_rows * tiles_x + 1, np.int64)
     for slot in range(num):
         i = members[slot]
         geometry[slot, 0], geometry[slot, 1] = means[i, 0], means[i, 1]
         geometry[slot, 2], geometry[slot, 3], geometry[slot, 4] = conics[i, 0], conics[i, 1], conics[i, 2]
         geometry[slot, 5], geometry[slot, 6], geometry[slot, 7] = opacities[i], depths[i], extents[i, 1]
-        x0, x1, y0, y1 = _box(means, extents, i, first_row, last_row, tiles_x)
-        limit = math.log(255.0 * opacities[i]) * 1.0001 + 1e-4
-        for ty in range(y0, y1):
-            for tx in range(x0, x1):
-                if _least_sigma(means[i, 0], means[i, 1], conics[i, 0], conics[i, 1], conics[i, 2], tx, ty) <= limit:
-                    tile = (ty - first_row) * tiles_x + tx
-                    hit_tiles[hits], hit_slots[hits] = tile, slot
-                    starts[tile + 1] += 1
-                    hits += 1
+        limit = 2 * (math.log(255.0 * opacities[i]) * 1.0001 + 1e-4)
+        for row in range(num_rows):
+            first, last = _span(geometry[slot], extents[i, 0], limit, first_row + row, tiles_x)
+            spans[slot, row, 0], spans[slot, row, 1] = first, last
+            for tile in range(row * tiles_x + first, row * tiles_x + last):
+                starts[tile + 1] += 1
     for tile in range(len(starts) - 1):
         starts[tile + 1] += starts[tile]
     cursor = starts.copy()
-    lists = np.empty(hits, np.int32)
-    for k in range(hits):
-        lists[cursor[hit_tiles[k]]] = hit_slots[k]
-        cursor[hit_tiles[k]] += 1
+    lists = np.empty(starts[-1], np.int32)
+    for slot in range(num):
+        for row in range(num_rows):
+            for tile in range(row * tiles_x + spans[slot, row, 0], row * tiles_x + spans[slot, row, 1]):
+                lists[cursor[tile]] = slot
+                cursor[tile] += 1
     return geometry, starts, lists
 
 
 @njit(**_OPTIONS)
-def _box(means, extents, i, first_row, last_row, tiles_x):
-    """Tiles [x0, x1) x [y0, y1) of the band that a Gaussian's box overlaps."""
-    rx, ry = extents[i, 0] + _SLACK_PX, extents[i, 1] + _SLACK_PX
-    return (
-        max(0, int(math.floor((means[i, 0] - rx) / TILE))),
-        min(tiles_x, int(math.ceil((means[i, 0] + rx) / TILE))),
-        max(first_row, int(math.floor((means[i, 1] - ry) / TILE))),
-        min(last_row, int(math.ceil((means[i, 1] + ry) / TILE))),
-    )
+def _span(geometry, half_width, limit, row, tiles_x):
+    """The tiles [first, last) of a row with a pixel centre in the ellipse a x^2 + 2 b x y + c y^2 <= limit."""
+    mx, my, half_height = float(geometry[0]), float(geometry[1]), float(geometry[7]) + _SLACK_PX
+    low, high = row * TILE + 0.5 - my, row * TILE + (TILE - 0.5) - my
+    low, high = max(low, -half_height), min(high, half_height)
+    if low > high:
+        return 0, 0
+    a, b, c = float(geometry[2]), float(geometry[3]), float(geometry[4])
+    # The ellipse is widest to the right at y = -b x / c, to the left at the opposite point; elsewhere at an end.
+    y_widest = -b * half_width / c
+    right = _half_chord(a, b, c, min(max(y_widest, low), high), limit, 1.0)
+    left = _half_chord(a, b, c, min(max(-y_widest, low), high), limit, -1.0)
+    right, left = min(right, float(half_width)) + _SLACK_PX, max(left, -float(half_width)) - _SLACK_PX
+    first, last = int(math.ceil(mx + left - 0.5)), int(math.floor(mx + right - 0.5))
+    if first > last:
+        return 0, 0  # it passes between two pixel centres
+    return min(max(first // TILE, 0), tiles_x), min(max(last // TILE + 1, 0), tiles_x)
 
 
 @njit(**_OPTIONS)
-def _least_sigma(mx, my, a, b, c, tx, ty):
-    """The least sigma = (a dx^2 + c dy^2) / 2 + b dx dy over the square that the tile's pixel centres span."""
-    x0, y0 = tx * TILE + 0.5 - mx, ty * TILE + 0.5 - my
-    x1, y1 = x0 + (TILE - 1), y0 + (TILE - 1)
-    if x0 <= 0 and x1 >= 0 and y0 <= 0 and y1 >= 0:
-        return 0.0
-    # A convex function: its least value lies on a side that faces the centre.
-    least = math.inf
-    if x0 > 0 or x1 < 0:
-        x = x0 if x0 > 0 else x1
-        y = min(max(-b * x / c, y0), y1)
-        least = 0.5 * (a * x * x + c * y * y) + b * x * y
-    if y0 > 0 or y1 < 0:
-        y = y0 if y0 > 0 else y1
-        x = min(max(-b * y / a, x0), x1)
-        least = min(least, 0.5 * (a * x * x + c * y * y) + b * x * y)
-    return least
+def _half_chord(a, b, c, y, limit, side):
+    """The ellipse's right (side 1) or left (-1) end on the line y."""
+    return (-b * y + side * math.sqrt(max(b * b * y * y - a * (c * y * y - limit), 0.0))) / a

@@ -28,6 +28,8 @@ _OPTIONS: Any = {
 _MAX_SIGMA = np.float32(math.log(255.0) + 0.01)  # beyond it alpha < 1/255 whatever the opacity
 _MIN_ALPHA = np.float32(1 / 255)
 _MIN_TRANSMITTANCE = np.float32(1e-4)
+_LN2_HIGH = 0.693359375  # few enough digits that its product with a small integer is exact
+_LN2_LOW = math.log(2) - _LN2_HIGH
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 # Offsets into a tile's work memory.
@@ -35,7 +37,7 @@ _WEIGHT, _THROUGH, _DEPTH, _DOT, _BEHIND, _SUMS, _CHANNELS = (np.uint64(n) for n
 
 _FLOAT, _MASK = ir.FloatType(), ir.IntType(64)
 _VECTOR, _BITS = ir.VectorType(_FLOAT, LANES), ir.VectorType(ir.IntType(1), LANES)
-_FAST = ("contract", "nsz", "arcp", "reassoc")
+_FAST = ("contract", "nsz")  # no reassociation: the exponential depends on the order
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any = _VECTOR) -> Any:
@@ -126,15 +128,23 @@ def _constant(builder: Any, *values: float) -> _Lanes:
 
 
 def _exponential(sigma: _Lanes) -> _Lanes:
-    """exp(-sigma) = (exp(-sigma / 16))^16, Taylor to degree 7 on [-0.35, 0]: relative error below 2e-7."""
-    zero, limit = _constant(sigma.builder, 0), _constant(sigma.builder, float(_MAX_SIGMA))
-    t = (sigma > zero).choose(sigma, zero).at_most(limit) * (-1 / 16)
-    e = t * (1 / 5040) + 1 / 720
+    """exp(-sigma) for sigma cut to [0, 5.55]: exp(r) 2^-n with sigma = n ln 2 - r, |r| <= ln 2 / 2, Taylor to degree 7.
+
+    n ln 2 is taken off in two parts (Cody and Waite 1980), the first of which is exact: one unit in the last place.
+    """
+    builder = sigma.builder
+    zero, limit = _constant(builder, 0), _constant(builder, float(_MAX_SIGMA))
+    cut = (sigma > zero).choose(sigma, zero).at_most(limit)
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    whole = builder.fptosi((cut * (1 / math.log(2)) + 0.5).value, integers)
+    n = _Lanes(builder, builder.sitofp(whole, _VECTOR))
+    r = n * _LN2_HIGH - cut + n * _LN2_LOW
+    e = r * (1 / 5040) + 1 / 720
     for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1, 1):
-        e = e * t + coefficient
-    for _ in range(4):
-        e = e * e
-    return e
+        e = e * r + coefficient
+    exponent = builder.sub(ir.Constant(integers, [127] * LANES), whole)
+    power = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * LANES)), _VECTOR)
+    return e * _Lanes(builder, power)
 
 
 def _sigma_and_alpha(builder: Any, dx: _Lanes, half_a: Any, cross: Any, rest: Any, opacity: Any, max_alpha: Any) -> Any:
@@ -265,6 +275,19 @@ def _positive(typing_context, s, offset):
         return builder.zext(builder.bitcast(above, ir.IntType(8)), _MASK)
 
     return types.uint64(s, offset), generate
+
+
+@intrinsic
+def _add_eight(typing_context, out, offset, source, at):
+    """out[offset + n] += source[at + n] for eight numbers."""
+
+    def generate(context, builder, signature, args):
+        target = _address(context, builder, signature.args[0], args[0], args[1])
+        terms = _Lanes.load(builder, _address(context, builder, signature.args[2], args[2], args[3]))
+        _store(builder, (_Lanes.load(builder, target) + terms).value, target)
+        return context.get_dummy_value()
+
+    return types.void(out, offset, source, at), generate
 
 
 @intrinsic
@@ -538,22 +561,16 @@ def _differentiate(s, geometry, g, x0, y0, max_alpha, mask, slots, slot):
 
 
 @njit(**_OPTIONS)
-def reduce_slots(
-    first, last, slots, band_starts, slot_of, out_means, out_conics, out_opacities, out_depths, out_values
-):  # fmt: skip
-    """Sums the gradients of Gaussians [first, last) over the bands, always from the first band to the last."""
-    channels = np.uint64(out_values.shape[1])
-    slot_size = np.uint64(GRADIENTS) + np.uint64(-(-out_values.shape[1] // LANES) * LANES)
-    for i in range(first, last):
-        for band in range(len(slot_of)):
+def reduce_slots(first, last, slots, band_starts, slot_of, slot_size, out):
+    """Sums the gradients of Gaussians [first, last) over the bands, always from the first band to the last.
+
+    `slots` and `out` are flat, with rows of `slot_size` numbers, a multiple of eight.
+    """
+    size = np.uint64(slot_size)
+    for band in range(len(slot_of)):
+        for i in range(first, last):
             if slot_of[band, i] < 0:
                 continue
-            at = np.uint64(band_starts[band] + slot_of[band, i]) * slot_size
-            for n in range(np.uint64(2)):
-                out_means[i, n] += slots[at + n]
-            for n in range(np.uint64(3)):
-                out_conics[i, n] += slots[at + np.uint64(2) + n]
-            out_opacities[i] += slots[at + np.uint64(5)]
-            out_depths[i] += slots[at + np.uint64(6)]
-            for c in range(channels):
-                out_values[i, c] += slots[at + np.uint64(GRADIENTS) + c]
+            at, target = np.uint64(band_starts[band] + slot_of[band, i]) * size, np.uint64(i) * size
+            for n in range(np.uint64(0), size, np.uint64(LANES)):
+                _add_eight(out, target + n, slots, at + n)

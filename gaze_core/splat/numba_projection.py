@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 _OPTIONS: Any = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+_LARGEST_PX = 1e7  # of a Gaussian's box: more would not fit the integers of binning
 
 
 @njit(**_OPTIONS)
@@ -111,18 +112,18 @@ def project(
         out_conics[i, 0], out_conics[i, 1], out_conics[i, 2] = yy / determinant, -xy / determinant, xx / determinant
         opacity = float(opacities[i])
         reach = min(math.sqrt(2 * math.log(max(255 * opacity, 1.0))), 3.33)
-        rx, ry = reach * math.sqrt(xx), reach * math.sqrt(yy)
+        rx, ry = min(reach * math.sqrt(xx), _LARGEST_PX), min(reach * math.sqrt(yy), _LARGEST_PX)
         box_x, box_y = math.ceil(rx), math.ceil(ry)
         inside = mx + box_x > 0 and mx - box_x < width and my + box_y > 0 and my - box_y < height
-        visible = inside and opacity >= min_alpha
+        visible = inside and opacity >= min_alpha and determinant > 0
         out_extents[i, 0] = rx if visible else 0.0
         out_extents[i, 1] = ry if visible else 0.0
 
 
 @njit(**_OPTIONS)
 def project_backward(
-    first, last, means, quats, scales, view, K, width, height, near, margin, extents,
-    grad_means2d, grad_conics, grad_depths, conics,
+    first, last, means, quats, scales, view, K, width, height, near, eps2d, margin,
+    grad_means2d, grad_conics, grad_depths,
     out_means, out_quats, out_scales, out_view,
 ):  # fmt: skip
     """Derivatives of `project` for Gaussians [first, last); `out_view` (3, 4) gathers those of the extrinsics."""
@@ -147,7 +148,10 @@ def project_backward(
         a0, b0, a1, b1 = fx / z, -fx * u / z, fy / z, -fy * v / z
         h0, h1 = _mix(a0, seen[0], b0, seen[2]), _mix(a1, seen[1], b1, seen[2])
         # dL/dSigma = -K G K for the inverse covariance K = ((a, b), (b, c)) and its gradient G.
-        a, b, c = float(conics[i, 0]), float(conics[i, 1]), float(conics[i, 2])
+        xx, xy, yy = _dot(h0, h0) + eps2d, _dot(h0, h1), _dot(h1, h1) + eps2d
+        determinant = xx * yy - xy * xy
+        # Not the stored conics: rounded to float32 they would cost a long thin Gaussian three digits.
+        a, b, c = yy / determinant, -xy / determinant, xx / determinant
         k00, k01 = ga * a + gb * b, ga * b + gb * c
         k10, k11 = gb * a + gc * b, gb * b + gc * c
         q00, q01, q11 = -(a * k00 + b * k10), -(a * k01 + b * k11), -(b * k01 + c * k11)

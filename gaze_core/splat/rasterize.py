@@ -36,11 +36,17 @@ def rasterize(
     `eps2d_px` added to the image covariance, alpha < 1/255 skipped, a pixel closed at a transmittance of 1e-4.
 
     Raises:
-        BadInput: a non-finite input, by name, or a backend that this machine cannot run.
+        BadInput: a mis-shaped or non-finite input, by name, or a backend that this machine cannot run.
     """
+    if background is None:
+        background = features.new_zeros(features.shape[0], features.shape[-1])
+    _require_shapes(
+        size_px, means=means, quats_wxyz=quats_wxyz, scales=scales, opacities=opacities, features=features,
+        viewmats=viewmats, Ks=Ks, background=background,
+    )  # fmt: skip
     _require_finite(
         means=means, quats_wxyz=quats_wxyz, scales=scales, opacities=opacities, features=features,
-        viewmats=viewmats, Ks=Ks,
+        viewmats=viewmats, Ks=Ks, background=background,
     )  # fmt: skip
     name = choose_backend(backend, means.device)
     if name == "gsplat":
@@ -51,8 +57,6 @@ def rasterize(
         )
     module = importlib.import_module(f"gaze_core.splat.{name}_backend")
     projected = module.project(means, quats_wxyz, scales, opacities, viewmats, Ks, size_px, near_m, eps2d_px)
-    if background is None:
-        background = features.new_zeros(len(features), features.shape[-1])
     image, alpha, depth = module.composite(projected, opacities, features, background, size_px, MAX_ALPHA)
     alpha, depth = alpha[:, None], depth[:, None]
     depth_m = depth / alpha.clamp_min(1e-10)
@@ -82,6 +86,20 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
+
+
+def _require_shapes(size_px: tuple[int, int], **tensors: Tensor) -> None:
+    if len(size_px) != 2 or min(size_px) < 1:
+        raise BadInput(f"rasterize: size_px is {size_px}, expected (width, height) of at least 1 pixel each")
+    shape = tensors["features"].shape
+    b, n, c = shape if len(shape) == 3 else (*tensors["means"].shape[:2], 1)
+    expected = {
+        "means": (b, n, 3), "quats_wxyz": (b, n, 4), "scales": (b, n, 3), "opacities": (b, n), "features": (b, n, c),
+        "viewmats": (b, 4, 4), "Ks": (b, 3, 3), "background": (b, c),
+    }  # fmt: skip
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise BadInput(f"rasterize: {name} has shape {tuple(tensor.shape)}, expected {expected[name]}")
 
 
 def _require_finite(**tensors: Tensor) -> None:
