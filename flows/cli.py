@@ -90,13 +90,12 @@ def synth(
 def bench(
     what: Annotated[Literal["splat"], typer.Argument(help="Which benchmark.")],
     as_json: Json = False,
-    full: Annotated[bool, typer.Option(help="Also the largest scene.")] = False,
 ) -> None:
     """Time a part of Gazeworks against its reference on this machine."""
     from gaze_core.splat.benchmark import run, table
 
-    rows = run(full)
-    _print_json({"rows": rows}) if as_json else console.print(table(rows), highlight=False)
+    result = run(report=lambda line: None if as_json else console.print(line, highlight=False))
+    _print_json(result) if as_json else console.print(table(result), highlight=False)
 
 
 def _redirect(

@@ -1,8 +1,16 @@
 """Times the rasteriser's backends against the reference, in one run on one machine, with interleaved repeats."""
 
-import resource
+import math
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,10 +21,10 @@ from torch import Tensor
 from gaze_core.reproducibility import generator
 from gaze_core.splat.rasterize import Backend, choose_backend, rasterize
 
-SCENES = ((5_000, 128), (30_000, 256))  # Gaussians, image side in px
-FULL_SCENES = (*SCENES, (100_000, 512))
-CHANNELS = (3, 32)
-NUM_REPEATS = 5
+SCENES = ((5_000, 128, (3, 32)), (30_000, 256, (3, 32)), (100_000, 512, (3, 32)))  # Gaussians, side in px, channels
+CUDA_SCENES = (*SCENES, (150_000, 128, (32,)))
+NUM_REPEATS = 9
+_LONG_S = 0.5  # a backend whose first call takes longer is timed a third as often
 
 
 @dataclass(frozen=True)
@@ -29,38 +37,39 @@ class Row:
     channels: int
     forward_ms: float
     forward_backward_ms: float
-    first_call_ms: float
-    peak_mb: float  # of the process so far
+    peak_mb: float  # above the inputs, of one forward + backward pass in a process of its own
     speedup: float
 
 
-def run(full: bool = False, num_repeats: int = NUM_REPEATS) -> list[dict[str, Any]]:
-    """One row for each backend that this machine can run, scene and number of channels."""
+def run(num_repeats: int = NUM_REPEATS, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """One row for each backend that this machine can run, scene and number of channels; the machine; first calls."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backends = [choose_backend("auto", device), "reference"]
-    rows = []
-    for num_points, size_px in FULL_SCENES if full else SCENES:
-        for channels in CHANNELS:
+    rows: list[Row] = []
+    for num_points, size_px, all_channels in CUDA_SCENES if device.type == "cuda" else SCENES:
+        for channels in all_channels:
+            report(f"{num_points} Gaussians, {size_px} px, {channels} channels")
             rows += _time_scene(backends, num_points, size_px, channels, num_repeats, device)
-    return [asdict(row) for row in rows]
+    first = first_call_s() if backends[0] == "numba" else {}
+    return {"machine": machine(device), "first_call_s": first, "rows": [asdict(row) for row in rows]}
 
 
 def _time_scene(
     backends: list[Any], num_points: int, size_px: int, channels: int, num_repeats: int, device: torch.device
 ) -> list[Row]:
     arguments = head_like_scene(num_points, size_px, channels, device)
-    first = {name: 1e3 * sum(_timed(arguments, name)) for name in backends}
+    first_s = {name: sum(_timed(arguments, name)) for name in backends}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
-    for _ in range(num_repeats):
+    for repeat in range(num_repeats):
         for name in backends:  # interleaved, so that other load on the machine hits all alike
-            times[name].append(_timed(arguments, name))
+            if first_s[name] < _LONG_S or repeat % 3 == 0:
+                times[name].append(_timed(arguments, name))
     forward = {name: 1e3 * median(t[0] for t in times[name]) for name in backends}
     both = {name: 1e3 * median(sum(t) for t in times[name]) for name in backends}
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [
         Row(
-            name, num_points, size_px, channels, round(forward[name], 2), round(both[name], 2), round(first[name], 1),
-            round(peak_mb), round(both["reference"] / both[name], 2),
+            name, num_points, size_px, channels, round(forward[name], 2), round(both[name], 2),
+            round(peak_mb(name, num_points, size_px, channels, device)), round(both["reference"] / both[name], 2),
         )
         for name in backends
     ]  # fmt: skip
@@ -103,9 +112,77 @@ def _synchronize(tensor: Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
+def peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, device: torch.device) -> float:
+    """Memory that one forward and backward pass needs above its inputs, seen from a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure_peak_mb, (backend, num_points, size_px, channels, device))
+
+
+def _measure_peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, device: torch.device) -> float:
+    _timed(head_like_scene(50, 16, channels, device), backend)  # code and thread pools are no part of the scene
+    arguments = head_like_scene(num_points, size_px, channels, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        _timed(arguments, backend)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before_mb = _memory_mb("VmRSS")
+    _timed(arguments, backend)
+    return _memory_mb("VmHWM") - before_mb
+
+
+def _memory_mb(kind: str) -> float:
+    """Memory of this process: resident now (VmRSS), or the most it has been (VmHWM); NaN where Linux is not there.
+
+    `getrusage` would not do: what a process inherits from the one that started it counts there.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(kind)), math.nan)
+
+
+_FIRST_CALL = """
+import time
+from gaze_core.splat.benchmark import _timed, head_like_scene
+import torch
+scene = head_like_scene(50, 16, 3, torch.device("cpu"))
+started = time.perf_counter()
+_timed(scene, "numba")
+print(time.perf_counter() - started)
+"""
+
+
+def first_call_s() -> dict[str, float]:
+    """Seconds of a process's first call: `cold`, where nothing is compiled yet, and `warm`, in any later process."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+        cold, warm = (
+            float(subprocess.check_output([sys.executable, "-c", _FIRST_CALL], env=environment, text=True))
+            for _ in range(2)
+        )
+    return {"cold": round(cold, 2), "warm": round(warm, 2)}
+
+
+def machine(device: torch.device) -> str:
+    """The machine in words: a time means nothing without it."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if (
+        info.exists()
+    ) else []  # fmt: skip
+    name = names[0] if names else platform.processor()
+    return f"{name}, {torch.get_num_threads()} threads of {os.cpu_count()}, torch {torch.__version__}"
+
+
+def table(result: dict[str, Any]) -> Table:
     """The rows for a terminal."""
-    shown = Table(*(name.replace("_", " ") for name in rows[0]))
+    rows = result["rows"]
+    first = ", ".join(f"{name} {seconds} s" for name, seconds in result["first_call_s"].items())
+    shown = Table(
+        *(name.replace("_", " ") for name in rows[0]),
+        caption=f"{result['machine']}" + (f"; first call {first}" if first else ""),
+    )
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
     return shown

@@ -60,16 +60,17 @@ def _tile_lists(projected: Projected, tiles_x: int, tiles_y: int) -> tuple[Tenso
     means, half = projected.means_px.detach()[ids], projected.extents_px[ids]
     limit = torch.tensor([tiles_x, tiles_y], device=means.device)
     low = torch.floor((means - half) / TILE_PX).clamp(min=0).long()
-    high = torch.minimum(torch.ceil((means + half) / TILE_PX).long(), limit)
-    tile_x, tile_y = torch.arange(tiles_x, device=means.device), torch.arange(tiles_y, device=means.device)
-    in_x = (tile_x[:, None] >= low[:, 0]) & (tile_x[:, None] < high[:, 0])
-    in_y = (tile_y[:, None] >= low[:, 1]) & (tile_y[:, None] < high[:, 1])
-    hits = (in_y[:, None] & in_x[None]).flatten(0, 1)  # (tiles, k)
-    counts = hits.sum(-1)
-    lists = torch.full((len(hits), max(1, int(counts.max()))), -1, dtype=torch.long, device=means.device)
-    rows, columns = torch.nonzero(hits, as_tuple=True)
-    position = torch.cumsum(hits, dim=-1)[rows, columns] - 1
-    lists[rows, position] = ids[columns]
+    spans = (torch.minimum(torch.ceil((means + half) / TILE_PX).long(), limit) - low).clamp(min=0)
+    sizes = spans.prod(dim=-1)
+    owner = torch.repeat_interleave(torch.arange(len(ids), device=ids.device), sizes)
+    within = torch.arange(len(owner), device=ids.device) - (torch.cumsum(sizes, 0) - sizes)[owner]
+    width = spans[owner, 0]
+    tile = (low[owner, 1] + within // width) * tiles_x + low[owner, 0] + within % width
+    tile, order = torch.sort(tile, stable=True)  # stable: within a tile the order stays front to back
+    counts = torch.bincount(tile, minlength=tiles_x * tiles_y)
+    lists = torch.full((len(counts), max(1, int(counts.max()))), -1, dtype=torch.long, device=means.device)
+    position = torch.arange(len(tile), device=ids.device) - (torch.cumsum(counts, 0) - counts)[tile]
+    lists[tile, position] = ids[owner[order]]
     return lists, counts
 
 

@@ -2,9 +2,11 @@ from gaze_core.splat import benchmark
 
 
 def test_rows_have_the_promised_keys_and_a_ratio_from_the_same_run(monkeypatch):
-    monkeypatch.setattr(benchmark, "SCENES", ((200, 24),))
-    monkeypatch.setattr(benchmark, "CHANNELS", (3,))
-    rows = benchmark.run(num_repeats=1)
+    monkeypatch.setattr(benchmark, "SCENES", ((200, 24, (3,)),))
+    monkeypatch.setattr(benchmark, "first_call_s", lambda: {"cold": 1.0, "warm": 0.1})
+    result = benchmark.run(num_repeats=1)
+    rows = result["rows"]
+    assert "threads" in result["machine"]
     assert [row["backend"] for row in rows] == ["numba", "reference"]
     keys = {"backend", "gaussians", "size_px", "channels", "forward_ms", "forward_backward_ms", "peak_mb"}
     assert all(keys <= set(row) for row in rows)

@@ -3,10 +3,12 @@
 import sys
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from gaze_core.splat import gsplat_backend
-from tests.splat.scenes import random_scene
+from gaze_core.splat.rasterize import rasterize
+from tests.splat.scenes import INPUTS, Scene, random_scene
 
 
 def test_arguments_and_results_are_mapped(monkeypatch):
@@ -37,3 +39,32 @@ def test_arguments_and_results_are_mapped(monkeypatch):
     assert rendering.features[0, :, 0, 0].tolist() == [0, 1, 2]
     assert rendering.depth_m[0, 0, 0, 0] == 3  # the expected depth is gsplat's last channel
     assert rendering.means2d_px.shape == (2, 7, 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat draws on CUDA only, and there is none here")
+@pytest.mark.parametrize("channels", [3, 32])
+def test_parity_with_the_oracle_on_cuda(channels):
+    pytest.importorskip("gsplat")
+    oracle = random_scene(2000, 2, channels, (96, 80), seed=1)
+    oracle.tensors["scales"] = (oracle.tensors["scales"].detach() * 0.3).requires_grad_()
+    fast = oracle.to(torch.float32)
+    on_cuda = Scene({n: t.detach().cuda().requires_grad_() for n, t in fast.tensors.items()}, fast.Ks.cuda(),
+                    fast.size_px)  # fmt: skip
+    exact, found = oracle.draw(rasterize, "reference"), on_cuda.draw(rasterize, "gsplat")
+    errors = (found.features.detach().cpu().double() - exact.features).abs()
+    assert errors.quantile(0.999) <= 1e-4
+    gradients = [
+        torch.autograd.grad(rendering.features.square().sum(), [scene.tensors[name] for name in INPUTS])
+        for scene, rendering in ((oracle, exact), (on_cuda, found))
+    ]
+    for name, right, fast_one in zip(INPUTS, *gradients, strict=True):
+        assert (fast_one.cpu().double() - right).abs().max() <= 1e-3 * right.abs().max(), name
+
+
+def test_the_gradient_of_the_projected_means_reaches_the_caller():
+    """A slice of gsplat's tensor is no part of the picture's graph; densification needs the gradient nevertheless."""
+    means2d = torch.zeros(2, 1, 5, 2, requires_grad=True)
+    through = means2d * 1.0
+    sliced = gsplat_backend._without_camera_axis(through)
+    (through.sum() * 3).backward()
+    assert torch.equal(sliced.grad, torch.full((2, 5, 2), 3.0))

@@ -152,6 +152,22 @@ def test_non_finite_input_is_refused_by_name(name):
         scene.draw(rasterize, "numba", **{name: broken})
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("means", (2, 4, 2)),
+        ("scales", (2, 3, 3)),
+        ("opacities", (2, 4, 1)),
+        ("viewmats", (1, 4, 4)),
+        ("background", (3,)),
+    ],
+)
+def test_mis_shaped_input_is_refused_by_name(name, shape):
+    scene = random_scene(4, dtype=torch.float32)
+    with pytest.raises(BadInput, match=f"{name} has shape .*{shape[-1]},?\\), expected"):
+        scene.draw(rasterize, "numba", **{name: torch.ones(shape)})
+
+
 def test_a_backend_that_cannot_run_here_says_why():
     cpu = torch.device("cpu")
     with pytest.raises(BadInput, match="'gsplat' needs tensors on CUDA"):
