@@ -22,6 +22,7 @@ from gaze_core.splat import numba_binning as binning
 from gaze_core.splat import numba_compositing as compositing
 from gaze_core.splat import numba_projection as projection
 from gaze_core.splat.projection import FRUSTUM_MARGIN, MIN_ALPHA, Projected
+from gaze_core.splat.simd import LANES
 
 _ROWS_PER_BAND = 2  # of tiles
 _CHUNK = 4096  # Gaussians that one job projects
@@ -206,7 +207,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _padded_channels(channels: int) -> int:
-    return -(-channels // compositing.LANES) * compositing.LANES
+    return -(-channels // LANES) * LANES
 
 
 def _padded(features: Tensor) -> np.ndarray:

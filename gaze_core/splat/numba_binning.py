@@ -1,19 +1,18 @@
 """Compiled sorting and binning: which Gaussians reach which 8 x 8 px tile, front to back."""
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
+
+from gaze_core.splat.compiled import compiled
 
 TILE = 8
 GEOMETRY = 8  # floats for each Gaussian of a band: mean (2), conic (3), opacity, depth, half height
-_OPTIONS: Any = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 _DIGIT_BITS, _DIGIT = 11, 2047
 _SLACK_PX = 1e-3  # rounding must never cost a pixel that the exact ellipse covers
 
 
-@njit(**_OPTIONS)
+@compiled
 def depth_order(depths, extents):
     """Indices of the visible Gaussians from near to far; equal depths keep their order (radix sort, three digits).
 
@@ -42,7 +41,7 @@ def depth_order(depths, extents):
     return ids
 
 
-@njit(**_OPTIONS)
+@compiled
 def members_of_bands(order, means, extents, rows_per_band, slot_of):
     """The Gaussians that each band of tile rows may see, in the order given.
 
@@ -67,7 +66,7 @@ def members_of_bands(order, means, extents, rows_per_band, slot_of):
     return starts, members
 
 
-@njit(**_OPTIONS)
+@compiled
 def _bands(means, extents, i, rows_per_band, num_bands):
     band_px, reach = np.float32(rows_per_band * TILE), extents[i, 1] + _SLACK_PX
     first = int(math.floor((means[i, 1] - reach) / band_px))
@@ -75,7 +74,7 @@ def _bands(means, extents, i, rows_per_band, num_bands):
     return max(first, 0), min(last, num_bands)
 
 
-@njit(**_OPTIONS)
+@compiled
 def bin_band(first_row, last_row, tiles_x, members, means, conics, opacities, depths, extents):
     """Tile lists of the rows [first_row, last_row), which only `members` reach, in the order of those.
 
@@ -109,7 +108,7 @@ def bin_band(first_row, last_row, tiles_x, members, means, conics, opacities, de
     return geometry, starts, lists
 
 
-@njit(**_OPTIONS)
+@compiled
 def _span(geometry, half_width, limit, row, tiles_x):
     """The tiles [first, last) of a row with a pixel centre in the ellipse a x^2 + 2 b x y + c y^2 <= limit."""
     mx, my, half_height = float(geometry[0]), float(geometry[1]), float(geometry[7]) + _SLACK_PX
@@ -129,7 +128,7 @@ def _span(geometry, half_width, limit, row, tiles_x):
     return min(max(first // TILE, 0), tiles_x), min(max(last // TILE + 1, 0), tiles_x)
 
 
-@njit(**_OPTIONS)
+@compiled
 def _half_chord(a, b, c, y, limit, side):
     """The ellipse's right (side 1) or left (-1) end on the line y."""
     return (-b * y + side * math.sqrt(max(b * b * y * y - a * (c * y * y - limit), 0.0))) / a

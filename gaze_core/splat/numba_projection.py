@@ -5,16 +5,15 @@ long thin Gaussian would lose three digits in float32.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 
-_OPTIONS: Any = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from gaze_core.splat.compiled import compiled
+
 _LARGEST_PX = 1e7  # of a Gaussian's box: more would not fit the integers of binning
 
 
-@njit(**_OPTIONS)
+@compiled
 def _rotation(quats, i):
     """Rotation matrix of a quaternion by rows, the unit quaternion and its former length."""
     w, x, y, z = float(quats[i, 0]), float(quats[i, 1]), float(quats[i, 2]), float(quats[i, 3])
@@ -29,23 +28,23 @@ def _rotation(quats, i):
     )
 
 
-@njit(**_OPTIONS)
+@compiled
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(**_OPTIONS)
+@compiled
 def _mix(s, a, t, b):
     """s a + t b."""
     return s * a[0] + t * b[0], s * a[1] + t * b[1], s * a[2] + t * b[2]
 
 
-@njit(**_OPTIONS)
+@compiled
 def _row(matrix, r):
     return float(matrix[r, 0]), float(matrix[r, 1]), float(matrix[r, 2])
 
 
-@njit(**_OPTIONS)
+@compiled
 def _axes_seen(view, rotation, scales, i):
     """Rows of (camera rotation) (Gaussian rotation) diag(scales): the scaled axes in the camera's frame."""
     s = (float(scales[i, 0]), float(scales[i, 1]), float(scales[i, 2]))
@@ -59,7 +58,7 @@ def _axes_seen(view, rotation, scales, i):
     return rows, seen
 
 
-@njit(**_OPTIONS)
+@compiled
 def _combine(weights, rows):
     """weights^T rows, for three rows."""
     return (
@@ -69,7 +68,7 @@ def _combine(weights, rows):
     )
 
 
-@njit(**_OPTIONS)
+@compiled
 def _point(view, means, i):
     m = (float(means[i, 0]), float(means[i, 1]), float(means[i, 2]))
     return (
@@ -79,13 +78,13 @@ def _point(view, means, i):
     )
 
 
-@njit(**_OPTIONS)
+@compiled
 def _clamped(ratio, size, focal, center, margin):
     extra = margin * 0.5 * size / focal
     return min(max(ratio, -center / focal - extra), (size - center) / focal + extra)
 
 
-@njit(**_OPTIONS)
+@compiled
 def project(
     first, last, means, quats, scales, opacities, view, K, width, height, near, eps2d, margin, min_alpha,
     out_means, out_conics, out_depths, out_extents,
@@ -120,7 +119,7 @@ def project(
         out_extents[i, 1] = ry if visible else 0.0
 
 
-@njit(**_OPTIONS)
+@compiled
 def project_backward(
     first, last, means, quats, scales, view, K, width, height, near, eps2d, margin,
     grad_means2d, grad_conics, grad_depths,
@@ -173,7 +172,7 @@ def project_backward(
             out_view[r, k] = g_view[r, k]
 
 
-@njit(**_OPTIONS)
+@compiled
 def _to_world(view, g, means, i, out_means, g_view):
     """From the gradient of a point in the camera's frame to those of the point and of the extrinsics."""
     for k in range(3):
@@ -186,7 +185,7 @@ def _to_world(view, g, means, i, out_means, g_view):
     g_view[2, 3] += g[2]
 
 
-@njit(**_OPTIONS)
+@compiled
 def _to_quaternion_and_scales(view, rotation, scales, g_seen, i, out_quats, out_scales):
     columns = (
         (float(view[0, 0]), float(view[1, 0]), float(view[2, 0])),

@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from gaze_core.splat.rasterize import rasterize
 from tests.splat.scenes import INPUTS, random_scene
@@ -52,10 +52,24 @@ class Draws(Dataset):
         return [t.numpy().tobytes() for t in everything()]
 
 
+LOADER = """
+from torch.utils.data import DataLoader
+from tests.splat.test_threads import Draws
+data = Draws()
+expected = data[0]
+loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
+assert list(loader) == [expected, expected]
+"""
+
+
+def run_script(script, **environment):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
+    return subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+
+
 def test_forked_loader_workers():
-    expected = [t.numpy().tobytes() for t in everything()]
-    loader = DataLoader(Draws(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
-    assert list(loader) == [expected, expected]
+    """In a process of its own: what other tests leave running would be forked too."""
+    run_script(LOADER)
 
 
 SCRIPT = """
@@ -73,12 +87,7 @@ print(json.dumps([seconds, sum(sum(k.stats.cache_misses.values()) for k in kerne
 
 
 def test_later_processes_compile_nothing_and_add_no_file(tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    runs = [
-        json.loads(subprocess.run([sys.executable, "-c", SCRIPT], env=environment, check=True, capture_output=True,
-                                  text=True).stdout)
-        for _ in range(3)
-    ]  # fmt: skip
+    runs = [json.loads(run_script(SCRIPT, NUMBA_CACHE_DIR=str(tmp_path)).stdout) for _ in range(3)]
     assert runs[0][1] > 0
     assert runs[0][0] < 60  # 20 s are promised on two free cores
     for seconds, misses, files in runs[1:]:
