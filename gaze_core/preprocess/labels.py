@@ -31,10 +31,10 @@ def label_frame(
     """
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
-    crop = warp(image, view, config.size_px)
+    crop = warp(image, view, config.width_height_px)
     points_px = view.points_px(face.points_px[:, :2].astype(np.float64))
-    head_crop = warp(head_mask, view, config.size_px)
-    observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.size_px)
+    head_crop = warp(head_mask, view, config.width_height_px)
+    observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.width_height_px)
     left, right = eye_masks(crop.shape[:2], points_px)
     reading = read_eyes(face.points_px, face.expression, pose, head, intrinsics_px)
     return {
@@ -65,9 +65,9 @@ def label_frame(
     }
 
 
-def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: int) -> UInt8[ndarray, "s s *c"]:
-    """The normalised crop, 0 beyond the picture's border; against aliasing, a finer picture is shrunk first."""
-    middle = np.full((1, 2), size_px / 2)
+def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[int, int]) -> UInt8[ndarray, "y x *c"]:
+    """The normalised crop of (width, height), 0 beyond the picture's border; a finer picture is shrunk first."""
+    middle = np.array([size_px]) / 2
     step = np.linalg.norm(view.points_in_picture_px(middle + [[1, 0]]) - view.points_in_picture_px(middle))
     shrink = min(1.0, 1 / float(step))
     if shrink < 0.75:
@@ -75,8 +75,7 @@ def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: int) -> 
     else:
         shrink = 1.0
     homography = _opencv(view.warp @ np.diag([1 / shrink, 1 / shrink, 1.0]))
-    size = (size_px, size_px)
-    return cv2.warpPerspective(image, homography, size, flags=cv2.INTER_LINEAR)
+    return cv2.warpPerspective(image, homography, size_px, flags=cv2.INTER_LINEAR)
 
 
 def _opencv(homography: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:

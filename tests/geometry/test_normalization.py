@@ -1,5 +1,6 @@
 """Normalisation against answers worked out by hand, and round trips."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -94,3 +95,82 @@ def test_presets_are_those_of_the_publications():
     )
     assert NORMALIZATIONS["gazenerf_512"].focal_px == 1600
     assert NORMALIZATIONS["gazenerf_512"].distance_m == 0.68
+
+
+# One photograph of MPIIGaze worked through by its authors' method: camera, pose of a six-point face (pixels, mm; corners
+# of the right and left eye, then of the mouth), and what follows from them. Measured with OpenCV 5.0.
+GOLDEN_K = np.array([[994.73532636, 0, 624.66344095], [0, 998.16646784, 364.08742557], [0, 0, 1]])
+GOLDEN_DISTORTION = np.array([-0.16321888358994174, 0.66783406157588499, -0.0012185442233194961,
+                              -0.0030315776409916288, -1.0215992729832735])  # fmt: skip
+GOLDEN_POINTS_PX = np.array([[551.0, 408], [603, 405], [698, 398], [755, 393], [603, 566], [724, 557]])
+GOLDEN_MODEL_MM = np.array([[-45.097, -0.484, 2.397], [-21.313, 0.484, -2.397], [21.313, 0.484, -2.397],
+                            [45.097, -0.484, 2.397], [-26.3, 68.595, 0], [26.3, 68.595, 0]])  # fmt: skip
+GOLDEN_TARGET_MM = np.array([-127.790719, 4.621111, -12.025310])
+GOLDEN_TURN, GOLDEN_SHIFT_MM = (-0.11659229, 0.14520322, -0.07825814), (11.53162195, 16.15307957, 431.66268812)
+IBUG_OF_SIX = [36, 39, 42, 45, 48, 54]
+
+
+@pytest.mark.parametrize(
+    ("name", "center", "gaze_rad", "head_rad"),
+    [
+        ("mpii_gaze_right_eye", "right_eye", (0.01155298, 0.28181241), (0.08313266, 0.19218368)),
+        ("mpii_gaze_left_eye", "left_eye", (0.01129320, 0.27016829), (0.08313266, 0.03982821)),
+        ("eth_xgaze_448", "six_points", (0.00801968, 0.27818190), (0.02985520, 0.11703378)),
+        ("eth_xgaze_448", "eyes_mouth", (0.00627847, 0.27826758), (0.00313374, 0.11708492)),
+    ],
+)
+def test_golden_photograph(name, center, gaze_rad, head_rad):
+    head = cv2.Rodrigues(np.array(GOLDEN_TURN))[0]
+    landmarks_m = np.full((68, 3), np.nan)
+    landmarks_m[IBUG_OF_SIX] = (GOLDEN_MODEL_MM @ head.T + GOLDEN_SHIFT_MM) / 1000
+    config = NORMALIZATIONS[name].model_copy(update={"face_center": center})
+    center_m = face_center_m(landmarks_m, config.face_center)
+    view = normalize(GOLDEN_K, center_m, head, config)
+    gaze = view.direction(GOLDEN_TARGET_MM / 1000 - center_m)
+    np.testing.assert_allclose(pitchyaw_from_vector(torch.as_tensor(gaze)), gaze_rad, atol=2e-5)
+    # The head's angles are those of its z axis, which points away from the camera: signs as for gaze after negation.
+    facing = pitchyaw_from_vector(torch.as_tensor(-(view.rotation @ head)[:, 2]))
+    np.testing.assert_allclose(facing, head_rad, atol=2e-4)
+
+
+def test_golden_warp_of_the_right_eye():
+    head = cv2.Rodrigues(np.array(GOLDEN_TURN))[0]
+    center_m = np.array([-21.22300164, 19.01410876, 436.3004422]) / 1000
+    view = normalize(GOLDEN_K, center_m, head, NORMALIZATIONS["mpii_gaze_right_eye"])
+    expected = np.array([[0.690020188063, -0.053612796951, -346.097500178],
+                         [0.055675574616, 0.690141916462, -295.562195582],
+                         [-4.819447715e-05, 4.302996615e-05, 1]])  # fmt: skip
+    np.testing.assert_allclose(view.warp / view.warp[2, 2], expected, rtol=1e-5)
+
+
+def test_golden_pose_follows_from_its_landmarks():
+    arguments = (GOLDEN_MODEL_MM, GOLDEN_POINTS_PX, GOLDEN_K, GOLDEN_DISTORTION)
+    _, turn, shift = cv2.solvePnP(*arguments, flags=cv2.SOLVEPNP_EPNP)
+    _, turn, shift = cv2.solvePnP(*arguments, turn, shift, True, flags=cv2.SOLVEPNP_ITERATIVE)
+    np.testing.assert_allclose(turn[:, 0], GOLDEN_TURN, atol=2e-4)
+    np.testing.assert_allclose(shift[:, 0], GOLDEN_SHIFT_MM, atol=0.01)
+
+
+def test_two_published_cameras_of_one_face_differ_by_their_pixel_scale_alone():
+    center, head = np.array([0.02, 0.04, 0.43]), turned("y", 12)
+    fine = normalize(CAMERA, center, head, NORMALIZATIONS["eth_xgaze_448"])
+    coarse = normalize(CAMERA, center, head, NORMALIZATIONS["eth_xgaze_224"])
+    np.testing.assert_allclose(fine.rotation, coarse.rotation)
+    np.testing.assert_allclose(np.diag([0.5, 0.5, 1]) @ fine.warp, coarse.warp, atol=1e-9)
+
+
+@pytest.mark.parametrize("first", sorted(NORMALIZATIONS))
+def test_undoing_any_named_normalisation_gives_the_same_gaze_and_head(first):
+    """The face's centre differs between definitions, and with it the view; a direction does not."""
+    points_m = np.random.default_rng(0).normal(size=(68, 3)) * 0.03 + [0.05, -0.02, 0.7]
+    head, gaze = turned("y", -20) @ turned("x", 8) @ turned("z", 5), np.array([0.2, -0.1, -0.97])
+    gaze = gaze / np.linalg.norm(gaze)
+    config = NORMALIZATIONS[first]
+    view = normalize(CAMERA, face_center_m(points_m, config.face_center), head, config)
+    angles = pitchyaw_from_vector(torch.as_tensor(view.direction(gaze)))
+    stored = vector_from_pitchyaw(angles).numpy()
+    np.testing.assert_allclose(view.direction_in_picture(stored), gaze, atol=1e-9)
+    np.testing.assert_allclose(view.rotation.T @ (view.rotation @ head), head, atol=1e-12)
+    middle = np.array([config.width_height_px]) / 2
+    center = face_center_m(points_m, config.face_center) @ CAMERA.T
+    np.testing.assert_allclose(view.points_in_picture_px(middle)[0], center[:2] / center[2], atol=1e-9)
