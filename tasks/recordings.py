@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
 from gaze_core.config import Config
+from gaze_core.data.subjects import open_subject
 from gaze_core.errors import BadInput
 from tasks.store import Store
 
@@ -34,8 +35,10 @@ def import_recording(path: Path) -> ArtifactRef:
 
 
 def require_recording(path: Path) -> None:
-    """Raises BadInput unless `path` is a file or a folder with files."""
+    """Raises BadInput unless `path` is a file or a folder with files, and a subject file can be read."""
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
     if path.is_dir() and not files_in(path):
         raise BadInput(f"{path}: the folder is empty; expected images")
+    if path.suffix == ".h5":  # said of the user's own path, not of its copy in the store
+        open_subject(path).close()

@@ -32,31 +32,37 @@ class Person:
     misfits: list[float]  # RMS of the rigid landmarks over the eyes' distance
 
 
-def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float[ndarray, "3 3"]) -> Person:
-    """Scale from the irises, shape and eyeballs from the median face in the head frame, then each frame's pose."""
+def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float[ndarray, "*n 3 3"]) -> Person:
+    """Scale from the irises, shape and eyeballs from the median face in the head frame, then each frame's pose.
+
+    `intrinsics_px` is one camera for all faces, or one for each.
+    """
+    cameras = np.broadcast_to(intrinsics_px, (len(faces), 3, 3))
+
+    def fits(head: HeadModel) -> list[tuple[Pose, float]]:
+        return [estimate_pose(face.points_px, head, camera) for face, camera in zip(faces, cameras, strict=True)]
+
     head = average_head(average)
-    poses = [estimate_pose(face.points_px, head, intrinsics_px)[0] for face in faces]
     scales = [
-        iris_scale(face.points_px, pose, head, intrinsics_px)
-        for face, pose in zip(faces, poses, strict=True)
+        iris_scale(face.points_px, pose, head, camera)
+        for face, (pose, _), camera in zip(faces, fits(head), cameras, strict=True)
         if all(eyes_open(face.points_px, face.expression))
     ]
     scale = subject_scale(scales) if scales else 1.0
     head = average_head(average, scale)
-    poses = [estimate_pose(face.points_px, head, intrinsics_px)[0] for face in faces]
-    head = own_head(faces, poses, head, intrinsics_px)
-    fits = [estimate_pose(face.points_px, head, intrinsics_px) for face in faces]
-    return Person(head, scale, [pose for pose, _ in fits], [misfit for _, misfit in fits])
+    head = own_head(faces, [pose for pose, _ in fits(head)], head, cameras)
+    poses, misfits = zip(*fits(head), strict=True)
+    return Person(head, scale, list(poses), list(misfits))
 
 
 def own_head(
-    faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
+    faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, cameras: Float[ndarray, "n 3 3"]
 ) -> HeadModel:
     """The average head with x and y of the person's median face; its depth cannot be told from few views.
 
     The median is over at most 200 frames, which bounds the memory.
     """
     chosen = np.unique(np.linspace(0, len(faces) - 1, 200).round().astype(int))
-    points = np.median([lift(faces[i].points_px, poses[i], head, intrinsics_px) for i in chosen], axis=0)
+    points = np.median([lift(faces[i].points_px, poses[i], head, cameras[i]) for i in chosen], axis=0)
     points[:, 2] = head.points_m[:, 2]
     return head_with_eyes(points)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gaze_core.assets import resolve
+from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
@@ -23,7 +24,6 @@ from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.sightings import Sightings, look
-from gaze_core.preprocess.subject_writer import SubjectWriter
 from gaze_core.preprocess.video_config import VideoConfig
 
 Progress = Callable[[int, int, float], None]
