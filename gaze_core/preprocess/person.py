@@ -56,12 +56,13 @@ def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float
 
 
 def own_head(
-    faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, cameras: Float[ndarray, "n 3 3"]
+    faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "*n 3 3"]
 ) -> HeadModel:
     """The average head with x and y of the person's median face; its depth cannot be told from few views.
 
     The median is over at most 200 frames, which bounds the memory.
     """
+    cameras = np.broadcast_to(intrinsics_px, (len(faces), 3, 3))
     chosen = np.unique(np.linspace(0, len(faces) - 1, 200).round().astype(int))
     points = np.median([lift(faces[i].points_px, poses[i], head, cameras[i]) for i in chosen], axis=0)
     points[:, 2] = head.points_m[:, 2]
