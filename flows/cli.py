@@ -58,6 +58,25 @@ def redirect(
 
 
 @app.command()
+def sample(
+    checkpoint: Annotated[Path, typer.Option(help="Folder of a report, or of a trained GazeGaussian.")],
+    recording: Annotated[Path | None, typer.Option("--input", help="A subject file; else the model's own.")] = None,
+    gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
+    pose: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, camera frame.')] = None,
+    frame: Annotated[int, typer.Option(min=0, help="Which frame gives expression and place.")] = 0,
+    out: Out = Path("samples"),
+    device: Device = "auto",
+) -> None:
+    """Draw a trained head looking where you ask: pictures, a contact sheet and a film."""
+    from flows.sampling import draw_samples, parse_angles
+    from gaze_core.config import Runtime
+
+    asked = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
+    changes = {"frame": frame} | {name: value for name, value in asked.items() if value}
+    console.print(str(draw_samples(checkpoint, recording, changes, out, Runtime(device=device))), soft_wrap=True)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has, what is missing and how to get it."""
     from flows.doctor import examine

@@ -95,6 +95,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         dropped=manifest.dropped,
         versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
         digests={role: ref.digest() for role, ref in refs.items()} | {"judge": candidate.judge_digest},
+        artifacts=refs,
         notes=(*_NOTES[source], _WITHOUT_WEIGHTS),
         seconds=time.monotonic() - facts.started_s,
     )

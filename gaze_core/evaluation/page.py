@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gaze_core.artifacts import ArtifactRef
 from gaze_core.evaluation.figures import Series, line_chart, short
 from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, picture_groups
 from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
@@ -48,6 +49,7 @@ class ReportData:
         dropped: Reason -> number of frames that were left out.
         versions: Package -> version.
         digests: What -> digest: data, splits, configs, checkpoints, judge.
+        artifacts: Role -> reference of the artifact, from which another command can go on.
         notes: Sentences that a reader must know, for example how labels were obtained.
     """
 
@@ -67,6 +69,7 @@ class ReportData:
     dropped: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, ArtifactRef] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     @property
@@ -136,6 +139,7 @@ def report_facts(data: ReportData) -> dict[str, Any]:
         "dropped": dict(data.dropped),
         "versions": dict(data.versions),
         "digests": dict(data.digests),
+        "artifacts": {role: ref.model_dump(mode="json") for role, ref in data.artifacts.items()},
         "notes": list(data.notes),
     }
 

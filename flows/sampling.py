@@ -1,0 +1,82 @@
+"""`gazeworks sample`: from a trained model to pictures, without a server, in seconds."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
+from gaze_core.config import Runtime
+from gaze_core.data.subjects import SUBJECT_FILE, open_subject
+from gaze_core.errors import BadInput
+from gaze_core.stages import sample
+from gaze_core.stages.context import StageContext
+from gaze_core.training.checkpoint import WEIGHTS_FILE
+from tasks.store import Store
+
+
+def parse_angles(text: str, option: str) -> tuple[tuple[float, float], ...]:
+    """`"0,25;15,0"` as pairs of pitch and yaw in degrees.
+
+    Raises:
+        BadInput: the text has another form.
+    """
+    try:
+        pairs = [tuple(float(number) for number in pair.split(",")) for pair in text.split(";") if pair.strip()]
+    except ValueError:
+        pairs = []
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise BadInput(f'{option} {text!r}: expected "pitch,yaw" in degrees, several separated by ";": "0,25;15,0"')
+    return tuple((pitch, yaw) for pitch, yaw in pairs)
+
+
+def draw_samples(
+    checkpoint: Path, recording: Path | None, changes: dict[str, Any], out: Path, runtime: Runtime
+) -> Path:
+    """Writes the pictures of `stages/sample.py` to `out` and returns the contact sheet.
+
+    Args:
+        checkpoint: the folder of a trained GazeGaussian, or of a report, whose candidate is meant.
+        recording: a subject file; the recording that the model was trained on if None.
+        changes: fields of `SampleConfig`.
+        out: folder of the pictures.
+        runtime: how to compute.
+
+    Raises:
+        BadInput: a path is not what it should be.
+        MissingArtifact: the model or its recording is no longer in the store.
+    """
+    folder = _checkpoint_folder(checkpoint)
+    source = _recording_file(folder) if recording is None else recording
+    open_subject(source).close()
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        data = Path(work) / "data"
+        data.mkdir()
+        shutil.copyfile(source, data / SUBJECT_FILE)
+        context = StageContext(runtime, Path(work))
+        produced = sample.run(sample.SampleConfig(**changes), {"checkpoint": folder, "data": data}, context)
+        for name, path in produced.files.items():
+            shutil.move(path, out / name)
+    return out / sample.SHEET_FILE
+
+
+def _checkpoint_folder(path: Path) -> Path:
+    if (path / WEIGHTS_FILE).is_file():
+        return path
+    report = path if path.name == "report.json" else path / "report.json"
+    if report.is_file():
+        artifacts = json.loads(report.read_text()).get("artifacts", {})
+        if "candidate" in artifacts:
+            return Store.from_environment().fetch(ArtifactRef.model_validate(artifacts["candidate"]))
+    raise BadInput(f"{path}: expected the folder of a trained GazeGaussian (with {WEIGHTS_FILE}) or of a report")
+
+
+def _recording_file(checkpoint: Path) -> Path:
+    if not (checkpoint / MANIFEST_FILE).is_file():
+        raise BadInput(
+            f"{checkpoint}: has no {MANIFEST_FILE} that names its recording; give one with --input SUBJECT.h5"
+        )
+    data = Manifest.read(checkpoint).parents["data"]
+    return Store.from_environment().fetch(data) / SUBJECT_FILE
