@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.report import Tolerance
+from gaze_core.models.corrections import CorrectionsConfig
 from gaze_core.models.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig
@@ -112,6 +113,7 @@ def _plan(row: Row, source: Source) -> RedirectionPlan:
             model=GazeGaussianConfig(
                 raster_px=row.raster_px, cell_m=row.cell_m, points_per_eye=row.points_per_eye, renderer=renderer
             ),
+            corrections=CorrectionsConfig() if source == "video" else None,
             fit=FitConfig(
                 num_steps=row.steps,
                 batch_size=row.batch_size,

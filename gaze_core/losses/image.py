@@ -43,3 +43,8 @@ def silhouette(
     intersection = (alpha * mask * observed).sum(dim=(1, 2, 3))
     union = ((alpha + mask - alpha * mask) * observed).sum(dim=(1, 2, 3))
     return (1 - intersection / union.clamp_min(1e-6)).mean()
+
+
+def hidden_matter(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+    """Mean alpha where nothing was observed: with no picture to say otherwise, empty is likelier than something."""
+    return (alpha * (1 - observed)).mean()

@@ -1,5 +1,6 @@
 """Stage: train GazeGaussian, with the DiT or the baseline renderer, from a fitted MeshHead."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.disentangle import orthogonality
-from gaze_core.losses.image import dissimilarity, masked_l1, silhouette
+from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
+from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, GazeGaussianOutput
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
@@ -24,7 +26,7 @@ from gaze_core.stages.training_data import TrainingData, read_training_data, tra
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
-NAME, VERSION = "gaze_gaussian", 1
+NAME, VERSION = "gaze_gaussian", 2
 
 
 class GazeGaussianLossWeights(Config):
@@ -35,6 +37,7 @@ class GazeGaussianLossWeights(Config):
     eyes_l1: NonNegativeFloat = 1.0
     dissimilarity: NonNegativeFloat = 0.1
     silhouette: NonNegativeFloat = 0.1
+    hidden_matter: NonNegativeFloat = 0.1
     face_in_openings: NonNegativeFloat = 0.1
     orthogonality: NonNegativeFloat = 0.01
 
@@ -53,6 +56,7 @@ class GazeGaussianStageConfig(Config):
     model: GazeGaussianConfig = GazeGaussianConfig()
     loss_weights: GazeGaussianLossWeights = GazeGaussianLossWeights()
     learning_rates: LearningRates = LearningRates()
+    corrections: CorrectionsConfig | None = None  # for labels that are estimates
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
 
 
@@ -73,15 +77,34 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     model = start_from_mesh_head(config.model, head, data.train.eye_centers_head_m.mean(dim=0))
     for name, detail in active_enhancements(model, config):
         context.logger.info("active: %s: %s", name, detail)
+    corrections = FrameCorrections(data.train.sample_index) if config.corrections else None
+    trained = _Trained(model, corrections)
     task = Task(
-        model=model,
-        parameter_groups=_parameter_groups(model, config),
+        model=trained,
+        parameter_groups=_parameter_groups(model, corrections, config),
         num_samples=len(data.train),
         read_batch=lambda items: data.train[items],
-        loss_terms=lambda m, batch, step: loss_terms(m, m(batch.camera, batch.head), batch, config.loss_weights),
-        validate=lambda m: _validation_l1(m, data.validation),
+        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config),
+        validate=lambda _: _validation_l1(model, data.validation),
     )
-    return train(task, config.fit, data, _card(config, data, model), context)
+    produced = train(task, config.fit, data, _card(config, data, model), context, result=model)
+    return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
+
+
+class _Trained(nn.Module):
+    """The model and what is learned beside it about the training frames."""
+
+    def __init__(self, model: GazeGaussian, corrections: FrameCorrections | None) -> None:
+        super().__init__()
+        self.model, self.corrections = model, corrections
+
+    def loss_terms(self, batch: GazeBatch, config: GazeGaussianStageConfig) -> dict[str, Tensor]:
+        """All terms of one batch."""
+        head = batch.head if self.corrections is None else self.corrections(batch)
+        terms = loss_terms(self.model(batch.camera, head), batch, config.loss_weights)
+        if self.corrections is not None and config.corrections is not None:
+            terms |= self.corrections.penalties(config.corrections)
+        return terms
 
 
 def _card(config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussian) -> dict[str, object]:
@@ -114,28 +137,35 @@ def active_enhancements(model: GazeGaussian, config: GazeGaussianStageConfig) ->
     weights = config.loss_weights
     rows = model.enhancements()
     rows.append(("orthogonality loss", f"weight {weights.orthogonality}" if weights.orthogonality else "off"))
+    rows.append(
+        ("corrections of each training frame", "codes and pose" if config.corrections else "off (exact labels)")
+    )
     rows.append(("weak supervision by synthetic gaze", "off (needs a gaze critic; not part of this preset)"))
     rows.append(("latent autoencoder", "off (needs pretrained weights; the renderer works on the raster)"))
     return rows
 
 
-def _parameter_groups(model: GazeGaussian, config: GazeGaussianStageConfig) -> list[dict[str, object]]:
+def _parameter_groups(
+    model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
+) -> list[dict[str, object]]:
     rates, base = config.learning_rates, config.fit.learning_rate
     positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
     appearance = [stream.features for stream in (model.face, model.eyes)]
     appearance += [stream.attributes for stream in (model.face, model.eyes)]
     own = {id(p) for p in positions + appearance}
     networks = [p for p in model.parameters() if id(p) not in own]
-    return [
+    groups: list[dict[str, object]] = [
         {"params": positions, "lr": base * rates.positions},
         {"params": appearance, "lr": base * rates.appearance},
         {"params": networks, "lr": base * rates.networks},
     ]
+    if corrections is not None and config.corrections is not None:
+        rate = base * config.corrections.learning_rate
+        groups.append({"params": list(corrections.parameters()), "lr": rate})
+    return groups
 
 
-def loss_terms(
-    model: nn.Module, output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights
-) -> dict[str, Tensor]:
+def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Tensor]:
     """The weighted terms, each under its own name."""
     assert output.face is not None
     assert output.eyes is not None
@@ -154,6 +184,7 @@ def loss_terms(
         "final_dissimilarity": weights.dissimilarity * dissimilarity(output.rgb, target, observed),
         "raw_dissimilarity": weights.dissimilarity * dissimilarity(raw_head[:, :3], target, observed),
         "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask, observed),
+        "hidden_matter": weights.hidden_matter * hidden_matter(raw_head[:, 3:], observed),
         "face_in_openings": weights.face_in_openings * openings,
         "orthogonality": weights.orthogonality * orthogonality(*output.first_activations),
     }

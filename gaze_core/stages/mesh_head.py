@@ -11,7 +11,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import ContractViolation
 from gaze_core.geometry.landmarks import JAW
-from gaze_core.losses.image import masked_l1, silhouette
+from gaze_core.losses.image import hidden_matter, masked_l1, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
 from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig, MeshHeadOutput
 from gaze_core.reproducibility import seed_everything
@@ -20,7 +20,7 @@ from gaze_core.stages.training_data import TrainingData, read_training_data, tra
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
-NAME, VERSION = "mesh_head", 1
+NAME, VERSION = "mesh_head", 2
 
 
 class MeshHeadLossWeights(Config):
@@ -28,6 +28,7 @@ class MeshHeadLossWeights(Config):
 
     rgb_l1: NonNegativeFloat = 1.0
     silhouette: NonNegativeFloat = 0.1
+    hidden_matter: NonNegativeFloat = 0.1
     landmarks_dm2: NonNegativeFloat = 10.0  # published 0.1; labels of all 51 inner points are worth more than that
     landmark_sdf_dm: NonNegativeFloat = 0.1
     offset_dm2: NonNegativeFloat = 0.01
@@ -98,6 +99,7 @@ def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWe
     return {
         "rgb_l1": weights.rgb_l1 * masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
         "silhouette": weights.silhouette * silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
+        "hidden_matter": weights.hidden_matter * hidden_matter(rendering.alpha, batch.observed_mask),
         "landmarks_dm2": weights.landmarks_dm2 * landmark_error_dm.square().sum(-1).mean(),
         "landmark_sdf_dm": weights.landmark_sdf_dm * 10 * output.landmark_sdf_m.abs().mean(),
         "offset_dm2": weights.offset_dm2 * 100 * output.offsets_m.square().mean(),

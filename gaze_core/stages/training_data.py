@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
@@ -51,12 +53,20 @@ def read_training_data(dataset_dir: Path) -> TrainingData:
 
 
 def train(
-    task: Task, config: FitConfig, data: TrainingData, card: Mapping[str, Any], context: StageContext
+    task: Task,
+    config: FitConfig,
+    data: TrainingData,
+    card: Mapping[str, Any],
+    context: StageContext,
+    result: nn.Module | None = None,
 ) -> Produced:
-    """Optimises, going on from an interrupted run, and packs the weights with their card and the history."""
+    """Optimises, going on from an interrupted run, and packs the weights with their card and the history.
+
+    `result` is the part of the task's model that is kept, if not all of it.
+    """
     summary = fit(task, config, context.runtime, context.work_dir, context.log, context.progress)
     weights = context.work_dir / WEIGHTS_FILE
-    save_weights(weights, task.model, card)
+    save_weights(weights, result or task.model, card)
     return Produced(
         kind="checkpoint",
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},

@@ -3,7 +3,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gaze_core.losses.disentangle import orthogonality
-from gaze_core.losses.image import dissimilarity, masked_l1, silhouette
+from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
 
 
@@ -61,3 +61,10 @@ def test_orthogonality_by_hand_and_with_gradient():
     gaze = torch.tensor([[[1.0, 1.0]]], requires_grad=True)
     orthogonality(gaze, x, y).backward()
     assert gaze.grad.abs().max() > 0.1
+
+
+def test_what_hides_where_nothing_was_seen_is_counted():
+    alpha, observed = torch.full((1, 1, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
+    assert hidden_matter(alpha, observed) == 0
+    observed[..., :2] = 0
+    assert hidden_matter(alpha, observed).item() == pytest.approx(0.25)

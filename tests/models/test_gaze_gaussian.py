@@ -97,7 +97,7 @@ def test_training_reaches_every_part(model, batch):
     for _ in range(4):
         optimizer.zero_grad()
         output = model(batch.camera, batch.head)
-        sum(loss_terms(model, output, batch, GazeGaussianLossWeights()).values()).backward()
+        sum(loss_terms(output, batch, GazeGaussianLossWeights()).values()).backward()
         optimizer.step()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert not idle

@@ -8,6 +8,7 @@ import pytest
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
+from gaze_core.models.corrections import CorrectionsConfig
 from gaze_core.stages import gaze_gaussian, mesh_head
 from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import RESUME_FILE, WEIGHTS_FILE, read_card
@@ -63,3 +64,13 @@ def test_images_of_another_size_are_refused(root, tmp_path):
     with pytest.raises(BadInput, match="images are 32 px, the model expects image_px 64"):
         gaze_gaussian.run(config, {"data": root / "data", "mesh_head": root / "mesh_head"},
                           StageContext(Runtime(device="cpu"), tmp_path))  # fmt: skip
+
+
+def test_corrections_are_optimised_and_left_behind(root, tmp_path):
+    config = CONFIGS["gaze_gaussian"].model_copy(update={"corrections": CorrectionsConfig()})
+    inputs = {"data": root / "data", "mesh_head": root / "mesh_head"}
+    produced = gaze_gaussian.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert produced.metrics["correction_shift_mm"] > 0
+    assert produced.metrics["correction_expression"] > 0
+    model, _ = gaze_gaussian.load(tmp_path)
+    assert not [name for name in model.state_dict() if "correction" in name]

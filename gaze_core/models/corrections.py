@@ -1,0 +1,75 @@
+"""What each training frame's labels are off by, learned with the model: small changes of its codes and of its pose.
+
+A head that is drawn where the labels put it, but was photographed a little elsewhere, is learned blurred. Published
+GazeGaussian carries such offsets for every training image, added to the identity and expression codes and to the head's
+pose (camera refinement); they belong to the frames and are left behind when the model is used.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor, nn
+
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch, HeadParameters
+from gaze_core.data.schema import NUM_EXPRESSION, NUM_IDENTITY
+from gaze_core.geometry.cameras import rigid_transform
+from gaze_core.geometry.rotations import matrix_from_axis_angle
+
+
+class CorrectionsConfig(Config):
+    """Weights of the mean squares that keep corrections small (published values), and their learning rate."""
+
+    identity: NonNegativeFloat = 0.001
+    expression: NonNegativeFloat = 1.0
+    turn_rad2: NonNegativeFloat = 0.001
+    shift_dm2: NonNegativeFloat = 0.001
+    learning_rate: PositiveFloat = 1.0  # relative to the run's
+
+
+class FrameCorrections(nn.Module):
+    """One row for each training frame, zero at the start. Turns and shifts are in the head frame, rad and m."""
+
+    row_of: Tensor
+
+    def __init__(self, sample_index: Tensor) -> None:
+        """`sample_index` names the training frames, as `GazeBatch.sample_index` does."""
+        super().__init__()
+        rows = torch.full((int(sample_index.max()) + 1,), -1)
+        rows[sample_index.cpu()] = torch.arange(len(sample_index))
+        self.register_buffer("row_of", rows)
+        self.identity = nn.Parameter(torch.zeros(len(sample_index), NUM_IDENTITY))
+        self.expression = nn.Parameter(torch.zeros(len(sample_index), NUM_EXPRESSION))
+        self.turn_rad = nn.Parameter(torch.zeros(len(sample_index), 3))
+        self.shift_m = nn.Parameter(torch.zeros(len(sample_index), 3))
+
+    def forward(self, batch: GazeBatch) -> HeadParameters:
+        """The batch's head parameters as they are believed to have been; all its frames are training frames."""
+        rows = self.row_of[batch.sample_index]
+        change = rigid_transform(matrix_from_axis_angle(self.turn_rad[rows]), self.shift_m[rows])
+        return replace(
+            batch.head,
+            head_to_world=batch.head.head_to_world @ change,
+            identity_code=batch.head.identity_code + self.identity[rows],
+            expression_code=batch.head.expression_code + self.expression[rows],
+        )
+
+    def penalties(self, config: CorrectionsConfig) -> dict[str, Float[Tensor, ""]]:
+        """The weighted mean squares over all frames, by name."""
+        return {
+            "identity_correction": config.identity * self.identity.square().mean(),
+            "expression_correction": config.expression * self.expression.square().mean(),
+            "turn_correction_rad2": config.turn_rad2 * self.turn_rad.square().mean(),
+            "shift_correction_dm2": config.shift_dm2 * (10 * self.shift_m).square().mean(),
+        }
+
+    def sizes(self) -> dict[str, float]:
+        """How large the corrections have become, root mean square, for the manifest."""
+        with torch.no_grad():
+            return {
+                "correction_turn_deg": float(torch.rad2deg(self.turn_rad.norm(dim=-1).square().mean().sqrt())),
+                "correction_shift_mm": float(1000 * self.shift_m.norm(dim=-1).square().mean().sqrt()),
+                "correction_expression": float(self.expression.square().mean().sqrt()),
+            }
