@@ -2,13 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 from prefect import flow
 from prefect.states import Completed
 
 from gaze_core.config import Config, Runtime
-from gaze_core.presets import RedirectionPlan
-from tasks.recordings import import_recording
+from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_plan
+from gaze_core.synthesis.packs import pack_path
+from tasks.recordings import import_recording, require_recording
 from tasks.reports import RunFacts, write_redirection_report
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
@@ -61,3 +63,31 @@ def redirection(
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]
     return result
+
+
+@flow(name="redirect", persist_result=False)
+def redirect(
+    recording: str = "",
+    source: Source = "synthetic",
+    preset: PresetName = "small",
+    changes: list[str] = [],  # noqa: B006 (the default of a form; nothing changes it)
+    out: str = "reports/redirect",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    force: list[str] = [],  # noqa: B006
+) -> RedirectionResult:
+    """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.
+
+    Args:
+        recording: Video, folder of images or subject file, as the worker sees it. Empty: the shipped subject.
+        source: What the recording is.
+        preset: Size of the models.
+        changes: Changed settings, one an entry: gaze_gaussian.fit.num_steps=1000
+        out: Folder of the report, on the worker.
+        device: Where to compute.
+        force: Stages to compute anew: preprocess, mesh_head, gaze_gaussian, evaluate, compare.
+    """
+    path = Path(recording) if recording else pack_path("synthetic_128")
+    require_recording(path)
+    plan = redirection_plan(preset, source, changes)
+    runtime = Runtime(device=device, progress=False)
+    return redirection.fn(path.resolve(), plan, Path(out).resolve(), runtime, preset, tuple(force))

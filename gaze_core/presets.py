@@ -21,6 +21,7 @@ from gaze_core.stages.preprocess import PreprocessConfig
 from gaze_core.training.loop import FitConfig
 
 Source = Literal["synthetic", "video"]
+PresetName = Literal["tiny", "small"]
 
 
 class RedirectionPlan(Config):
