@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -13,23 +14,43 @@ import numpy as np
 from gaze_core.data.schema import ATTRIBUTES, FIELDS, SCHEMA_VERSION
 
 _BLOCK = 256  # frames by which arrays of numbers grow
+Compression = Literal["gzip", "lzf"]
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that gets its name when the block ends well; otherwise nothing is left and nothing replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class SubjectWriter:
-    """A subject file of the schema. As a context manager it commits on success and leaves nothing behind on failure."""
+    """A subject file of the schema. As a context manager it commits on success and leaves nothing behind on failure.
 
-    def __init__(self, path: Path, size_px: int) -> None:
-        self.path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._partial, "w")
+    Pictures have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
+    files, "lzf" is faster.
+    """
+
+    def __init__(self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip") -> None:
+        width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
+        sides = {"w": width, "h": height}
+        self._count = 0
+        self._stack = ExitStack()
+        self._file = self._stack.enter_context(new_hdf5(path))
+        options = {"compression_opts": 4} if compression == "gzip" else {}
         for name, field in FIELDS.items():
-            shape = tuple(size_px if isinstance(s, str) else s for s in field.shape)
-            packed = {"compression": "gzip", "compression_opts": 4} if "h" in field.shape else {}
+            shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
+            packed = {"compression": compression, **options} if "h" in field.shape else {}
             chunk = 1 if packed else _BLOCK
             self._file.create_dataset(
                 name, (0, *shape), field.dtype, maxshape=(None, *shape), chunks=(chunk, *shape), **packed
             )
-        self._count = 0
 
     def append(self, values: Mapping[str, Any]) -> None:
         """One frame: a value for each field of the schema."""
@@ -52,8 +73,4 @@ class SubjectWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)

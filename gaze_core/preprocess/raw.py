@@ -138,8 +138,15 @@ def _picture(frame: RawFrame, config: RawConfig) -> Image:
     if frame.rotated_180:
         image = cv2.rotate(image, cv2.ROTATE_180)
     if config.undistort and np.any(frame.distortion):
-        image = cv2.undistort(image, frame.intrinsics_px, frame.distortion)
+        image = cv2.undistort(image, _of_opencv(frame.intrinsics_px), frame.distortion)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def _of_opencv(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+    """The same camera where the centre of the first pixel is 0, not 0.5."""
+    out = intrinsics_px.copy()
+    out[:2, 2] -= 0.5
+    return out
 
 
 def _face(image: Image, find: FaceLandmarker) -> Face:

@@ -1,0 +1,119 @@
+"""Parts of a sample that more than one layout needs, in the terms of `data/schema.py`."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+from numpy import ndarray
+
+from gaze_core.data.adapters.angles import turned
+from gaze_core.data.adapters.hdf5 import Spoilt
+from gaze_core.data.adapters.spec import Outcome, PublishedView, Rejected, Sample
+from gaze_core.data.adapters.units import PIXEL_CENTER
+from gaze_core.data.schema import FIELDS
+
+_UNKNOWN_IS_WHOLE = ("head_mask", "observed_mask")  # a data set without this mask says nothing against any pixel
+_MAX_ROTATION_ERROR = 1e-3
+
+
+def outcomes(count: int, read: Callable[[int], Sample]) -> Iterator[Outcome]:
+    """One sample after another; one that is spoilt becomes `Rejected`."""
+    for index in range(count):
+        try:
+            yield read(index)
+        except Spoilt as reason:
+            yield Rejected(str(reason))
+
+
+def completed(sample: Sample) -> dict[str, Any]:
+    """All fields of the schema: what the data set lacks is filled neutrally, its `valid/*` flags are false.
+
+    Neutral is zero, but the identity for transforms, and the whole picture for the head and observed masks.
+    """
+    sides = dict(zip("hw", sample["image"].shape, strict=False))
+    out = dict(sample)
+    for name, field in FIELDS.items():
+        if name in sample:
+            continue
+        shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
+        if shape in ((3, 3), (4, 4)):
+            out[name] = np.eye(shape[0], dtype=field.dtype)
+        else:
+            out[name] = np.full(shape, 255 if name in _UNKNOWN_IS_WHOLE else 0, dtype=field.dtype)
+    return out
+
+
+def picture(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h w 3"]:
+    """A crop as RGB.
+
+    Raises:
+        Spoilt: it shows nothing.
+    """
+    if not image.any():
+        raise Spoilt("blank_image")
+    return np.ascontiguousarray(image[..., ::-1]) if is_bgr else image
+
+
+def mask(values: Shaped[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
+    """0 or 255 from a mask of any two levels."""
+    return np.where(2.0 * values > values.max(), np.uint8(255), np.uint8(0))
+
+
+def angles_in_range(pitchyaw: Float[ndarray, "*b 2"], key: str) -> Float[ndarray, "*b 2"]:
+    """Our angles as they are.
+
+    Raises:
+        Spoilt: they are no angles in radians; degrees look so.
+    """
+    if (np.abs(pitchyaw) > [np.pi / 2, np.pi]).any():
+        raise Spoilt(f"{key}_out_of_range")
+    return pitchyaw
+
+
+def rotation(matrix: Float[ndarray, "3 3"], key: str) -> Float[ndarray, "3 3"]:
+    """A rotation as it is.
+
+    Raises:
+        Spoilt: the matrix is none.
+    """
+    if np.abs(matrix @ matrix.T - np.eye(3)).max() > _MAX_ROTATION_ERROR or np.linalg.det(matrix) < 0:
+        raise Spoilt(f"{key}_no_rotation")
+    return matrix
+
+
+def rigid(turn: Float[ndarray, "3 3"], shift_m: Float[ndarray, "3"]) -> Float[ndarray, "4 4"]:
+    """The 4 x 4 matrix of x -> R x + t."""
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = turn, shift_m
+    return out
+
+
+def gaze_fields(
+    gaze_camera: Float[ndarray, "2"],
+    head_to_camera: Float[ndarray, "3 3"],
+    eyes_camera: Float[ndarray, "2 2"] | None = None,
+) -> Sample:
+    """Gaze in all frames from the camera's; both eyes look along the face's gaze unless theirs is known."""
+    to_head = head_to_camera.T
+    gaze_head = turned(gaze_camera, to_head)
+    eyes = np.stack([gaze_head, gaze_head]) if eyes_camera is None else turned(eyes_camera, to_head)
+    return {"gaze_camera": gaze_camera, "gaze_head": gaze_head, "gaze_head_eyes": eyes, "valid/gaze": True}
+
+
+def nominal_camera(view: PublishedView, size_px: tuple[int, int]) -> Float[ndarray, "3 3"]:
+    """Intrinsics of the virtual camera at this (width, height); its axis meets the pixel of half the size."""
+    focal_px = view.resized(size_px[0]).focal_px
+    width, height = size_px
+    return np.array([[focal_px, 0, width / 2 + PIXEL_CENTER], [0, focal_px, height / 2 + PIXEL_CENTER], [0, 0, 1.0]])
+
+
+def nominal_head(
+    head_to_camera: Float[ndarray, "3 3"], view: PublishedView, world_to_camera: Float[ndarray, "4 4"]
+) -> Float[ndarray, "4 4"]:
+    """Head pose whose rotation is published and whose place is not: on the axis, as far as the virtual camera is.
+
+    For directions only; `valid/head_pose` stays false.
+    """
+    pose = rigid(head_to_camera, np.array([0.0, 0.0, view.distance_m]))
+    return np.linalg.inv(world_to_camera) @ pose
