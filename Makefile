@@ -27,8 +27,9 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install-dev  ## time the rasteriser's backends against the reference
+bench: install-dev  ## time the rasteriser and the loader against their references
 	$(BIN)/gazeworks bench splat
+	$(BIN)/gazeworks bench data
 
 clean:  ## remove the environment, the artifact store and the reports
 	rm -rf $(VENV) .gazeworks reports build *.egg-info .mypy_cache .pytest_cache .ruff_cache

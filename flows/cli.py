@@ -1,5 +1,6 @@
 """The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
+import importlib
 import json
 import os
 import sys
@@ -109,14 +110,15 @@ def synth(
 
 @app.command()
 def bench(
-    what: Annotated[Literal["splat"], typer.Argument(help="Which benchmark.")],
+    what: Annotated[Literal["splat", "data"], typer.Argument(help="Which benchmark.")],
     as_json: Json = False,
 ) -> None:
     """Time a part of Gazeworks against its reference on this machine."""
-    from gaze_core.splat.benchmark import run, table
-
-    result = run(report=lambda line: None if as_json else console.print(line, highlight=False))
-    _print_json(result) if as_json else console.print(table(result), highlight=False)
+    benchmark = importlib.import_module(
+        {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
+    )
+    result = benchmark.run(report=lambda line: None if as_json else console.print(line, highlight=False))
+    _print_json(result) if as_json else console.print(benchmark.table(result), highlight=False)
 
 
 def _redirect(

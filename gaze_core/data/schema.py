@@ -64,13 +64,21 @@ FIELDS = {
     "camera_index":        Field((),            "int32",   "camera of the rig"),
 }  # fmt: skip
 
+# Fields that a file may have and no reader needs; they save work.
+OPTIONAL_FIELDS = {
+    "held_out":            Field((),            "bool",    "kept for the test; where it lacks, preprocess chooses"),
+    "head_area_px":        Field((),            "int32",   "set pixels of head_mask; where it lacks, masks are scanned"),
+}  # fmt: skip
+
 # Attributes of the file's root.
 ATTRIBUTES = {
     "schema_version": "int, SCHEMA_VERSION",
     "subject": "str, unique within the source",
-    "source": "str, a key of data/specs.py",
+    "source": "str, what the subject comes from: synthetic, video, or a data set of docs/datasets.md",
     "label_source": "str: 'exact' (rendered), 'iris' (eyeball model on landmarks) or 'target' (known gaze target)",
     "normalization": "JSON of geometry.normalization.NormalizationConfig",
     "provenance": "JSON object: how the file was made (generator, seed, tool versions)",
     "dropped": "JSON object: reason -> number of frames that were left out",
 }
+JSON_ATTRIBUTES = ("normalization", "provenance", "dropped")
+LABEL_SOURCES = ("exact", "iris", "target")

@@ -1,16 +1,24 @@
-"""Subject files as datasets: an index of usable samples, read lazily, one handle per process."""
+"""Subject files as datasets: an index of usable samples, read lazily, one handle per process.
+
+What is small (labels, poses, flags) is read once and kept. Pictures stay on disk, are decompressed once for each batch
+that asks for them, and remain bytes until the batch is put together.
+"""
 
 import json
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from numpy import ndarray
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
@@ -19,24 +27,57 @@ from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 
 SUBJECT_FILE = "subject.h5"
-_REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")
+REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")  # of redirection; an estimator needs gaze alone
+_MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bit k of `Pixels.masks` is number k
+_LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
+# A frame is a chunk and is read once for a batch, so a cache only has to hold the chunk at hand; a larger one would
+# be held for each of the five pictures of each file in each worker.
+_CHUNK_CACHE = {"rdcc_nbytes": 4 * 2**20, "rdcc_nslots": 101, "rdcc_w0": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The pictures of a batch as bytes; the four masks are bits of one byte, in the order of `_MASKS`."""
+
+    rgb: UInt8[ndarray, "b h w 3"]
+    masks: UInt8[ndarray, "b h w"]
+
+    @classmethod
+    def empty(cls, count: int, size_px: tuple[int, int]) -> Self:
+        """Room for `count` pictures of (width, height)."""
+        shape = (count, size_px[1], size_px[0])
+        return cls(np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8))
+
+    def at(self, rows: Sequence[int]) -> "Pixels":
+        """A copy of these rows."""
+        return Pixels(self.rgb[rows], self.masks[rows])
 
 
 class SubjectDataset(Dataset[GazeBatch]):
     """The usable samples of one subject file.
 
     A sample whose required labels are invalid or whose head mask is empty is dropped when the index is made, with a
-    reason in `dropped`; it is never replaced by another. `subset` keeps only these frames of the file.
+    reason in `dropped`; it is never replaced by another. `subset` keeps only these frames of the file;
+    `required_labels` are those whose `valid/*` flag must be set, by default what redirection needs.
+
+    Raises:
+        BadInput: as `open_subject`, or the subset names frames that are not there.
     """
 
-    def __init__(self, path: Path, subset: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, path: Path, subset: Sequence[int] | None = None, required_labels: Sequence[str] = REQUIRED_LABELS
+    ) -> None:
         self.path = path
-        self._handle: tuple[int, h5py.File] | None = None
+        self._handle: tuple[int, list[h5py.Dataset]] | None = None
         with open_subject(path) as file:
             self.subject = str(file.attrs["subject"])
             self.normalization: dict[str, Any] = json.loads(str(file.attrs["normalization"]))
             self.size_px = (int(file["image"].shape[2]), int(file["image"].shape[1]))
-            self.indices, self.dropped = _usable(file, subset)
+            try:
+                self.indices, self.dropped = _usable(file, _chosen(file, subset), required_labels)
+                self.labels = {name: file[name][:][self.indices] for name in _LABELS}
+            except OSError as error:
+                raise _damaged(path, "a label or head mask", error) from error
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -45,9 +86,44 @@ class SubjectDataset(Dataset[GazeBatch]):
         """One sample as a batch of one."""
         return self.batch([item])
 
-    def batch(self, items: list[int] | range) -> GazeBatch:
+    def __getitems__(self, items: list[int]) -> GazeBatch:
+        """What torch's DataLoader asks for: a whole batch at once. Its `collate_fn` must leave it as it is."""
+        return self.batch(items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Handles stay behind when a worker process is given the dataset, and so does what is in memory."""
+        return {name: value for name, value in vars(self).items() if name != "everything"} | {"_handle": None}
+
+    def batch(self, items: Sequence[int] | range) -> GazeBatch:
         """The samples at these positions of the index, in this order."""
-        return read_batch(self._file, self.indices[np.asarray(items, dtype=int)], self.size_px)
+        pixels = Pixels.empty(len(items), self.size_px)
+        self.read_pixels(items, pixels)
+        positions = np.asarray(items, dtype=int)
+        labels = {name: values[positions] for name, values in self.labels.items()}
+        return assemble(pixels, labels, self.indices[positions], self.size_px)
+
+    def read_pixels(self, items: Sequence[int] | ndarray, out: Pixels, rows: Sequence[int] | None = None) -> None:
+        """Decompresses the pictures of these samples into `rows` of `out` (default: its first ones, in order).
+
+        Each frame is read once, in the file's order. h5py could read several at once, but a list of frames makes
+        HDF5 join one selection for each, which takes longer than the decompression.
+
+        Raises:
+            BadInput: a frame is damaged.
+        """
+        wanted = self.indices[np.asarray(items, dtype=int)].tolist()
+        rows_of: defaultdict[int, list[int]] = defaultdict(list)
+        for frame, row in zip(wanted, range(len(wanted)) if rows is None else rows, strict=True):
+            rows_of[frame].append(row)
+        image, *masks = self._pictures
+        for frame in sorted(rows_of):
+            first, *others = rows_of[frame]
+            try:
+                out.rgb[first] = image[frame]
+                out.masks[first] = _packed([mask[frame] for mask in masks])
+            except OSError as error:
+                raise _damaged(self.path, f"frame {frame}", error) from error
+            out.rgb[others], out.masks[others] = out.rgb[first], out.masks[first]
 
     @cached_property
     def everything(self) -> GazeBatch:
@@ -55,11 +131,20 @@ class SubjectDataset(Dataset[GazeBatch]):
         return self.batch(range(len(self)))
 
     @property
-    def _file(self) -> h5py.File:
+    def _pictures(self) -> list[h5py.Dataset]:
         # HDF5 handles do not survive a fork, so each process opens its own.
         if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), h5py.File(self.path, "r"))
+            file = h5py.File(self.path, "r", **_CHUNK_CACHE)
+            self._handle = (os.getpid(), [file[name] for name in ("image", *_MASKS)])
         return self._handle[1]
+
+
+def _packed(masks: Sequence[UInt8[ndarray, "h w"]]) -> UInt8[ndarray, "h w"]:
+    """One byte a pixel with one bit for each mask; what is above 127 counts as set."""
+    packed = masks[0] >> 7
+    for bit, mask in enumerate(masks[1:], start=1):
+        packed |= mask >> 7 << bit
+    return packed
 
 
 def open_subject(path: Path) -> h5py.File:
@@ -83,64 +168,72 @@ def open_subject(path: Path) -> h5py.File:
     return file
 
 
-def _usable(file: h5py.File, subset: Sequence[int] | None) -> tuple[np.ndarray, dict[str, int]]:
+def _chosen(file: h5py.File, subset: Sequence[int] | None) -> ndarray:
     count = len(file["image"])
-    dropped: Counter[str] = Counter()
-    keep = []
-    for index in np.arange(count) if subset is None else np.asarray(subset, dtype=int):
-        reason = _fault(file, int(index))
-        if reason:
-            dropped[reason] += 1
-        else:
-            keep.append(index)
-    return np.asarray(keep, dtype=int), dict(dropped)
-
-
-def _fault(file: h5py.File, index: int) -> str:
-    """Why this sample cannot be used; empty if it can."""
-    for label in _REQUIRED_LABELS:
-        if not file[f"valid/{label}"][index]:
-            return f"invalid_{label}"
-    if not file["head_mask"][index].any():
-        return "empty_head_mask"
-    return ""
-
-
-def read_batch(file: h5py.File, indices: np.ndarray, size_px: tuple[int, int]) -> GazeBatch:
-    """Reads these frames of an open subject file."""
-
-    def read(name: str) -> torch.Tensor:
-        # h5py wants increasing indices; read sorted and put back in the asked order.
-        order = np.argsort(indices, kind="stable")
-        values = np.empty((len(indices), *file[name].shape[1:]), dtype=file[name].dtype)
-        values[order] = (
-            file[name][indices[order]]
-            if len(set(indices)) == len(indices)
-            else np.stack([file[name][i] for i in indices[order]])
+    chosen = np.arange(count) if subset is None else np.asarray(subset, dtype=int)
+    outside = chosen[(chosen < 0) | (chosen >= count)]
+    if len(outside):
+        raise BadInput(
+            f"{file.filename}: asked for frame {outside[0]}, but the file has frames 0 to {count - 1}; the splits "
+            "belong to another file, run preprocess again"
         )
-        return torch.from_numpy(values)
+    return chosen
 
-    def mask(name: str) -> torch.Tensor:
-        return (read(name)[:, None] > 127).float()
 
+def _usable(
+    file: h5py.File, chosen: ndarray, required_labels: Sequence[str]
+) -> tuple[ndarray, dict[str, int]]:  # fmt: skip
+    """The usable ones of the chosen frames, and for each reason how many others there are; the first reason counts."""
+    dropped: Counter[str] = Counter()
+    for label in required_labels:
+        valid = file[f"valid/{label}"][:][chosen].astype(bool)
+        dropped[f"invalid_{label}"] = int((~valid).sum())
+        chosen = chosen[valid]
+    visible = _has_head(file, chosen)
+    dropped["empty_head_mask"] = int((~visible).sum())
+    return chosen[visible], {reason: count for reason, count in dropped.items() if count}
+
+
+def _has_head(file: h5py.File, frames: ndarray) -> ndarray:
+    """Whether a frame's head mask has a set pixel: from the stored areas, else from the masks, which are decompressed."""
+    if "head_area_px" in file:
+        return np.asarray(file["head_area_px"][:][frames] > 0)
+    masks = file["head_mask"]
+    return np.array([masks[int(frame)].max() > 127 for frame in frames], dtype=bool)
+
+
+def _damaged(path: Path, where: str, error: OSError) -> BadInput:
+    return BadInput(
+        f"{path}: {where} cannot be read, the file is damaged or truncated ({error}); list its faults with: "
+        "gazeworks data validate"
+    )
+
+
+def assemble(
+    pixels: Pixels,
+    labels: dict[str, ndarray],
+    frames: ndarray,
+    size_px: tuple[int, int],
+    allocate: Callable[..., Tensor] = torch.empty,
+) -> GazeBatch:
+    """The typed batch of these pictures and labels: `rgb` in [0, 1], masks 0 or 1."""
+    count, height, width = pixels.masks.shape
+    bits = torch.from_numpy(pixels.masks)[:, None]
+    rgb = allocate((count, 3, height, width)).copy_(torch.from_numpy(pixels.rgb).permute(0, 3, 1, 2)).div_(255)
+    masks = {
+        name: torch.ne(bits & (1 << bit), 0, out=allocate((count, 1, height, width))) for bit, name in enumerate(_MASKS)
+    }
+    values = {name: torch.from_numpy(array) for name, array in labels.items()}
     return GazeBatch(
-        rgb=read("image").permute(0, 3, 1, 2).float() / 255,
-        head_mask=mask("head_mask"),
-        observed_mask=mask("observed_mask"),
-        left_eye_mask=mask("left_eye_mask"),
-        right_eye_mask=mask("right_eye_mask"),
-        camera=Camera(read("intrinsics_px"), read("world_to_camera"), size_px),
-        head=HeadParameters(
-            head_to_world=read("head_to_world"),
-            gaze_head_eyes=read("gaze_head_eyes"),
-            identity_code=read("identity_code"),
-            expression_code=read("expression_code"),
-        ),
-        gaze_head=read("gaze_head"),
-        gaze_camera=read("gaze_camera"),
-        landmarks_2d_px=read("landmarks_2d_px"),
-        landmarks_3d_head_m=read("landmarks_3d_head_m"),
-        eye_centers_head_m=read("eye_centers_head_m"),
-        valid=Validity(**{label: read(f"valid/{label}") for label in Validity.__dataclass_fields__}),
-        sample_index=torch.from_numpy(indices.astype(np.int64)),
+        rgb=rgb,
+        **masks,
+        camera=Camera(values["intrinsics_px"], values["world_to_camera"], size_px),
+        head=HeadParameters(**{name: values[name] for name in HeadParameters.__dataclass_fields__}),
+        gaze_head=values["gaze_head"],
+        gaze_camera=values["gaze_camera"],
+        landmarks_2d_px=values["landmarks_2d_px"],
+        landmarks_3d_head_m=values["landmarks_3d_head_m"],
+        eye_centers_head_m=values["eye_centers_head_m"],
+        valid=Validity(**{label: values[f"valid/{label}"] for label in Validity.__dataclass_fields__}),
+        sample_index=torch.from_numpy(frames.astype(np.int64)),
     )

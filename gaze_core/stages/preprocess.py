@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt
 from gaze_core.artifacts import MANIFEST_FILE, Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out
+from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.preprocess.video import preprocess_video
@@ -48,7 +48,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     dataset = SubjectDataset(subject_file)
     splits = _splits(config, dataset, subject_file)
     splits_file = context.work_dir / SPLITS_FILE
-    splits_file.write_text(splits.model_dump_json())
+    write_splits(splits_file, splits)
     for reason, count in dataset.dropped.items():
         dropped[reason] = dropped.get(reason, 0) + count
     return Produced(

@@ -1,7 +1,26 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
-from gaze_core.data.splits import Splits, read_splits, split_video, split_with_held_out
+from gaze_core.data.published_splits import (
+    COLUMBIA,
+    ETH_XGAZE_PERSON_SPECIFIC,
+    ETH_XGAZE_TRAIN,
+    MPII_FACE_GAZE,
+    eth_xgaze_splits,
+)
+from gaze_core.data.splits import (
+    Splits,
+    SubjectSplits,
+    read_splits,
+    read_subject_splits,
+    require_disjoint,
+    split_subjects,
+    split_video,
+    split_with_held_out,
+    write_splits,
+)
 from gaze_core.errors import BadInput, ContractViolation
 
 
@@ -33,4 +52,79 @@ def test_too_short_a_video_is_refused():
 
 def test_splits_are_read_never_invented(tmp_path):
     with pytest.raises(ContractViolation, match="run the preprocess stage"):
+        read_splits(tmp_path / "splits.json")
+
+
+NAMES = [f"{i:04d}" for i in range(20)]
+
+
+def test_subjects_are_split_by_seed_and_not_by_the_order_they_come_in():
+    splits = split_subjects("s", NAMES, ["9001", "9000"], seed=3)
+    assert splits == split_subjects("s", reversed(NAMES), ["9000", "9001"], seed=3)
+    assert (len(splits.train), len(splits.validation), splits.test) == (18, 2, ("9000", "9001"))
+    assert sorted(splits.train + splits.validation) == NAMES
+    assert len({split_subjects("s", NAMES, seed=seed).validation for seed in range(5)}) > 1
+
+
+def test_nobody_is_kept_for_validation_only_when_asked():
+    assert split_subjects("s", NAMES[:3]).validation != ()
+    assert split_subjects("s", NAMES[:3], validation_fraction=0).validation == ()
+
+
+def test_too_few_subjects_are_refused():
+    for names in ([], ["a"]):
+        with pytest.raises(BadInput, match="leave none to train on"):
+            split_subjects("s", names)
+
+
+def test_a_subject_on_both_sides_is_refused_by_name():
+    with pytest.raises(BadInput, match="both trained and evaluated on: 0003, 0007;"):
+        split_subjects("s", NAMES, ["0007", "0003", "9000"])
+    with pytest.raises(BadInput, match="eth_xgaze/0003"):
+        require_disjoint({"eth_xgaze/0003"}, ["eth_xgaze/0003"])
+    require_disjoint({"eth_xgaze/0003"}, ["mpii_face_gaze/0003"])
+    with pytest.raises(ValidationError, match="more than one split"):
+        SubjectSplits(source="s", train=("a",), validation=("a",), test=())
+
+
+def test_seen_and_unseen_subjects_are_qualified_by_their_source():
+    splits = SubjectSplits(source="s", train=("a",), validation=("b",), test=("c",))
+    assert (splits.seen, splits.unseen) == ({"s/a", "s/b"}, {"s/c"})
+
+
+def test_published_subjects_are_complete_and_disjoint():
+    counts = [len(names) for names in (ETH_XGAZE_TRAIN, ETH_XGAZE_PERSON_SPECIFIC, COLUMBIA, MPII_FACE_GAZE)]
+    assert counts == [80, 15, 56, 15]
+    assert not set(ETH_XGAZE_TRAIN) & set(ETH_XGAZE_PERSON_SPECIFIC)
+    assert (ETH_XGAZE_TRAIN[0], ETH_XGAZE_TRAIN[-1]) == ("0000", "0111")
+    assert (sum(map(int, ETH_XGAZE_TRAIN)), sum(map(int, ETH_XGAZE_PERSON_SPECIFIC))) == (4418, 1180)
+    splits = eth_xgaze_splits()
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (72, 8, 15)
+
+
+def test_splits_are_written_with_a_digest_that_guards_them(tmp_path):
+    path = tmp_path / "splits.json"
+    for splits, read in (
+        (split_video("anna", range(20), 0.1, 0.2), read_splits),
+        (split_subjects("s", NAMES, ["9000"]), read_subject_splits),
+    ):
+        write_splits(path, splits)
+        assert read(path) == splits
+        content = json.loads(path.read_text())
+        assert content["digest"] == splits.digest()
+        path.write_text(json.dumps(content | {"test": content["test"][1:]}))
+        with pytest.raises(ContractViolation, match="changed since it was written"):
+            read(path)
+
+
+def test_splits_without_a_digest_are_still_read(tmp_path):
+    splits = split_video("anna", range(20), 0.1, 0.2)
+    (tmp_path / "splits.json").write_text(splits.model_dump_json())
+    assert read_splits(tmp_path / "splits.json") == splits
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "{}", '"text"'])
+def test_a_splits_file_of_another_form_is_refused(tmp_path, content):
+    (tmp_path / "splits.json").write_text(content)
+    with pytest.raises(ContractViolation, match="not a splits file"):
         read_splits(tmp_path / "splits.json")

@@ -1,0 +1,160 @@
+"""What the values of a subject file must fulfil, one row for each rule; `data/validation.py` applies them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from gaze_core.data.schema import ARKIT
+from gaze_core.geometry.angles import angle_between_deg, vector_from_pitchyaw
+
+_ROTATION_TOLERANCE = 1e-4
+_GAZE_TOLERANCE_DEG = 0.1
+_ANGLE_TOLERANCE_RAD = 1e-6  # pi in float32 is a little more than pi
+_COEFFICIENT_TOLERANCE = 1e-3
+_FAR_OUTSIDE = 0.5  # image sizes beyond the border
+_ON = 127  # above it a mask's pixel counts as set, as in `data/subjects.py`
+
+
+@dataclass(frozen=True)
+class Check:
+    """`wrong` takes the `fields`, each with the frames first, and says for each frame whether the rule is broken."""
+
+    where: str
+    expected: str
+    fields: tuple[str, ...]
+    wrong: Callable[..., ndarray]
+    severity: Literal["error", "warning"] = "error"
+
+
+def _per_frame(values: ndarray) -> ndarray:
+    return values.reshape(len(values), -1)
+
+
+def _not_finite(values: ndarray, *valid: ndarray) -> ndarray:
+    return np.logical_and.reduce([~np.isfinite(_per_frame(values)).all(axis=1), *valid])
+
+
+def _judged(values: ndarray) -> ndarray:
+    """Zero for NaN and infinity, which are the fault of one rule only."""
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _out_of_range(pitchyaw: ndarray, valid: ndarray) -> ndarray:
+    beyond = np.abs(_judged(pitchyaw)) > np.array([np.pi / 2, np.pi]) + _ANGLE_TOLERANCE_RAD
+    return np.asarray(_per_frame(beyond).any(axis=1) & valid)
+
+
+def _not_rigid(matrix: ndarray, *valid: ndarray) -> ndarray:
+    """Not a rotation (orthonormal, determinant +1) above the row 0 0 0 1; numbers that are not finite are not judged."""
+    finite = np.isfinite(_per_frame(matrix)).all(axis=1)
+    exact = np.where(finite[:, None, None], matrix, np.eye(4)).astype(np.float64)
+    rotation = exact[:, :3, :3]
+    off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    off = np.maximum(off, np.abs(np.linalg.det(rotation) - 1))
+    off = np.maximum(off, np.abs(exact[:, 3] - [0, 0, 0, 1]).max(axis=1))
+    return np.logical_and.reduce([off > _ROTATION_TOLERANCE, *valid])
+
+
+def _no_pinhole(intrinsics_px: ndarray) -> ndarray:
+    finite = np.isfinite(_per_frame(intrinsics_px)).all(axis=1)
+    focal_px = intrinsics_px[:, [0, 1], [0, 1]]
+    last_row = np.abs(_judged(intrinsics_px)[:, 2] - [0, 0, 1]).max(axis=1)
+    return np.asarray(finite & ((focal_px <= 0).any(axis=1) | (last_row > _ROTATION_TOLERANCE)))
+
+
+def _far_outside(landmarks_px: ndarray, head_mask: ndarray) -> ndarray:
+    size_px = np.array(head_mask.shape[:0:-1])  # (width, height)
+    margin_px, points_px = _FAR_OUTSIDE * size_px, _judged(landmarks_px)
+    return np.asarray(_per_frame((points_px < -margin_px) | (points_px > size_px + margin_px)).any(axis=1))
+
+
+def _not_binary(mask: ndarray) -> ndarray:
+    return np.asarray(_per_frame((mask != 0) & (mask != 255)).any(axis=1))
+
+
+def _empty(mask: ndarray, *valid: ndarray) -> ndarray:
+    return np.logical_and.reduce([_per_frame(mask).max(axis=1) <= _ON, *valid])
+
+
+def _other_area(area_px: ndarray, mask: ndarray) -> ndarray:
+    return np.asarray(area_px != (_per_frame(mask) > _ON).sum(axis=1))
+
+
+def _gazes_disagree(
+    gaze_camera: ndarray, gaze_head: ndarray, head_to_world: ndarray, world_to_camera: ndarray,
+    valid_gaze: ndarray, valid_pose: ndarray,
+) -> ndarray:  # fmt: skip
+    """`gaze_head`, turned into the camera's frame, is another direction than `gaze_camera`."""
+    with np.errstate(all="ignore"):  # numbers that are not finite are another rule's fault
+        head_to_camera = world_to_camera[:, :3, :3].astype(np.float64) @ head_to_world[:, :3, :3]
+    in_camera, in_head = (
+        vector_from_pitchyaw(torch.from_numpy(gaze.astype(np.float64))) for gaze in (gaze_camera, gaze_head)
+    )
+    turned = (torch.from_numpy(head_to_camera) @ in_head[..., None])[..., 0]
+    angle_deg = angle_between_deg(turned, in_camera).numpy()
+    return np.asarray((angle_deg > _GAZE_TOLERANCE_DEG) & valid_gaze & valid_pose)
+
+
+def _no_coefficients(code: ndarray, valid: ndarray) -> ndarray:
+    used, padding = np.split(_judged(code), [len(ARKIT)], axis=1)
+    beyond = (used < -_COEFFICIENT_TOLERANCE) | (used > 1 + _COEFFICIENT_TOLERANCE)
+    return np.asarray((beyond.any(axis=1) | (padding != 0).any(axis=1)) & valid)
+
+
+_GAZES = ("gaze_camera", "gaze_head", "gaze_head_eyes")
+_MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")
+# Numbers, and the flag under which they may be used; those without a flag are always used.
+_NUMBERS = {
+    **dict.fromkeys(_GAZES, ("valid/gaze",)),
+    "head_to_world": ("valid/head_pose",),
+    "landmarks_3d_head_m": ("valid/landmarks_3d",),
+    "eye_centers_head_m": ("valid/landmarks_3d",),
+    "identity_code": ("valid/identity",),
+    "expression_code": ("valid/expression",),
+    "landmarks_2d_px": (),
+    "intrinsics_px": (),
+    "world_to_camera": (),
+}
+
+
+def _finite(name: str, flags: tuple[str, ...]) -> Check:
+    expected = "finite numbers" + "".join(f" where {flag} is true" for flag in flags)
+    return Check(name, expected, (name, *flags), _not_finite)
+
+
+CHECKS = (
+    *(_finite(name, flags) for name, flags in _NUMBERS.items()),
+    *(
+        Check(name, "pitch in [-pi/2, pi/2] and yaw in [-pi, pi], radians", (name, "valid/gaze"), _out_of_range)
+        for name in _GAZES
+    ),
+    *(
+        Check(name, "a rotation (orthonormal, determinant +1) above the row 0 0 0 1", (name, *flags), _not_rigid)
+        for name, flags in (("world_to_camera", ()), ("head_to_world", ("valid/head_pose",)))
+    ),
+    Check("intrinsics_px", "positive focal lengths above the row 0 0 1", ("intrinsics_px",), _no_pinhole),
+    Check(
+        "landmarks_2d_px", "points on the image or near it", ("landmarks_2d_px", "head_mask"), _far_outside, "warning"
+    ),
+    Check(
+        "expression_code", "ARKit coefficients in [0, 1], then zeros", ("expression_code", "valid/expression"),
+        _no_coefficients,
+    ),
+    *(Check(name, "values 0 and 255 only", (name,), _not_binary) for name in _MASKS),
+    Check("head_mask", "a head; samples without one are dropped", ("head_mask",), _empty),
+    *(
+        Check(f"{side}_eye_mask", f"an eyeball where valid/{side}_eye is true",
+              (f"{side}_eye_mask", f"valid/{side}_eye"), _empty)
+        for side in ("left", "right")
+    ),
+    Check("head_area_px", "the number of set pixels of head_mask", ("head_area_px", "head_mask"), _other_area),
+    Check(
+        "gaze_head", f"the direction of gaze_camera, within {_GAZE_TOLERANCE_DEG} degrees, when turned by the poses",
+        ("gaze_camera", "gaze_head", "head_to_world", "world_to_camera", "valid/gaze", "valid/head_pose"),
+        _gazes_disagree,
+    ),
+)  # fmt: skip
