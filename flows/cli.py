@@ -99,12 +99,14 @@ def synth(
     images: Annotated[int, typer.Option(min=2, help="Images of each.")] = 200,
     size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
+    rig: Annotated[str, typer.Option(help="Cameras: frontal, compact, dome or eth_xgaze (18).")] = "compact",
+    light: Annotated[list[str] | None, typer.Option(help="studio, window, office or flash; may be repeated.")] = None,
     out: Out = Path("subjects"),
 ) -> None:
     """Render synthetic subjects with exact labels (needs the extra gazeworks[synthesis])."""
     from flows.synthesis import subject_files
 
-    for path in subject_files(subjects, images, size, seed, out):
+    for path in subject_files(subjects, images, size, seed, out, rig, tuple(light or ("studio",))):  # type: ignore[arg-type]
         console.print(str(path), soft_wrap=True)
 
 

@@ -1,31 +1,57 @@
-"""Synthetic subjects as a flow: one task for each person, spread by Prefect's task runner."""
+"""Synthetic subjects as a flow: one task for each person, spread by Prefect's task runner.
+
+Threads of this process by default, each of which lets processes render. On a cluster:
+`synthesis.with_options(task_runner=RayTaskRunner(...))(configs, out, Runtime(num_workers=...))` with a folder that all
+machines see. `num_workers` is per person; 0 renders in the task's own process, for runners whose workers may have none.
+"""
 
 import os
 from pathlib import Path
 
 from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from gaze_core.config import Runtime
+from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
-from gaze_core.synthesis.rig import View
+from gaze_core.synthesis.rig import RIGS, RigName, View
+from gaze_core.synthesis.scene import LIGHTS, LightName
 
 PX_AT_STANDARD_FOCAL, STANDARD_FOCAL_PX = 128, 264.0
+CORES = os.cpu_count() or 1
 
 
-@task(persist_result=False)
+@task(persist_result=False, task_run_name="render {config.subject}")
 def render_subject(config: SubjectConfig, out: Path, runtime: Runtime) -> Path:
     """Renders one person."""
     return synthesize_subject(config, out / f"{config.subject}.h5", runtime)
 
 
-@flow(name="synthesis", persist_result=False)
+@flow(name="synthesis", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=CORES))
 def synthesis(configs: list[SubjectConfig], out: Path, runtime: Runtime = Runtime()) -> list[Path]:  # noqa: B008
-    """Renders each person to its own subject file below `out`."""
-    return [render_subject(config, out, runtime) for config in configs]
+    """Renders each person to its own subject file below `out`; `runtime.num_workers` processes for each."""
+    futures = [render_subject.submit(config, out, runtime) for config in configs]
+    return [future.result() for future in futures]
 
 
-def subject_files(subjects: int, images: int, size_px: int, seed: int, out: Path) -> list[Path]:
-    """Files of `subjects` people, of whom the first has `seed`, framed as the shipped pack is."""
+def subject_files(
+    subjects: int,
+    images: int,
+    size_px: int,
+    seed: int,
+    out: Path,
+    rig: RigName = "compact",
+    lights: tuple[LightName, ...] = ("studio",),
+) -> list[Path]:
+    """Files of `subjects` people, of whom the first has `seed`, framed as the shipped pack is.
+
+    Raises:
+        BadInput: no such rig or light; or anny or mitsuba is not installed.
+    """
+    if rig not in RIGS:
+        raise BadInput(f"no rig named {rig!r}; expected one of: {', '.join(RIGS)}")
+    if unknown := set(lights) - set(LIGHTS):
+        raise BadInput(f"no light named {sorted(unknown)[0]!r}; expected some of: {', '.join(LIGHTS)}")
     view = View(size_px=size_px, focal_px=STANDARD_FOCAL_PX * size_px / PX_AT_STANDARD_FOCAL)
     configs = [
         SubjectConfig(
@@ -35,8 +61,11 @@ def subject_files(subjects: int, images: int, size_px: int, seed: int, out: Path
             num_images=images - images // 5,
             num_held_out=images // 5,
             view=view,
+            rig=rig,
+            lights=lights,
         )
         for i in range(subjects)
     ]
     out.mkdir(parents=True, exist_ok=True)
-    return synthesis(configs, out.resolve(), Runtime(num_workers=os.cpu_count() or 1))
+    # People and processes share the cores: with more people than cores, each is rendered by one process.
+    return synthesis(configs, out.resolve(), Runtime(num_workers=max(1, CORES // subjects)))

@@ -2,7 +2,8 @@
 
 The eyes are some 14 px wide in a 128 px face, too small for a network that strides over the whole face. So a coarse
 network places points, and a fine one reads a patch around each eye at full resolution. The left eye is mirrored, so
-both eyes share one set of weights.
+both eyes share one set of weights. The fine network is also taught where the centres of iris and eyeball are: what
+lies between them is nearly the gaze, whoever the face belongs to.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ POINTS = (
 MIRRORED_POINTS = (3, 2, 1, 0, 4, 5, 7, 6, 9, 8)
 """Position in `POINTS` of each point's counterpart on the other side of the face."""
 _EYE_CORNERS = Eyes(left=(2, 3), right=(0, 1))
+EYEBALL_RADIUS_PX = 5.8  # of 15 mm eyeballs in the normalised crops of 128 px: how far a side glance moves an iris
 
 
 class GazeNetConfig(Config):
@@ -46,6 +48,8 @@ class GazeNetOutput:
     gaze_camera: Float[Tensor, "b 2"]
     head_pitchyaw: Float[Tensor, "b 2"]
     points_px: Float[Tensor, "b k 2"]
+    irises_px: Float[Tensor, "b 2 2"]  # projected centres of the irises of (left, right) eye
+    eyeballs_px: Float[Tensor, "b 2 2"]  # and of the eyeballs
 
 
 class GazeNet(nn.Module):
@@ -65,14 +69,17 @@ class GazeNet(nn.Module):
         )
         self.heat = nn.Conv2d(4 * w, len(POINTS), 1)
         self.face = nn.Sequential(_block(4 * w, 2 * w, stride=2), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        self.eye = nn.Sequential(
-            _block(3, e), _block(e, e, stride=2), _block(e, 2 * e), _block(2 * e, 2 * e, stride=2), _block(2 * e, 32),
-            nn.Flatten(), nn.Linear(32 * (samples_x // 4) * (samples_y // 4), config.eye_features), nn.ReLU(),
+        self.eye = nn.Sequential(_block(3, e), _block(e, 2 * e, stride=2), *(_Residual(2 * e) for _ in range(3)))
+        self.eye_heat = nn.Conv2d(2 * e, 2, 1)  # of the centres of iris and eyeball
+        self.eye_features = nn.Sequential(
+            _block(2 * e, 2 * e, stride=2), _block(2 * e, 32), nn.Flatten(),
+            nn.Linear(32 * (samples_x // 4) * (samples_y // 4), config.eye_features), nn.ReLU(),
         )  # fmt: skip
         num_points, num_face = 2 * len(POINTS), 2 * w * 16
         self.read_head = nn.Sequential(nn.Linear(num_points + num_face, 64), nn.ReLU(), nn.Linear(64, 2))
-        num_inputs = 2 * config.eye_features + num_points + 2
+        num_inputs = 2 * config.eye_features + num_points + 2 + 4
         self.read_gaze = nn.Sequential(nn.Linear(num_inputs, 96), nn.ReLU(), nn.Linear(96, 2))
+        self.lean = nn.Linear(4, 2, bias=False)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> GazeNetOutput:
         """Reads a batch of face crops of `image_px` by `image_px`."""
@@ -81,10 +88,22 @@ class GazeNet(nn.Module):
         head = self.read_head(torch.cat([points.flatten(1), self.face(maps)], dim=1))
         # Patches are where the points are; which points are best is taught by their own loss, not by gaze.
         placed = points.detach()
-        left, right = (self._patches(rgb, placed[:, list(corners)].mean(dim=1)) for corners in _EYE_CORNERS)
-        features = self.eye(torch.cat([left.flip(-1), right]))
-        seen = torch.cat([*features.chunk(2), placed.flatten(1), head], dim=1)
-        return GazeNetOutput(self.read_gaze(seen), head, (points + 1) / 2 * self.config.image_px)
+        centers = torch.stack([placed[:, list(corners)].mean(dim=1) for corners in _EYE_CORNERS], dim=1)
+        left, right = (self._patches(rgb, center) for center in centers.unbind(1))
+        maps = self.eye(torch.cat([left.flip(-1), right]))
+        features = self.eye_features(maps)
+        size = self.config.image_px
+        centers_px = (centers + 1) / 2 * size
+        irises, eyeballs = (self._unflip(spots) for spots in _soft_argmax(self.eye_heat(maps)).unbind(1))
+        offset = (irises - eyeballs).flatten(1) / EYEBALL_RADIUS_PX * (128 / size)
+        seen = torch.cat([*features.chunk(2), placed.flatten(1), head, offset], dim=1)
+        gaze = self.read_gaze(seen) + self.lean(offset)
+        return GazeNetOutput(gaze, head, (points + 1) / 2 * size, centers_px + irises, centers_px + eyeballs)
+
+    def _unflip(self, spots: Float[Tensor, "b*2 2"]) -> Float[Tensor, "b 2 2"]:
+        """Places in [-1, 1] of the patches of all left eyes, which were mirrored, and all right eyes, to pixels."""
+        left, right = (spots * spots.new_tensor(self.config.patch_px) / 2).chunk(2)
+        return torch.stack([left * left.new_tensor([-1.0, 1.0]), right], dim=1)
 
     def _patches(self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3 p q"]:
         """Windows around `centre`, in [-1, 1] of the image, with each window's own brightness and contrast removed."""
@@ -105,6 +124,18 @@ def head_pitchyaw(head_to_camera: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b 2"
 def _block(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(num_in, num_out, 3, stride, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(num_out), nn.ReLU())
+
+
+class _Residual(nn.Module):
+    """A convolution that adds to what it is given."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.block = _block(width, width)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        out: Tensor = self.block(maps)
+        return maps + out
 
 
 def _soft_argmax(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gaze_core.geometry.landmarks import LEFT_BROW, LEFT_EYE, MOUTH, RIGHT_BROW, RIGHT_EYE
 from gaze_core.synthesis.anatomy import LANDMARK_VERTICES
-from gaze_core.synthesis.head import LIMBUS_RAD, Head, Topology, eyeball_profile
+from gaze_core.synthesis.head import Head, Topology, eyeball_profile
 from gaze_core.synthesis.meshes import distance_to_line, signed_distance_to_polygon
 
 SKIN_SRGB = ((244, 208, 186), (229, 180, 150), (203, 150, 113), (166, 112, 78), (118, 75, 49), (72, 45, 32))
@@ -37,6 +37,7 @@ class Look:
     hairline_m: float  # lowers (+) or raises (-) the hairline
     stubble: float  # 0 ... 1
     pupil_rad: float
+    limbus_rad: float  # where the iris ends, seen from the eyeball's centre
 
 
 def linear(srgb_255: tuple[int, ...]) -> Float[ndarray, "3"]:
@@ -168,9 +169,9 @@ def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
         [
             np.linspace(0, look.pupil_rad, 5),
             look.pupil_rad + np.array([0.015]),
-            np.linspace(look.pupil_rad + 0.03, LIMBUS_RAD - 0.03, 10),
-            LIMBUS_RAD + np.array([0.0, 0.03]),
-            np.linspace(LIMBUS_RAD + 0.07, 2.4, 30),
+            np.linspace(look.pupil_rad + 0.03, look.limbus_rad - 0.03, 10),
+            look.limbus_rad + np.array([0.0, 0.03]),
+            np.linspace(look.limbus_rad + 0.07, 2.4, 30),
         ]
     )
     turn = np.arange(num_spokes) * 2 * np.pi / num_spokes
@@ -195,12 +196,12 @@ def _paint_eye(polar: ndarray, around: ndarray, look: Look) -> Float[ndarray, "n
     rng = np.random.default_rng(look.seed + 5)
     streaks = sum(np.sin(k * around + rng.uniform(0, 6.3)) for k in (7, 12, 19, 31)) / 4
     iris = linear(IRIS_SRGB[look.iris])
-    depth = np.clip((polar - look.pupil_rad) / (LIMBUS_RAD - look.pupil_rad), 0, 1)
+    depth = np.clip((polar - look.pupil_rad) / (look.limbus_rad - look.pupil_rad), 0, 1)
     tint = iris * (0.85 + 0.27 * np.asarray(streaks) + 0.35 * (1 - depth))[:, None]
     tint = _mix(tint, 0.25 * iris, _smooth(depth, 0.72, 1.0))
     white = np.array([0.82, 0.79, 0.76])
     pink = np.array([0.62, 0.36, 0.32])
     sclera = _mix(np.broadcast_to(white, tint.shape), pink, 0.6 * _smooth(polar, 0.75, 1.5))
-    color = _mix(tint, sclera, _smooth(polar, LIMBUS_RAD - 0.005, LIMBUS_RAD + 0.035))
+    color = _mix(tint, sclera, _smooth(polar, look.limbus_rad - 0.005, look.limbus_rad + 0.035))
     color = _mix(color, np.full(3, 0.004), _smooth(polar, look.pupil_rad + 0.012, look.pupil_rad))
     return np.asarray(np.clip(color, 0.003, 0.95))

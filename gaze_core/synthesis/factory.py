@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
@@ -35,7 +36,8 @@ from gaze_core.synthesis.scene import (
     use_one_thread,
 )
 
-GENERATOR_VERSION = 1  # raise when the same configuration no longer gives the same images
+_LOADING = threading.Lock()  # several subjects may be made at once, by threads of one process
+GENERATOR_VERSION = 2  # raise when the same configuration no longer gives the same images
 
 
 class SubjectConfig(Config):
@@ -73,8 +75,9 @@ def synthesize_subject(config: SubjectConfig, out: Path, runtime: Runtime = Runt
     Raises:
         BadInput: anny or mitsuba is not installed.
     """
-    load_mitsuba()
-    load_anny()  # here, so that workers find its cache instead of each building it
+    with _LOADING:
+        load_mitsuba()
+        load_anny()  # here, so that workers find its cache instead of each building it
     count = config.num_images + config.num_held_out
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -103,18 +106,26 @@ def _records(config: SubjectConfig, count: int, num_workers: int) -> Iterator[di
 
 def synthesize_image(config: SubjectConfig, index: int) -> dict[str, Any]:
     """All fields of one image of the subject by their names; depends on `config` and `index` alone."""
-    person = _person(config.identity_seed, config.subdivisions)
+    person = make_person(config.identity_seed, config.subdivisions)
     rng = np.random.default_rng([config.seed, index])
     moment = draw_moment(rng, config.ranges, person.head.eye_centers_m)
     camera_index = int(rng.integers(len(camera_positions(config.rig))))
     light = config.lights[int(rng.integers(len(config.lights)))]
+    record = render_moment(person, moment, config, camera_index, light, seed=index)
+    return record | {"frame_index": index, "held_out": index >= config.num_images}
+
+
+def render_moment(
+    person: Person, moment: Moment, config: SubjectConfig, camera_index: int, light: LightName, seed: int
+) -> dict[str, Any]:
+    """The fields of one image that do not depend on its place in a file; `seed` decides its noise."""
     head_to_world = pose_matrix(moment.head_angles_rad, moment.head_shift_m)
     center_m = face_center(person.head.landmarks(person.head.neutral_m))
     camera_m = camera_positions(config.rig)[camera_index]
     world_to_camera = normalized_extrinsics(camera_m, head_to_world, center_m, config.view.distance_m)
     vertices_m = person.head.vertices(moment.expression, moment.gaze_head_eyes)
     surfaces = place(person, vertices_m, moment.gaze_head_eyes, head_to_world)
-    picture = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed=index)
+    picture = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed)
     landmarks_m = person.head.landmarks(vertices_m)
     labels = exact_labels(moment, landmarks_m, head_to_world, world_to_camera, config.view)
     return labels | _picture_fields(picture) | {
@@ -122,14 +133,13 @@ def synthesize_image(config: SubjectConfig, index: int) -> dict[str, Any]:
         "eye_centers_head_m": person.head.eye_centers_m,
         "observed_mask": np.full_like(picture.head_mask, 255),
         "identity_code": identity_code(person.head.shape, person.look),
-        "frame_index": index,
         "camera_index": camera_index,
-        "held_out": index >= config.num_images,
     }  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def _person(identity_seed: int, subdivisions: int) -> Person:
+def make_person(identity_seed: int, subdivisions: int) -> Person:
+    """The person of an identity seed, painted and with hair."""
     shape, look = draw_identity(identity_seed)
     head = make_head(shape, subdivisions)
     return Person(head, look, make_eyeball(look), paint_head(head.topology, look), hair_offset(head, look))

@@ -27,6 +27,23 @@ class Ranges(Config):
     head_shift_m: Interval = (-0.02, 0.02)  # along each axis
     target_distance_m: Interval = (0.4, 1.5)  # where both eyes converge
     lids_full_at_deg: PositiveFloat = 25.0  # vertical gaze at which eyeLookUp/Down reach 1
+    blink: Interval = (0, 0.25)  # strength of the eyeBlink of a quarter of the images; 1 closes the eyes
+
+
+# Every ARKit action but blinks and `eyeLook*`: in what share of the images it occurs, and how strong it is at most.
+_SINGLE_ACTIONS = (
+    ("jawOpen", 0.4, 0.35), ("browInnerUp", 0.3, 0.5), ("mouthPucker", 0.12, 0.5), ("mouthFunnel", 0.12, 0.4),
+    ("cheekPuff", 0.1, 0.5), ("jawForward", 0.1, 0.5), ("jawLeft", 0.06, 0.4), ("jawRight", 0.06, 0.4),
+    ("mouthLeft", 0.06, 0.4), ("mouthRight", 0.06, 0.4), ("mouthClose", 0.06, 0.15), ("mouthRollLower", 0.08, 0.4),
+    ("mouthRollUpper", 0.08, 0.4), ("mouthShrugLower", 0.08, 0.4), ("mouthShrugUpper", 0.08, 0.4),
+    ("tongueOut", 0.03, 0.3),
+)  # fmt: skip
+_PAIRED_ACTIONS = (
+    ("mouthSmile", 0.4, 0.7), ("browDown", 0.2, 0.5), ("eyeSquint", 0.2, 0.3), ("eyeWide", 0.15, 0.4),
+    ("mouthFrown", 0.12, 0.4), ("browOuterUp", 0.15, 0.5), ("cheekSquint", 0.12, 0.5), ("noseSneer", 0.1, 0.4),
+    ("mouthDimple", 0.1, 0.4), ("mouthLowerDown", 0.08, 0.3), ("mouthPress", 0.08, 0.4), ("mouthStretch", 0.08, 0.3),
+    ("mouthUpperUp", 0.08, 0.3),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +88,7 @@ def draw_identity(seed: int) -> tuple[Shape, Look]:
         hairline_m=rng.uniform(-0.012, 0.008),
         stubble=0.0 if female else rng.uniform(0, 1) * (rng.random() < 0.6),
         pupil_rad=float(np.deg2rad(rng.uniform(8.5, 12.5))),
+        limbus_rad=float(np.deg2rad(rng.uniform(24.5, 29.5))),  # an iris of 12.4 to 14.7 mm on anny's large eyeballs
     )
     return shape, look
 
@@ -81,7 +99,7 @@ def identity_code(shape: Shape, look: Look) -> Float[ndarray, "80"]:
     colors = [
         look.skin_tone / 5, look.hair / len(HAIR_SRGB), look.iris / len(IRIS_SRGB),
         look.shirt / len(SHIRT_SRGB), look.lip_red, look.blush, look.brow_weight, look.stubble,
-        100 * look.hair_m, 100 * look.hairline_m, look.pupil_rad,
+        100 * look.hair_m, 100 * look.hairline_m, look.pupil_rad, look.limbus_rad,
     ]  # fmt: skip
     values = np.concatenate([shape.phenotypes, shape.local_changes, colors])
     code[: len(values)] = values
@@ -94,7 +112,7 @@ def draw_moment(rng: np.random.Generator, ranges: Ranges, eye_centers_m: Float[n
     eyes = converging_gaze(np.deg2rad(gaze_deg), rng.uniform(*ranges.target_distance_m), eye_centers_m)
     pose = [rng.uniform(*r) for r in (ranges.head_pitch_deg, ranges.head_yaw_deg, ranges.head_roll_deg)]
     shift = rng.uniform(*ranges.head_shift_m, size=3)
-    actions = _draw_expression(rng) | lid_actions(eyes, float(np.deg2rad(ranges.lids_full_at_deg)))
+    actions = _draw_expression(rng, ranges.blink) | lid_actions(eyes, float(np.deg2rad(ranges.lids_full_at_deg)))
     return Moment(eyes, np.deg2rad(pose), shift, np.array([actions.get(name, 0.0) for name in ARKIT]))
 
 
@@ -108,24 +126,17 @@ def converging_gaze(
     return np.stack([np.arctan2(-y, np.hypot(x, z)), np.arctan2(-x, -z)], axis=-1)
 
 
-def _draw_expression(rng: np.random.Generator) -> dict[str, float]:
-    """Mild and mostly symmetric; each action is absent in part of the images. Blinks stay partial."""
+def _draw_expression(rng: np.random.Generator, blink: Interval) -> dict[str, float]:
+    """Mild and mostly symmetric; each action is absent in most of the images. Blinks stay partial by default."""
 
-    def strength(chance: float, most: float) -> float:
-        drawn = rng.uniform(0, most)
+    def strength(chance: float, least: float, most: float) -> float:
+        drawn = rng.uniform(least, most)
         return float(drawn) if rng.random() < chance else 0.0
 
-    actions = {
-        "jawOpen": strength(0.4, 0.35),
-        "browInnerUp": strength(0.3, 0.5),
-        "mouthPucker": strength(0.15, 0.5),
-        "mouthFunnel": strength(0.15, 0.4),
-    }
-    for action, chance, most in (
-        ("mouthSmile", 0.4, 0.7), ("browDown", 0.2, 0.5), ("eyeBlink", 0.25, 0.25), ("eyeSquint", 0.2, 0.3),
-        ("eyeWide", 0.15, 0.4), ("mouthFrown", 0.15, 0.4),
-    ):  # fmt: skip
-        both = strength(chance, most)
+    actions = {action: strength(chance, 0, most) for action, chance, most in _SINGLE_ACTIONS}
+    for action, chance, most in _PAIRED_ACTIONS:
+        both = strength(chance, 0, most)
         for side in ("Left", "Right"):
             actions[f"{action}{side}"] = both * float(rng.uniform(0.85, 1.0))
-    return actions
+    both = strength(0.25, *blink)
+    return actions | {f"eyeBlink{side}": both * float(rng.uniform(0.85, 1.0)) for side in ("Left", "Right")}

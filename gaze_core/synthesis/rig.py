@@ -12,7 +12,7 @@ from gaze_core.config import Config
 from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.geometry.landmarks import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, RIGHT_EYE
 
-RigName = Literal["frontal", "compact", "dome"]
+RigName = Literal["frontal", "compact", "dome", "eth_xgaze"]
 
 # [pitch, yaw] in degrees of each camera, seen from the rig's centre: (6, -13) stands above, at image right.
 RIGS: dict[RigName, tuple[tuple[float, float], ...]] = {
@@ -20,6 +20,10 @@ RIGS: dict[RigName, tuple[tuple[float, float], ...]] = {
     "compact": ((0, 0), (6, 13), (6, -13), (-6, 13), (-6, -13)),
     "dome":    ((0, 0), (0, 18), (0, -18), (0, 36), (0, -36),
                 (14, 0), (14, 24), (14, -24), (-12, 0), (-12, 24), (-12, -24)),
+    # As many cameras as ETH-XGaze's rig and about its spread; the exact places are ours.
+    "eth_xgaze": ((0, 0), (0, 20), (0, -20), (0, 40), (0, -40), (0, 60), (0, -60),
+                  (20, 0), (20, 25), (20, -25), (20, 50), (20, -50), (40, 0),
+                  (-20, 15), (-20, -15), (-20, 45), (-20, -45), (-40, 0)),
 }  # fmt: skip
 RIG_RADIUS_M = 0.9
 

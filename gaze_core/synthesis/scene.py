@@ -12,13 +12,15 @@ from gaze_core.synthesis.rig import View
 
 LightName = Literal["studio", "window", "office", "flash"]
 
-# Area lights of each set-up: position (m, world: x right, y down), edge (m), radiance; then ambient light.
+# Area lights of each set-up: position (m, world: x right, y down), edge (m), radiance; then ambient light. One lamp
+# of each stands near the cameras, so that eyes have a highlight.
 _Lamp = tuple[tuple[float, float, float], float, Float[ndarray, "3"]]
 _WARM, _COOL, _DAY = np.array([1.0, 0.86, 0.70]), np.array([0.80, 0.90, 1.0]), np.array([1.0, 0.97, 0.93])
 LIGHTS: dict[LightName, tuple[tuple[_Lamp, ...], Float[ndarray, "3"]]] = {
     "studio": ((((-0.9, -0.8, -1.2), 0.5, 13 * _DAY), ((1.1, -0.3, -1.0), 0.5, 5 * _DAY)), 0.42 * _DAY),
-    "window": ((((1.3, -0.3, -0.7), 0.9, 6 * _COOL),), 0.30 * _WARM),
-    "office": ((((0.0, -1.6, -0.6), 0.9, 7.0 * _DAY), ((-0.5, -1.4, -1.6), 0.6, 6.0 * _DAY)), 0.42 * _COOL),
+    "window": ((((1.3, -0.3, -0.7), 0.9, 6 * _COOL), ((0.3, -0.4, -1.2), 0.2, 14 * _COOL)), 0.30 * _WARM),
+    "office": ((((0.0, -1.6, -0.6), 0.9, 7.0 * _DAY), ((-0.5, -1.4, -1.6), 0.6, 6.0 * _DAY),
+                ((-0.3, -0.4, -1.2), 0.2, 14 * _DAY)), 0.42 * _COOL),
     "flash":  ((((0.1, -0.25, -1.3), 0.18, 85 * _WARM),), 0.25 * _DAY),
 }  # fmt: skip
 
@@ -80,7 +82,7 @@ def render_head(
     """
     mi = load_mitsuba()
     skin = {"type": "principled", "base_color": _vertex_color(), "roughness": 0.5, "specular": 0.35}
-    wet = {"type": "principled", "base_color": _vertex_color(), "roughness": 0.07, "specular": 0.5}
+    wet = {"type": "principled", "base_color": _vertex_color(), "roughness": 0.05, "specular": 0.9}
     scene = {
         "type": "scene",
         "integrator": {

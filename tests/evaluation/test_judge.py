@@ -9,25 +9,20 @@ import torch
 from torch.nn import functional
 
 from gaze_core.data.subjects import SubjectDataset
-from gaze_core.errors import ContractViolation, MissingArtifact
+from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, require_unseen
-from gaze_core.geometry.angles import angular_error_deg
+from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
 from gaze_core.models.estimator import GazeNet, GazeNetConfig, head_pitchyaw
 from gaze_core.reproducibility import seed_everything
-from gaze_core.stages.estimator import (
-    JUDGE_FILE,
-    AugmentConfig,
-    EstimatorConfig,
-    augment,
-    mirrored,
-    read_faces,
-    train_judge,
-)
+from gaze_core.stages.estimator import JUDGE_FILE, EstimatorConfig, errors_deg, main, train_judge
+from gaze_core.stages.judge_faces import EYEBALL_RADIUS_M, AugmentConfig, augment, mirrored, read_faces
 from gaze_core.training.checkpoint import load_weights
 from tests.tiny_subject import write_tiny_subject
 
 TINY = GazeNetConfig(image_px=32, width=4, eye_width=4, eye_features=8, patch_px=(12, 9), patch_samples=(16, 12))
-UNCHANGED = AugmentConfig(shift_px=0, scale=0, color=0, brightness=0, noise=0, resampled_share=0, blur_sigma_px=0.1)
+UNCHANGED = AugmentConfig(
+    shift_px=0, roll_deg=0, scale=0, color=0, brightness=0, grey=0, noise=0, resampled_share=0, blur_sigma_px=0.1
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +87,7 @@ def test_blank_and_broken_images_are_not_valid(judge, pack):
 
 
 def test_is_small_and_names_the_subjects_it_knows(judge):
-    assert sum(p.numel() for p in GazeNet(GazeNetConfig()).parameters()) <= 350_000
+    assert sum(p.numel() for p in GazeNet(GazeNetConfig()).parameters()) <= 400_000
     assert "synthetic_128" not in judge.training_subjects
     require_unseen(judge, "synthetic_128")
     with pytest.raises(ContractViolation, match=judge.training_subjects[0]):
@@ -122,14 +117,16 @@ def test_the_iris_judge_hands_over_bytes_and_takes_angles():
 
 
 def test_training_is_deterministic_and_its_file_is_a_judge(tiny_subjects, tmp_path):
-    config = EstimatorConfig(network=TINY, num_steps=3, batch_size=4, num_validation_subjects=1)
-    cards = [train_judge(tiny_subjects, config, tmp_path / name) for name in ("a", "b")]
+    config = EstimatorConfig(network=TINY, num_steps=3, batch_size=4)
+    training, validation, test = ([path] for path in tiny_subjects)
+    cards = [train_judge(training, validation, test, config, tmp_path / name) for name in ("a", "b")]
     first, second = (load_weights(tmp_path / name / JUDGE_FILE) for name in ("a", "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert cards[0] == cards[1]
     trained = CnnJudge(tmp_path / "a" / JUDGE_FILE)
-    assert len(trained.training_subjects) == 2
-    assert not {*trained.training_subjects} & {*trained.card["validation_subjects"]}
+    assert trained.training_subjects == ("tiny_0",)
+    measured_on = {split: list(errors) for split, errors in trained.card["errors_deg"].items()}
+    assert measured_on == {"validation": ["tiny_1"], "test": ["tiny_2"]}
     assert trained.digest == CnnJudge(tmp_path / "b" / JUDGE_FILE).digest
 
 
@@ -142,19 +139,97 @@ def test_a_mirror_twice_is_no_mirror_and_keeps_points_on_the_face(tiny_subjects)
     assert (mirrored(faces).points_px[:, 0, 0] < mirrored(faces).points_px[:, 3, 0]).all()
 
 
-def test_augmentation_moves_points_with_the_image(tiny_subjects):
+def test_irises_stand_off_their_eyeballs_by_the_sine_of_the_gaze(tiny_subjects):
+    dataset = SubjectDataset(tiny_subjects[0])
+    faces, batch = read_faces(dataset), dataset.everything
+    px_per_m = batch.camera.intrinsics_px[:, 0, 0] / 0.6  # the tiny subject stands 0.6 m away
+    across_m = EYEBALL_RADIUS_M * vector_from_pitchyaw(batch.gaze_camera)[:, :2]
+    offset_px = (faces.irises_px - faces.eyeballs_px).mean(dim=1)
+    torch.testing.assert_close(offset_px, px_per_m[:, None] * across_m, atol=0.08, rtol=0.08)
+    # The subject's left eye is at image right.
+    assert (faces.eyeballs_px[:, 0, 0] > faces.eyeballs_px[:, 1, 0]).all()
+
+
+def as_complex(places: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(places.contiguous())
+
+
+def test_augmentation_moves_labels_with_the_image(tiny_subjects):
     faces = read_faces(SubjectDataset(tiny_subjects[0]))
-    still, points = augment(faces, UNCHANGED)
+    still, labels = augment(faces, UNCHANGED)
     torch.testing.assert_close(still, faces.rgb_on_white, atol=1e-4, rtol=0)
-    torch.testing.assert_close(points, faces.points_px)
+    for name in ("points_px", "irises_px", "eyeballs_px", "gaze_camera", "head_pitchyaw"):
+        torch.testing.assert_close(getattr(labels, name), getattr(faces, name))
     seed_everything("test", 0)
-    moved, moved_points = augment(faces, UNCHANGED.model_copy(update={"shift_px": 2.0, "scale": 0.06}))
+    change = {"shift_px": 1.0, "scale": 0.06, "roll_deg": 20.0}
+    image, moved = augment(faces, UNCHANGED.model_copy(update=change))
+    p, q = as_complex(faces.points_px), as_complex(moved.points_px)
+    p_mean, q_mean = p.mean(1, keepdim=True), q.mean(1, keepdim=True)
+    factor = ((p - p_mean).conj() * (q - q_mean)).sum(1) / (p - p_mean).abs().square().sum(1)  # scale and turn
+    assert factor.angle().abs().max() > 0.1
+    for name in ("irises_px", "eyeballs_px"):
+        expected = q_mean + factor[:, None] * (as_complex(getattr(faces, name)) - p_mean)
+        torch.testing.assert_close(as_complex(getattr(moved, name)), expected, atol=1e-3, rtol=0)
+    for name in ("gaze_camera", "head_pitchyaw"):
+        before, after = (vector_from_pitchyaw(getattr(record, name)) for record in (faces, moved))
+        turned = as_complex(before[:, :2]) * factor / factor.abs()
+        torch.testing.assert_close(as_complex(after[:, :2]), turned, atol=1e-5, rtol=0)
+        torch.testing.assert_close(after[:, 2], before[:, 2])
     # The darkness of the image moves as the points do: compare the centroids of what is not white.
-    grid = torch.arange(32) + 0.5
-    for image, before, p, q in zip(moved, still, moved_points, points, strict=True):
-        scale = (q - q.mean(0)).flatten() @ (p - p.mean(0)).flatten() / (q - q.mean(0)).square().sum()
-        for axis, dims in enumerate([(0, 1), (0, 2)]):
-            ink, ink_before = ((1 - picture).sum(dim=dims) for picture in (image, before))
-            centre, centre_before = ((line * grid).sum() / line.sum() for line in (ink, ink_before))
-            expected = scale * (centre_before - q[:, axis].mean()) + p[:, axis].mean()
-            assert abs(centre - expected) < 0.15
+    centre, centre_before = (as_complex(ink_centre(picture)) for picture in (image, still))
+    expected = q_mean[:, 0] + factor * (centre_before - p_mean[:, 0])
+    assert (centre - expected).abs().max() < 0.25
+
+
+def ink_centre(rgb: torch.Tensor) -> torch.Tensor:
+    """Centroid (x, y) of what is not white, pixels."""
+    ink, grid = (1 - rgb).sum(dim=1), torch.arange(rgb.shape[-1]) + 0.5
+    x, y = ((ink.sum(dim=axis) * grid).sum(-1) / ink.sum(dim=(1, 2)) for axis in (1, 2))
+    return torch.stack([x, y], dim=-1)
+
+
+def test_people_are_in_one_of_training_validation_and_test(tiny_subjects, tmp_path):
+    one, two, _ = tiny_subjects
+    with pytest.raises(BadInput, match="tiny_0: in two of training, validation and test"):
+        train_judge([one], [two], [one], EstimatorConfig(network=TINY), tmp_path)
+    with pytest.raises(BadInput, match="no subject file for test"):
+        train_judge([one], [two], [], EstimatorConfig(network=TINY), tmp_path)
+    assert not (tmp_path / JUDGE_FILE).exists()
+
+
+def test_the_command_takes_files_for_each_purpose(tiny_subjects, tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def train(training, validation, test, config, out_dir):
+        given.update(training=training, validation=validation, test=test, config=config, out_dir=out_dir)
+        return {"errors_deg": {"test": 1.5}}
+
+    monkeypatch.setattr("gaze_core.stages.estimator.train_judge", train)
+    main(["--training", "a.h5", "b.h5", "--validation", "c.h5", "--test", "d.h5", "--out", str(tmp_path)])
+    assert given["training"] == [Path("a.h5"), Path("b.h5")]
+    assert given["test"] == [Path("d.h5")]
+    assert given["config"] == EstimatorConfig()
+    assert '"test": 1.5' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--training", "a.h5", "--out", str(tmp_path)])
+
+
+def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
+    subject = write_tiny_subject(tmp_path / "tiny.h5", num_images=4, size_px=128)
+    faces = read_faces(SubjectDataset(subject))
+    errors = errors_deg(judge._model, faces)
+    read = judge.read(faces.rgb_on_white)
+    assert errors["images"] == 4
+    assert errors["gaze"] == pytest.approx(float(angular_error_deg(read.gaze_camera, faces.gaze_camera).mean()))
+    assert errors["head"] == pytest.approx(float(angular_error_deg(read.head_pitchyaw, faces.head_pitchyaw).mean()))
+
+
+def test_the_shipped_judge_was_tested_on_people_it_never_saw(judge):
+    errors = judge.card["errors_deg"]
+    assert len(errors["test"]) >= 4
+    assert not {*judge.training_subjects} & {*errors["test"], *errors["validation"]}
+    assert not {*errors["test"]} & {*errors["validation"]}
+    mean_deg = np.average(
+        [e["gaze"] for e in errors["test"].values()], weights=[e["images"] for e in errors["test"].values()]
+    )
+    assert mean_deg <= 4.0

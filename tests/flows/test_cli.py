@@ -32,6 +32,8 @@ def gazeworks(monkeypatch, capsys, *arguments):
         (["demo", "--set", "mesh_head.fit.stpes=3"], "unknown key 'stpes'; known here: num_steps"),
         (["demo", "--set", "mesh_head.fit.num_steps=-3"], "mesh_head.fit.num_steps: Input should be greater than 0"),
         (["demo", "--set", "nonsense"], "expected KEY=VALUE"),
+        (["synth", "--rig", "moon"], "no rig named 'moon'; expected one of: frontal"),
+        (["synth", "--light", "sun"], "no light named 'sun'; expected some of: studio"),
     ],
 )
 def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(monkeypatch, capsys, home, arguments, expected):

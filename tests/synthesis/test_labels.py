@@ -8,6 +8,7 @@ from gaze_core.data.schema import ARKIT
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angle_between_deg, vector_from_pitchyaw
 from gaze_core.synthesis import head, scene
+from gaze_core.synthesis.appearance import make_eyeball
 from gaze_core.synthesis.factory import exact_labels, pose_matrix
 from gaze_core.synthesis.head import LIMBUS_RAD, eyeball_profile, lid_actions
 from gaze_core.synthesis.identity import (
@@ -60,6 +61,13 @@ def test_normalised_view_is_centred_upright_and_at_its_distance(rig):
         assert np.linalg.det(to_camera[:3, :3]) > 0
 
 
+def test_the_rig_like_that_of_eth_xgaze_is_wide_symmetric_and_has_eighteen_cameras():
+    rig = RIGS["eth_xgaze"]
+    assert len(set(rig)) == 18
+    assert {(pitch, -yaw) for pitch, yaw in rig} == set(rig)
+    assert np.abs(rig).max(axis=0).tolist() == [40, 60]
+
+
 def test_frontal_head_has_the_axes_of_camera_zero():
     centred = np.zeros(3)
     to_camera = normalized_extrinsics(camera_positions("frontal")[0], np.eye(4), centred, 0.68)
@@ -108,6 +116,34 @@ def test_draws_repeat_by_seed_stay_in_range_and_never_close_the_eyes():
     assert (expressions >= 0).all()
     assert (expressions <= 1).all()
     assert expressions[:, ARKIT.index("eyeBlinkLeft")].max() <= 0.35
+
+
+def test_every_action_but_sideways_looks_occurs_and_most_images_lack_it():
+    draws = [draw_moment(np.random.default_rng([2, i]), Ranges(), EYES_M).expression for i in range(300)]
+    occurs = dict(zip(ARKIT, (np.stack(draws) > 0).mean(axis=0), strict=True))
+    still = {name for name, share in occurs.items() if share == 0}
+    assert still == {f"eyeLook{way}{side}" for way in ("In", "Out") for side in ("Left", "Right")}
+    assert max(share for name, share in occurs.items() if not name.startswith("eyeLook")) < 0.5
+
+
+def test_a_full_blink_is_drawn_when_asked_for():
+    ranges = Ranges(blink=(1.0, 1.0))
+    blinks = {draw_moment(np.random.default_rng(i), ranges, EYES_M).expression[ARKIT.index("eyeBlinkLeft")] > 0.8
+              for i in range(40)}  # fmt: skip
+    assert blinks == {False, True}
+
+
+def test_irises_differ_in_size_and_are_painted_to_it():
+    looks = [draw_identity(seed)[1] for seed in range(40)]
+    limbus_deg = np.rad2deg([look.limbus_rad for look in looks])
+    assert limbus_deg.min() < 25.5
+    assert limbus_deg.max() > 28.5
+    for look in (min(looks, key=lambda x: x.limbus_rad), max(looks, key=lambda x: x.limbus_rad)):
+        ball = make_eyeball(look)
+        from_axis = np.arctan2(np.hypot(*ball.vertices[:, :2].T), -ball.vertices[:, 2])
+        white = ball.color.mean(axis=1) > 0.6
+        assert from_axis[white].min() >= look.limbus_rad
+        assert from_axis[white].min() < look.limbus_rad + np.deg2rad(3)
 
 
 def test_identities_differ_and_repeat():

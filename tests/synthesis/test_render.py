@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from gaze_core.data.schema import ARKIT
+from gaze_core.errors import BadInput
 from gaze_core.geometry.landmarks import LEFT_EYE, RIGHT_EYE
+from gaze_core.synthesis import contact_sheet
 from gaze_core.synthesis.anatomy import LANDMARK_VERTICES, LOCAL_CHANGES, PHENOTYPES
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_image
 from gaze_core.synthesis.head import Shape, eyeball_profile, load_anny, make_head
@@ -119,3 +121,18 @@ def test_an_image_repeats_and_its_masks_agree(anny):
         assert np.abs(rows_columns[::-1] - first["landmarks_2d_px"][eye].mean(axis=0)).max() < 1.5
     other = synthesize_image(TINY, 1)
     assert not np.array_equal(first["image"], other["image"])
+
+
+def test_the_contact_sheet_shows_each_person_looking_around(anny, tmp_path):
+    view = View(size_px=64, focal_px=264.0)
+    pictures = contact_sheet.contact_sheet((3,), view, num_samples=4, subdivisions=0)
+    assert pictures.shape == (1, len(contact_sheet.GAZES_DEG), 64, 64, 3)
+    band = pictures[0, :, 18:28].astype(float)  # the rows of the eyes
+    assert np.abs(band[1] - band[2]).max() > 40  # one looks left, one right
+    contact_sheet.write_sheet(pictures, tmp_path / "deep" / "sheet.png")
+    assert (tmp_path / "deep" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_contact_sheet_asks_for_one_path():
+    with pytest.raises(BadInput, match="expected one, the PNG to write"):
+        contact_sheet.main([])
