@@ -9,7 +9,8 @@ once nobody holds the batch any more: fresh memory costs more than the conversio
 import shutil
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -19,6 +20,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gaze_core.data.augmentation import Augmentation, Image
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
 from gaze_core.errors import BadInput
@@ -38,18 +40,20 @@ def subject_loader(
     seed: int = 0,
     cache_bytes: int = CACHE_BYTES,
     start_method: StartMethod | None = None,
+    augmentation: Augmentation | None = None,
 ) -> "SubjectLoader":
     """A loader over the samples of all these subjects.
 
     Pictures are kept in memory if all of them need no more than `cache_bytes` (4 bytes a pixel). `start_method` is
-    that of the workers; None is torch's choice.
+    that of the workers; None is torch's choice. `augmentation` changes each picture anew in each epoch, in the workers,
+    as the seed, the epoch and the sample decide.
 
     Raises:
         BadInput: no sample, subjects of different image size or normalisation, or too little shared memory.
     """
     several = [datasets] if isinstance(datasets, SubjectDataset) else list(datasets)
     _require_alike(several)
-    return SubjectLoader(several, batch_size, num_workers, seed, cache_bytes, start_method)
+    return SubjectLoader(several, batch_size, num_workers, seed, cache_bytes, start_method, augmentation)
 
 
 class SubjectLoader:
@@ -60,7 +64,7 @@ class SubjectLoader:
 
     def __init__(
         self, datasets: list[SubjectDataset], batch_size: int, num_workers: int, seed: int, cache_bytes: int,
-        start_method: StartMethod | None,
+        start_method: StartMethod | None, augmentation: Augmentation | None,
     ) -> None:  # fmt: skip
         self.datasets, self.batch_size, self.seed = datasets, batch_size, seed
         self.next_epoch = 0
@@ -72,7 +76,12 @@ class SubjectLoader:
         self._num_slots = num_workers * _PREFETCH + 1
         num_rows = self._num_slots * batch_size
         self.keeps_pictures = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
-        self._reader = _Reader(datasets, self.num_samples if self.keeps_pictures else num_rows, num_workers > 0)
+        self._num_kept = self.num_samples if self.keeps_pictures else 0
+        if self.keeps_pictures and augmentation is None:
+            num_rows = 0  # batches are taken from where the pictures are kept
+        self._augments = augmentation is not None
+        change = None if augmentation is None else partial(_changed, augmentation, seed)
+        self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0, change)
         self._allocate = Recycled()
         self._tasks: list[_Task] = []
         self._workers: DataLoader[Any] | None = None
@@ -109,20 +118,21 @@ class SubjectLoader:
         self._workers = None
 
     def __iter__(self) -> Iterator[GazeBatch]:
-        tasks = [(self._rows(number, items), items) for number, items in enumerate(self.order(self.next_epoch))]
+        epoch = self.next_epoch
+        tasks = [(self._rows(number, items), items, epoch) for number, items in enumerate(self.order(epoch))]
         self.next_epoch += 1
         self._tasks = tasks
         return self._batches(tasks)
 
     def _rows(self, number: int, items: list[int]) -> list[int]:
-        if self.keeps_pictures:
+        if self.keeps_pictures and not self._augments:
             return items
-        first = number % self._num_slots * self.batch_size
+        first = self._num_kept + number % self._num_slots * self.batch_size
         return list(range(first, first + len(items)))
 
     def _batches(self, tasks: "list[_Task]") -> Iterator[GazeBatch]:
         results = map(self._reader.__getitems__, tasks) if self._workers is None else iter(self._workers)
-        for rows, items in tasks:
+        for rows, items, _ in tasks:
             if tasks is not self._tasks:
                 raise RuntimeError("another iteration over this loader has begun; only one at a time is possible")
             fault = next(results)
@@ -135,7 +145,11 @@ class SubjectLoader:
             yield assemble(pixels, labels, self._frames[items], self.datasets[0].size_px, self._allocate)
 
 
-_Task = tuple[list[int], list[int]]  # rows of the shared memory, and the positions of the samples that go there
+_Task = tuple[list[int], list[int], int]  # rows of the shared memory, positions of the samples that go there, epoch
+
+
+def _changed(augmentation: Augmentation, seed: int, image: Image, epoch: int, item: int) -> Image:
+    return augmentation(image, seed, epoch, item)
 
 
 class _TaskSampler:
@@ -154,8 +168,12 @@ class _TaskSampler:
 class _Reader(Dataset[str]):
     """Several subjects behind one another, and the memory into which their pictures are read."""
 
-    def __init__(self, datasets: list[SubjectDataset], num_rows: int, shared: bool) -> None:
-        self._datasets = datasets
+    def __init__(
+        self, datasets: list[SubjectDataset], num_kept: int, num_slots: int, shared: bool,
+        change: Callable[[Image, int, int], Image] | None,
+    ) -> None:  # fmt: skip
+        self._datasets, self._num_kept, self._change = datasets, num_kept, change
+        num_rows = num_kept + num_slots
         self._starts = np.cumsum([0, *map(len, datasets)])
         width, height = datasets[0].size_px
         self._rgb = torch.empty((num_rows, height, width, 3), dtype=torch.uint8)
@@ -175,7 +193,14 @@ class _Reader(Dataset[str]):
 
     def __getitems__(self, task: _Task) -> str:
         """Fills rows with the pictures of these positions; empty, or what is wrong with a file."""
-        rows, items = (np.asarray(numbers) for numbers in task)
+        rows, items = np.asarray(task[0]), np.asarray(task[1])
+        sources = items if self._num_kept else rows  # where the picture is as it was stored
+        fault = self._read(sources, items)
+        if not fault and self._change is not None:
+            self._augment(self._change, sources, rows, items, task[2])
+        return fault
+
+    def _read(self, rows: ndarray, items: ndarray) -> str:
         held = self._held.numpy()
         absent = held[rows] != items
         rows, items = rows[absent], items[absent]
@@ -189,6 +214,16 @@ class _Reader(Dataset[str]):
                 return str(error)
         held[rows] = items
         return ""
+
+    def _augment(
+        self, change: Callable[[Image, int, int], Image], sources: ndarray, rows: ndarray, items: ndarray, epoch: int
+    ) -> None:
+        pixels = self.pixels
+        for source, row, item in zip(sources.tolist(), rows.tolist(), items.tolist(), strict=True):
+            pixels.rgb[row] = change(pixels.rgb[source], epoch, item)
+            if row != source:
+                pixels.masks[row] = pixels.masks[source]
+        self._held.numpy()[rows] = -1  # what is there now is no longer as it was stored
 
 
 class Recycled:
