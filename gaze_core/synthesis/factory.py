@@ -37,7 +37,7 @@ from gaze_core.synthesis.scene import (
 )
 
 _LOADING = threading.Lock()  # several subjects may be made at once, by threads of one process
-GENERATOR_VERSION = 2  # raise when the same configuration no longer gives the same images
+GENERATOR_VERSION = 3  # raise when the same configuration no longer gives the same images
 
 
 class SubjectConfig(Config):

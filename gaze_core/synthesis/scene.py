@@ -143,15 +143,19 @@ def _sensor(mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_sam
 
 
 def _emitters(mi: Any, light: LightName) -> dict[str, Any]:
+    """The lamps as objects: described by dictionaries they would stand in the scene in an order that differs from call
+    to call, and that order decides the noise of the image.
+    """
     lamps, ambient = LIGHTS[light]
     out: dict[str, Any] = {"ambient": {"type": "constant", "radiance": _rgb(ambient)}}
     for index, (position, edge_m, radiance) in enumerate(lamps):
         facing = mi.ScalarTransform4f().look_at(origin=position, target=[0, 0, 0], up=[0, 0, 1])
-        out[f"lamp{index}"] = {
+        lamp = {
             "type": "rectangle",
             "to_world": facing @ mi.ScalarTransform4f().scale(edge_m / 2),
             "emitter": {"type": "area", "radiance": _rgb(radiance)},
         }
+        out[f"lamp{index}"] = mi.load_dict(lamp)
     return out
 
 
