@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gaze_core.geometry.cameras import Camera
+
+R = TypeVar("R", bound="TensorRecord")
 
 
 class TensorRecord:
@@ -26,6 +28,21 @@ class TensorRecord:
         """The chosen elements of the batch axis."""
         chosen = index if isinstance(index, slice) else list(index)
         return self.map(lambda tensor: tensor[chosen])
+
+
+def concatenate(records: Sequence[R]) -> R:
+    """One record of all samples, in order; what is no tensor (an image size) is the first one's."""
+    parts = iter(zip(*(_tensors(record) for record in records), strict=True))
+    return records[0].map(lambda _: torch.cat(next(parts)))
+
+
+def _tensors(record):  # type: ignore[no-untyped-def]
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor):
+            yield value
+        elif hasattr(value, "__dataclass_fields__"):
+            yield from _tensors(value)
 
 
 def _map_tensors(record, function):  # type: ignore[no-untyped-def]
@@ -90,7 +107,8 @@ class GazeBatch(TensorRecord):
     landmarks_3d_head_m: Float[Tensor, "b 68 3"]
     eye_centers_head_m: Float[Tensor, "b 2 3"]
     valid: Validity
-    sample_index: Int[Tensor, " b"]
+    sample_index: Int[Tensor, " b"]  # the frame of its subject's file
+    subject_index: Int[Tensor, " b"]  # which file, among those that were read together
 
     def __len__(self) -> int:
         return len(self.sample_index)

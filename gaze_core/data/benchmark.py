@@ -103,7 +103,9 @@ def stages_ms(dataset: SubjectDataset, num_repeats: int) -> dict[str, float]:
             "decompress_image": lambda: [image[frame] for frame in frames],
             "decompress_masks": lambda: [mask[frame] for mask in masks for frame in frames],
             "decompress_and_pack": lambda: dataset.read_pixels(range(len(frames)), pixels),
-            "floats": lambda: assemble(pixels, dataset.labels, dataset.indices, dataset.size_px, allocate),
+            "floats": lambda: assemble(
+                pixels, dataset.labels, dataset.indices, np.zeros(len(dataset)), dataset.size_px, allocate
+            ),
         }
         allocate = Recycled()
         times: dict[str, list[float]] = {name: [] for name in steps}

@@ -9,8 +9,9 @@ once nobody holds the batch any more: fresh memory costs more than the conversio
 import shutil
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import tee
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -59,7 +60,8 @@ def subject_loader(
 class SubjectLoader:
     """Iterating gives one epoch of `GazeBatch`es, the last one as short as it must be; iterating again, the next.
 
-    The order of an epoch is a pure function of the seed and its number. One iteration at a time.
+    The order of an epoch is a pure function of the seed and its number; `batches` takes an order from outside. One
+    iteration at a time. `subject_index` is a position among `datasets`.
     """
 
     def __init__(
@@ -69,7 +71,8 @@ class SubjectLoader:
         self.datasets, self.batch_size, self.seed = datasets, batch_size, seed
         self.next_epoch = 0
         self._frames = np.concatenate([dataset.indices for dataset in datasets])
-        self._labels = {
+        self._subjects = np.repeat(np.arange(len(datasets)), [len(dataset) for dataset in datasets])
+        self.labels = {
             name: np.concatenate([dataset.labels[name] for dataset in datasets]) for name in datasets[0].labels
         }
         # Each worker has up to _PREFETCH batches under way, and one more is being converted here.
@@ -83,7 +86,8 @@ class SubjectLoader:
         change = None if augmentation is None else partial(_changed, augmentation, seed)
         self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0, change)
         self._allocate = Recycled()
-        self._tasks: list[_Task] = []
+        self._tasks: Iterator[_Task] = iter(())
+        self._iteration = 0
         self._workers: DataLoader[Any] | None = None
         if num_workers:
             self._workers = DataLoader(
@@ -98,6 +102,11 @@ class SubjectLoader:
     def num_samples(self) -> int:
         """Samples of an epoch."""
         return len(self._frames)
+
+    @property
+    def frames(self) -> tuple[Tensor, Tensor]:
+        """`subject_index` and `sample_index` of each sample."""
+        return torch.from_numpy(self._subjects), torch.from_numpy(self._frames.astype(np.int64))
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -119,10 +128,18 @@ class SubjectLoader:
 
     def __iter__(self) -> Iterator[GazeBatch]:
         epoch = self.next_epoch
-        tasks = [(self._rows(number, items), items, epoch) for number, items in enumerate(self.order(epoch))]
         self.next_epoch += 1
-        self._tasks = tasks
-        return self._batches(tasks)
+        return self.batches((items, epoch) for items in self.order(epoch))
+
+    def batches(self, order: Iterable[tuple[list[int], int]]) -> Iterator[GazeBatch]:
+        """A batch of the samples at each of these positions; the number beside them seeds their augmentation.
+
+        `order` is asked no further ahead than the workers read, so it may be long.
+        """
+        tasks = ((self._rows(number, items), items, epoch) for number, (items, epoch) in enumerate(order))
+        self._tasks, ours = tee(tasks)
+        self._iteration += 1
+        return self._batches(ours, self._iteration)
 
     def _rows(self, number: int, items: list[int]) -> list[int]:
         if self.keeps_pictures and not self._augments:
@@ -130,19 +147,20 @@ class SubjectLoader:
         first = self._num_kept + number % self._num_slots * self.batch_size
         return list(range(first, first + len(items)))
 
-    def _batches(self, tasks: "list[_Task]") -> Iterator[GazeBatch]:
-        results = map(self._reader.__getitems__, tasks) if self._workers is None else iter(self._workers)
+    def _batches(self, tasks: "Iterator[_Task]", iteration: int) -> Iterator[GazeBatch]:
+        results = map(self._reader.__getitems__, self._tasks) if self._workers is None else iter(self._workers)
         for rows, items, _ in tasks:
-            if tasks is not self._tasks:
+            if iteration != self._iteration:
                 raise RuntimeError("another iteration over this loader has begun; only one at a time is possible")
             fault = next(results)
             if fault:
                 del results  # or the traceback would keep the workers
                 self.close()
                 raise BadInput(fault)
-            labels = {name: values[items] for name, values in self._labels.items()}
+            labels = {name: values[items] for name, values in self.labels.items()}
             pixels = self._reader.pixels.at(rows)
-            yield assemble(pixels, labels, self._frames[items], self.datasets[0].size_px, self._allocate)
+            where = self._frames[items], self._subjects[items]
+            yield assemble(pixels, labels, *where, self.datasets[0].size_px, self._allocate)
 
 
 _Task = tuple[list[int], list[int], int]  # rows of the shared memory, positions of the samples that go there, epoch
@@ -159,7 +177,7 @@ class _TaskSampler:
         self._loader = weakref.proxy(loader)  # no cycle, so workers end with the loader
 
     def __iter__(self) -> Iterator[_Task]:
-        return iter(self._loader._tasks)
+        return self._loader._tasks
 
     def __len__(self) -> int:
         return len(self._loader)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from gaze_core.config import Config
+from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.reproducibility import generator
 
@@ -22,6 +23,7 @@ class Splits(Config):
     """Frame indices of one subject file. `test` is only ever evaluated."""
 
     subject: str
+    file: str = SUBJECT_FILE  # beside the splits file
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
@@ -37,6 +39,30 @@ class Splits(Config):
     def seen(self) -> set[int]:
         """Frames that training may look at."""
         return {*self.train, *self.validation}
+
+
+class DatasetSplits(Config):
+    """The divisions of all subject files of a dataset; one person's, or those of several who are learned together."""
+
+    subjects: tuple[Splits, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        for name in ("subject", "file"):
+            values = [getattr(splits, name) for splits in self.subjects]
+            if len(values) != len(set(values)):
+                raise ValueError(f"two subject files have the same {name}: {', '.join(sorted(values))}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subjects, in order."""
+        return tuple(splits.subject for splits in self.subjects)
+
+    @property
+    def seen(self) -> dict[str, list[int]]:
+        """The frames of each subject that training may look at."""
+        return {splits.subject: sorted(splits.seen) for splits in self.subjects}
 
 
 class SubjectSplits(Config):
@@ -144,21 +170,21 @@ def split_video(subject: str, frames: Sequence[int], validation_fraction: float,
     )
 
 
-_AnySplits = TypeVar("_AnySplits", Splits, SubjectSplits)
+_AnySplits = TypeVar("_AnySplits", DatasetSplits, SubjectSplits)
 
 
-def write_splits(path: Path, splits: Splits | SubjectSplits) -> None:
+def write_splits(path: Path, splits: DatasetSplits | SubjectSplits) -> None:
     """Writes a division as JSON with its digest."""
     path.write_text(json.dumps({**splits.model_dump(mode="json"), "digest": splits.digest()}, indent=1) + "\n")
 
 
-def read_splits(path: Path) -> Splits:
-    """The frames that preprocess wrote.
+def read_splits(path: Path) -> DatasetSplits:
+    """The frames of each subject that preprocess wrote.
 
     Raises:
         ContractViolation: the file is missing, not of this form, or was changed after it was written.
     """
-    return _read(path, Splits)
+    return _read(path, DatasetSplits)
 
 
 def read_subject_splits(path: Path) -> SubjectSplits:

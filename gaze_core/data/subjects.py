@@ -100,7 +100,7 @@ class SubjectDataset(Dataset[GazeBatch]):
         self.read_pixels(items, pixels)
         positions = np.asarray(items, dtype=int)
         labels = {name: values[positions] for name, values in self.labels.items()}
-        return assemble(pixels, labels, self.indices[positions], self.size_px)
+        return assemble(pixels, labels, self.indices[positions], np.zeros(len(items)), self.size_px)
 
     def read_pixels(self, items: Sequence[int] | ndarray, out: Pixels, rows: Sequence[int] | None = None) -> None:
         """Decompresses the pictures of these samples into `rows` of `out` (default: its first ones, in order).
@@ -213,6 +213,7 @@ def assemble(
     pixels: Pixels,
     labels: dict[str, ndarray],
     frames: ndarray,
+    subjects: ndarray,
     size_px: tuple[int, int],
     allocate: Callable[..., Tensor] = torch.empty,
 ) -> GazeBatch:
@@ -236,4 +237,5 @@ def assemble(
         eye_centers_head_m=values["eye_centers_head_m"],
         valid=Validity(**{label: values[f"valid/{label}"] for label in Validity.__dataclass_fields__}),
         sample_index=torch.from_numpy(frames.astype(np.int64)),
+        subject_index=torch.from_numpy(subjects.astype(np.int64)),
     )

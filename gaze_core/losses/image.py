@@ -1,4 +1,8 @@
-"""Image losses: pure functions of tensors in [0, 1]; each is a mean over the batch, 0 for equal images."""
+"""Image losses: pure functions of tensors in [0, 1]; 0 for equal images.
+
+Each is a mean over the batch of values of single images, so that several processes that share a batch compute what one
+would.
+"""
 
 import torch
 from jaxtyping import Float
@@ -9,8 +13,9 @@ from torch.nn import functional
 def masked_l1(
     image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference over the pixels of the mask; 0 for an empty mask."""
-    return ((image - target).abs() * mask).sum() / (image.shape[1] * mask.sum()).clamp_min(1)
+    """Mean absolute difference over the pixels of each image's mask; 0 for an empty mask."""
+    difference = ((image - target).abs() * mask).sum(dim=(1, 2, 3))
+    return (difference / (image.shape[1] * mask.sum(dim=(1, 2, 3))).clamp_min(1)).mean()
 
 
 def dissimilarity(

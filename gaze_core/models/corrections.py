@@ -2,13 +2,14 @@
 
 A head that is drawn where the labels put it, but was photographed a little elsewhere, is learned blurred. Published
 GazeGaussian carries such offsets for every training image, added to the identity and expression codes and to the head's
-pose (camera refinement); they belong to the frames and are left behind when the model is used.
+pose (camera refinement); they belong to the frames and are left behind when the model is used. Here a person has one
+identity in all frames.
 """
 
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
@@ -30,29 +31,33 @@ class CorrectionsConfig(Config):
 
 
 class FrameCorrections(nn.Module):
-    """One row for each training frame, zero at the start. Turns and shifts are in the head frame, rad and m."""
+    """A row for each training frame and, of the identity, for each subject, zero at the start.
+
+    Turns and shifts are in the head frame, rad and m.
+    """
 
     row_of: Tensor
 
-    def __init__(self, sample_index: Tensor) -> None:
-        """`sample_index` names the training frames, as `GazeBatch.sample_index` does."""
+    def __init__(self, subject_index: Int[Tensor, " n"], sample_index: Int[Tensor, " n"]) -> None:
+        """The two name the training frames, as in `GazeBatch`."""
         super().__init__()
-        rows = torch.full((int(sample_index.max()) + 1,), -1)
-        rows[sample_index.cpu()] = torch.arange(len(sample_index))
+        num_subjects = int(subject_index.max()) + 1
+        rows = torch.full((num_subjects, int(sample_index.max()) + 1), -1)
+        rows[subject_index.cpu(), sample_index.cpu()] = torch.arange(len(sample_index))
         self.register_buffer("row_of", rows)
-        self.identity = nn.Parameter(torch.zeros(len(sample_index), NUM_IDENTITY))
+        self.identity = nn.Parameter(torch.zeros(num_subjects, NUM_IDENTITY))
         self.expression = nn.Parameter(torch.zeros(len(sample_index), NUM_EXPRESSION))
         self.turn_rad = nn.Parameter(torch.zeros(len(sample_index), 3))
         self.shift_m = nn.Parameter(torch.zeros(len(sample_index), 3))
 
     def forward(self, batch: GazeBatch) -> HeadParameters:
         """The batch's head parameters as they are believed to have been; all its frames are training frames."""
-        rows = self.row_of[batch.sample_index]
+        rows = self.row_of[batch.subject_index, batch.sample_index]
         change = rigid_transform(matrix_from_axis_angle(self.turn_rad[rows]), self.shift_m[rows])
         return replace(
             batch.head,
             head_to_world=batch.head.head_to_world @ change,
-            identity_code=batch.head.identity_code + self.identity[rows],
+            identity_code=batch.head.identity_code + self.identity[batch.subject_index],
             expression_code=batch.head.expression_code + self.expression[rows],
         )
 

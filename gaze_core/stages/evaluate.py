@@ -15,9 +15,9 @@ from torch.nn import functional
 from gaze_core.artifacts import Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch, HeadParameters
+from gaze_core.data.batch import GazeBatch, HeadParameters, concatenate
 from gaze_core.data.splits import SPLITS_FILE, read_splits
-from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
+from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_unseen
 from gaze_core.evaluation.redirection import evaluate
@@ -55,18 +55,21 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     data_dir: Path = inputs["data"]
     splits = read_splits(data_dir / SPLITS_FILE)
-    _require_unseen_frames(card["trained_on"], splits.subject, splits.test)
     judge = _judge(config)
-    require_unseen(judge, splits.subject)
+    for one in splits.subjects:
+        _require_unseen_frames(card["trained_on"], one.subject, one.test)
+        require_unseen(judge, one.subject)
     device = choose_device(context.runtime)
     model = model.to(device)
-    test = SubjectDataset(data_dir / SUBJECT_FILE, subset=splits.test).everything.to(device)
+    test = concatenate([SubjectDataset(data_dir / s.file, subset=s.test).everything for s in splits.subjects]).to(
+        device
+    )
     report = evaluate(partial(render_rgb, model), test, judge, config.seed)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **pictures(model, test, config))
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
-    return Produced(kind="report", files=files, metrics=numbers, subjects={"test": (splits.subject,)})
+    return Produced(kind="report", files=files, metrics=numbers, subjects={"test": splits.names})
 
 
 def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:

@@ -69,21 +69,21 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
         BadInput: the images have another size than the model is configured for.
         MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
     """
-    data = read_training_data(inputs["data"])
+    data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
     if data.image_px != config.model.image_px:
         raise BadInput(f"images are {data.image_px} px, the model expects image_px {config.model.image_px}")
     seed_everything("initialise", NAME, config.fit.seed)
     head = mesh_head.load(inputs["mesh_head"])
-    model = start_from_mesh_head(config.model, head, data.train.eye_centers_head_m.mean(dim=0))
+    model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
     for name, detail in active_enhancements(model, config):
         context.logger.info("active: %s: %s", name, detail)
-    corrections = FrameCorrections(data.train.sample_index) if config.corrections else None
+    corrections = FrameCorrections(*data.train.frames) if config.corrections else None
     trained = _Trained(model, corrections)
     task = Task(
         model=trained,
         parameter_groups=_parameter_groups(model, corrections, config),
-        num_samples=len(data.train),
-        read_batch=lambda items: data.train[items],
+        num_samples=data.train.num_samples,
+        read_batches=data.batches,
         loss_terms=lambda _, batch, step: trained.loss_terms(batch, config),
         validate=lambda _: _validation_l1(model, data.validation),
     )

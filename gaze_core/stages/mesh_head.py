@@ -48,13 +48,13 @@ def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> P
 
     Goes on from an interrupted run.
     """
-    data = read_training_data(inputs["data"])
+    data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
     model = build(config, data)
     task = Task(
         model=model,
         parameter_groups=_parameter_groups(model, config.fit.learning_rate),
-        num_samples=len(data.train),
-        read_batch=lambda items: data.train[items],
+        num_samples=data.train.num_samples,
+        read_batches=data.batches,
         loss_terms=lambda m, batch, step: loss_terms(m(batch.camera, batch.head), batch, config.loss_weights),
         validate=lambda m: _validation_l1(m, data.validation),
     )
@@ -64,7 +64,7 @@ def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> P
 def build(config: MeshHeadStageConfig, data: TrainingData) -> MeshHead:
     """A new MeshHead with the mean landmarks of the training frames."""
     seed_everything("initialise", NAME, config.fit.seed)
-    return MeshHead(config.model, data.train.landmarks_3d_head_m.mean(dim=0))
+    return MeshHead(config.model, data.label("landmarks_3d_head_m").mean(dim=0))
 
 
 def load(directory: Path) -> MeshHead:

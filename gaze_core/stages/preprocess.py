@@ -1,6 +1,7 @@
-"""Stage: a recording (the shipped pack, a subject file, a video, an image folder) to a subject file and its splits."""
+"""Stage: a recording (subject files, a video, an image folder) to subject files and their splits."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +11,14 @@ from pydantic import Field, NonNegativeInt
 from gaze_core.artifacts import MANIFEST_FILE, Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.splits import SPLITS_FILE, Splits, split_video, split_with_held_out, write_splits
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_video, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 1
+NAME, VERSION = "preprocess", 2
 
 
 class PreprocessConfig(Config):
@@ -31,34 +32,51 @@ class PreprocessConfig(Config):
 
 
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Labels, checks and splits the folder `inputs["recording"]`; writes `subject.h5` and `splits.json`.
+    """Labels, checks and splits what is in the folder `inputs["recording"]`; writes subject files and `splits.json`.
+
+    A video, or a folder of images, becomes one subject file; a folder of subject files stays several, for a model of
+    several people.
 
     Raises:
         BadInput: the recording is missing, unreadable, without a face, or not of the configured source.
     """
     recording = _only_entry(inputs["recording"])
-    subject_file = context.work_dir / SUBJECT_FILE
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
     if config.source == "video":
+        files = {SUBJECT_FILE: context.work_dir / SUBJECT_FILE}
         landmarker = resolve("face_landmarker")
-        dropped = preprocess_video(recording, subject_file, config.video, landmarker, context.progress).dropped
+        video = preprocess_video(recording, files[SUBJECT_FILE], config.video, landmarker, context.progress)
+        dropped.update(video.dropped)
     else:
-        open_subject(recording).close()
-        shutil.copyfile(recording, subject_file)
-    dataset = SubjectDataset(subject_file)
-    splits = _splits(config, dataset, subject_file)
-    splits_file = context.work_dir / SPLITS_FILE
-    write_splits(splits_file, splits)
-    for reason, count in dataset.dropped.items():
-        dropped[reason] = dropped.get(reason, 0) + count
+        files = {name: context.work_dir / name for name in _copied(recording, context.work_dir)}
+    datasets = {name: SubjectDataset(path) for name, path in files.items()}
+    splits = DatasetSplits(subjects=tuple(_splits(config, dataset, name) for name, dataset in datasets.items()))
+    for dataset in datasets.values():
+        dropped.update(dataset.dropped)
+    files[SPLITS_FILE] = context.work_dir / SPLITS_FILE
+    write_splits(files[SPLITS_FILE], splits)
+    parts = ("train", "validation", "test")
     return Produced(
         kind="dataset",
-        files={SUBJECT_FILE: subject_file, SPLITS_FILE: splits_file},
-        metrics={f"num_{name}": float(len(getattr(splits, name))) for name in ("train", "validation", "test")},
-        dropped=dropped,
-        normalization=dataset.normalization,
-        subjects={name: (dataset.subject,) for name in ("train", "validation", "test")},
+        files=files,
+        metrics={f"num_{part}": float(sum(len(getattr(one, part)) for one in splits.subjects)) for part in parts},
+        dropped=dict(dropped),
+        normalization=next(iter(datasets.values())).normalization,
+        subjects={part: splits.names for part in parts},
     )
+
+
+def _copied(recording: Path, folder: Path) -> list[str]:
+    """The names under which the subject file, or all subject files of the recording, now stand in `folder`."""
+    sources = {SUBJECT_FILE: recording} if recording.is_file() else {p.name: p for p in sorted(recording.glob("*.h5"))}
+    if not sources:
+        raise BadInput(
+            f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
+        )
+    for name, source in sources.items():
+        open_subject(source).close()
+        shutil.copyfile(source, folder / name)
+    return list(sources)
 
 
 def _only_entry(folder: Path) -> Path:
@@ -69,11 +87,16 @@ def _only_entry(folder: Path) -> Path:
     return entries[0]
 
 
-def _splits(config: PreprocessConfig, dataset: SubjectDataset, path: Path) -> Splits:
+def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Splits:
     usable = dataset.indices.tolist()
     if not usable:
-        raise BadInput(f"{path.name}: no usable frame; dropped: {dataset.dropped}")
-    with open_subject(path) as file:
+        raise BadInput(f"{name}: no usable frame; dropped: {dataset.dropped}")
+    splits = _divided(config, dataset, usable)
+    return splits.model_copy(update={"file": name})
+
+
+def _divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+    with open_subject(dataset.path) as file:
         held_out = np.asarray(file["held_out"]) if "held_out" in file else None
     if held_out is None:
         return split_video(dataset.subject, usable, config.validation_fraction, config.test_fraction)

@@ -1,33 +1,45 @@
 """What the training stages share: the frames they may see, the card of a checkpoint, and training to an artifact."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gaze_core.artifacts import Produced
-from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch
+from gaze_core.config import Config, Runtime
+from gaze_core.data.batch import GazeBatch, concatenate
+from gaze_core.data.loading import SubjectLoader, subject_loader
 from gaze_core.data.schema import SCHEMA_VERSION
-from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
-from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits
+from gaze_core.data.subjects import SubjectDataset
 from gaze_core.stages.context import StageContext
-from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, Task, fit
+
+_MAX_VALIDATION_FRAMES = 64
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training and validation frames of one subject, in memory, and where they come from."""
+    """Training frames of one or several subjects, validation frames in memory, and where they come from."""
 
-    splits: Splits
-    train: GazeBatch
-    validation: GazeBatch
+    splits: DatasetSplits
+    train: SubjectLoader
+    validation: GazeBatch  # all, or evenly spread ones where there are many
     image_px: int
     normalization: dict[str, Any]
+
+    def label(self, name: str) -> Tensor:
+        """A label of all training frames, as `GazeBatch` names it."""
+        return torch.from_numpy(self.train.labels[name])
+
+    def batches(self, order: Iterable[list[int]]) -> Iterator[GazeBatch]:
+        """The training frames at these positions."""
+        return self.train.batches((items, 0) for items in order)
 
     def card(self, stage: str, version: int, config: Config) -> dict[str, Any]:
         """What a checkpoint must say of itself, so that it can be used and its lineage checked without a name."""
@@ -38,18 +50,28 @@ class TrainingData:
             "schema_version": SCHEMA_VERSION,
             "normalization": self.normalization,
             "image_px": self.image_px,
-            "trained_on": {self.splits.subject: sorted(self.splits.seen)},
+            "trained_on": self.splits.seen,
         }
 
 
-def read_training_data(dataset_dir: Path) -> TrainingData:
-    """Reads what the preprocess stage wrote, without the test frames."""
+def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> TrainingData:
+    """Reads what the preprocess stage wrote, without the test frames.
+
+    Raises:
+        BadInput: subjects of different image size or normalisation.
+    """
     splits = read_splits(dataset_dir / SPLITS_FILE)
-    subject_file = dataset_dir / SUBJECT_FILE
-    train, validation = (
-        SubjectDataset(subject_file, subset=list(indices)) for indices in (splits.train, splits.validation)
-    )
-    return TrainingData(splits, train.everything, validation.everything, train.size_px[0], train.normalization)
+    files = [(dataset_dir / one.file, one) for one in splits.subjects]
+    training = [SubjectDataset(path, subset=one.train) for path, one in files]
+    loader = subject_loader(training, batch_size, runtime.num_workers)
+    kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files]
+    share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
+    validation = concatenate([dataset.batch(_spread(len(dataset), share)) for dataset in kept_back])
+    return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization)
+
+
+def _spread(count: int, at_most: int) -> list[int]:
+    return sorted({int(i) for i in torch.linspace(0, count - 1, min(count, at_most)).round()})
 
 
 def train(
@@ -64,13 +86,18 @@ def train(
 
     `result` is the part of the task's model that is kept, if not all of it.
     """
-    summary = fit(task, config, context.runtime, context.work_dir, context.log, context.progress)
+    kept = result or task.model
+    task = replace(task, save_epoch=lambda path: save_weights(path, kept, card))
+    summary = fit(
+        task, config, context.runtime, context.work_dir, context.log, context.progress, context.logger
+    )  # fmt: skip
     weights = context.work_dir / WEIGHTS_FILE
-    save_weights(weights, result or task.model, card)
+    save_weights(weights, kept, card)
+    epochs = sorted(context.work_dir.glob(epoch_file(0).replace("000", "*")))
     return Produced(
         kind="checkpoint",
-        files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
+        files={path.name: path for path in (weights, context.work_dir / STATS_FILE, *epochs)},
         metrics=summary.metrics(),
         normalization=data.normalization,
-        subjects={"train": (data.splits.subject,)},
+        subjects={"train": data.splits.names},
     )

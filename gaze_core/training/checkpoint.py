@@ -16,6 +16,11 @@ from gaze_core.errors import ContractViolation, MissingArtifact
 WEIGHTS_FILE, RESUME_FILE, BEST_FILE = "weights.safetensors", "last.train.pt", "best.safetensors"
 
 
+def epoch_file(epoch: int) -> str:
+    """The name under which the weights of an epoch are kept; the first epoch is number 1."""
+    return f"epoch_{epoch:03d}.safetensors"
+
+
 def write_atomically(path: Path, write: Any) -> None:
     """Calls `write(temporary_path)` and renames, so that a reader or a crash never meets half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,6 +1,6 @@
 import json
 import multiprocessing
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import h5py
@@ -56,7 +56,11 @@ def copied(batches):
 
 def expected_epoch(datasets, loader, epoch):
     """What the loader must give, put together sample by sample."""
-    singles = [dataset[i] for dataset in datasets for i in range(len(dataset))]
+    singles = [
+        replace(dataset[i], subject_index=torch.tensor([number]))
+        for number, dataset in enumerate(datasets)
+        for i in range(len(dataset))
+    ]
     for items in loader.order(epoch):
         together = {name: torch.cat([values(singles[i])[name] for i in items]) for name in values(singles[0])}
         yield together
@@ -229,7 +233,7 @@ def test_the_published_pattern_gives_the_same_tensors(tmp_path):
     theirs = {name.split("/")[-1]: torch.stack([item[name] for item in items]) for name in items[0]}
     del published._file
     for name, value in ours.items():
-        if name == "sample_index":
+        if name in ("sample_index", "subject_index"):
             continue
         prefix, short = name.rpartition(".")[::2]
         wanted = theirs[short]

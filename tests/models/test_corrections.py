@@ -19,7 +19,7 @@ def batch(tmp_path_factory):
 
 
 def test_nothing_changes_at_the_start(batch):
-    corrections = FrameCorrections(batch.sample_index)
+    corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     head = corrections(batch)
     for name in ("head_to_world", "identity_code", "expression_code", "gaze_head_eyes"):
         torch.testing.assert_close(getattr(head, name), getattr(batch.head, name), atol=1e-7, rtol=0)
@@ -27,7 +27,7 @@ def test_nothing_changes_at_the_start(batch):
 
 
 def test_each_frame_has_its_own_row_whatever_the_order(batch):
-    corrections = FrameCorrections(batch.sample_index)
+    corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     with torch.no_grad():
         corrections.shift_m[:, 0] = torch.tensor([1.0, 2.0, 3.0])
     for order in ([0, 1, 2], [2, 0]):
@@ -43,7 +43,7 @@ def test_wrong_poses_are_found_by_gradient_descent(batch):
     wrong = true @ torch.linalg.inv(rigid_transform(matrix_from_axis_angle(turn), shift))
     seen = batch.camera.seen_from(true).project(batch.landmarks_3d_head_m)
     mislabelled = replace(batch, head=batch.head.with_pose(wrong))
-    corrections = FrameCorrections(batch.sample_index)
+    corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     optimizer = torch.optim.Adam(corrections.parameters(), lr=3e-3)
     errors = []
     for _ in range(300):
@@ -60,7 +60,7 @@ def test_wrong_poses_are_found_by_gradient_descent(batch):
 
 
 def test_penalties_are_the_weighted_mean_squares(batch):
-    corrections = FrameCorrections(batch.sample_index)
+    corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     with torch.no_grad():
         corrections.shift_m.fill_(0.02)
         corrections.expression.fill_(0.5)

@@ -35,7 +35,7 @@ def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     write_tiny_subject(data / "subject.h5", num_images=12)
-    splits = '{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}'
+    splits = '{"subjects": [{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}]}'
     (data / "splits.json").write_text(splits)
     inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
     with pytest.raises(ContractViolation, match=r"trained on 2 of the 2 test frames of tiny \(first: 7\)"):

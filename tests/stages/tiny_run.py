@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gaze_core.config import Runtime
-from gaze_core.data.splits import SPLITS_FILE, split_with_held_out
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.models.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.mesh_head import MeshHeadConfig
@@ -39,7 +39,7 @@ def write_dataset(root: Path) -> Path:
     folder.mkdir(parents=True)
     write_tiny_subject(folder / SUBJECT_FILE, num_images=12)
     splits = split_with_held_out("tiny", range(9), range(9, 12), 0.2, seed=0)
-    (folder / SPLITS_FILE).write_text(splits.model_dump_json())
+    write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
     return folder
 
 

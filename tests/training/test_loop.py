@@ -1,15 +1,19 @@
 """The one loop: exact resume, early stopping, clipping and refusal to go on from a non-finite loss."""
 
+import logging
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from gaze_core.config import Runtime
-from gaze_core.errors import DivergedError
+from gaze_core.errors import BadInput, DivergedError
 from gaze_core.training.loop import FitConfig, Task, fit, rate_factor
+from gaze_core.training.processes import own_share
 from gaze_core.training.sampling import step_indices
 
 RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
@@ -44,7 +48,7 @@ def make_task(poison_at=-1, stop_at=-1, validate=None):
         }
 
     groups = [{"params": list(model.parameters()), "lr": 0.05}]
-    return Task(model, groups, len(data), lambda items: Items(data[items]), loss_terms, validate)
+    return Task(model, groups, len(data), lambda order: (Items(data[items]) for items in order), loss_terms, validate)
 
 
 def weights(task):
@@ -70,7 +74,11 @@ def test_two_runs_on_several_threads_end_bit_identical(tmp_path):
         model = Table()
         groups = [{"params": list(model.parameters()), "lr": 0.05}]
         task = Task(
-            model, groups, 4, lambda _: Items(picks), lambda m, b, _: {"l2": (m(b.values) - targets).square().mean()}
+            model,
+            groups,
+            4,
+            lambda order: (Items(picks) for _ in order),
+            lambda m, b, _: {"l2": (m(b.values) - targets).square().mean()},
         )
         fit(task, FitConfig(num_steps=6, batch_size=2), RUNTIME, tmp_path / name)
         return weights(task)["rows"]
@@ -89,7 +97,8 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, stop_at):
         fit(make_task(stop_at=stop_at), config, RUNTIME, tmp_path / "parts")
     resumed = make_task()
     summary = fit(resumed, config, RUNTIME, tmp_path / "parts")
-    assert summary.resumed_from_step == stop_at // 3 * 3
+    saved = (0, 3, 4, 6, 7, 9, 10)  # each third step, and where an epoch of 10 samples ends
+    assert summary.resumed_from_step == max(step for step in saved if step <= stop_at)
     for name, value in weights(whole).items():
         assert torch.equal(weights(resumed)[name], value), name
     assert [row["step"] for row in summary.history] == list(range(1, 12))
@@ -139,10 +148,10 @@ def test_early_stopping_returns_the_best_weights(tmp_path):
 
 def test_learning_rate_by_hand():
     config = FitConfig(num_steps=10, warmup_steps=2, final_learning_rate_ratio=0.2)
-    assert rate_factor(0, config) == 0.5
-    assert rate_factor(2, config) == 1.0
-    assert rate_factor(6, config) == pytest.approx(0.6)  # half way down from 1 to 0.2
-    assert rate_factor(10, config) == pytest.approx(0.2)
+    assert rate_factor(0, 10, config) == 0.5
+    assert rate_factor(2, 10, config) == 1.0
+    assert rate_factor(6, 10, config) == pytest.approx(0.6)  # half way down from 1 to 0.2
+    assert rate_factor(10, 10, config) == pytest.approx(0.2)
 
 
 def test_every_epoch_sees_every_sample_once():
@@ -154,5 +163,40 @@ def test_every_epoch_sees_every_sample_once():
 
 
 def test_ranks_share_one_epoch_without_overlap():
-    both = [step_indices(12, 3, step, seed=1, rank=rank, world=2) for step in range(2) for rank in range(2)]
+    both = [step_indices(12, 6, step, seed=1)[own_share(6, rank, 2)] for step in range(2) for rank in range(2)]
     assert sorted(index for part in both for index in part) == list(range(12))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(BadInput, match="batch_size 5 cannot be shared by 2 processes; .* for example 6"):
+        own_share(5, 0, 2)
+
+
+def test_length_in_epochs_by_hand():
+    config = FitConfig(num_epochs=3, batch_size=4)
+    assert config.steps(10) == 8  # 30 samples in batches of 4
+    assert [config.epochs_done(step, 10) for step in (2, 3, 5, 8)] == [0, 1, 2, 3]
+    for wrong in ({}, {"num_steps": 1, "num_epochs": 1}):
+        with pytest.raises(ValidationError, match="either num_steps or num_epochs"):
+            FitConfig(**wrong)
+
+
+def test_an_epoch_is_told_validated_and_kept_even_across_an_interruption(tmp_path, caplog):
+    config = FitConfig(num_epochs=4, batch_size=5, validate_every_epoch=True, keep_every_epochs=2)  # 2 steps an epoch
+
+    def run(folder, stop_at=-1):
+        task = make_task(stop_at=stop_at, validate=lambda model: 1.0)
+        kept = []
+        task = replace(task, save_epoch=kept.append)
+        with caplog.at_level(logging.INFO), suppress(Interrupt):
+            fit(task, config, RUNTIME, folder, logger=logging.getLogger("gazeworks.test"))
+        lines, _ = [r.getMessage() for r in caplog.records], caplog.clear()
+        return lines, [path.name for path in kept]
+
+    whole, kept = run(tmp_path / "whole")
+    assert kept == ["epoch_002.safetensors", "epoch_004.safetensors"]
+    assert [line[:13] for line in whole] == [f"epoch {n} of 4:" for n in range(1, 5)]
+    assert all(name in whole[0] for name in ("square", "weights", "total", "best validation 1"))
+    first, _ = run(tmp_path / "parts", stop_at=3)  # in the middle of the second epoch
+    rest, _ = run(tmp_path / "parts")
+    assert first + rest == whole
