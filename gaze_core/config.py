@@ -23,7 +23,8 @@ class Runtime(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    num_workers: NonNegativeInt = 0
+    num_workers: NonNegativeInt = 0  # that read pictures while a step computes
+    num_processes: PositiveInt = 1  # that share each batch of a training stage, one for each device
     log_every_steps: PositiveInt = 20
     checkpoint_every_steps: PositiveInt = 50
     progress: bool = True

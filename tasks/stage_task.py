@@ -29,6 +29,7 @@ from prefect.states import Completed
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Input
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import Inputs, Stage, StageContext
+from gaze_core.stages.distributed import run_stage
 from tasks import environment, tracking
 from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
@@ -178,7 +179,7 @@ class StageTask(Generic[P]):
         ):
             run.params({"config": arguments.config.model_dump(mode="json"), "version": self.stage.VERSION})
             context = StageContext(arguments.runtime, work_dir, run, progress, logger)
-            produced = self.stage.run(arguments.config, inputs, context)
+            produced = run_stage(self.stage, arguments.config, inputs, context)
             ref = store.publish(
                 produced,
                 stage=self.name,

@@ -27,6 +27,7 @@ from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
 NAME, VERSION = "gaze_gaussian", 2
+TRAINS = True  # may run in several processes
 
 
 class GazeGaussianLossWeights(Config):

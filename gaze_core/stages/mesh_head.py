@@ -21,6 +21,7 @@ from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
 NAME, VERSION = "mesh_head", 2
+TRAINS = True  # may run in several processes
 
 
 class MeshHeadLossWeights(Config):

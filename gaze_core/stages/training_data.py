@@ -19,6 +19,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.training.processes import is_first
 
 _MAX_VALIDATION_FRAMES = 64
 
@@ -92,7 +93,8 @@ def train(
         task, config, context.runtime, context.work_dir, context.log, context.progress, context.logger
     )  # fmt: skip
     weights = context.work_dir / WEIGHTS_FILE
-    save_weights(weights, kept, card)
+    if is_first():
+        save_weights(weights, kept, card)
     epochs = sorted(context.work_dir.glob(epoch_file(0).replace("000", "*")))
     return Produced(
         kind="checkpoint",

@@ -32,6 +32,11 @@ def make_fabric(runtime: Runtime) -> Fabric:
     return fabric
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def own_share(batch_size: int, rank: int, world: int) -> slice:
     """Which samples of a batch are this process's.
 

@@ -16,6 +16,7 @@ from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig
 from gaze_core.stages import gaze_gaussian, mesh_head
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.distributed import run_stage
 from gaze_core.training.loop import FitConfig
 from tests.tiny_subject import write_tiny_subject
 
@@ -43,7 +44,7 @@ def write_dataset(root: Path) -> Path:
     return folder
 
 
-def train(stage: str, root: Path, work_dir: Path, kill_at_step: int = 0):
+def train(stage: str, root: Path, work_dir: Path, kill_at_step: int = 0, **runtime_changes):
     """Runs a stage on `root`; the process dies by SIGKILL after step `kill_at_step`."""
 
     def progress(step: int, num_steps: int, loss: float) -> None:
@@ -51,9 +52,10 @@ def train(stage: str, root: Path, work_dir: Path, kill_at_step: int = 0):
             os.kill(os.getpid(), signal.SIGKILL)
 
     work_dir.mkdir(parents=True, exist_ok=True)
-    runtime = Runtime(device="cpu", checkpoint_every_steps=2, log_every_steps=1)
+    runtime = Runtime(device="cpu", checkpoint_every_steps=2, log_every_steps=1, **runtime_changes)
     context = StageContext(runtime, work_dir, progress=progress)
-    return STAGES[stage].run(CONFIGS[stage], {"data": root / "data", "mesh_head": root / "mesh_head"}, context)
+    inputs = {"data": root / "data", "mesh_head": root / "mesh_head"}
+    return run_stage(STAGES[stage], CONFIGS[stage], inputs, context)
 
 
 if __name__ == "__main__":

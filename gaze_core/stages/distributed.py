@@ -1,0 +1,200 @@
+"""A training stage in several processes of one machine: one for each device, joined by torch.distributed.
+
+Each process runs the same stage on the same inputs; `fit()` shares its batches among them and only the first one
+writes. It tells this process of its progress in lines on its standard output, which become what they would have been
+in one process: log records, metrics and steps of the progress display. The others end with this process, however it
+ends, because their standard input closes.
+"""
+
+import importlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import TypeAdapter
+
+from gaze_core import errors
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config, Runtime
+from gaze_core.errors import BadInput, GazeworksError
+from gaze_core.reproducibility import choose_device
+from gaze_core.stages.context import Inputs, Stage, StageContext
+
+JOB_FILE, RESULT_FILE = "job.json", "result.json"
+_PRODUCED = TypeAdapter(Produced)
+_PREFIX = "\x1egazeworks "  # of a line that is a message; whatever else a process prints is passed on
+
+
+def run_stage(stage: Stage, config: Config, inputs: Inputs, context: StageContext) -> Produced:
+    """Runs a stage here or, if it trains and `runtime.num_processes` asks for it, in several processes.
+
+    Raises:
+        BadInput: more CUDA processes are asked for than there are devices; also whatever the stage raises.
+    """
+    count = context.runtime.num_processes
+    if count == 1 or not getattr(stage, "TRAINS", False):
+        return stage.run(config, inputs, context)
+    _require_devices(context.runtime)
+    job = _Job(stage.__name__, f"{type(config).__module__}:{type(config).__name__}", config, inputs, context.runtime)  # type: ignore[attr-defined]
+    context.work_dir.mkdir(parents=True, exist_ok=True)
+    (context.work_dir / JOB_FILE).write_text(job.to_json())
+    (context.work_dir / RESULT_FILE).unlink(missing_ok=True)
+    _launch(count, context)
+    return _PRODUCED.validate_json((context.work_dir / RESULT_FILE).read_text())
+
+
+def _require_devices(runtime: Runtime) -> None:
+    if choose_device(runtime).type == "cuda":
+        import torch
+
+        if runtime.num_processes > (found := torch.cuda.device_count()):
+            raise BadInput(
+                f"num_processes {runtime.num_processes}: this machine has {found} CUDA devices; ask for fewer"
+            )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process is told, as plain values."""
+
+    stage: str
+    config_class: str
+    config: Config
+    inputs: Inputs
+    runtime: Runtime
+
+    def to_json(self) -> str:
+        """As written for the processes."""
+        plain = {name: _paths(value) for name, value in self.inputs.items()}
+        values = {"config": self.config.model_dump(mode="json"), "runtime": self.runtime.model_dump(mode="json")}
+        return json.dumps({"stage": self.stage, "config_class": self.config_class, "inputs": plain} | values)
+
+
+def _paths(value: Any) -> str | list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
+
+
+def _launch(count: int, context: StageContext) -> None:
+    """Starts the processes and waits for them; the first failure ends all."""
+    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
+    shared |= {"LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
+    command = [sys.executable, "-m", "gaze_core.stages.distributed", str(context.work_dir)]
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for rank in range(count):
+            environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+            pipe = subprocess.PIPE
+            processes.append(subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1))
+        first, *others = processes
+        for other in others:
+            threading.Thread(target=_watch, args=(other, first, context.logger), daemon=True).start()
+        error = _relay(first.stdout, context)
+        if error is not None:
+            raise error
+        if any(process.wait() for process in processes):
+            codes = [process.wait() for process in processes]
+            raise RuntimeError(f"the {count} training processes ended with codes {codes}; see their output above")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _watch(process: "subprocess.Popen[str]", first: "subprocess.Popen[str]", logger: logging.Logger) -> None:
+    """Logs what a process prints; if it fails, the first one would wait for it for ever."""
+    for line in process.stdout or ():
+        logger.debug("%s", line.rstrip())
+    if process.wait():
+        first.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _relay(lines: IO[str] | None, context: StageContext) -> GazeworksError | None:
+    """Hands on what the first process tells, until it ends; returns the error it ended with, if it said one."""
+    assert lines is not None
+    error = None
+    for line in lines:
+        if not line.startswith(_PREFIX):
+            context.logger.info("%s", line.rstrip())
+            continue
+        message = json.loads(line.removeprefix(_PREFIX))
+        if "metrics" in message:
+            context.log.log(message["step"], message["metrics"])
+        elif "loss" in message:
+            context.progress(message["step"], message["num_steps"], message["loss"])
+        elif "log" in message:
+            context.logger.log(message["level"], "%s", message["log"])
+        else:
+            error = getattr(errors, message["error"])(message["text"])
+    return error
+
+
+class _Teller(logging.Handler):
+    """The metric sink, progress display and log of the first process."""
+
+    def say(self, **message: Any) -> None:
+        sys.stdout.write(_PREFIX + json.dumps(message) + "\n")
+        sys.stdout.flush()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """A row of metrics."""
+        self.say(step=step, metrics=dict(values))
+
+    def __call__(self, step: int, num_steps: int, loss: float) -> None:
+        """A finished step."""
+        self.say(step=step, num_steps=num_steps, loss=loss)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A log record."""
+        self.say(log=record.getMessage(), level=record.levelno)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """One of the processes: `python -m gaze_core.stages.distributed WORK_DIR`, told its place by the environment."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    work_dir, is_first = Path(arguments[0]), os.environ["RANK"] == "0"
+    job = json.loads((work_dir / JOB_FILE).read_text())
+    module, _, name = job["config_class"].partition(":")
+    config = getattr(importlib.import_module(module), name).model_validate(job["config"])
+    inputs = {key: tuple(map(Path, v)) if isinstance(v, list) else Path(v) for key, v in job["inputs"].items()}
+    context, teller = StageContext(Runtime.model_validate(job["runtime"]), work_dir), _Teller()
+    if is_first:
+        logger = logging.getLogger("gazeworks.distributed")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(teller)
+        logger.propagate = False
+        context = replace(context, log=teller, progress=teller, logger=logger)
+    try:
+        produced = importlib.import_module(job["stage"]).run(config, inputs, context)
+    except GazeworksError as error:
+        if is_first:
+            teller.say(error=type(error).__name__, text=str(error))
+        return 1
+    if is_first:
+        (work_dir / RESULT_FILE).write_bytes(_PRODUCED.dump_json(produced))
+    return 0
+
+
+def _end_with_parent() -> None:
+    with suppress(OSError, ValueError):
+        sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
