@@ -11,6 +11,7 @@ from gaze_core.models.blocks import encoded_width, positional_encoding
 
 SHAPE_CODE_WIDTH = NUM_EXPRESSION + NUM_IDENTITY
 POSE_CODE_WIDTH = encoded_width(6)
+REST_CODE_WIDTH = POSE_CODE_WIDTH + NUM_IDENTITY
 GAZE_CODE_WIDTH = encoded_width(2)
 
 _GAZE_COLUMNS = [ARKIT.index(name) for name in GAZE_COEFFICIENTS]
@@ -31,6 +32,16 @@ def pose_code(head: HeadParameters) -> Float[Tensor, "b 54"]:
     """Encoded head pose: axis-angle (rad) and translation (m) of head-to-world."""
     rotation, translation_m = head.head_to_world[:, :3, :3], head.head_to_world[:, :3, 3]
     return positional_encoding(torch.cat([axis_angle_from_matrix(rotation), translation_m], dim=-1))
+
+
+def rest_code(head: HeadParameters, *, of_pose_alone: bool = False) -> Float[Tensor, "b 134"]:
+    """Encoded pose, then identity: what decides the head away from its landmarks, where hair and clothes are.
+
+    Published models tell that part the pose alone, so there all people look alike. With `of_pose_alone` the identity is
+    zero.
+    """
+    identity = torch.zeros_like(head.identity_code) if of_pose_alone else head.identity_code
+    return torch.cat([pose_code(head), identity], dim=-1)
 
 
 def encode_points(points_m: Float[Tensor, "n 3"]) -> Float[Tensor, "n 27"]:

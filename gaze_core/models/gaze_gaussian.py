@@ -5,7 +5,7 @@ R(gaze), composed with a small learned rotation that starts as the identity (Wei
 the parametrisation of `docs/decisions`). Head frame, metres.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.blocks import first_layer
-from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, pose_code, shape_code
+from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, rest_code, shape_code
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig, make_renderer
 from gaze_core.models.streams import EyeStream, FaceStream
@@ -43,6 +43,7 @@ class GazeGaussianOutput:
     face: Rendering | None
     eyes: Rendering | None
     first_activations: tuple[Tensor, Tensor, Tensor] | None  # of the gaze, pose and expression branches
+    eye_centers_m: Float[Tensor, "b 2 3"] | None  # head frame
 
 
 class GazeGaussian(nn.Module):
@@ -51,9 +52,12 @@ class GazeGaussian(nn.Module):
     Widths, weights of the branches and units come from the MeshHead that it continues.
     """
 
+    person: Float[Tensor, " 80"] | None  # as `become` says
+
     def __init__(self, config: GazeGaussianConfig, mesh: MeshHeadConfig, num_face_points: int) -> None:
         super().__init__()
         self.config, self.mesh = config, mesh
+        self.register_buffer("person", None, persistent=False)
         widths = (mesh.feature_width, mesh.hidden, mesh.color_channels, mesh.max_offset_m)
         self.face = FaceStream(num_face_points, *widths)
         self.eyes = EyeStream(2 * config.points_per_eye, *widths)
@@ -61,30 +65,38 @@ class GazeGaussian(nn.Module):
             config.renderer, mesh.color_channels, SHAPE_CODE_WIDTH, config.raster_px, config.image_px
         )
 
+    def become(self, identity_code: Float[Tensor, " 80"] | None) -> None:
+        """From now on draws this person, whatever identity the labels say; None: whom the labels say."""
+        self.person = identity_code
+
     def clouds(self, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
         """Face and eye Gaussians of each sample, in the head frame."""
         return self.face(head), self.eyes(head)
 
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
         """Renders each sample on white, at `image_px`."""
+        if self.person is not None:
+            head = replace(head, identity_code=self.person.expand(len(head.identity_code), -1))
         raster_camera = camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
         face, eyes = self.clouds(head)
         white = torch.ones(len(face.means), self.mesh.color_channels, device=face.means.device)
         whole = render(concatenate([face, eyes]), raster_camera, white)
         rgb = self.renderer(whole.features, shape_code(head))
         if not self.training:
-            return GazeGaussianOutput(rgb.clamp(0, 1), whole, None, None, None)
+            return GazeGaussianOutput(rgb.clamp(0, 1), whole, None, None, None, None)
         face_alone, eyes_alone = (
             render(cloud.with_features(cloud.features[..., :3]), raster_camera, white[:, :3]) for cloud in (face, eyes)
         )
-        return GazeGaussianOutput(rgb, whole, face_alone, eyes_alone, self.first_activations(head))
+        return GazeGaussianOutput(
+            rgb, whole, face_alone, eyes_alone, self.first_activations(head), self.eyes.balls(head)[0]
+        )
 
     def first_activations(self, head: HeadParameters) -> tuple[Tensor, Tensor, Tensor]:
         """First-layer outputs of the branches that move points by gaze, pose and expression."""
         points = encode_points(self.face.means_m)
         return (
             self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), eye_codes(head)),
-            first_layer(self.face.deform["pose"])(points, pose_code(head)),
+            first_layer(self.face.deform["pose"])(points, rest_code(head, of_pose_alone=True)),
             first_layer(self.face.deform["shape"])(points, shape_code(head)),
         )
 

@@ -1,7 +1,7 @@
 """MeshHead: a canonical head surface with appearance and motion, the start of both Gaussian streams.
 
 A signed distance field on a tetrahedral grid gives one watertight mesh shared by all images. Expression and identity
-move and colour it near the facial landmarks, head pose elsewhere, gaze colours the eye region. The mesh is drawn by
+move and colour it near the facial landmarks, pose and identity elsewhere, gaze colours the eye region. The mesh is drawn by
 the Gaussian rasteriser, one flat Gaussian per triangle, so silhouette and colour have gradients on any device.
 After GazeGaussian (Wei et al. 2025, sec. 3.2) and Gaussian Head Avatar (Xu et al. 2024); head frame, metres.
 """
@@ -21,13 +21,13 @@ from gaze_core.geometry.rotations import quaternion_from_matrix
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
     GAZE_CODE_WIDTH,
-    POSE_CODE_WIDTH,
+    REST_CODE_WIDTH,
     SHAPE_CODE_WIDTH,
     encode_points,
     gaze_code,
     mean_gaze,
-    pose_code,
     proximity,
+    rest_code,
     shape_code,
 )
 from gaze_core.models.tetrahedra import find_crossings, interpolate, tet_grid
@@ -89,10 +89,10 @@ class MeshHead(nn.Module):
         )  # fmt: skip
         channels, features = config.color_channels, config.feature_width
         self.shape_color = ConditionedMLP(features, SHAPE_CODE_WIDTH, hidden, channels, zero_output=False)
-        self.pose_color = ConditionedMLP(features, POSE_CODE_WIDTH, hidden, channels, zero_output=False)
+        self.pose_color = ConditionedMLP(features, REST_CODE_WIDTH, hidden, channels, zero_output=False)
         self.eye_color = ConditionedMLP(features, GAZE_CODE_WIDTH, hidden, channels, zero_output=True)
         self.shape_deform = ConditionedMLP(width, SHAPE_CODE_WIDTH, hidden, 3, zero_output=True)
-        self.pose_deform = ConditionedMLP(width, POSE_CODE_WIDTH, hidden, 3, zero_output=True)
+        self.pose_deform = ConditionedMLP(width, REST_CODE_WIDTH, hidden, 3, zero_output=True)
         self.neutral_landmarks_m = nn.Parameter(neutral_landmarks_m.clone())
 
     # -- geometry ------------------------------------------------------------------------------------------------
@@ -126,11 +126,11 @@ class MeshHead(nn.Module):
         return Surface(at_surface[:, :3], at_surface[:, 3:], crossings.faces.to(device))
 
     def offsets(self, points_m: Float[Tensor, "n 3"], head: HeadParameters) -> Float[Tensor, "b n 3"]:
-        """Displacement of canonical points by expression (near landmarks) and pose (elsewhere), in metres."""
+        """Displacement of canonical points by expression (near landmarks), pose (elsewhere) and identity, in metres."""
         near = self.nearness(points_m)[:, None]
         encoded = encode_points(points_m)
         by_shape = torch.tanh(self.shape_deform(encoded, shape_code(head)))
-        by_pose = torch.tanh(self.pose_deform(encoded, pose_code(head)))
+        by_pose = torch.tanh(self.pose_deform(encoded, rest_code(head)))
         return self.config.max_offset_m * (near * by_shape + (1 - near) * by_pose)
 
     def nearness(self, points_m: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -148,7 +148,7 @@ class MeshHead(nn.Module):
         eye = proximity(surface.vertices_m.detach(), lids, self.config.near_m / 3, self.config.far_m / 3)[:, None]
         logits = (
             near * self.shape_color(surface.features, shape_code(head))
-            + (1 - near) * self.pose_color(surface.features, pose_code(head))
+            + (1 - near) * self.pose_color(surface.features, rest_code(head))
             + eye * self.eye_color(surface.features, gaze_code(mean_gaze(head)))
         )
         return torch.sigmoid(logits)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gaze_core.data.batch import HeadParameters
+from gaze_core.data.schema import NUM_IDENTITY
 from gaze_core.geometry.landmarks import EYE_LANDMARKS
 from gaze_core.geometry.rotations import (
     eye_rotation,
@@ -18,20 +19,21 @@ from gaze_core.geometry.rotations import (
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
     GAZE_CODE_WIDTH,
-    POSE_CODE_WIDTH,
+    REST_CODE_WIDTH,
     SHAPE_CODE_WIDTH,
     encode_points,
     eye_codes,
     gaze_code,
     mean_gaze,
-    pose_code,
     proximity,
+    rest_code,
     shape_code,
 )
 from gaze_core.splat.gaussians import Gaussians
 
 _NUM_ATTRIBUTES = 3 + 4 + 1  # log scale, quaternion, opacity logit
 _ATTRIBUTE_STEP = 0.2  # learned changes of attributes are scaled by this (official code)
+_BALL_STEP = 0.2  # of the logarithm of an eyeball's size: adults' differ by less than this
 
 
 class Cloud(nn.Module):
@@ -70,7 +72,7 @@ class Cloud(nn.Module):
 
 
 class FaceStream(Cloud):
-    """The head without eyeballs: expression acts near landmarks, pose elsewhere, gaze on the lids."""
+    """The head without eyeballs: expression acts near landmarks, pose elsewhere, gaze on the lids, identity all over."""
 
     near: Tensor
     lids: Tensor
@@ -80,7 +82,7 @@ class FaceStream(Cloud):
         self.max_offset_m = max_offset_m
         self.register_buffer("near", torch.zeros(num_points))
         self.register_buffer("lids", torch.zeros(num_points))
-        widths = {"shape": SHAPE_CODE_WIDTH, "pose": POSE_CODE_WIDTH, "lids": SHAPE_CODE_WIDTH + GAZE_CODE_WIDTH}
+        widths = {"shape": SHAPE_CODE_WIDTH, "pose": REST_CODE_WIDTH, "lids": SHAPE_CODE_WIDTH + GAZE_CODE_WIDTH}
 
         def branches(points: int, out: int, zero: bool) -> nn.ModuleDict:
             # A branch that MeshHead has not trained starts at zero, so the first image is MeshHead's.
@@ -100,7 +102,7 @@ class FaceStream(Cloud):
         code = shape_code(head)
         codes = {
             "shape": code,
-            "pose": pose_code(head),
+            "pose": rest_code(head),
             "lids": torch.cat([code, gaze_code(mean_gaze(head))], dim=-1),
         }
         weights = {"shape": self.near, "pose": 1 - self.near, "lids": self.lids}
@@ -152,6 +154,7 @@ class EyeStream(Cloud):
         )
         self.deform = ConditionedMLP(encoded_width(3), SHAPE_CODE_WIDTH, hidden, 3, zero_output=True)
         self.rotate = ConditionedMLP(encoded_width(3), 2 * GAZE_CODE_WIDTH, hidden, 4, zero_output=True)
+        self.place_ball = ConditionedMLP(encoded_width(3), NUM_IDENTITY, hidden, 4, zero_output=True)
 
     def rotations(self, head: HeadParameters) -> Float[Tensor, "b 2 3 3"]:
         """R(gaze) of each eye after the learned residual, which is the identity at the start."""
@@ -159,13 +162,19 @@ class EyeStream(Cloud):
         identity = torch.tensor([1.0, 0, 0, 0], device=residual.device)
         return eye_rotation(head.gaze_head_eyes) @ matrix_from_quaternion(residual + identity)
 
+    def balls(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
+        """Centre of each person's eyeballs in metres, head frame, and their size relative to the shared one."""
+        change = torch.tanh(self.place_ball(encode_points(self.centers_m), head.identity_code))
+        return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_BALL_STEP * change[..., 3])
+
     def forward(self, head: HeadParameters) -> Gaussians:
         """Both eyeballs of each sample, in the head frame."""
         code, gaze = shape_code(head), gaze_code(mean_gaze(head))
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
-        rotations, pivots = self.rotations(head), self.centers_m[self.side]
-        turned = torch.einsum("bnij,nj->bni", rotations[:, self.side], self.means_m - pivots)
-        means = pivots + turned + 0.1 * self.max_offset_m * torch.tanh(self.deform(encoded, code))
+        rotations, (centers_m, sizes) = self.rotations(head), self.balls(head)
+        spokes = sizes[:, self.side, None] * (self.means_m - self.centers_m[self.side])
+        turned = torch.einsum("bnij,bnj->bni", rotations[:, self.side], spokes)
+        means = centers_m[:, self.side] + turned + 0.1 * self.max_offset_m * torch.tanh(self.deform(encoded, code))
         colors = self.color["shape"](features, code) + self.color["gaze"](features, gaze)
         cloud = self.activate(means, self.attribute(features, torch.cat([gaze, code], dim=-1)), colors)
         quats = multiply_quaternions(quaternion_from_matrix(rotations)[:, self.side], cloud.quats_wxyz)

@@ -26,7 +26,7 @@ from gaze_core.stages.training_data import TrainingData, read_training_data, tra
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
-NAME, VERSION = "gaze_gaussian", 2
+NAME, VERSION = "gaze_gaussian", 3
 TRAINS = True  # may run in several processes
 
 
@@ -40,6 +40,7 @@ class GazeGaussianLossWeights(Config):
     silhouette: NonNegativeFloat = 0.1
     hidden_matter: NonNegativeFloat = 0.1
     face_in_openings: NonNegativeFloat = 0.1
+    eye_centers_dm2: NonNegativeFloat = 10.0
     orthogonality: NonNegativeFloat = 0.01
 
 
@@ -171,6 +172,7 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
     assert output.face is not None
     assert output.eyes is not None
     assert output.first_activations is not None
+    assert output.eye_centers_m is not None
     target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
     observed = batch.observed_mask
     raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))
@@ -187,8 +189,13 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
         "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask, observed),
         "hidden_matter": weights.hidden_matter * hidden_matter(raw_head[:, 3:], observed),
         "face_in_openings": weights.face_in_openings * openings,
+        "eye_centers_dm2": weights.eye_centers_dm2 * 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m),
         "orthogonality": weights.orthogonality * orthogonality(*output.first_activations),
     }
+
+
+def _squared(difference: Tensor) -> Tensor:
+    return difference.square().sum(-1).mean()
 
 
 def _enlarged(rendering: Rendering, like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from gaze_core.stages.training_data import TrainingData, read_training_data, tra
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
-NAME, VERSION = "mesh_head", 2
+NAME, VERSION = "mesh_head", 3
 TRAINS = True  # may run in several processes
 
 
