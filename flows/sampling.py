@@ -1,18 +1,18 @@
 """`gazeworks sample`: from a trained model to pictures, without a server, in seconds."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
+from flows.references import checkpoint_folder
+from gaze_core.artifacts import MANIFEST_FILE, Manifest
 from gaze_core.config import Runtime
+from gaze_core.data.splits import SPLITS_FILE, read_splits
 from gaze_core.data.subjects import SUBJECT_FILE, open_subject
 from gaze_core.errors import BadInput
 from gaze_core.stages import sample
 from gaze_core.stages.context import StageContext
-from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tasks.store import Store
 
 
@@ -38,7 +38,7 @@ def draw_samples(
 
     Args:
         checkpoint: the folder of a trained GazeGaussian, or of a report, whose candidate is meant.
-        recording: a subject file; the recording that the model was trained on if None.
+        recording: a subject file; if None, what the model was trained on, its first person.
         changes: fields of `SampleConfig`.
         out: folder of the pictures.
         runtime: how to compute.
@@ -47,7 +47,7 @@ def draw_samples(
         BadInput: a path is not what it should be.
         MissingArtifact: the model or its recording is no longer in the store.
     """
-    folder = _checkpoint_folder(checkpoint)
+    folder = checkpoint_folder(checkpoint)
     source = _recording_file(folder) if recording is None else recording
     open_subject(source).close()
     out.mkdir(parents=True, exist_ok=True)
@@ -62,21 +62,10 @@ def draw_samples(
     return out / sample.SHEET_FILE
 
 
-def _checkpoint_folder(path: Path) -> Path:
-    if (path / WEIGHTS_FILE).is_file():
-        return path
-    report = path if path.name == "report.json" else path / "report.json"
-    if report.is_file():
-        artifacts = json.loads(report.read_text()).get("artifacts", {})
-        if "candidate" in artifacts:
-            return Store.from_environment().fetch(ArtifactRef.model_validate(artifacts["candidate"]))
-    raise BadInput(f"{path}: expected the folder of a trained GazeGaussian (with {WEIGHTS_FILE}) or of a report")
-
-
 def _recording_file(checkpoint: Path) -> Path:
     if not (checkpoint / MANIFEST_FILE).is_file():
         raise BadInput(
             f"{checkpoint}: has no {MANIFEST_FILE} that names its recording; give one with --input SUBJECT.h5"
         )
-    data = Manifest.read(checkpoint).parents["data"]
-    return Store.from_environment().fetch(data) / SUBJECT_FILE
+    data = Store.from_environment().fetch(Manifest.read(checkpoint).parents["data"])
+    return data / read_splits(data / SPLITS_FILE).subjects[0].file

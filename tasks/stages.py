@@ -3,13 +3,17 @@
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
+from gaze_core.stages import code_encoder as code_encoder_stage
 from gaze_core.stages import compare as compare_stage
 from gaze_core.stages import evaluate as evaluate_stage
 from gaze_core.stages import gaze_gaussian as gaze_gaussian_stage
+from gaze_core.stages import invert as invert_stage
 from gaze_core.stages import mesh_head as mesh_head_stage
 from gaze_core.stages import preprocess as preprocess_stage
+from gaze_core.stages.code_encoder import CodeEncoderStageConfig
 from gaze_core.stages.evaluate import EvaluateConfig
 from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.invert import InvertConfig
 from gaze_core.stages.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
@@ -38,6 +42,20 @@ def train_gaze_gaussian(
 @stage_task("evaluate", evaluate_stage)
 def evaluate(data: ArtifactRef, checkpoint: ArtifactRef, config: EvaluateConfig, runtime: Runtime) -> ArtifactRef:
     """Measures a trained model on the test frames of `data`."""
+    ...
+
+
+@stage_task("code_encoder", code_encoder_stage)
+def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtime: Runtime) -> ArtifactRef:
+    """Learns to tell the identity codes of the people of `data` from pictures."""
+    ...
+
+
+@stage_task("invert", invert_stage)
+def invert(
+    checkpoint: ArtifactRef, encoder: ArtifactRef | None, data: ArtifactRef, config: InvertConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Adapts a trained model to the person of `data`, starting from what the encoder reads."""
     ...
 
 

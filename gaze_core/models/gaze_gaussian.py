@@ -67,7 +67,7 @@ class GazeGaussian(nn.Module):
 
     def become(self, identity_code: Float[Tensor, " 80"] | None) -> None:
         """From now on draws this person, whatever identity the labels say; None: whom the labels say."""
-        self.person = identity_code
+        self.person = None if identity_code is None else identity_code[:]  # a view, for a parameter would become ours
 
     def clouds(self, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
         """Face and eye Gaussians of each sample, in the head frame."""

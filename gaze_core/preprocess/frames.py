@@ -1,4 +1,4 @@
-"""Pictures of a recording, one at a time: a video file, or a folder of images in the order of their names."""
+"""Pictures of a recording, one at a time: a video file, an image, or a folder of images in the order of their names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ class Recording:
         self.path, self.every_nth, self.max_frames = path, every_nth, max_frames
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; expected a video or a folder of images")
-        self.is_video = path.is_file()
+        self.is_video = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
 
     @property
     def expected_count(self) -> int:
@@ -79,6 +79,8 @@ class Recording:
             yield index, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def _images(self) -> list[Path]:
+        if self.path.is_file():
+            return [self.path]
         images = sorted(path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if not images:
             raise BadInput(f"{self.path}: no images ({', '.join(IMAGE_SUFFIXES)}); expected one picture per file")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -83,7 +84,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     trained = _Trained(model, corrections)
     task = Task(
         model=trained,
-        parameter_groups=_parameter_groups(model, corrections, config),
+        parameter_groups=parameter_groups(model, corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
         loss_terms=lambda _, batch, step: trained.loss_terms(batch, config),
@@ -114,10 +115,18 @@ def _card(config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussi
         "mesh": model.mesh.model_dump(mode="json"),
         "num_face_points": model.face.num_points,
         "enhancements": active_enhancements(model, config),
+        "people": _people(data),
     }
 
 
-def load(directory: Path) -> tuple[GazeGaussian, dict[str, object]]:
+def _people(data: TrainingData) -> dict[str, list[float]]:
+    """Mean and standard deviation of the identity codes between the people: whom an inversion starts from."""
+    codes, subjects = data.label("identity_code"), data.train.frames[0]
+    people = torch.stack([codes[subjects == n].mean(dim=0) for n in range(len(data.splits.names))])
+    return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
+
+
+def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     """The trained model, in evaluation mode, and its card.
 
     Raises:
@@ -131,6 +140,8 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, object]]:
     config = GazeGaussianStageConfig.model_validate(card["config"])
     model = GazeGaussian(config.model, MeshHeadConfig.model_validate(card["mesh"]), card["num_face_points"])
     model.load_state_dict(load_weights(path))
+    if "person" in card:  # adapted to someone
+        model.become(torch.tensor(card["person"]))
     return model.eval(), card
 
 
@@ -147,9 +158,10 @@ def active_enhancements(model: GazeGaussian, config: GazeGaussianStageConfig) ->
     return rows
 
 
-def _parameter_groups(
+def parameter_groups(
     model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
 ) -> list[dict[str, object]]:
+    """Positions, appearance, networks and corrections with their learning rates."""
     rates, base = config.learning_rates, config.fit.learning_rate
     positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
     appearance = [stream.features for stream in (model.face, model.eyes)]

@@ -27,6 +27,7 @@ class PreprocessConfig(Config):
     source: Literal["synthetic", "video"] = "synthetic"
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.15, gt=0, lt=0.5)  # for recordings that do not name their held-out frames
+    keep_back: bool = True  # frames for validation and test, other than those that the recording names
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
 
@@ -98,6 +99,9 @@ def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Spl
 def _divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
     with open_subject(dataset.path) as file:
         held_out = np.asarray(file["held_out"]) if "held_out" in file else None
+    if not config.keep_back:
+        own = [i for i in usable if held_out is None or not held_out[i]]
+        return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])
     if held_out is None:
         return split_video(dataset.subject, usable, config.validation_fraction, config.test_fraction)
     development = [i for i in usable if not held_out[i]]
