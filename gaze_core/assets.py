@@ -38,6 +38,13 @@ ASSETS = {
         licence="Apache-2.0",
         purpose="landmarks, blendshapes and irises of videos; the iris judge",
     ),
+    "vgg16": Asset(
+        file="vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
+        licence="BSD-3-Clause (torchvision); trained on ImageNet",
+        purpose="the perceptual loss of the paper and h200 presets",
+    ),
 }
 
 

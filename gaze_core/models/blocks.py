@@ -1,6 +1,5 @@
 """Building blocks shared by the models."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -60,43 +59,3 @@ def start_at_zero(*layers: nn.Module) -> None:
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
-
-
-def sinusoidal_grid(height: int, width: int, channels: int) -> Float[Tensor, "hw c"]:
-    """Fixed 2D position embedding: half the channels encode the row, half the column (Vaswani et al. 2017)."""
-    frequencies = torch.exp(torch.arange(channels // 4) * (-math.log(10000.0) / (channels // 4)))
-
-    def encode(positions: Tensor) -> Tensor:
-        angles = positions[:, None] * frequencies
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.cat([encode(rows.flatten()), encode(columns.flatten())], dim=-1)
-
-
-class DiTBlock(nn.Module):
-    """Transformer block with adaLN-zero conditioning: it starts as the identity (Peebles & Xie 2023, sec. 3.2)."""
-
-    def __init__(self, width: int, num_heads: int, code_width: int, mlp_ratio: float = 4.0) -> None:
-        super().__init__()
-        if width % num_heads:
-            raise ValueError(f"token width {width} must be divisible by num_heads {num_heads}")
-        self.num_heads = num_heads
-        self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.qkv, self.projection = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        inner = int(width * mlp_ratio)
-        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(code_width, 6 * width))
-        start_at_zero(self.modulation[1])
-
-    def forward(self, tokens: Float[Tensor, "b t d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b t d"]:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(code)[:, None].chunk(6, dim=-1)
-        tokens = tokens + gate_a * self.attention(self.norm_attention(tokens) * (1 + scale_a) + shift_a)
-        return tokens + gate_m * self.mlp(self.norm_mlp(tokens) * (1 + scale_m) + shift_m)
-
-    def attention(self, tokens: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """Multi-head self-attention."""
-        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (b, heads, t, d')
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
-        return self.projection(mixed.transpose(1, 2).flatten(-2))

@@ -18,7 +18,7 @@ from gaze_core.geometry.cameras import Camera
 from gaze_core.models.blocks import first_layer
 from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, rest_code, shape_code
 from gaze_core.models.mesh_head import MeshHeadConfig
-from gaze_core.models.renderers import RendererConfig, make_renderer
+from gaze_core.models.renderers import LatentDiTRenderer, RendererConfig, make_renderer
 from gaze_core.models.streams import EyeStream, FaceStream
 from gaze_core.splat.gaussians import Gaussians, Rendering, concatenate
 from gaze_core.splat.render import render
@@ -75,21 +75,40 @@ class GazeGaussian(nn.Module):
 
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
         """Renders each sample on white, at `image_px`."""
-        if self.person is not None:
-            head = replace(head, identity_code=self.person.expand(len(head.identity_code), -1))
-        raster_camera = camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
+        head = self._of_person(head)
         face, eyes = self.clouds(head)
-        white = torch.ones(len(face.means), self.mesh.color_channels, device=face.means.device)
-        whole = render(concatenate([face, eyes]), raster_camera, white)
-        rgb = self.renderer(whole.features, shape_code(head))
+        whole, rgb = self._draw(camera, head, face, eyes)
         if not self.training:
             return GazeGaussianOutput(rgb.clamp(0, 1), whole, None, None, None, None)
+        raster, white = self._raster(camera, head), torch.ones(len(rgb), 3, device=rgb.device)
         face_alone, eyes_alone = (
-            render(cloud.with_features(cloud.features[..., :3]), raster_camera, white[:, :3]) for cloud in (face, eyes)
+            render(cloud.with_features(cloud.features[..., :3]), raster, white) for cloud in (face, eyes)
         )
         return GazeGaussianOutput(
             rgb, whole, face_alone, eyes_alone, self.first_activations(head), self.eyes.balls(head)[0]
         )
+
+    def redirected(self, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
+        """The final image with gradients to the eyes and the renderer only: a gaze loss must not bend the face."""
+        head = self._of_person(head)
+        with torch.no_grad():
+            face = self.face(head)
+        return self._draw(camera, head, face, self.eyes(head))[1]
+
+    def _of_person(self, head: HeadParameters) -> HeadParameters:
+        if self.person is None:
+            return head
+        return replace(head, identity_code=self.person.expand(len(head.identity_code), -1))
+
+    def _raster(self, camera: Camera, head: HeadParameters) -> Camera:
+        return camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
+
+    def _draw(
+        self, camera: Camera, head: HeadParameters, face: Gaussians, eyes: Gaussians
+    ) -> tuple[Rendering, Float[Tensor, "b 3 h w"]]:
+        white = torch.ones(len(face.means), self.mesh.color_channels, device=face.means.device)
+        whole = render(concatenate([face, eyes]), self._raster(camera, head), white)
+        return whole, self.renderer(whole.features, shape_code(head))
 
     def first_activations(self, head: HeadParameters) -> tuple[Tensor, Tensor, Tensor]:
         """First-layer outputs of the branches that move points by gaze, pose and expression."""
@@ -99,6 +118,11 @@ class GazeGaussian(nn.Module):
             first_layer(self.face.deform["pose"])(points, rest_code(head, of_pose_alone=True)),
             first_layer(self.face.deform["shape"])(points, shape_code(head)),
         )
+
+    @property
+    def autoencoder_digest(self) -> str | None:
+        """Which frozen autoencoder the renderer works with, if any."""
+        return self.renderer.autoencoder.digest if isinstance(self.renderer, LatentDiTRenderer) else None
 
     def enhancements(self) -> list[tuple[str, str]]:
         """What is active beyond the published baseline, in words with numbers; printed and reported by every run."""

@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import DiTBlock, sinusoidal_grid, start_at_zero
+from gaze_core.models.autoencoder import AutoencoderConfig, FrozenAutoencoder
+from gaze_core.models.blocks import start_at_zero
+from gaze_core.models.dit import DiT
 
 
 class RendererConfig(Config):
@@ -25,7 +27,8 @@ class RendererConfig(Config):
     token_width: PositiveInt = 192
     depth: PositiveInt = 4
     num_heads: PositiveInt = 4
-    patch_px: PositiveInt = 4  # of the feature raster
+    patch_px: PositiveInt = 4  # of the feature raster, or of the latent if there is an autoencoder
+    autoencoder: AutoencoderConfig | None = None
 
 
 class Renderer(Protocol):
@@ -40,20 +43,28 @@ class Renderer(Protocol):
 
 def make_renderer(
     config: RendererConfig, in_channels: int, code_width: int, raster_px: int, image_px: int
-) -> "DiTRenderer | PixelShuffleRenderer":
+) -> "DiTRenderer | LatentDiTRenderer | PixelShuffleRenderer":
     """The configured renderer for a square raster and image.
 
     Raises:
         BadInput: sizes that do not fit together.
+        MissingArtifact: the weights of the autoencoder are not at hand.
     """
     factor, rest = divmod(image_px, raster_px)
     if rest or factor & (factor - 1) or factor < 1:
         raise BadInput(f"image_px {image_px} must be raster_px {raster_px} times a power of two")
     if config.kind == "pixel_shuffle":
         return PixelShuffleRenderer(config, in_channels, code_width, factor)
+    if config.autoencoder is not None:
+        return LatentDiTRenderer(config, in_channels, code_width, image_px, factor)
     if raster_px % config.patch_px:
         raise BadInput(f"raster_px {raster_px} must be divisible by patch_px {config.patch_px}")
     return DiTRenderer(config, in_channels, code_width, raster_px, factor)
+
+
+def count(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def enlarge(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c H W"]:
@@ -62,56 +73,71 @@ def enlarge(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c 
 
 
 class DiTRenderer(nn.Module):
-    """Feed-forward diffusion-transformer renderer: the blocks of a DiT without a timestep, one pass, deterministic.
+    """Feed-forward diffusion-transformer renderer: one pass, deterministic, on the feature raster itself.
 
-    Patches of the feature raster become tokens, adaLN-zero blocks conditioned on (expression, identity) mix them, and
-    the result is added to the raster before a small convolutional decoder enlarges it. DiT-Gaze (arXiv 2511.11231)
-    with the choices of `docs/decisions`.
+    What the transformer says is added to the raster before a small convolutional decoder enlarges it. DiT-Gaze
+    (arXiv 2511.11231) with the choices of `docs/decisions`.
     """
-
-    positions: Tensor
 
     def __init__(self, config: RendererConfig, in_channels: int, code_width: int, raster_px: int, factor: int) -> None:
         super().__init__()
         self.config, self.factor = config, factor
-        width, patch = config.token_width, config.patch_px
-        self.patch_embed = nn.Conv2d(in_channels, width, patch, stride=patch)
-        self.code_embed = nn.Sequential(nn.Linear(code_width, width), nn.SiLU(), nn.Linear(width, width))
-        self.register_buffer("positions", sinusoidal_grid(raster_px // patch, raster_px // patch, width))
-        self.blocks = nn.ModuleList([DiTBlock(width, config.num_heads, width) for _ in range(config.depth)])
-        self.final_norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.final_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-        self.unpatchify = nn.ConvTranspose2d(width, in_channels, patch, stride=patch)
+        shape = (config.token_width, config.depth, config.num_heads, config.patch_px)
+        self.transformer = DiT(in_channels, code_width, raster_px, *shape)
         self.decode = nn.Sequential(
             nn.Conv2d(in_channels, config.channels, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv2d(config.channels, config.channels, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv2d(config.channels, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor),
         )  # fmt: skip
-        start_at_zero(self.final_modulation[1], self.unpatchify, self.decode[4])
+        start_at_zero(self.decode[4])
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
-        condition = self.code_embed(code)  # (b, d)
-        tokens = self.patch_embed(features)  # (b, d, h/p, w/p)
-        grid = tokens.shape[-2:]
-        tokens = tokens.flatten(2).transpose(1, 2) + self.positions  # (b, t, d)
-        for block in self.blocks:
-            tokens = block(tokens, condition)  # (b, t, d)
-        shift, scale = self.final_modulation(condition)[:, None].chunk(2, dim=-1)
-        tokens = self.final_norm(tokens) * (1 + scale) + shift  # (b, t, d)
-        mixed = features + self.unpatchify(tokens.transpose(1, 2).unflatten(2, grid))  # (b, c, h, w)
+        mixed = features + self.transformer(features, code)  # (b, c, h, w)
         return enlarge(features[:, :3], self.factor) + self.decode(mixed)  # (b, 3, H, W)
 
     def summary(self) -> dict[str, object]:
-        config = self.config
-        return {
-            "class": "DiTRenderer",
-            "depth": config.depth,
-            "heads": config.num_heads,
-            "patch_px": config.patch_px,
-            "token_width": config.token_width,
-            "parameters": sum(p.numel() for p in self.parameters()),
-            "vae": "none",
-        }
+        return {"class": "DiTRenderer", **self.transformer.summary(), "parameters": count(self), "autoencoder": "none"}
+
+
+class LatentDiTRenderer(nn.Module):
+    """The same transformer in the latent space of a frozen autoencoder, as DiT-Gaze has it.
+
+    An adapter makes three channels of the raster's 32, the autoencoder encodes them at the image's size, the
+    transformer adds to the latent, the autoencoder decodes. It starts as the autoencoder's copy of the raw image.
+    Gradients pass through the autoencoder; its weights stay out of checkpoints, which name them by their digest.
+    """
+
+    def __init__(self, config: RendererConfig, in_channels: int, code_width: int, image_px: int, factor: int) -> None:
+        super().__init__()
+        assert config.autoencoder is not None
+        self.config, self.factor = config, factor
+        autoencoder = FrozenAutoencoder(config.autoencoder)
+        self._frozen = [autoencoder]  # in a list, so that it is no submodule
+        side, rest = divmod(image_px, autoencoder.factor)
+        if rest or side % config.patch_px:
+            raise BadInput(
+                f"image_px {image_px} makes a latent of {image_px / autoencoder.factor:g} px with this autoencoder; "
+                f"expected a multiple of patch_px {config.patch_px}, so that patches tile it"
+            )
+        self.adapt = nn.Conv2d(in_channels, 3, 1)
+        shape = (config.token_width, config.depth, config.num_heads, config.patch_px)
+        self.transformer = DiT(autoencoder.channels, code_width, side, *shape)
+        with torch.no_grad():
+            self.adapt.weight.zero_()[:, :3, 0, 0].fill_diagonal_(1)
+            nn.init.zeros_(self.adapt.bias)  # type: ignore[arg-type]
+
+    @property
+    def autoencoder(self) -> FrozenAutoencoder:
+        """The frozen autoencoder, on the device of the other weights."""
+        return self._frozen[0].to(self.adapt.weight.device)
+
+    def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
+        latent = self.autoencoder.encode(enlarge(self.adapt(features), self.factor))  # (b, l, H/f, W/f)
+        return self.autoencoder.decode(latent + self.transformer(latent, code))  # (b, 3, H, W)
+
+    def summary(self) -> dict[str, object]:
+        own = {"class": "LatentDiTRenderer", **self.transformer.summary(), "parameters": count(self)}
+        return own | {"autoencoder": self._frozen[0].summary()}
 
 
 class PixelShuffleRenderer(nn.Module):
@@ -141,7 +167,7 @@ class PixelShuffleRenderer(nn.Module):
             "class": "PixelShuffleRenderer",
             "blocks": len(self.blocks),
             "channels": self.config.channels,
-            "parameters": sum(p.numel() for p in self.parameters()),
+            "parameters": count(self),
         }
 
 

@@ -5,44 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.losses.disentangle import orthogonality
-from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
+from gaze_core.losses.gaze import SyntheticGazeConfig
+from gaze_core.losses.image import masked_l1
 from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, GazeGaussianOutput
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
-from gaze_core.models.renderers import enlarge
 from gaze_core.reproducibility import seed_everything
-from gaze_core.splat.gaussians import Rendering
 from gaze_core.stages import mesh_head
 from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.critic import CriticConfig
+from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
 from gaze_core.stages.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task
 
 NAME, VERSION = "gaze_gaussian", 3
 TRAINS = True  # may run in several processes
-
-
-class GazeGaussianLossWeights(Config):
-    """Weight of each term. `raw` is the enlarged first three raster channels, `final` the renderer's image."""
-
-    raw_l1: NonNegativeFloat = 1.0
-    final_l1: NonNegativeFloat = 1.0
-    eyes_l1: NonNegativeFloat = 1.0
-    dissimilarity: NonNegativeFloat = 0.1
-    silhouette: NonNegativeFloat = 0.1
-    hidden_matter: NonNegativeFloat = 0.1
-    face_in_openings: NonNegativeFloat = 0.1
-    eye_centers_dm2: NonNegativeFloat = 10.0
-    orthogonality: NonNegativeFloat = 0.01
 
 
 class LearningRates(Config):
@@ -60,6 +46,8 @@ class GazeGaussianStageConfig(Config):
     loss_weights: GazeGaussianLossWeights = GazeGaussianLossWeights()
     learning_rates: LearningRates = LearningRates()
     corrections: CorrectionsConfig | None = None  # for labels that are estimates
+    critic: CriticConfig | None = None  # for the gaze losses; never the judge
+    synthetic_gaze: SyntheticGazeConfig = SyntheticGazeConfig()
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
 
 
@@ -78,43 +66,53 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     seed_everything("initialise", NAME, config.fit.seed)
     head = mesh_head.load(inputs["mesh_head"])
     model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
-    for name, detail in active_enhancements(model, config):
+    critics = Critics(config.loss_weights, config.critic, config.synthetic_gaze, config.fit.seed)
+    active = active_enhancements(model, config, critics)
+    for name, detail in active:
         context.logger.info("active: %s: %s", name, detail)
+    num_steps = config.fit.steps(data.train.num_samples)
     corrections = FrameCorrections(*data.train.frames) if config.corrections else None
-    trained = _Trained(model, corrections)
+    trained = _Trained(model, corrections, critics)
     task = Task(
         model=trained,
         parameter_groups=parameter_groups(model, corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config),
+        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, step, step / num_steps),
         validate=lambda _: _validation_l1(model, data.validation),
     )
-    produced = train(task, config.fit, data, _card(config, data, model), context, result=model)
+    produced = train(task, config.fit, data, _card(config, data, model, active), context, result=model)
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
 
 
 class _Trained(nn.Module):
     """The model and what is learned beside it about the training frames."""
 
-    def __init__(self, model: GazeGaussian, corrections: FrameCorrections | None) -> None:
+    def __init__(self, model: GazeGaussian, corrections: FrameCorrections | None, critics: Critics) -> None:
         super().__init__()
-        self.model, self.corrections = model, corrections
+        self.model, self.corrections, self.critics = model, corrections, critics
 
-    def loss_terms(self, batch: GazeBatch, config: GazeGaussianStageConfig) -> dict[str, Tensor]:
+    def loss_terms(
+        self, batch: GazeBatch, config: GazeGaussianStageConfig, step: int, progress: float
+    ) -> dict[str, Tensor]:
         """All terms of one batch."""
         head = batch.head if self.corrections is None else self.corrections(batch)
-        terms = loss_terms(self.model(batch.camera, head), batch, config.loss_weights)
+        output = self.model(batch.camera, head)
+        terms = loss_terms(output, batch, config.loss_weights)
+        terms |= self.critics.terms(self.model, output, batch, head, step, progress)
         if self.corrections is not None and config.corrections is not None:
             terms |= self.corrections.penalties(config.corrections)
         return terms
 
 
-def _card(config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussian) -> dict[str, object]:
+def _card(
+    config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussian, active: list[tuple[str, str]]
+) -> dict[str, object]:
     return data.card(NAME, VERSION, config) | {
         "mesh": model.mesh.model_dump(mode="json"),
         "num_face_points": model.face.num_points,
-        "enhancements": active_enhancements(model, config),
+        "enhancements": active,
+        "autoencoder": model.autoencoder_digest,
         "people": _people(data),
     }
 
@@ -131,7 +129,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
 
     Raises:
         MissingArtifact: no readable checkpoint.
-        ContractViolation: a checkpoint of another stage or stage version.
+        ContractViolation: a checkpoint of another stage or stage version, or made with another autoencoder.
     """
     path = directory / WEIGHTS_FILE
     card = read_card(path, NAME)
@@ -140,22 +138,22 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     config = GazeGaussianStageConfig.model_validate(card["config"])
     model = GazeGaussian(config.model, MeshHeadConfig.model_validate(card["mesh"]), card["num_face_points"])
     model.load_state_dict(load_weights(path))
+    if card["autoencoder"] != model.autoencoder_digest:
+        raise ContractViolation(
+            f"{path}: trained with autoencoder {card['autoencoder']}, found {model.autoencoder_digest} at the configured "
+            "source; put the former there"
+        )
     if "person" in card:  # adapted to someone
         model.become(torch.tensor(card["person"]))
     return model.eval(), card
 
 
-def active_enhancements(model: GazeGaussian, config: GazeGaussianStageConfig) -> list[tuple[str, str]]:
+def active_enhancements(
+    model: GazeGaussian, config: GazeGaussianStageConfig, critics: Critics
+) -> list[tuple[str, str]]:  # fmt: skip
     """What this run has beyond the published baseline, with numbers; also what it goes without."""
-    weights = config.loss_weights
-    rows = model.enhancements()
-    rows.append(("orthogonality loss", f"weight {weights.orthogonality}" if weights.orthogonality else "off"))
-    rows.append(
-        ("corrections of each training frame", "codes and pose" if config.corrections else "off (exact labels)")
-    )
-    rows.append(("weak supervision by synthetic gaze", "off (needs a gaze critic; not part of this preset)"))
-    rows.append(("latent autoencoder", "off (needs pretrained weights; the renderer works on the raster)"))
-    return rows
+    corrections = "codes and pose" if config.corrections else "off (exact labels)"
+    return [*model.enhancements(), *critics.active(), ("corrections of each training frame", corrections)]
 
 
 def parameter_groups(
@@ -177,43 +175,6 @@ def parameter_groups(
         rate = base * config.corrections.learning_rate
         groups.append({"params": list(corrections.parameters()), "lr": rate})
     return groups
-
-
-def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Tensor]:
-    """The weighted terms, each under its own name."""
-    assert output.face is not None
-    assert output.eyes is not None
-    assert output.first_activations is not None
-    assert output.eye_centers_m is not None
-    target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
-    observed = batch.observed_mask
-    raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))
-    raw = masked_l1(raw_head[:, :3], target, observed)
-    raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
-    openings = masked_l1(raw_face[:, 3:], torch.zeros_like(eyes_mask), eyes_mask)
-    return {
-        "raw_l1": weights.raw_l1 * raw,
-        "raw_eyes_l1": weights.eyes_l1 * masked_l1(raw_eyes[:, :3], target, eyes_mask),
-        "final_l1": weights.final_l1 * masked_l1(output.rgb, target, observed),
-        "final_eyes_l1": weights.eyes_l1 * masked_l1(output.rgb, target, eyes_mask),
-        "final_dissimilarity": weights.dissimilarity * dissimilarity(output.rgb, target, observed),
-        "raw_dissimilarity": weights.dissimilarity * dissimilarity(raw_head[:, :3], target, observed),
-        "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask, observed),
-        "hidden_matter": weights.hidden_matter * hidden_matter(raw_head[:, 3:], observed),
-        "face_in_openings": weights.face_in_openings * openings,
-        "eye_centers_dm2": weights.eye_centers_dm2 * 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m),
-        "orthogonality": weights.orthogonality * orthogonality(*output.first_activations),
-    }
-
-
-def _squared(difference: Tensor) -> Tensor:
-    return difference.square().sum(-1).mean()
-
-
-def _enlarged(rendering: Rendering, like: Tensor) -> Tensor:
-    """RGB and alpha of a raster at the size of the target, four channels."""
-    rgba = torch.cat([rendering.features[:, :3], rendering.alpha], dim=1)
-    return enlarge(rgba, like.shape[-1] // rgba.shape[-1])
 
 
 def _validation_l1(model: nn.Module, batch: GazeBatch) -> float:

@@ -28,7 +28,8 @@ from gaze_core.reproducibility import choose_device
 from gaze_core.stages import code_encoder, gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.evaluate import render_rgb
-from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig, loss_terms
+from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.gaze_gaussian_losses import loss_terms
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from gaze_core.training.loop import FitConfig, Task, fit
 

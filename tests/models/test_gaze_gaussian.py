@@ -11,7 +11,7 @@ from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig
 from gaze_core.models.streams import eyeball_cap, lid_opening
-from gaze_core.stages.gaze_gaussian import GazeGaussianLossWeights, loss_terms
+from gaze_core.stages.gaze_gaussian_losses import GazeGaussianLossWeights, loss_terms
 from tests.tiny_subject import EYE_RADIUS_M, EYES_M, write_tiny_subject
 
 MESH = MeshHeadConfig(cell_m=0.03, hidden=16, feature_width=8, color_channels=4)

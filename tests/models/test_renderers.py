@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import DiTBlock
+from gaze_core.models.dit import DiTBlock
 from gaze_core.models.renderers import RendererConfig, ShuffleBlock, enlarge, make_renderer
 
 KINDS = ["dit", "pixel_shuffle"]
