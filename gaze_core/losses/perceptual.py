@@ -1,11 +1,11 @@
 """Perceptual distance: how far two pictures are apart for a network that has learned to recognise things."""
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch._weights_only_unpickler import UnpicklingError
 from torch.nn import functional
 from torchvision.models import vgg16
 
