@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,10 @@ def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> 
     tables = {name: content[name].detach().float().contiguous() for name in TRAINING_TABLES}
     source = {"file": checkpoint.name, "sha256": file_sha256(checkpoint), "bytes": checkpoint.stat().st_size}
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    work = out.parent / f".{out.name}.{os.getpid()}.tmp"
     try:
+        work.mkdir()
         manifest = write_artifact(work, out.resolve().as_uri(), model, tables, source)
-        work.chmod(0o755)
         os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)

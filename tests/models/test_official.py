@@ -184,6 +184,23 @@ def test_image_has_the_cameras_size_and_each_sample_is_its_own(model, inputs):
     assert (images[0] - images[1]).abs().max() > 1e-4
 
 
+def test_the_face_is_computed_once_while_only_the_gaze_changes(state, inputs):
+    model = model_of(state, CONFIG, "test").double()
+    head = head_of(inputs, model)
+    counted = []
+    model.face.register_forward_hook(lambda *_: counted.append(1))
+    looking = dataclasses.replace(head, gaze_head_eyes=head.gaze_head_eyes + 0.2)
+    smiling = dataclasses.replace(looking, expression_code=head.expression_code + 0.2)
+    turned = dataclasses.replace(looking, head_to_world=head.head_to_world @ head.head_to_world)
+    with torch.no_grad():
+        for asked, times in ((head, 1), (looking, 1), (smiling, 2), (turned, 3), (head, 4)):
+            image = model(camera(), asked).rgb
+            assert len(counted) == times
+            torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), asked).rgb)
+    model.float().double()(camera(), head)  # moved: nothing is kept
+    assert len(counted) == 5
+
+
 def test_other_recordings_get_neutral_codes_and_the_published_camera(state, inputs):
     config = CONFIG.model_copy(update={"recordings": "any"})
     model = model_of(state, config, "test").double()

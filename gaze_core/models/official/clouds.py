@@ -35,6 +35,10 @@ class Codes:
     pose: Float[Tensor, " 54"]
     gaze: Float[Tensor, " 18"]
 
+    def same_face(self, other: "Codes") -> bool:
+        """Whether the face is the same; the eyes may differ."""
+        return torch.equal(self.shape, other.shape) and torch.equal(self.pose, other.pose)
+
 
 @dataclass(frozen=True, eq=False)
 class CanonicalGaussians:

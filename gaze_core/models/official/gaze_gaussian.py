@@ -1,5 +1,7 @@
 """The published GazeGaussian with the calls of ours: head parameters and a camera in, an image out."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,7 +11,7 @@ from gaze_core.data.batch import HeadParameters
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.gaze_gaussian import GazeGaussianOutput
-from gaze_core.models.official.clouds import EyeCloud, FaceCloud
+from gaze_core.models.official.clouds import CanonicalGaussians, Codes, EyeCloud, FaceCloud
 from gaze_core.models.official.frames import OfficialConfig, codes_of, shape_codes, stacked, to_head_frame
 from gaze_core.models.official.layout import COLOR_CHANNELS
 from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
@@ -36,11 +38,13 @@ class OfficialGazeGaussian(nn.Module):
         self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
         self.renderer = OfficialRenderer()
         self.register_buffer("origin_m", torch.zeros(3))  # of our head frame; see `frames`
+        self._drawn_face: tuple[Codes, CanonicalGaussians] | None = None
 
     @torch.no_grad()
     def settle(self, origin_m: Tensor) -> None:
         """Computes what follows from the loaded weights; `origin_m` as in `frames`."""
         self.origin_m.copy_(origin_m)
+        self._drawn_face = None
         self.face.settle()
         self.eyes.settle()
 
@@ -49,9 +53,25 @@ class OfficialGazeGaussian(nn.Module):
         codes = codes_of(camera, head, self.config, self.origin_m)
         face, eyes = (
             stacked([to_head_frame(cloud(code), self.config.scale, self.origin_m) for code in codes])
-            for cloud in (self.face, self.eyes)
+            for cloud in (self._face, self.eyes)
         )
         return face, eyes
+
+    def _face(self, codes: Codes) -> CanonicalGaussians:
+        """The face cloud, which no gaze moves: the last one again if only the gaze has changed, as in a gaze sweep.
+
+        At the published size it is most of an image's time on a CPU.
+        """
+        if torch.is_grad_enabled():
+            return self.face(codes)
+        last = self._drawn_face
+        if last is None or not last[0].same_face(codes):
+            last = self._drawn_face = (codes, self.face(codes))
+        return last[1]
+
+    def _apply(self, *arguments: Any, **options: Any) -> "OfficialGazeGaussian":
+        self._drawn_face = None  # it would stay on the old device
+        return super()._apply(*arguments, **options)
 
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
         """Renders each sample on white, at the camera's size."""
