@@ -4,22 +4,26 @@ import os
 from pathlib import Path
 
 import cv2
+import h5py
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gaze_core.artifacts import Manifest, file_sha256
 from gaze_core.config import Runtime
+from gaze_core.data.adapters.published import convert_subject, open_published
 from gaze_core.data.splits import SPLITS_FILE, split_with_held_out
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.models.official.frames import OfficialConfig
+from gaze_core.models.official.frames import OfficialConfig, codes_of
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.stages import evaluate, gaze_gaussian, sample
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.import_gazegaussian import import_gazegaussian, model_of
 from gaze_core.synthesis.packs import pack_path
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from tests.data.published import BFM_ORIGIN_M, landmarks_head_m, make_scenes, write_gazegaussian
 from tests.models import official_state as published
 
 CONFIG = OfficialConfig(image_px=4 * published.RASTER_PX, raster_px=published.RASTER_PX, recordings="any")
@@ -82,6 +86,27 @@ def test_pictures_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
     one, other = (cv2.imread(str(files[f"head_+0_+10_gaze_+0_{yaw}.png"])) for yaw in ("+0", "+25"))
     assert one.shape == (128, 128, 3)
     assert (one != other).any()
+
+
+def test_converted_files_tell_the_model_what_the_published_loader_tells_it(tmp_path):
+    """Pose, gaze and codes of a published file, through our converter and head frame, are those in the file."""
+    path = write_gazegaussian(tmp_path / "xgaze_subject0096.h5", make_scenes(3, 3))
+    convert_subject(open_published(tmp_path, "gazegaussian_eth_xgaze"), "subject0096", tmp_path / "ours.h5")
+    batch = SubjectDataset(tmp_path / "ours.h5").everything
+    state = published.official_state()
+    canonical_dm = 10 * (landmarks_head_m() - BFM_ORIGIN_M) * [1, -1, -1]
+    state[f"{published.EYES}.landmarks_3d_neutral"] = torch.from_numpy(canonical_dm[36:48]).float()
+    config = CONFIG.model_copy(update={"recordings": "published"})
+    model = model_of(state, config, "x")
+    told = codes_of(batch.camera, batch.head, config, model.origin_m)
+    with h5py.File(path) as file:
+        pose, codes, gaze = (file[name][:] for name in ("pose", "latent_codes", "pitchyaw_head"))
+    for index, code in enumerate(told):
+        np.testing.assert_allclose(code.pose[:6], pose[index], atol=1e-4)
+        np.testing.assert_allclose(code.shape, [*codes[index, 80:144], *codes[index, :80]], atol=1e-6)
+        # The label is relative to a head without roll, the fitted head may have some.
+        np.testing.assert_allclose(code.gaze[:2], gaze[index], atol=0.1)
+    assert np.abs(gaze).max() > 0.15
 
 
 def shipped_data(folder, subject):
