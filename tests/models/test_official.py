@@ -278,6 +278,14 @@ def test_all_differences_are_named_at_once(state):
         assert expected in text
 
 
+def test_no_gaussians_and_names_that_are_none_are_differences_too(state):
+    empty = state | {f"{published.EYES}.xyz": torch.zeros(0, 3), 7: torch.zeros(1)}
+    with pytest.raises(
+        BadInput, match=r"2 differences.*unexpected 7; .*eyes.xyz has shape \(0, 3\), expected \(m, 3\)"
+    ):
+        translate(empty, "x", published.RASTER_PX)
+
+
 @pytest.mark.parametrize(("prefix", "replaced"), [("module.", ""), ("neural_renderer.", "neural_render.")])
 def test_documented_spellings_are_the_same(state, prefix, replaced):
     renamed = {

@@ -140,7 +140,7 @@ def translate(state: Mapping[str, Tensor], where: str, raster_px: int) -> dict[s
     Raises:
         BadInput: names every tensor that is missing, unexpected, misshapen or not finite, at once.
     """
-    found = {_canonical(name): tensor for name, tensor in state.items()}
+    found = {_canonical(str(name)): tensor for name, tensor in state.items()}
     faults = [f"unexpected {name}" for name in found if name not in OFFICIAL_NAMES]
     counts = {"r": raster_px}
     ours: dict[str, Tensor] = {}
@@ -183,7 +183,7 @@ def _fault(tensor: object, shape: tuple[int | str, ...], counts: dict[str, int])
         for size, wanted in zip(sizes, shape, strict=True):
             if isinstance(wanted, str) and size > 0:
                 counts.setdefault(wanted, size)
-    if sizes != tuple(counts.get(size, 0) if isinstance(size, str) else size for size in shape):
+    if sizes != tuple(counts.get(size, -1) if isinstance(size, str) else size for size in shape):
         return f"has shape {sizes}, expected {expected}"
     if not bool(tensor.isfinite().all()):
         return f"has {int((~tensor.isfinite()).sum())} values that are not finite"
