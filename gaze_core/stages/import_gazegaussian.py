@@ -45,12 +45,13 @@ def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> 
     model = model_of(content[NETWORK_KEY], config, str(checkpoint))
     tables = {name: content[name].detach().float().contiguous() for name in TRAINING_TABLES}
     source = {"file": checkpoint.name, "sha256": file_sha256(checkpoint), "bytes": checkpoint.stat().st_size}
-    out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".{out.name}.{os.getpid()}.tmp"
     try:
-        work.mkdir()
+        work.mkdir(parents=True)
         manifest = write_artifact(work, out.resolve().as_uri(), model, tables, source)
         os.replace(work, out)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder on a disk with room") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest

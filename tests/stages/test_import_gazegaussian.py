@@ -199,6 +199,22 @@ def test_a_folder_that_holds_something_is_left_alone(checkpoint, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_folder_that_cannot_be_made_is_said(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="file/out: cannot be written .Not a directory"):
+        import_gazegaussian(checkpoint, tmp_path / "file" / "out", CONFIG)
+
+
+def test_a_full_disk_leaves_nothing(checkpoint, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gaze_core.stages.official_checkpoint.save_file", full)
+    with pytest.raises(BadInput, match="out: cannot be written .No space left on device"):
+        import_gazegaussian(checkpoint, tmp_path / "out", CONFIG)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_name_before_publication_is_known(tmp_path):
     path = published.official_file(tmp_path / "a.pth", gazegaussian=None, gaussianhead=published.official_state())
     assert import_gazegaussian(path, tmp_path / "out", CONFIG).metrics["num_face_points"] == published.FACE_POINTS
