@@ -1,5 +1,6 @@
 """The published GazeGaussian as an artifact of ours: writing it, and loading it for the stages that draw."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest, content_sh
 from gaze_core.data.adapters.table import ADAPTERS
 from gaze_core.data.published_splits import ETH_XGAZE_TRAIN
 from gaze_core.data.schema import SCHEMA_VERSION
-from gaze_core.errors import ContractViolation
+from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.models.official.frames import OfficialConfig
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import TRAINING_TABLES
@@ -106,6 +107,19 @@ def load(directory: Path, card: dict[str, Any]) -> OfficialGazeGaussian:
     model = OfficialGazeGaussian(config, card["num_face_points"], card["num_eye_points"])
     model.load_state_dict(load_weights(directory / WEIGHTS_FILE))
     return model.eval()
+
+
+def require_trained_here(card: Mapping[str, Any], what: str) -> None:
+    """Refuses an imported model where one is needed that training goes on with.
+
+    Raises:
+        BadInput: `card` is that of an imported model.
+    """
+    if card.get("compat") == COMPAT:
+        raise BadInput(
+            f"{what} needs a model that was trained here; found the published GazeGaussian "
+            f"({card['source']['file']}), which can be sampled and evaluated only"
+        )
 
 
 def require_tables(found: dict[str, Any]) -> list[str]:

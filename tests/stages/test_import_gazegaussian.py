@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from gaze_core.artifacts import Manifest, file_sha256
 from gaze_core.config import Runtime
 from gaze_core.data.adapters.published import convert_subject, open_published
-from gaze_core.data.splits import SPLITS_FILE, split_with_held_out
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.models.official.frames import OfficialConfig, codes_of
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
-from gaze_core.stages import evaluate, gaze_gaussian, sample
+from gaze_core.stages import evaluate, gaze_gaussian, invert, sample
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.import_gazegaussian import import_gazegaussian, model_of
 from gaze_core.synthesis.packs import pack_path
@@ -114,7 +114,7 @@ def shipped_data(folder, subject):
     folder.mkdir()
     (folder / SUBJECT_FILE).symlink_to(pack_path("synthetic_128"))
     splits = split_with_held_out(subject, range(3, 20), range(3), 0.2, seed=0)
-    (folder / SPLITS_FILE).write_text(splits.model_dump_json())
+    write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
     return folder
 
 
@@ -128,6 +128,14 @@ def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):
     inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "subject0003")}
     with pytest.raises(ContractViolation, match="was trained on 2 of the 3 test frames of subject0003"):
         evaluate.run(evaluate.EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+def test_inversion_asks_for_a_model_of_ours(artifact, tmp_path):
+    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "synthetic_128")}
+    with pytest.raises(
+        BadInput, match="inversion needs a model that was trained here; found the published GazeGaussian"
+    ):
+        invert.run(invert.InvertConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
 class Code:

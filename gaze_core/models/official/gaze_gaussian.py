@@ -86,7 +86,7 @@ class OfficialGazeGaussian(nn.Module):
         width_px, height_px = camera.size_px
         if rgb.shape[-2:] != (height_px, width_px):
             rgb = functional.interpolate(rgb, size=(height_px, width_px), mode="bilinear", antialias=True)
-        return GazeGaussianOutput(rgb, raster, None, None, None)
+        return GazeGaussianOutput(rgb, raster, face=None, eyes=None, first_activations=None, eye_centers_m=None)
 
     def enhancements(self) -> list[tuple[str, str]]:
         """What a report says of the model, as `GazeGaussian.enhancements` does."""
