@@ -10,6 +10,7 @@ from gaze_core.config import Config, Runtime
 from gaze_core.data.splits import SPLITS_FILE, read_splits
 from gaze_core.stages.code_encoder import CodeEncoderStageConfig
 from gaze_core.stages.invert import InvertConfig
+from gaze_core.stages.official_checkpoint import require_trained_here
 from gaze_core.stages.preprocess import PreprocessConfig
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from tasks.recordings import import_recording
@@ -48,6 +49,7 @@ def inversion(
     needs none.
     """
     store = Store.from_environment()
+    require_trained_here(read_card(store.fetch(checkpoint) / WEIGHTS_FILE, "gaze_gaussian"), "inversion")
     with tracked_flow({"plan": plan.model_dump(mode="json"), "checkpoint": checkpoint.digest()}, force) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
         people = _people(store, checkpoint)

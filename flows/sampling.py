@@ -67,5 +67,8 @@ def _recording_file(checkpoint: Path) -> Path:
         raise BadInput(
             f"{checkpoint}: has no {MANIFEST_FILE} that names its recording; give one with --input SUBJECT.h5"
         )
-    data = Store.from_environment().fetch(Manifest.read(checkpoint).parents["data"])
+    parents = Manifest.read(checkpoint).parents
+    if "data" not in parents:  # imported, not trained here
+        raise BadInput(f"{checkpoint}: its {MANIFEST_FILE} names no recording; give one with --input SUBJECT.h5")
+    data = Store.from_environment().fetch(parents["data"])
     return data / read_splits(data / SPLITS_FILE).subjects[0].file

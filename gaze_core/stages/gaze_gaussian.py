@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import PositiveFloat
@@ -19,7 +19,7 @@ from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, Gaz
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import seed_everything
-from gaze_core.stages import mesh_head
+from gaze_core.stages import mesh_head, official_checkpoint
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.critic import CriticConfig
 from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
@@ -133,6 +133,8 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     """
     path = directory / WEIGHTS_FILE
     card = read_card(path, NAME)
+    if card.get("compat") == official_checkpoint.COMPAT:
+        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # drawn by the same call
     if card["stage_version"] != VERSION:
         raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
     config = GazeGaussianStageConfig.model_validate(card["config"])

@@ -30,6 +30,7 @@ from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.evaluate import render_rgb
 from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.gaze_gaussian_losses import loss_terms
+from gaze_core.stages.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from gaze_core.training.loop import FitConfig, Task, fit
 
@@ -64,6 +65,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
         ContractViolation: the checkpoint was trained on the person.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
+    require_trained_here(card, "inversion")
     seen, others, splits = _pictures(config, inputs["data"])
     if splits.subject in card["trained_on"]:
         raise ContractViolation(f"the checkpoint was trained on {splits.subject}; expected someone whom it has not met")

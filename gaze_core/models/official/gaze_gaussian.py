@@ -1,0 +1,97 @@
+"""The published GazeGaussian with the calls of ours: head parameters and a camera in, an image out."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gaze_core.data.adapters.units import METRES_PER_DM
+from gaze_core.data.batch import HeadParameters
+from gaze_core.errors import BadInput
+from gaze_core.geometry.cameras import Camera
+from gaze_core.models.gaze_gaussian import GazeGaussianOutput
+from gaze_core.models.official.clouds import CanonicalGaussians, Codes, EyeCloud, FaceCloud
+from gaze_core.models.official.frames import OfficialConfig, codes_of, shape_codes, stacked, to_head_frame
+from gaze_core.models.official.layout import COLOR_CHANNELS
+from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
+from gaze_core.splat.gaussians import Gaussians, concatenate
+from gaze_core.splat.rasterize import rasterize
+
+_NEAR_M = 0.2 * METRES_PER_DM  # what is nearer to the camera is not drawn
+
+
+class OfficialGazeGaussian(nn.Module):
+    """Starts empty: fill it with `layout.translate`, then call `settle`. For use only; there is no training here.
+
+    Drawn by our rasteriser with the camera's own principal point, where the published loader assumes the middle. The
+    image has the size that the camera asks for: drawn at `image_px` and resampled.
+    """
+
+    origin_m: Tensor
+
+    def __init__(self, config: OfficialConfig, num_face_points: int, num_eye_points: int) -> None:
+        super().__init__()
+        if config.image_px != ENLARGEMENT * config.raster_px:
+            raise BadInput(f"image_px {config.image_px} must be {ENLARGEMENT} times raster_px {config.raster_px}")
+        self.config = config
+        self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
+        self.renderer = OfficialRenderer()
+        self.register_buffer("origin_m", torch.zeros(3))  # of our head frame; see `frames`
+        self._drawn_face: tuple[Codes, CanonicalGaussians] | None = None
+
+    @torch.no_grad()
+    def settle(self, origin_m: Tensor) -> None:
+        """Computes what follows from the loaded weights; `origin_m` as in `frames`."""
+        self.origin_m.copy_(origin_m)
+        self._drawn_face = None
+        self.face.settle()
+        self.eyes.settle()
+
+    def clouds(self, camera: Camera, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
+        """Face and eye Gaussians of each sample, in our head frame."""
+        codes = codes_of(camera, head, self.config, self.origin_m)
+        face, eyes = (
+            stacked([to_head_frame(cloud(code), self.config.scale, self.origin_m) for code in codes])
+            for cloud in (self._face, self.eyes)
+        )
+        return face, eyes
+
+    def _face(self, codes: Codes) -> CanonicalGaussians:
+        """The face cloud, which no gaze moves: the last one again if only the gaze has changed, as in a gaze sweep.
+
+        At the published size it is most of an image's time on a CPU.
+        """
+        if torch.is_grad_enabled():
+            return self.face(codes)
+        last = self._drawn_face
+        if last is None or not last[0].same_face(codes):
+            last = self._drawn_face = (codes, self.face(codes))
+        return last[1]
+
+    def _apply(self, *arguments: Any, **options: Any) -> "OfficialGazeGaussian":
+        self._drawn_face = None  # it would stay on the old device
+        return super()._apply(*arguments, **options)
+
+    def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
+        """Renders each sample on white, at the camera's size."""
+        view = camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
+        whole = concatenate(list(self.clouds(camera, head)))
+        raster = rasterize(
+            whole.means, whole.quats_wxyz, whole.scales, whole.opacities, whole.features,
+            view.world_to_camera, view.intrinsics_px, view.size_px,
+            torch.ones(len(whole.means), COLOR_CHANNELS, device=whole.means.device), near_m=_NEAR_M,
+        )  # fmt: skip
+        rgb = self.renderer(raster.features, shape_codes(head, self.config))
+        width_px, height_px = camera.size_px
+        if rgb.shape[-2:] != (height_px, width_px):
+            rgb = functional.interpolate(rgb, size=(height_px, width_px), mode="bilinear", antialias=True)
+        return GazeGaussianOutput(rgb, raster, face=None, eyes=None, first_activations=None, eye_centers_m=None)
+
+    def enhancements(self) -> list[tuple[str, str]]:
+        """What a report says of the model, as `GazeGaussian.enhancements` does."""
+        return [
+            ("renderer", f"published pixel shuffle, {self.config.raster_px} to {self.config.image_px} px"),
+            ("eye rotation", f"published, with its faults, {len(self.eyes.means_dm)} Gaussians"),
+            ("face", f"published, {len(self.face.means_dm)} Gaussians"),
+        ]
