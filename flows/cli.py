@@ -37,7 +37,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to c
 @app.command()
 def demo(
     out: Out = Path("reports/demo"),
-    preset: Annotated[str, typer.Option(help="tiny or small.")] = "small",
+    preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "small",
     changes: Set = None,
     force: Force = None,
     device: Device = "auto",
@@ -53,7 +53,7 @@ def demo(
 def redirect(
     input_path: Annotated[Path, typer.Option("--input", help="A video, a folder of images, or a subject file.")],
     source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
-    preset: Annotated[str, typer.Option(help="tiny or small.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     out: Out = Path("reports/redirect"),
     changes: Set = None,
     force: Force = None,

@@ -10,18 +10,21 @@ from pydantic import ValidationError
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.report import Tolerance
+from gaze_core.models.autoencoder import AutoencoderConfig
 from gaze_core.models.corrections import CorrectionsConfig
 from gaze_core.models.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig
+from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.evaluate import EvaluateConfig
 from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.gaze_gaussian_losses import GazeGaussianLossWeights
 from gaze_core.stages.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.preprocess import PreprocessConfig
 from gaze_core.training.loop import FitConfig
 
 Source = Literal["synthetic", "video"]
-PresetName = Literal["tiny", "small"]
+PresetName = Literal["tiny", "small", "paper", "h200"]
 
 
 class RedirectionPlan(Config):
@@ -42,46 +45,79 @@ class RedirectionPlan(Config):
 
 
 @dataclass(frozen=True)
-class Row:
-    """The numbers in which presets differ."""
+class Size:
+    """The shape of both models."""
 
+    image_px: int
     mesh_cell_m: float
-    mesh_steps: int
     cell_m: float
     raster_px: int
     points_per_eye: int
     hidden: int
+    feature_width: int
+    channels: int
     token_width: int
     depth: int
+    num_heads: int
     patch_px: int
-    steps: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How both are trained. `critics`: autoencoder, perceptual and gaze losses, whose weights a user has to bring."""
+
+    mesh_length: str
+    mesh_batch_size: int
+    length: str
     batch_size: int
+    learning_rate: float
+    critics: bool
 
 
-PRESETS = {
-    #            mesh    mesh   cell  raster points  hid-  token       patch        batch
-    #            cell_m  steps  _m    _px    per eye den   width depth _px   steps  size
-    "tiny":  Row(0.014,  150,   0.010, 128,  250,    64,   96,   2,    8,    300,   3),
-    "small": Row(0.012,  200,   0.009, 128,  250,    96,   192,  4,    8,    260,   4),
+SIZES = {
+    #              image  mesh    cell     raster  points  hid-  feature  chan-  token                patch
+    #              _px    cell_m  _m       _px     / eye   den   width    nels   width  depth  heads  _px
+    "tiny":  Size(128,    0.014,  0.010,   128,    250,    64,   32,      16,    96,    2,     4,     8),
+    "small": Size(128,    0.012,  0.009,   128,    250,    96,   32,      16,    192,   4,     4,     8),
+    "paper": Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
+    "h200":  Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
 }  # fmt: skip
+PRESETS = {
+    #                  mesh         batch                batch  learning
+    #                  length       size   length        size   rate      critics
+    "tiny":  Schedule("150 steps",  4,     "300 steps",  3,     1e-3,     False),
+    "small": Schedule("200 steps",  4,     "260 steps",  4,     1e-3,     False),
+    "paper": Schedule("10 epochs",  1,     "30 epochs",  1,     1e-4,     True),
+    "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
+}  # fmt: skip
+_CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
 
 def redirection_plan(preset: str, source: Source = "synthetic", overrides: Sequence[str] = ()) -> RedirectionPlan:
-    """The plan of a preset for a source, with `dotted.key=value` changes (values are JSON, or else plain text).
+    """The plan of a preset for a source, with changes as in `changed`.
 
     Raises:
         BadInput: an unknown preset, key or value; the message lists what is known.
     """
     if preset not in PRESETS:
         raise BadInput(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
-    plan = _plan(PRESETS[preset], source).model_dump(mode="json")
+    return changed(_plan(SIZES[preset], PRESETS[preset], source), overrides)
+
+
+def changed(plan: RedirectionPlan, overrides: Sequence[str]) -> RedirectionPlan:
+    """The plan with `dotted.key=value` changes; values are JSON, or else plain text.
+
+    Raises:
+        BadInput: an unknown key or value; the message lists what is known.
+    """
+    values = plan.model_dump(mode="json")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise BadInput(f"--set {override!r}: expected KEY=VALUE, for example mesh_head.fit.num_steps=100")
-        _set(plan, key, text)
+        _set(values, key, text)
     try:
-        return RedirectionPlan.model_validate(plan)
+        return RedirectionPlan.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -102,26 +138,53 @@ def _set(plan: dict[str, Any], key: str, text: str) -> None:
         parent[last] = text
 
 
-def _plan(row: Row, source: Source) -> RedirectionPlan:
-    renderer = RendererConfig(token_width=row.token_width, depth=row.depth, num_heads=4, patch_px=row.patch_px)
+def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
+    weight = _CRITIC_WEIGHT if schedule.critics else 0.0
     return RedirectionPlan(
-        preprocess=PreprocessConfig(source=source),
+        preprocess=PreprocessConfig(source=source, video=VideoConfig(size_px=size.image_px)),
         mesh_head=MeshHeadStageConfig(
-            model=MeshHeadConfig(cell_m=row.mesh_cell_m, hidden=row.hidden),
-            fit=FitConfig(num_steps=row.mesh_steps, batch_size=4, learning_rate=1e-3),
+            model=MeshHeadConfig(
+                cell_m=size.mesh_cell_m,
+                hidden=size.hidden,
+                feature_width=size.feature_width,
+                color_channels=size.channels,
+            ),
+            fit=_fit(schedule.mesh_length, batch_size=schedule.mesh_batch_size, learning_rate=1e-3),
         ),
         gaze_gaussian=GazeGaussianStageConfig(
-            model=GazeGaussianConfig(
-                raster_px=row.raster_px, cell_m=row.cell_m, points_per_eye=row.points_per_eye, renderer=renderer
-            ),
+            model=_model(size, AutoencoderConfig() if schedule.critics else None),
+            loss_weights=GazeGaussianLossWeights(perceptual=weight, gaze_deg=weight, synthetic_gaze_deg=weight),
             corrections=CorrectionsConfig() if source == "video" else None,
-            fit=FitConfig(
-                num_steps=row.steps,
-                batch_size=row.batch_size,
-                learning_rate=1e-3,
+            fit=_fit(
+                schedule.length,
+                batch_size=schedule.batch_size,
+                learning_rate=schedule.learning_rate,
                 final_learning_rate_ratio=0.1,
                 warmup_steps=10,
+                keep_every_epochs=10 if schedule.critics else 0,
             ),
         ),
         evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "iris"),
     )
+
+
+def _model(size: Size, autoencoder: AutoencoderConfig | None) -> GazeGaussianConfig:
+    return GazeGaussianConfig(
+        image_px=size.image_px,
+        raster_px=size.raster_px,
+        cell_m=size.cell_m,
+        points_per_eye=size.points_per_eye,
+        renderer=RendererConfig(
+            token_width=size.token_width,
+            depth=size.depth,
+            num_heads=size.num_heads,
+            patch_px=size.patch_px,
+            autoencoder=autoencoder,
+        ),
+    )
+
+
+def _fit(length: str, **values: Any) -> FitConfig:
+    """For "200 steps" or "10 epochs", with a look at the validation frames after each epoch."""
+    number, unit = length.split()
+    return FitConfig(**{f"num_{unit}": int(number), "validate_every_epoch": True, **values})

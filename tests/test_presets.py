@@ -38,3 +38,19 @@ def test_text_and_nested_values_can_be_set():
 def test_bad_overrides_say_what_is_known(override, message):
     with pytest.raises(BadInput, match=message):
         redirection_plan("tiny", overrides=[override])
+
+
+def test_paper_is_as_published():
+    plan = redirection_plan("paper")
+    renderer, weights = plan.gaze_gaussian.model.renderer, plan.gaze_gaussian.loss_weights
+    assert (renderer.depth, renderer.num_heads, renderer.patch_px) == (6, 8, 8)
+    assert renderer.autoencoder is not None
+    assert (plan.mesh_head.fit.num_epochs, plan.gaze_gaussian.fit.num_epochs) == (10, 30)
+    assert (plan.gaze_gaussian.model.image_px, plan.gaze_gaussian.model.raster_px) == (512, 128)
+    assert min(weights.perceptual, weights.gaze_deg, weights.synthetic_gaze_deg, weights.orthogonality) > 0
+    assert redirection_plan("paper", "video").preprocess.video.size_px == 512
+
+
+def test_a_critic_can_be_given_from_the_command_line():
+    given = 'gaze_gaussian.critic={"path": "critic.safetensors", "sha256": "' + "0" * 64 + '"}'
+    assert str(redirection_plan("paper", overrides=[given]).gaze_gaussian.critic.path) == "critic.safetensors"

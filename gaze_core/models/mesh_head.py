@@ -7,6 +7,7 @@ After GazeGaussian (Wei et al. 2025, sec. 3.2) and Gaussian Head Avatar (Xu et a
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +31,7 @@ from gaze_core.models.conditioning import (
     rest_code,
     shape_code,
 )
-from gaze_core.models.tetrahedra import find_crossings, interpolate, tet_grid
+from gaze_core.models.tetrahedra import TetGrid, find_crossings, interpolate, tet_grid
 from gaze_core.splat.gaussians import Gaussians, Rendering
 from gaze_core.splat.render import render
 
@@ -111,19 +112,16 @@ class MeshHead(nn.Module):
     def surface(self, cell_m: float | None = None) -> Surface:
         """The canonical mesh, differentiable; `cell_m` asks for another resolution than the configured one."""
         config = self.config
-        device = self.neutral_landmarks_m.device
-        low, high = torch.tensor(config.box_low_m), torch.tensor(config.box_high_m)
-        grid = tet_grid(low, high, cell_m or config.cell_m)
+        grid = _grid(config.box_low_m, config.box_high_m, cell_m or config.cell_m, self.neutral_landmarks_m.device)
         with torch.no_grad():  # only the vertices of cut edges need a graph: about a tenth of the grid
-            inside = self.field(grid.vertices_m.to(device))[0].cpu() < 0
+            inside = self.field(grid.vertices_m)[0] < 0
         crossings = find_crossings(inside, grid)
         used, edges = torch.unique(crossings.edges, return_inverse=True)
-        points = grid.vertices_m[used].to(device)
+        points = grid.vertices_m[used]
         sdf, features = self.field(points)
-        edges = edges.to(device)
         values = torch.cat([points, features], dim=-1)[edges]
         at_surface = interpolate(values, _signed(sdf[edges]))
-        return Surface(at_surface[:, :3], at_surface[:, 3:], crossings.faces.to(device))
+        return Surface(at_surface[:, :3], at_surface[:, 3:], crossings.faces)
 
     def offsets(self, points_m: Float[Tensor, "n 3"], head: HeadParameters) -> Float[Tensor, "b n 3"]:
         """Displacement of canonical points by expression (near landmarks), pose (elsewhere) and identity, in metres."""
@@ -169,6 +167,12 @@ class MeshHead(nn.Module):
             landmarks + self.offsets(landmarks, head),
             self.field(landmarks[17:])[0],  # the jaw's landmarks are contour points, not surface points
         )
+
+
+@lru_cache(maxsize=1)
+def _grid(low_m: Point, high_m: Point, cell_m: float, device: torch.device) -> TetGrid:
+    """The grid on the model's device, kept from step to step."""
+    return tet_grid(torch.tensor(low_m, device=device), torch.tensor(high_m, device=device), cell_m)
 
 
 def _signed(sdf: Float[Tensor, "e 2"]) -> Float[Tensor, "e 2"]:

@@ -24,18 +24,18 @@ class TetGrid:
 
 
 def tet_grid(low_m: Tensor, high_m: Tensor, cell_m: float) -> TetGrid:
-    """A grid of cubes of edge `cell_m` that covers the box from `low_m` to `high_m`."""
+    """A grid of cubes of edge `cell_m` that covers the box from `low_m` to `high_m`, on their device."""
+    device = low_m.device
     cells = torch.ceil((high_m - low_m) / cell_m).long().tolist()
-    axes = [torch.arange(n + 1) for n in cells]
-    corners = torch.cartesian_prod(*axes)
-    strides = torch.tensor([(cells[1] + 1) * (cells[2] + 1), cells[2] + 1, 1])
-    origins = torch.cartesian_prod(*[torch.arange(n) for n in cells]) @ strides
+    corners = torch.cartesian_prod(*(torch.arange(n + 1, device=device) for n in cells))
+    strides = torch.tensor([(cells[1] + 1) * (cells[2] + 1), cells[2] + 1, 1], device=device)
+    origins = (torch.cartesian_prod(*(torch.arange(n, device=device) for n in cells)) * strides).sum(-1)
     offsets = []
     for order in permutations(range(3)):
         path = [0, *torch.cumsum(strides[list(order)], dim=0).tolist()]
         odd = order in ((0, 2, 1), (1, 0, 2), (2, 1, 0))
         offsets.append([path[0], path[2], path[1], path[3]] if odd else path)
-    tets = (origins[:, None, None] + torch.tensor(offsets)).flatten(0, 1)
+    tets = (origins[:, None, None] + torch.tensor(offsets, device=device)).flatten(0, 1)
     return TetGrid(low_m + corners * cell_m, tets, cell_m)
 
 

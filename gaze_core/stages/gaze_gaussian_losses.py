@@ -58,8 +58,9 @@ class Critics:
         asked = [name for name in ("gaze_deg", "synthetic_gaze_deg") if getattr(weights, name)]
         if asked and critic is None:
             raise BadInput(
-                f"loss_weights.{asked[0]} is {getattr(weights, asked[0])}, which needs a gaze estimator; expected critic.path "
-                "and critic.sha256 of weights that gaze_core.stages.estimator has written, or the weight 0"
+                f"loss_weights.{asked[0]} is {getattr(weights, asked[0])}, which needs a gaze estimator; expected "
+                "weights that gaze_core.stages.estimator has written, given as --set "
+                """'gaze_gaussian.critic={"path": "FILE", "sha256": "SUM"}', or the weight 0"""
             )
         self.gaze: GazeCritic | None = load_critic(critic) if asked and critic else None
         self.perceptual = VggDistance(resolve("vgg16")) if weights.perceptual else None

@@ -154,7 +154,7 @@ def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
 
 def test_what_is_asked_for_and_not_there_stops_the_run(tmp_path, critic):
     with pytest.raises(
-        BadInput, match=r"loss_weights.gaze_deg is 0.1, which needs a gaze estimator; expected critic.path"
+        BadInput, match=r"loss_weights.gaze_deg is 0.1, which needs a gaze estimator; expected weights that"
     ):
         Critics(GazeGaussianLossWeights(gaze_deg=0.1), None, SyntheticGazeConfig(), seed=0)
     with pytest.raises(BadInput, match=f"expected {'0' * 64}"):
