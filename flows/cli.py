@@ -51,17 +51,23 @@ def demo(
 
 @app.command()
 def redirect(
-    input_path: Annotated[Path, typer.Option("--input", help="A video, a folder of images, or a subject file.")],
+    input_path: Annotated[Path, typer.Option("--input", help="A video, images, or subject files: a file or a folder.")],
     source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     out: Out = Path("reports/redirect"),
     changes: Set = None,
     force: Force = None,
     device: Device = "auto",
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed"], typer.Option(help="Of the training's arithmetic.")
+    ] = "32-true",
+    processes: Annotated[int, typer.Option(min=1, help="That share each batch, one for each device.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a gaze redirector on a recording of one person and report what it does."""
-    _redirect(source, input_path, preset, changes, force, device, out, as_json)
+    """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report what it does."""
+    how = {"precision": precision, "num_processes": processes, "num_workers": workers}
+    _redirect(source, input_path, preset, changes, force, device, out, as_json, how)
 
 
 @app.command()
@@ -129,7 +135,7 @@ def bench(
 
 def _redirect(
     source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
-    force: list[str] | None, device: Any, out: Path, as_json: bool,
+    force: list[str] | None, device: Any, out: Path, as_json: bool, how: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     from gaze_core.config import Runtime
     from gaze_core.presets import redirection_plan
@@ -143,7 +149,7 @@ def _redirect(
 
     environment.configure_logging()
 
-    runtime = Runtime(device=device, progress=not as_json)
+    runtime = Runtime(device=device, progress=not as_json, **(how or {}))
     result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
     if as_json:
         _print_json(result.model_dump(mode="json"))

@@ -73,21 +73,25 @@ def redirect(
     changes: list[str] = [],  # noqa: B006 (the default of a form; nothing changes it)
     out: str = "reports/redirect",
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    processes: int = 1,
     force: list[str] = [],  # noqa: B006
 ) -> RedirectionResult:
     """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.
 
     Args:
-        recording: Video, folder of images or subject file, as the worker sees it. Empty: the shipped subject.
+        recording: Video, images or subject files, as the worker sees them. Empty: the shipped subject.
         source: What the recording is.
         preset: Size of the models.
         changes: Changed settings, one an entry: gaze_gaussian.fit.num_steps=1000
         out: Folder of the report, on the worker.
         device: Where to compute.
+        precision: Of the training's arithmetic.
+        processes: That share each batch of training, one for each device of the worker's machine.
         force: Stages to compute anew: preprocess, mesh_head, gaze_gaussian, evaluate, compare.
     """
     path = Path(recording) if recording else pack_path("synthetic_128")
     require_recording(path)
     plan = redirection_plan(preset, source, changes)
-    runtime = Runtime(device=device, progress=False)
+    runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)
     return redirection.fn(path.resolve(), plan, Path(out).resolve(), runtime, preset, tuple(force))

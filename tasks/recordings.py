@@ -35,10 +35,11 @@ def import_recording(path: Path) -> ArtifactRef:
 
 
 def require_recording(path: Path) -> None:
-    """Raises BadInput unless `path` is a file or a folder with files, and a subject file can be read."""
+    """Raises BadInput unless `path` is a file or a folder with files, and its subject files can be read."""
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
     if path.is_dir() and not files_in(path):
         raise BadInput(f"{path}: the folder is empty; expected images")
-    if path.suffix == ".h5":  # said of the user's own path, not of its copy in the store
-        open_subject(path).close()
+    subjects = sorted(path.glob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
+    for subject in subjects:  # said of the user's own path, not of its copy in the store
+        open_subject(subject).close()
