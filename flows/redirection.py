@@ -43,8 +43,9 @@ def redirection(
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         baseline = train_gaze_gaussian(data, head, plan.baseline, runtime)
-        candidate_evaluation = evaluate(data, candidate, plan.evaluate, runtime)
-        baseline_evaluation = evaluate(data, baseline, plan.evaluate, runtime)
+        measures = plan.evaluate.with_available_instruments()
+        candidate_evaluation = evaluate(data, candidate, measures, runtime)
+        baseline_evaluation = evaluate(data, baseline, measures, runtime)
         comparison = compare(candidate_evaluation, baseline_evaluation, plan.tolerance)
         refs = {
             "data": data,

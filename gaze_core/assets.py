@@ -1,12 +1,13 @@
 """Files that are not ours to ship: where each comes from, its checksum, and how it is found.
 
-An asset is looked for at the explicit path, in the folders of `GAZEWORKS_ASSETS`, in the user's cache, and is only
-then downloaded from its maker, checked against its sha256. Nothing here happens at import.
+An asset is looked for at the explicit path, in the folders of `GAZEWORKS_ASSETS`, in the user's cache, in the package
+that carries it, and is only then downloaded from its maker, checked against its sha256. Nothing here happens at import.
 """
 
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pooch
@@ -18,13 +19,14 @@ FOLDERS_VARIABLE = "GAZEWORKS_ASSETS"
 
 @dataclass(frozen=True)
 class Asset:
-    """One file. `urls` are the maker's own addresses, tried in order."""
+    """One file. `urls` are the maker's own addresses, tried in order; `package` carries it, as "name==version"."""
 
     file: str
     sha256: str
     urls: tuple[str, ...]
     licence: str
     purpose: str
+    package: str = ""
 
 
 ASSETS = {
@@ -44,6 +46,32 @@ ASSETS = {
         urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
         licence="BSD-3-Clause (torchvision); trained on ImageNet",
         purpose="the perceptual loss of the paper and h200 presets",
+    ),
+    "st_lpips": Asset(
+        file="alex_shift_tolerant.pth",
+        sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+        urls=(),
+        licence="BSD-2-Clause",
+        purpose="ST-LPIPS of an evaluation",
+        package="stlpips-pytorch==0.0.2",
+    ),
+    "face_descriptor": Asset(
+        file="dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        urls=(),
+        licence="CC0-1.0",
+        purpose="identity distance of an evaluation",
+        package="face_recognition_models==0.3.0",
+    ),
+    "inception": Asset(
+        file="weights-inception-2015-12-05-6726825d.pth",
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        urls=(
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+        ),
+        licence="Apache-2.0",
+        purpose="KID and FID of an evaluation",
     ),
 }
 
@@ -79,7 +107,7 @@ def resolve(name: str, path: Path | None = None) -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The asset's file if it lies, intact, in a folder of `GAZEWORKS_ASSETS` or in the cache.
+    """The asset's file if it lies, intact, in a folder of `GAZEWORKS_ASSETS`, in the cache or in its package.
 
     Raises:
         BadInput: no such asset, or a folder that the user named holds another file of that name.
@@ -89,8 +117,8 @@ def find(name: str) -> Path | None:
         candidate = folder / asset.file
         if candidate.is_file():
             return resolve(name, candidate)
-    cached = cache_folder() / asset.file
-    return cached if cached.is_file() and _sha256(cached) == asset.sha256 else None
+    here = [cache_folder() / asset.file, *_in_package(asset)]
+    return next((path for path in here if path.is_file() and _sha256(path) == asset.sha256), None)
 
 
 def status() -> list[AssetStatus]:
@@ -133,11 +161,23 @@ def _download(asset: Asset) -> Path:
             return Path(fetched)
     raise MissingArtifact(
         f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) is not at hand and could not be downloaded "
-        f"({'; '.join(reasons)}); {_remedy(asset)}"
+        f"({'; '.join(reasons) or 'its maker offers no address'}); {_remedy(asset)}"
     )
 
 
+def _in_package(asset: Asset) -> list[Path]:
+    if not asset.package:
+        return []
+    try:
+        files = metadata.distribution(asset.package.partition("==")[0]).files or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.name == asset.file]
+
+
 def _remedy(asset: Asset) -> str:
+    if asset.package:
+        return f"pip install {asset.package}, or put {asset.file} into a folder named by {FOLDERS_VARIABLE}"
     return (
         f"get {asset.file} from {asset.urls[0]} and put it into {cache_folder()} or into a folder named by "
         f"{FOLDERS_VARIABLE}"

@@ -40,8 +40,14 @@ def train_gaze_gaussian(
 
 
 @stage_task("evaluate", evaluate_stage)
-def evaluate(data: ArtifactRef, checkpoint: ArtifactRef, config: EvaluateConfig, runtime: Runtime) -> ArtifactRef:
-    """Measures a trained model on the test frames of `data`."""
+def evaluate(
+    data: ArtifactRef,
+    checkpoint: ArtifactRef,
+    config: EvaluateConfig,
+    runtime: Runtime,
+    pairs: ArtifactRef | None = None,
+) -> ArtifactRef:
+    """Measures a trained model on the test frames of `data`, or on listed pairs of its frames."""
     ...
 
 
@@ -60,6 +66,6 @@ def invert(
 
 
 @stage_task("compare", compare_stage)
-def compare(candidate: ArtifactRef, baseline: ArtifactRef, config: Tolerance) -> ArtifactRef:
-    """Compares two evaluations."""
+def compare(candidate: ArtifactRef, baseline: ArtifactRef | None, config: Tolerance) -> ArtifactRef:
+    """Compares two evaluations; without a baseline, the candidate's with handing back the recorded pictures."""
     ...

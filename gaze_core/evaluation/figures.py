@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 32
 _MAX_POINTS = 160
+_PANEL = 220  # width beside the plot in which pictures appear
 _LOG_FROM_RATIO = 8  # a curve that spans more than this is drawn on a logarithmic axis
 
 
@@ -19,6 +20,17 @@ class Series:
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    style: str = "candidate"
+
+
+@dataclass(frozen=True)
+class PicturePoint:
+    """A point that shows a picture, with a few lines of text, while it is pointed at or has the focus."""
+
+    x: float
+    y: float
+    uri: str
+    lines: Sequence[str]
     style: str = "candidate"
 
 
@@ -40,12 +52,18 @@ def line_chart(
     unit: str = "",
     markers: bool = False,
     size_px: tuple[int, int] = (280, 145),
+    points: Sequence[PicturePoint] = (),
 ) -> str:
-    """Lines over a common axis. Values that are not finite are left out; without any the chart says so."""
-    width, height = size_px
-    opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+    """Lines over a common axis. Values that are not finite are left out; without any the chart says so.
+
+    Picture points are drawn beside the lines; the pictures appear to the right of the plot.
+    """
+    whole_width, height = size_px
+    width = whole_width - (_PANEL if points else 0)
+    opening = f'<svg viewBox="0 0 {whole_width} {height}" role="img" aria-label="{escape(title)}">'
     lines = [_finite(line) for line in series]
-    xs, ys = (np.concatenate([line[axis] for line in lines]) for axis in (0, 1))
+    known = np.array([(point.x, point.y) for point in points]).reshape(-1, 2)
+    xs, ys = (np.concatenate([known[:, axis], *(line[axis] for line in lines)]) for axis in (0, 1))
     if len(ys) == 0:
         return f'{opening}<text class="tick" x="12" y="24">no values</text></svg>'
     log = not markers and bool(ys.min() > 0 and ys.max() > _LOG_FROM_RATIO * ys.min())
@@ -64,12 +82,32 @@ def line_chart(
     centre = (_LEFT + width - _RIGHT) / 2
     parts.append(f'<text class="tick middle" x="{centre}" y="{height - 3}">{escape(x_label)}</text>')
     for (x, y), line in zip(lines, series, strict=True):
-        points = [(to_x(a), to_y(b)) for a, b in zip(x, y, strict=True)]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        places = [(to_x(a), to_y(b)) for a, b in zip(x, y, strict=True)]
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
         parts.append(f'<polyline class="line {line.style}" points="{path}"/>')
         if markers:
-            parts += [f'<circle class="dot {line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3.2"/>' for a, b in points]
+            parts += [f'<circle class="dot {line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3.2"/>' for a, b in places]
+    parts += [_hint(width)] if points else []
+    parts += [_peek(point, to_x(point.x), to_y(point.y), width) for point in points]
     return "".join([*parts, "</svg>"])
+
+
+def _hint(left: int) -> str:
+    return f'<text class="tick" x="{left + 12}" y="20">Point at a dot to see its eyes.</text>'
+
+
+def _peek(point: PicturePoint, x: float, y: float, left: int) -> str:
+    """The dot, and beside the plot what it shows; style sheets alone make it appear."""
+    image_height = 0.4 * (_PANEL - 20)
+    text = "".join(
+        f'<text class="tick" x="{left + 12}" y="{image_height + 26 + 15 * k:.0f}">{escape(line)}</text>'
+        for k, line in enumerate(point.lines)
+    )
+    return (
+        f'<g class="peek" tabindex="0"><circle class="dot {point.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+        f'<g class="shown"><rect class="panel" x="{left + 6}" y="0" width="{_PANEL - 6}" height="{image_height + 90:.0f}"/>'
+        f'<image href="{point.uri}" x="{left + 12}" y="6" width="{_PANEL - 20}" height="{image_height:.0f}"/>{text}</g></g>'
+    )
 
 
 def _finite(line: Series) -> tuple[np.ndarray, np.ndarray]:

@@ -4,17 +4,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.evaluation.figures import Series, line_chart, short
-from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, picture_groups
-from gaze_core.evaluation.report import Comparison, EvaluationReport, MovedRow
+from gaze_core.evaluation.intervals import Estimate
+from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, curve_points, picture_groups
+from gaze_core.evaluation.report import Comparison, EvaluationReport
+from gaze_core.evaluation.tables import (
+    BESIDE,
+    MINUS,
+    absent_rows,
+    check_rows,
+    interval,
+    number,
+    number_rows,
+    published_rows,
+)
 
 PAGE_FILE, JSON_FILE = "report.html", "report.json"
-_MINUS = "\N{MINUS SIGN}"
 Curve = tuple[Sequence[float], Sequence[float]]
 """Steps and values of one loss term."""
 
@@ -78,29 +88,6 @@ class ReportData:
         return self.comparison.verdict if self.comparison else "not compared"
 
 
-class _Row(NamedTuple):
-    """A line of the table: a number, what it says, its unit, and the numbers of an unchanged copy and of the judge."""
-
-    name: str
-    meaning: str
-    suffix: str
-    better: str
-    copy: str = ""
-    floor: str = ""
-
-
-_ROWS = (
-    _Row(
-        "gaze_error_deg", "Gaze error, redirected", "°", "lower", "identity_copy_gaze_error_deg", "estimator_floor_deg"
-    ),
-    _Row("self_gaze_error_deg", "Gaze error, self-driving", "°", "lower", floor="estimator_floor_deg"),
-    _Row("gaze_error_vs_original_deg", "Gaze in the drawing against the original", "°", "lower"),
-    _Row("head_error_deg", "Head error, redirected", "°", "lower", "identity_copy_head_error_deg", "head_floor_deg"),
-    _Row("psnr_db", "PSNR, whole picture", " dB", "higher"),
-    _Row("head_psnr_db", "PSNR, head only", " dB", "higher"),
-    _Row("eyes_psnr_db", "PSNR, eyes only", " dB", "higher"),
-    _Row("ssim", "SSIM, whole picture", "", "higher"),
-)
 _VERDICT_WORDS = {
     "better": "Better than the baseline",
     "equal": "Equal to the baseline",
@@ -129,9 +116,13 @@ def report_facts(data: ReportData) -> dict[str, Any]:
         "num_samples": candidate.num_samples,
         "num_unreadable": candidate.num_unreadable,
         **candidate.numbers,
+        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
+        "protocol": candidate.protocol.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in candidate.checks],
         "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
         "comparison": data.comparison and data.comparison.model_dump(mode="json"),
         "judge": {"name": candidate.judge_name, "digest": candidate.judge_digest},
+        "instruments": candidate.instruments,
         "by_angle": [row.model_dump() for row in candidate.by_angle],
         "by_distance": [row.model_dump() for row in candidate.by_distance],
         "enhancements": [{"name": name, "detail": detail} for name, detail in data.enhancements],
@@ -144,6 +135,10 @@ def report_facts(data: ReportData) -> dict[str, Any]:
     }
 
 
+def _known(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: found.model_dump(mode="json") for name, found in estimates.items()}
+
+
 def render_page(data: ReportData) -> str:
     """The page as HTML. It asks for nothing outside itself and needs no script."""
     environment = Environment(
@@ -153,7 +148,8 @@ def render_page(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["number"] = number
+    environment.filters["interval"] = interval
     environment.filters["duration"] = duration
     environment.filters["signed"] = signed_deg
     heads = picture_groups(data.pictures, data.baseline_pictures)
@@ -166,7 +162,11 @@ def render_page(data: ReportData) -> str:
         heads=heads,
         columns=" ".join(f"{len(group)}fr" for title, group in heads[0] if title != EYES_TITLE) if heads else "1fr",
         bars=_bars(data),
-        rows=_rows(data),
+        rows=number_rows(data.candidate, data.baseline),
+        beside=list(BESIDE.values()),
+        absent=absent_rows(data.candidate),
+        checks=check_rows(data.candidate),
+        published=published_rows(data.candidate, data.candidate_name),
         moved_chart=_moved_chart(data),
         curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
     )
@@ -175,53 +175,45 @@ def render_page(data: ReportData) -> str:
 def _bars(data: ReportData) -> list[dict[str, Any]]:
     """Gaze errors on one scale, as shares of the largest."""
     candidate, baseline = data.candidate, data.baseline
-    values = (
-        ("judge on originals", candidate.estimator_floor_deg, "floor"),
-        (data.candidate_name, candidate.gaze_error_deg, "candidate"),
-        (data.baseline_name, baseline.gaze_error_deg if baseline else None, "baseline"),
-        ("unchanged copy", candidate.identity_copy_gaze_error_deg, "copy"),
+    found = (
+        ("judge on originals", candidate.estimate("gaze_error_deg", "floor"), "floor"),
+        (data.candidate_name, candidate.estimate("gaze_error_deg"), "candidate"),
+        (data.baseline_name, baseline.estimate("gaze_error_deg") if baseline else Estimate(), "baseline"),
+        ("constant answer", candidate.estimate("gaze_error_deg", "constant"), "copy"),
+        ("unchanged copy", candidate.estimate("gaze_error_deg", "copy"), "copy"),
     )
-    known = [(name, value, style) for name, value, style in values if value is not None]
-    largest = max((value for _, value, _ in known), default=0.0) or 1.0
-    return [{"name": n, "value": v, "style": style, "percent": round(100 * v / largest, 1)} for n, v, style in known]
-
-
-def _rows(data: ReportData) -> list[dict[str, Any]]:
-    numbers = data.candidate.numbers
-    others = data.baseline.numbers if data.baseline else {}
-    readable = data.candidate.num_samples - data.candidate.num_unreadable
+    known = [(name, one.value, interval(one, 1), style) for name, one, style in found if one.value is not None]
+    largest = max((value for _, value, _, _ in known), default=0.0) or 1.0
     return [
-        {
-            **row._asdict(),
-            "digits": 3 if row.name == "ssim" else 2,
-            "candidate": numbers[row.name],
-            "baseline": others.get(row.name),
-            "unchanged": numbers[row.copy] if row.copy else None,
-            "floor": numbers[row.floor] if row.floor else None,
-            "num": readable if row.name == "gaze_error_deg" else data.candidate.num_samples,
-        }
-        for row in _ROWS
-        if numbers[row.name] is not None or others.get(row.name) is not None
+        {"name": name, "value": value, "interval": between, "style": style, "percent": round(100 * value / largest, 1)}
+        for name, value, between, style in known
     ]
 
 
 def _moved_chart(data: ReportData) -> str:
     """Error against how far the gaze was moved; the copy's error is that distance, give or take the judge's own."""
 
-    def line(name: str, report: EvaluationReport, number: str, style: str) -> Series:
-        points = [(_middle_deg(row), getattr(row, number)) for row in report.by_distance]
-        known = [(x, y) for x, y in points if y is not None]
+    def line(name: str, report: EvaluationReport, metric: str, style: str) -> Series:
+        known = [
+            (row.moved_deg, getattr(row, metric).value)
+            for row in report.by_distance
+            if row.moved_deg is not None and getattr(row, metric).value is not None
+        ]
         return Series(name, [x for x, _ in known], [y for _, y in known], style)
 
     lines = [line(data.candidate_name, data.candidate, "gaze_error_deg", "candidate")]
     if data.baseline:
         lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
     lines.append(line("unchanged copy", data.candidate, "identity_copy_gaze_error_deg", "copy"))
-    return line_chart(lines, "gaze error by angle moved", "degrees moved", "°", markers=True, size_px=(520, 230))
-
-
-def _middle_deg(row: MovedRow) -> float:
-    return (row.low_deg + min(row.high_deg, row.low_deg + 15)) / 2  # the last bin is open
+    return line_chart(
+        lines,
+        "gaze error by angle moved",
+        "degrees moved",
+        "°",
+        markers=True,
+        size_px=(720, 250),
+        points=curve_points(data.pictures),
+    )
 
 
 def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
@@ -237,7 +229,7 @@ def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
 
 def signed_deg(value: float) -> str:
     """Whole degrees with a sign; zero has none."""
-    return f"{value:+.0f}°".replace("+0°", "0°").replace("-0°", "0°").replace("-", _MINUS)
+    return f"{value:+.0f}°".replace("+0°", "0°").replace("-0°", "0°").replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gaze_core.evaluation.figures import PicturePoint
+
 EYES_TITLE = "The eyes, closer"
+_ARRAYS = ("original", "reconstruction", "gazes", "poses", "eyes", "curve_eyes", "curve_deg")
 PictureGroups = list[tuple[str, list[tuple[str, str]]]]
 """Groups of one head: title, then caption and address of each picture."""
 
@@ -20,6 +23,8 @@ class Pictures:
     """uint8 RGB pictures of n held-out heads: as recorded, as drawn, and drawn at each asked gaze and head pose.
 
     The labels name the second axis of `gazes` and of `poses`; `eyes` are close-ups of the original and of each gaze.
+    `curve_eyes` are the eyes of a few heads at many gazes, and `curve_deg` how far each was moved, the error of the
+    drawing and that of the unchanged picture.
     """
 
     original: np.ndarray  # [n, h, w, 3]
@@ -29,14 +34,24 @@ class Pictures:
     eyes: np.ndarray  # [n, 1 + g, k, l, 3]
     gaze_labels: Sequence[str]
     pose_labels: Sequence[str]
+    curve_eyes: np.ndarray  # [m, c, k, l, 3]
+    curve_deg: np.ndarray  # [m, c, 3], NaN where the judge could not read
+    curve_gazes_deg: Sequence[Sequence[float]] = ()  # c times [pitch, yaw]
+    head_labels: Sequence[str] = ()
 
     @classmethod
     def load(cls, path: Path) -> "Pictures":
-        """Reads the npz that the evaluate stage writes: the arrays, and `labels` as JSON {"gazes": [], "poses": []}."""
+        """Reads the npz that the evaluate stage writes: the arrays, and their `labels` as JSON."""
         with np.load(path, allow_pickle=False) as file:
             labels = json.loads(str(file["labels"]))
-            arrays = {name: file[name] for name in ("original", "reconstruction", "gazes", "poses", "eyes")}
-        return cls(**arrays, gaze_labels=labels["gazes"], pose_labels=labels["poses"])
+            arrays = {name: file[name] for name in _ARRAYS}
+        return cls(
+            **arrays,
+            gaze_labels=labels["gazes"],
+            pose_labels=labels["poses"],
+            curve_gazes_deg=labels["curve"],
+            head_labels=labels["heads"],
+        )
 
 
 def picture_groups(pictures: Pictures, baseline: Pictures | None) -> list[PictureGroups]:
@@ -60,6 +75,22 @@ def picture_groups(pictures: Pictures, baseline: Pictures | None) -> list[Pictur
             + [(EYES_TITLE, _eyes(pictures, n))]
         )
     return heads
+
+
+def curve_points(pictures: Pictures) -> list[PicturePoint]:
+    """A point of the redirection curve for each drawing of the curve's heads that the judge could read."""
+    points = []
+    for head, (eyes, numbers) in enumerate(zip(pictures.curve_eyes, pictures.curve_deg, strict=True)):
+        for image, (moved, error, copied), (pitch, yaw) in zip(eyes, numbers, pictures.curve_gazes_deg, strict=True):
+            if np.isfinite([moved, error]).all():
+                lines = (
+                    pictures.head_labels[head],
+                    _bare(f"asked for {pitch:+.0f}°, {yaw:+.0f}°"),
+                    f"moved {moved:.0f}°, {error:.1f}° off",
+                    f"unchanged it would be {copied:.0f}° off",
+                )
+                points.append(PicturePoint(float(moved), float(error), png_data_uri(image), lines))
+    return points
 
 
 def _eyes(pictures: Pictures, n: int) -> list[tuple[str, str]]:

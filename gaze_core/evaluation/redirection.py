@@ -1,207 +1,229 @@
 """Evaluation of a gaze redirector on held-out frames; the protocol is in `EvaluationReport`'s docstring."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from gaze_core.data.batch import GazeBatch, HeadParameters
+from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.judge import Judge, JudgeReading
-from gaze_core.evaluation.metrics import constant_reading, gaze_error_deg, head_error_deg, psnr_db, ssim
-from gaze_core.evaluation.report import AngleRow, EvaluationReport, MovedRow, SampleValues, Values
-from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
-from gaze_core.geometry.cameras import Camera
-from gaze_core.models.estimator import head_pitchyaw
-from gaze_core.reproducibility import generator
+from gaze_core.evaluation import checks
+from gaze_core.evaluation.catalog import METRICS, RowName
+from gaze_core.evaluation.distribution import MIN_FID, MIN_KID, fid, kid
+from gaze_core.evaluation.drawings import Reading, Redirector, gaze_in_camera, measure_pairs, redirect
+from gaze_core.evaluation.instruments import Instruments
+from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
+from gaze_core.evaluation.metrics import constant_reading, gaze_error_deg, head_error_deg
+from gaze_core.evaluation.pairs import Pairs
+from gaze_core.evaluation.report import (
+    AngleRow,
+    EvaluationReport,
+    MovedRow,
+    ProtocolRecord,
+    Row,
+    SubjectValues,
+    Values,
+)
 
 SWEEP_DEG = ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0))
 """Gazes `[pitch, yaw]` in the head frame that each swept head is asked for."""
 MOVED_EDGES_DEG = (0.0, 10.0, 20.0, 30.0, 45.0, 180.0)
 _NUM_SWEPT_HEADS = 8
-_CHUNK = 8
-
-
-class Redirector(Protocol):
-    """Draws a head on white as seen by a camera: a trained model, or anything to compare with it."""
-
-    def __call__(self, camera: Camera, head: HeadParameters, /) -> Float[Tensor, "b 3 h w"]: ...
+_CHUNK = 32  # pairs in memory at once
+_ROWS: tuple[RowName, ...] = ("model", "copy", "constant", "floor")
 
 
 @dataclass(frozen=True, eq=False)
-class _Redirected:
-    """Readings of images that were asked for a gaze, in the camera frame; `moved_deg` from the original's label."""
+class HeldOut:
+    """One subject's pairs and how its frames are read: `frames([7, 3])` is the batch of frames 7 and 3."""
 
-    error_deg: Float[Tensor, " b"]
-    copy_error_deg: Float[Tensor, " b"]
-    moved_deg: Float[Tensor, " b"]
+    subject: str
+    pairs: Pairs
+    frames: Callable[[Sequence[int]], GazeBatch]
 
 
-def evaluate(redirector: Redirector, heldout: GazeBatch, judge: Judge, seed: int = 0) -> EvaluationReport:
-    """Measures `redirector` on at least two held-out frames. The same seed gives the same pairs.
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """All that was measured of one subject, each array over its pairs, sweep arrays over the swept heads."""
+
+    held_out: HeldOut
+    rows: Mapping[RowName, Mapping[str, np.ndarray]]
+    answers: Mapping[str, Mapping[str, np.ndarray]]
+    moved_deg: np.ndarray
+    sweep: Sequence[Mapping[str, np.ndarray]]  # for each of SWEEP_DEG: error, copy, moved
+    features: tuple[Tensor, Tensor] | None
+
+
+def evaluate(
+    redirector: Redirector,
+    subjects: Iterable[HeldOut],
+    instruments: Instruments,
+    protocol: ProtocolRecord,
+    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 (frozen)
+) -> EvaluationReport:
+    """Measures `redirector`, one subject after the other. The same arguments give the same report.
 
     Raises:
-        BadInput: fewer than two frames, so no frame has another's gaze to take on.
+        BadInput: there is no subject.
     """
-    if len(heldout) < 2:
-        raise BadInput(f"{len(heldout)} held-out frames; expected at least 2, to redirect each to another's gaze")
-    partner = derangement(len(heldout), seed)
-    original = judge.read(heldout.rgb_on_white)
-    own = _draw(redirector, heldout.camera, heldout.head)
-    target = heldout.rgb_on_white
-    # What lies beyond the border of the recorded picture is not known, so nothing drawn there is wrong.
-    seen = torch.where(heldout.observed_mask > 0, own, target)
-    values_psnr, values_ssim = psnr_db(seen, target), ssim(seen, target)
-    own_reading = judge.read(own)
-    pairs = _redirect(redirector, heldout, heldout.gaze_head[partner], judge, original)
-    swept = _spread(len(heldout), _NUM_SWEPT_HEADS)
-    sweep = [_swept(redirector, heldout, swept, angle, judge, original) for angle in SWEEP_DEG]
-    posed = heldout.head.with_pose(heldout.head.head_to_world[partner])
-    turned = judge.read(_draw(redirector, _camera_of(heldout, partner), posed))
-    facing = head_pitchyaw(heldout.camera.world_to_camera @ heldout.head.head_to_world)
-    asked_camera = gaze_in_camera(heldout, heldout.gaze_head[partner])
+    measured = [_measure(redirector, held_out, instruments) for held_out in subjects]
+    if not measured:
+        raise BadInput("no subject to evaluate on; expected at least one with held-out frames")
+    model = [subject.rows["model"]["gaze_error_deg"] for subject in measured]
     return EvaluationReport(
-        num_samples=len(heldout),
-        num_unreadable=int(pairs.error_deg.isnan().sum()),
-        psnr_db=float(values_psnr.mean()),
-        ssim=float(values_ssim.mean()),
-        head_psnr_db=float(psnr_db(own, target, heldout.head_mask).mean()),
-        eyes_psnr_db=_mean(psnr_db(own, target, heldout.eyes_mask)),
-        gaze_error_deg=_mean(pairs.error_deg),
-        gaze_error_vs_original_deg=_mean(_masked(_error(own_reading, original.gaze_camera), original.valid)),
-        self_gaze_error_deg=_mean(_error(own_reading, heldout.gaze_camera)),
-        identity_copy_gaze_error_deg=_mean(pairs.copy_error_deg),
-        constant_gaze_error_deg=float(gaze_error_deg(constant_reading(asked_camera), asked_camera).mean()),
-        estimator_floor_deg=_mean(_error(original, heldout.gaze_camera)),
-        head_error_deg=_mean(_head_error(turned, facing[partner])),
-        identity_copy_head_error_deg=_mean(_head_error(original, facing[partner])),
-        head_floor_deg=_mean(_head_error(original, facing)),
-        by_angle=_by_angle(sweep),
-        by_distance=_by_distance([pairs, *sweep]),
-        judge_name=judge.name,
-        judge_digest=judge.digest,
-        seed=seed,
-        samples=SampleValues(
-            sample_index=tuple(heldout.sample_index.tolist()),
-            gaze_index=tuple(heldout.sample_index[partner].tolist()),
-            psnr_db=_values(values_psnr),
-            ssim=_values(values_ssim),
-            gaze_error_deg=_values(pairs.error_deg),
-            identity_copy_gaze_error_deg=_values(pairs.copy_error_deg),
-            moved_deg=_values(pairs.moved_deg),
+        protocol=protocol,
+        num_samples=sum(len(values) for values in model),
+        num_unreadable=int(sum(np.isnan(values).sum() for values in model)),
+        rows=tuple(_row(name, measured, instruments, bootstrap) for name in _ROWS),
+        by_angle=_by_angle(measured, bootstrap),
+        by_distance=_by_distance(measured, bootstrap),
+        checks=tuple(
+            checks.answer(name, [subject.answers[name] for subject in measured], bootstrap) for name in checks.QUESTIONS
         ),
+        judge_name=instruments.judge.name,
+        judge_digest=instruments.judge.digest,
+        instruments=dict(instruments.digests),
+        bootstrap=bootstrap,
+        subjects=tuple(_values(subject) for subject in measured),
     )
 
 
-def derangement(count: int, seed: int) -> list[int]:
-    """For each of `count` samples another one, each used once: the successor in a seeded circle through all."""
-    order = torch.randperm(count, generator=generator("pairs", seed)).tolist()
-    partner = [0] * count
-    for here, there in zip(order, order[1:] + order[:1], strict=True):
-        partner[here] = there
-    return partner
-
-
-def gaze_in_camera(batch: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
-    """A gaze given in each sample's head frame, in its camera frame."""
-    rotation = (batch.camera.world_to_camera @ batch.head.head_to_world)[:, :3, :3]
-    return pitchyaw_from_vector((rotation @ vector_from_pitchyaw(gaze_head)[..., None])[..., 0])
-
-
-def _redirect(
-    redirector: Redirector,
-    batch: GazeBatch,
-    gaze_head: Float[Tensor, "b 2"],
-    judge: Judge,
-    original: JudgeReading,
-) -> _Redirected:
-    asked = gaze_in_camera(batch, gaze_head)
-    reading = judge.read(_draw(redirector, batch.camera, batch.head.with_gaze(gaze_head)))
-    return _Redirected(_error(reading, asked), _error(original, asked), gaze_error_deg(batch.gaze_camera, asked))
-
-
-def _swept(
-    redirector: Redirector, heldout: GazeBatch, chosen: list[int], angle_deg: tuple[float, float], judge: Judge,
-    original: JudgeReading,
-) -> _Redirected:  # fmt: skip
-    part = JudgeReading(original.gaze_camera[chosen], None, original.valid[chosen])
-    gaze = torch.deg2rad(heldout.gaze_head.new_tensor(angle_deg)).expand(len(chosen), 2)
-    return _redirect(redirector, heldout[chosen], gaze, judge, part)
-
-
-def _draw(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
-    """In chunks, since an image needs far more memory than its parameters."""
-    count = len(head.head_to_world)
+def _measure(redirector: Redirector, held_out: HeldOut, instruments: Instruments) -> _Subject:
+    inputs, targets = held_out.pairs.inputs, held_out.pairs.targets
     parts = []
-    with torch.no_grad():
-        for start in range(0, count, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            view = Camera(camera.intrinsics_px[part], camera.world_to_camera[part], camera.size_px)
-            parts.append(redirector(view, head[part]))
-    return torch.cat(parts)
+    for start in range(0, len(inputs), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        parts.append(
+            measure_pairs(redirector, held_out.frames(inputs[part]), held_out.frames(targets[part]), instruments)
+        )
+    rows: dict[RowName, dict[str, np.ndarray]] = {
+        row: _joined([part.rows[row] for part in parts]) for row in ("model", "copy", "floor")
+    }
+    answers = {name: _joined([part.answers[name] for part in parts]) for name in parts[0].answers}
+    labels = {name: torch.cat([part.labels[name] for part in parts]) for name in parts[0].labels}
+    rows["constant"] = {
+        metric: error(constant_reading(labels[name]), labels[name]).cpu().numpy()
+        for metric, name, error in (
+            ("gaze_error_deg", "asked_gaze", gaze_error_deg),
+            ("head_error_deg", "asked_facing", head_error_deg),
+        )
+    }
+    # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
+    unlooked = gaze_error_deg(constant_reading(labels["gaze"]), labels["gaze"]).cpu().numpy()
+    answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], "a constant answer is nearer": unlooked}
+    drawn = [part.features for part in parts if part.features is not None]
+    features = (torch.cat([a for a, _ in drawn]), torch.cat([b for _, b in drawn])) if drawn else None
+    moved_deg = torch.cat([part.moved_deg for part in parts]).cpu().numpy()
+    return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, instruments), features)
 
 
-def _camera_of(batch: GazeBatch, items: list[int]) -> Camera:
-    camera = batch.camera
-    return Camera(camera.intrinsics_px[items], camera.world_to_camera[items], camera.size_px)
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+    return {name: torch.cat([part[name] for part in parts]).cpu().double().numpy() for name in parts[0]}
 
 
-def _spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of `count` positions, evenly spread."""
-    return sorted(set(torch.linspace(0, count - 1, min(count, wanted)).round().int().tolist()))
+def _sweep(redirector: Redirector, held_out: HeldOut, instruments: Instruments) -> list[dict[str, np.ndarray]]:
+    frames = sorted(set(held_out.pairs.targets))
+    chosen = torch.linspace(0, len(frames) - 1, min(len(frames), _NUM_SWEPT_HEADS)).round().int().tolist()
+    heads = held_out.frames([frames[i] for i in sorted(set(chosen))])
+    original = Reading.of(instruments.judge, heads.rgb_on_white)
+    found = []
+    for angle_deg in SWEEP_DEG:
+        gaze = torch.deg2rad(heads.gaze_head.new_tensor(angle_deg)).expand(len(heads), 2)
+        _, reading = redirect(redirector, heads, gaze, instruments.judge)
+        asked = gaze_in_camera(heads, gaze)
+        errors = {
+            "error": reading.gaze_error_deg(asked),
+            "copy": original.gaze_error_deg(asked),
+            "moved": gaze_error_deg(heads.gaze_camera, asked),
+        }
+        found.append(_joined([errors]))
+    return found
 
 
-def _error(reading: JudgeReading, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-    """Gaze error in degrees; NaN where the judge could not read."""
-    return _masked(gaze_error_deg(reading.gaze_camera, expected), reading.valid)
+def _row(name: RowName, measured: Sequence[_Subject], instruments: Instruments, bootstrap: Bootstrap) -> Row:
+    estimates = {}
+    for metric in METRICS:
+        if all(metric in subject.rows[name] for subject in measured):
+            values = [subject.rows[name][metric] for subject in measured]
+            estimates[metric] = estimate(values, bootstrap, _why_empty(metric, instruments))
+        elif name == "model" and metric in ("kid", "fid"):
+            estimates[metric] = _of_sets(metric, measured, instruments)
+        elif name == "model":
+            estimates[metric] = Estimate(absent=instruments.absent.get(metric, "not measured"))
+    return Row(name=name, estimates=estimates)
 
 
-def _head_error(reading: JudgeReading, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-    if reading.head_pitchyaw is None:
-        return torch.full_like(expected[:, 0], torch.nan)
-    return _masked(head_error_deg(reading.head_pitchyaw, expected), reading.valid)
+def _why_empty(metric: str, instruments: Instruments) -> str:
+    if metric == "eyes_psnr_db":
+        return "no eye is visible in any picture"
+    if "head" in metric:
+        return f"the judge {instruments.judge.name!r} reads no head direction, or could read no picture"
+    return f"the judge {instruments.judge.name!r} could read no picture"
 
 
-def _masked(values: Float[Tensor, " b"], valid: Bool[Tensor, " b"]) -> Float[Tensor, " b"]:
-    return torch.where(valid, values, torch.nan)
+def _of_sets(metric: str, measured: Sequence[_Subject], instruments: Instruments) -> Estimate:
+    sets = [subject.features for subject in measured if subject.features is not None]
+    if not sets:
+        return Estimate(absent=instruments.absent.get(metric, "not measured"))
+    drawn, recorded = (torch.cat(part) for part in zip(*sets, strict=True))
+    count, needed = len(drawn), MIN_KID if metric == "kid" else MIN_FID
+    if count < needed:
+        return Estimate(absent=f"needs at least {needed} pictures, there are {count}")
+    value = (kid if metric == "kid" else fid)(drawn, recorded)
+    return Estimate(value=value, num_samples=count, num_subjects=len(sets))
 
 
-def _by_angle(sweep: Sequence[_Redirected]) -> tuple[AngleRow, ...]:
+def _by_angle(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[AngleRow, ...]:
     return tuple(
         AngleRow(
-            pitch_deg=pitch, yaw_deg=yaw, gaze_error_deg=_mean(row.error_deg), num_samples=_count(row.error_deg)
+            pitch_deg=pitch,
+            yaw_deg=yaw,
+            gaze_error_deg=estimate([subject.sweep[k]["error"] for subject in measured], bootstrap),
         )
-        for (pitch, yaw), row in zip(SWEEP_DEG, sweep, strict=True)
-    )  # fmt: skip
-
-
-def _by_distance(parts: Sequence[_Redirected]) -> tuple[MovedRow, ...]:
-    error, copy, moved = (
-        torch.cat([getattr(part, name) for part in parts]) for name in ("error_deg", "copy_error_deg", "moved_deg")
+        for k, (pitch, yaw) in enumerate(SWEEP_DEG)
     )
+
+
+def _by_distance(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[MovedRow, ...]:
+    together = [
+        {
+            "error": np.concatenate([s.rows["model"]["gaze_error_deg"], *(part["error"] for part in s.sweep)]),
+            "copy": np.concatenate([s.rows["copy"]["gaze_error_deg"], *(part["copy"] for part in s.sweep)]),
+            "moved": np.concatenate([s.moved_deg, *(part["moved"] for part in s.sweep)]),
+        }
+        for s in measured
+    ]
     rows = []
     for low, high in zip(MOVED_EDGES_DEG[:-1], MOVED_EDGES_DEG[1:], strict=True):
-        inside = (moved >= low) & (moved < high)
+        inside = [(s["moved"] >= low) & (s["moved"] < high) for s in together]
+        error, copy, moved = (
+            estimate([s[name][chosen] for s, chosen in zip(together, inside, strict=True)], bootstrap)
+            for name in ("error", "copy", "moved")
+        )
         rows.append(
             MovedRow(
-                low_deg=low, high_deg=high, gaze_error_deg=_mean(error[inside]),
-                identity_copy_gaze_error_deg=_mean(copy[inside]), num_samples=_count(error[inside]),
+                low_deg=low, high_deg=high, moved_deg=moved.value, gaze_error_deg=error,
+                identity_copy_gaze_error_deg=copy,
             )
         )  # fmt: skip
     return tuple(rows)
 
 
-def _mean(values: Float[Tensor, " b"]) -> float | None:
-    """Mean over what could be read; None if nothing could."""
-    return float(values.nanmean()) if _count(values) else None
+def _values(subject: _Subject) -> SubjectValues:
+    return SubjectValues(
+        subject=subject.held_out.subject,
+        input_index=subject.held_out.pairs.inputs,
+        target_index=subject.held_out.pairs.targets,
+        moved_deg=_or_none(subject.moved_deg),
+        values={
+            row: {metric: _or_none(values) for metric, values in metrics.items()}
+            for row, metrics in subject.rows.items()
+        },
+    )
 
 
-def _count(values: Float[Tensor, " b"]) -> int:
-    return int((~values.isnan()).sum())
-
-
-def _values(values: Float[Tensor, " b"]) -> Values:
+def _or_none(values: Float[np.ndarray, " n"]) -> Values:
     return tuple(None if value != value else value for value in values.tolist())

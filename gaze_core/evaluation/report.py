@@ -1,117 +1,163 @@
-"""What an evaluation found, and whether one evaluation is better than another.
+"""What an evaluation found and what a comparison says: typed values, on disk as JSON.
 
-The names of the numbers are stable: they are keys of `report.json` and of tracked runs.
+The names of the numbers are stable (`catalog.py`): they are keys of `report.json` and of tracked runs.
 """
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from gaze_core.config import Config
-from gaze_core.errors import ContractViolation
-from gaze_core.reproducibility import derived_seed
+from gaze_core.evaluation.catalog import METRICS, RowName, flat_name
+from gaze_core.evaluation.intervals import Bootstrap, Estimate
 
 Verdict = Literal["better", "equal", "regressed"]
+CheckVerdict = Literal["ok", "fault", "unclear"]
 Values = tuple[float | None, ...]
-"""One value for each sample; None where the judge could not read an image."""
+"""One value for each pair; None where the judge could not read an image, or the metric needs what is not there."""
 
 
-class SampleValues(Config):
-    """Per-sample numbers in the order of `sample_index`; what a paired comparison needs.
+class SubjectValues(Config):
+    """What was measured of each pair of one subject; what a paired comparison needs.
 
-    `gaze_index` names the sample whose gaze each head was asked to take on.
+    Pair k asks the head of frame `input_index[k]` for what frame `target_index[k]` shows; frames as in the file.
     """
 
-    sample_index: tuple[int, ...]
-    gaze_index: tuple[int, ...]
-    psnr_db: Values
-    ssim: Values
-    gaze_error_deg: Values
-    identity_copy_gaze_error_deg: Values
-    moved_deg: Values
+    subject: str
+    input_index: tuple[int, ...]
+    target_index: tuple[int, ...]
+    moved_deg: Values  # from the input's own gaze to the asked one
+    values: dict[RowName, dict[str, Values]]
+
+
+class Row(Config):
+    """The estimates of one who is measured, by metric."""
+
+    name: RowName
+    estimates: dict[str, Estimate]
 
 
 class AngleRow(Config):
-    """Error at one asked gaze, `[pitch, yaw]` in the head frame."""
+    """Error at one asked gaze, `[pitch, yaw]` in the head frame, degrees."""
 
     pitch_deg: float
     yaw_deg: float
-    gaze_error_deg: float | None
-    num_samples: NonNegativeInt
+    gaze_error_deg: Estimate
 
 
 class MovedRow(Config):
-    """Error of redirections by an angle in [low, high) away from the original gaze."""
+    """Error of redirections by an angle in [low, high) away from the original gaze: the redirection curve."""
 
     low_deg: float
     high_deg: float
-    gaze_error_deg: float | None
-    identity_copy_gaze_error_deg: float | None
-    num_samples: NonNegativeInt
+    moved_deg: float | None  # mean
+    gaze_error_deg: Estimate
+    identity_copy_gaze_error_deg: Estimate
+
+
+class Check(Config):
+    """A question whose answer must be yes before any average is worth reading.
+
+    `value` is what was found and `rival` the same under the likeliest fault, for example with pitch and yaw swapped.
+    `margin` is by how much the rival is worse; a fault is a margin whose whole interval is below zero, and where the
+    interval holds zero the pictures cannot tell.
+    """
+
+    name: str
+    question: str
+    unit: str
+    value: float | None
+    rival: float | None
+    rival_name: str
+    margin: Estimate
+    verdict: CheckVerdict
+
+
+class ProtocolRecord(Config):
+    """Which protocol was followed on which pairs, and in what it differs from the published one."""
+
+    name: str
+    title: str
+    pairs: str  # "seed 0", or the name and digest of the file
+    differs: tuple[str, ...] = ()
 
 
 class EvaluationReport(Config):
-    """Measurements of one redirector on frames that no training has seen. None: the judge cannot tell.
+    """Measurements of one redirector on frames that no training has seen.
 
-    Self-driving: a test frame is rendered from its own camera and codes, then compared with the original (`psnr_db`,
-    `ssim`, `head_psnr_db`, `eyes_psnr_db`, `gaze_error_vs_original_deg`, `self_gaze_error_deg`).
+    For each pair (input i, target t):
 
-    Redirection: frame i keeps camera, pose and expression and is asked for the gaze of frame j; the judge's reading of
-    the rendering is compared with that gaze in the camera of i (`gaze_error_deg`, the headline). Over the same pairs:
-    the unchanged original i (`identity_copy_gaze_error_deg`), and the mean of all labels
-    (`constant_gaze_error_deg`). `head_error_deg`: frame i is asked for camera and pose of frame j.
+    - own labels: t is drawn from its own camera, pose, codes and gaze, and compared with its recorded picture;
+    - redirected: i keeps camera, pose and expression and is asked for the gaze of t in its head; the judge's reading is
+      compared with that gaze in the camera of i (`gaze_error_deg`, the headline);
+    - turned: i keeps gaze in the head and expression and is asked for camera and pose of t (`head_error_deg`).
 
-    Floors: the judge's error on the originals against their labels (`estimator_floor_deg`, `head_floor_deg`). No
-    redirector can be shown to be better than that.
+    Row `copy` is the recorded picture of i handed back unchanged; `constant` the best answer that never looks, for each
+    subject: the mean label, the mean of the input pictures; `floor` the judge's own error on the recorded pictures of
+    t. No redirector can be shown to be better than the floor.
     """
 
+    protocol: ProtocolRecord
     num_samples: PositiveInt
     num_unreadable: NonNegativeInt  # redirected images in which the judge found no face to read
-    psnr_db: float
-    ssim: float
-    head_psnr_db: float
-    eyes_psnr_db: float | None
-    gaze_error_deg: float | None
-    gaze_error_vs_original_deg: float | None
-    self_gaze_error_deg: float | None
-    identity_copy_gaze_error_deg: float | None
-    constant_gaze_error_deg: float
-    estimator_floor_deg: float | None
-    head_error_deg: float | None
-    identity_copy_head_error_deg: float | None
-    head_floor_deg: float | None
+    rows: tuple[Row, ...]
     by_angle: tuple[AngleRow, ...]
     by_distance: tuple[MovedRow, ...]
+    checks: tuple[Check, ...]
     judge_name: str
     judge_digest: str
-    seed: NonNegativeInt
-    samples: SampleValues
+    instruments: dict[str, str]
+    bootstrap: Bootstrap
+    subjects: tuple[SubjectValues, ...]
+
+    def estimate(self, metric: str, row: RowName = "model") -> Estimate:
+        """One number with its interval; absent, with the reason, where it was not measured."""
+        found = next(r.estimates for r in self.rows if r.name == row)
+        return found.get(metric, Estimate(absent="not measured for this row"))
 
     @property
     def numbers(self) -> dict[str, float | None]:
-        """The averages by name, without counts."""
-        skipped = {
-            "num_samples",
-            "num_unreadable",
-            "by_angle",
-            "by_distance",
-            "judge_name",
-            "judge_digest",
-            "seed",
-            "samples",
+        """The means by flat name, those of other rows prefixed."""
+        return {
+            flat_name(row.name, metric): row.estimates[metric].value
+            for row in self.rows
+            for metric in METRICS
+            if metric in row.estimates
         }
-        return {name: value for name, value in self if name not in skipped}
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What the checks found wrong, in words."""
+        return tuple(f"{check.name}: {check.rival_name}" for check in self.checks if check.verdict == "fault")
 
 
 class Tolerance(Config):
-    """By how much the mean over samples must differ before it counts; and the bootstrap that guards against chance."""
+    """By how much a mean must differ before it counts, for each compared metric; None leaves it out.
 
-    gaze_error_deg: NonNegativeFloat = 0.5
-    psnr_db: NonNegativeFloat = 0.3
+    The bootstrap guards against chance.
+    """
+
+    gaze_error_deg: NonNegativeFloat | None = 0.5
+    head_error_deg: NonNegativeFloat | None = 0.5
+    psnr_db: NonNegativeFloat | None = 0.3
+    eyes_psnr_db: NonNegativeFloat | None = 0.5
+    ssim: NonNegativeFloat | None = 0.01
+    st_lpips: NonNegativeFloat | None = 0.02
+    identity_distance: NonNegativeFloat | None = 0.03
     confidence: float = Field(0.95, gt=0, lt=1)
     num_resamples: PositiveInt = 2000
     seed: NonNegativeInt = 0
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The compared metrics and their limits."""
+        values = {name: getattr(self, name) for name in METRICS if name in type(self).model_fields}
+        return {name: float(value) for name, value in values.items() if value is not None}
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """How the intervals of differences are made."""
+        return Bootstrap(confidence=self.confidence, num_resamples=self.num_resamples, seed=self.seed)
 
 
 class MetricComparison(Config):
@@ -126,6 +172,7 @@ class MetricComparison(Config):
     tolerance: float
     verdict: Verdict
     num_pairs: PositiveInt
+    num_subjects: PositiveInt
 
 
 class Comparison(Config):
@@ -134,82 +181,3 @@ class Comparison(Config):
     verdict: Verdict
     reasons: tuple[str, ...]
     metrics: tuple[MetricComparison, ...]
-
-
-_COMPARED = (("gaze_error_deg", "°", False), ("psnr_db", " dB", True))  # name, unit, whether higher is better
-
-
-def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
-    """Paired comparison: a metric changed if its mean gain exceeds the tolerance and the interval excludes zero.
-
-    Raises:
-        ContractViolation: the two were not measured on the same samples, pairs and judge.
-    """
-    _require_same_measurement(candidate, baseline)
-    metrics, reasons = [], []
-    for name, unit, higher_is_better in _COMPARED:
-        metric = _compare_metric(name, higher_is_better, candidate, baseline, tolerance)
-        if metric is None:
-            reasons.append(f"{name}: no sample that the judge could read in both")
-            continue
-        metrics.append(metric)
-        reasons.append(
-            f"{name} {metric.candidate:.2f}{unit} against {metric.baseline:.2f}{unit}: gain {metric.gain:+.2f}{unit} "
-            f"({tolerance.confidence:.0%} interval {metric.low:+.2f} to {metric.high:+.2f}, "
-            f"tolerance {metric.tolerance:g}), {metric.verdict}"
-        )
-    more_unreadable = candidate.num_unreadable - baseline.num_unreadable
-    if more_unreadable > 0:
-        reasons.append(
-            f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's"
-        )
-    verdicts = {metric.verdict for metric in metrics} | ({"regressed"} if more_unreadable > 0 else set())
-    verdict: Verdict = "regressed" if "regressed" in verdicts else "better" if "better" in verdicts else "equal"
-    return Comparison(verdict=verdict, reasons=tuple(reasons), metrics=tuple(metrics))
-
-
-def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationReport) -> None:
-    def identity(report: EvaluationReport) -> tuple[object, ...]:
-        return report.judge_digest, report.samples.sample_index, report.samples.gaze_index
-
-    if identity(candidate) != identity(baseline):
-        raise ContractViolation(
-            "candidate and baseline were not measured on the same samples, pairs and judge (judges "
-            f"{candidate.judge_digest} and {baseline.judge_digest}, {candidate.num_samples} and {baseline.num_samples} "
-            "samples); expected equal ones; evaluate both with one evaluation config on one test split"
-        )
-
-
-def _compare_metric(
-    name: str,
-    higher_is_better: bool,
-    candidate: EvaluationReport,
-    baseline: EvaluationReport,
-    tolerance: Tolerance,
-) -> MetricComparison | None:
-    pairs = zip(getattr(candidate.samples, name), getattr(baseline.samples, name), strict=True)
-    both = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
-    if len(both) == 0:
-        return None
-    gains = (both[:, 0] - both[:, 1]) * (1 if higher_is_better else -1)
-    low, high = bootstrap_interval(gains, tolerance)
-    gain, limit = float(gains.mean()), float(getattr(tolerance, name))
-    verdict: Verdict = "equal"
-    if gain > limit and low > 0:
-        verdict = "better"
-    elif gain < -limit and high < 0:
-        verdict = "regressed"
-    means = both.mean(axis=0)
-    return MetricComparison(
-        name=name, candidate=float(means[0]), baseline=float(means[1]), gain=gain, low=low, high=high,
-        tolerance=limit, verdict=verdict, num_pairs=len(both),
-    )  # fmt: skip
-
-
-def bootstrap_interval(values: np.ndarray, tolerance: Tolerance) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` over seeded resamples (Efron 1979)."""
-    rng = np.random.default_rng(derived_seed("bootstrap", tolerance.seed))
-    drawn = rng.integers(0, len(values), size=(tolerance.num_resamples, len(values)))
-    outside = (1 - tolerance.confidence) / 2
-    low, high = np.quantile(values[drawn].mean(axis=1), [outside, 1 - outside])
-    return float(low), float(high)

@@ -3,17 +3,22 @@
 from pathlib import Path
 
 from gaze_core.artifacts import Produced
-from gaze_core.evaluation.report import Comparison, EvaluationReport, Tolerance, compare
+from gaze_core.evaluation.comparison import compare, copy_as_baseline
+from gaze_core.evaluation.report import Comparison, EvaluationReport, Tolerance
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.evaluate import EVALUATION_FILE
 
-NAME, VERSION = "compare", 1
+NAME, VERSION = "compare", 2
 COMPARISON_FILE = "comparison.json"
 
 
 def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
-    """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations."""
-    candidate, baseline = (read_evaluation(inputs[name]) for name in ("candidate", "baseline"))
+    """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations.
+
+    Without a baseline, the candidate is compared with handing back the recorded pictures.
+    """
+    candidate = read_evaluation(inputs["candidate"])
+    baseline = read_evaluation(inputs["baseline"]) if inputs.get("baseline") else copy_as_baseline(candidate)
     comparison = compare(candidate, baseline, config)
     path = context.work_dir / COMPARISON_FILE
     path.write_text(comparison.model_dump_json(indent=1))

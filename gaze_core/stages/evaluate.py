@@ -1,6 +1,7 @@
-"""Stage: measure a trained GazeGaussian on the test frames that no training stage has seen, and draw what it does."""
+"""Stage: measure a trained GazeGaussian on frames that no training stage has seen, and draw what it does."""
 
-import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -10,66 +11,88 @@ import torch
 from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
-from torch.nn import functional
 
-from gaze_core.artifacts import Produced
+from gaze_core.artifacts import MANIFEST_FILE, Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch, HeadParameters, concatenate
-from gaze_core.data.splits import SPLITS_FILE, read_splits
-from gaze_core.data.subjects import SubjectDataset
-from gaze_core.errors import ContractViolation
+from gaze_core.data.batch import HeadParameters
+from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
+from gaze_core.data.subjects import SubjectDataset, open_subject
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.instruments import InstrumentName, available, load_instruments
+from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_unseen
-from gaze_core.evaluation.redirection import evaluate
-from gaze_core.geometry.cameras import Camera, rigid_transform
-from gaze_core.geometry.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
-from gaze_core.geometry.rotations import eye_rotation
+from gaze_core.evaluation.pairs import Pairs
+from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
+from gaze_core.evaluation.redirection import HeldOut, evaluate
+from gaze_core.evaluation.shown import PitchYawDeg, Shown, pictures
+from gaze_core.geometry.cameras import Camera
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.preprocess.iris_judge import read_gaze
 from gaze_core.reproducibility import choose_device
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "evaluate", 1
+NAME, VERSION = "evaluate", 2
 EVALUATION_FILE, PICTURES_FILE = "evaluation.json", "pictures.npz"
-
-PitchYawDeg = tuple[float, float]
 
 
 class EvaluateConfig(Config):
-    """What is measured and shown. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose."""
+    """What is measured and shown. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose.
+
+    `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
+    `instruments` are those that must be at hand: they decide which metrics a result has, so they belong to its identity.
+    """
 
     judge: Literal["cnn", "iris"] = "cnn"
+    protocol: str = ""
     seed: NonNegativeInt = 0
+    instruments: tuple[InstrumentName, ...] = ()
+    bootstrap: Bootstrap = Bootstrap()
     num_shown: PositiveInt = 4
     shown_gazes_deg: tuple[PitchYawDeg, ...] = ((0, 0), (0, 25), (0, -25), (15, 0), (-15, 0))
     shown_poses_deg: tuple[PitchYawDeg, ...] = ((0, -20), (0, 0), (0, 20))
 
+    def with_available_instruments(self) -> "EvaluateConfig":
+        """The same, measured with all that this machine has."""
+        return self.model_copy(update={"instruments": available()})
+
 
 def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Evaluates `inputs["checkpoint"]` on the test frames of `inputs["data"]`.
+    """Evaluates `inputs["checkpoint"]` on the test frames of `inputs["data"]`, or on the pairs of `inputs["pairs"]`.
 
     Raises:
         ContractViolation: the checkpoint, or the judge, has seen a test frame or the subject.
+        BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    data_dir: Path = inputs["data"]
-    splits = read_splits(data_dir / SPLITS_FILE)
-    judge = _judge(config)
-    for one in splits.subjects:
-        _require_unseen_frames(card["trained_on"], one.subject, one.test)
-        require_unseen(judge, one.subject)
+    instruments = load_instruments(_judge(config), config.instruments)
     device = choose_device(context.runtime)
-    model = model.to(device)
-    test = concatenate([SubjectDataset(data_dir / s.file, subset=s.test).everything for s in splits.subjects]).to(
-        device
-    )
-    report = evaluate(partial(render_rgb, model), test, judge, config.seed)
+    redirector = partial(render_rgb, model.to(device))
+    pairs_file = _only_file(inputs["pairs"]) if inputs.get("pairs") else None
+    chosen = _protocol(config, inputs["data"])
+    dropped: Counter[str] = Counter()
+    subjects = []
+    for path, splits in held_out_files(inputs["data"]):
+        require_unseen(instruments.judge, splits.subject)
+        asked = pairs_of(chosen, splits.subject, splits.test, config.seed, pairs_file)
+        _require_unseen_frames(card["trained_on"], splits.subject, asked.targets)
+        subjects.append(_held_out(path, splits.subject, asked, device, dropped))
+    shown = _shown_heads(subjects, config.num_shown)
+    record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
+    report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
-    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **pictures(model, test, config))
+    drawn = pictures(redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge)
+    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **drawn)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
-    return Produced(kind="report", files=files, metrics=numbers, subjects={"test": splits.names})
+    return Produced(
+        kind="report",
+        files=files,
+        metrics=numbers,
+        dropped=dropped,
+        subjects={"test": tuple(subject.subject for subject in subjects)},
+    )
 
 
 def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
@@ -79,14 +102,58 @@ def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Flo
     return rgb
 
 
+def held_out_files(data_dir: Path) -> Iterator[tuple[Path, Splits]]:
+    """Each subject file of a data set artifact, with the frames that are kept for the test."""
+    for one in read_splits(data_dir / SPLITS_FILE).subjects:
+        yield data_dir / one.file, one
+
+
+def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
+    chosen = protocol(config.protocol) if config.protocol else None
+    for path, splits in held_out_files(data_dir):
+        with open_subject(path) as file:
+            source = str(file.attrs["source"])
+        chosen = chosen or protocol_of_source(source)
+        chosen.require(source, splits.subject)
+    assert chosen is not None
+    return chosen
+
+
+def _held_out(path: Path, subject: str, asked: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
+    """The pairs whose frames are both usable; the others are counted."""
+    dataset = SubjectDataset(path)
+    position = {int(frame): k for k, frame in enumerate(dataset.indices)}
+    pairs = [pair for pair in zip(asked.inputs, asked.targets, strict=True) if set(pair) <= set(position)]
+    if len(pairs) < len(asked.inputs):
+        dropped["pair_with_unusable_frame"] += len(asked.inputs) - len(pairs)
+    if not pairs:
+        raise BadInput(f"{subject}: no pair whose frames are both usable; dropped frames: {dataset.dropped}")
+    kept = Pairs(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+    return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
+
+
+def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
+    """(subject, batch of one) of evenly spread target frames."""
+    frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)).tolist()
+    return [(frames[k][0].subject, frames[k][0].frames([frames[k][1]])) for k in chosen]
+
+
 def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ...]) -> None:
-    assert isinstance(trained_on, dict)
+    assert isinstance(trained_on, Mapping)
     seen = sorted(set(trained_on.get(subject, ())) & set(test))
     if seen:
         raise ContractViolation(
-            f"the checkpoint was trained on {len(seen)} of the {len(test)} test frames of {subject} "
+            f"the checkpoint was trained on {len(seen)} of the {len(set(test))} test frames of {subject} "
             f"(first: {seen[0]}); expected none; evaluate on the split it was trained with, or train again"
         )
+
+
+def _only_file(folder: Path) -> Path:
+    files = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
+    if len(files) != 1:
+        raise BadInput(f"{folder}: expected one pair file, found {len(files)}")
+    return files[0]
 
 
 def _judge(config: EvaluateConfig) -> Judge:
@@ -94,56 +161,3 @@ def _judge(config: EvaluateConfig) -> Judge:
         return CnnJudge()
     landmarker = resolve("face_landmarker")
     return IrisJudge(lambda images: read_gaze(images, landmarker))
-
-
-def pictures(model: GazeGaussian, test: GazeBatch, config: EvaluateConfig) -> dict[str, np.ndarray]:
-    """uint8 pictures of evenly spread test heads: original, reconstruction, and each shown gaze and pose."""
-    chosen = np.unique(np.linspace(0, len(test) - 1, config.num_shown).round().astype(int)).tolist()
-    batch = test[chosen]
-    head, camera = batch.head, batch.camera
-    gazes = [render_rgb(model, camera, head.with_gaze(_radians(gaze, batch))) for gaze in config.shown_gazes_deg]
-    poses = [
-        render_rgb(model, camera, head.with_pose(posed(camera, head, _radians(pose, batch))))
-        for pose in config.shown_poses_deg
-    ]
-    labels = {
-        "gazes": [f"gaze {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in config.shown_gazes_deg],
-        "poses": [f"head {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in config.shown_poses_deg],
-    }
-    closer = [close_up(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
-    return {
-        "original": _as_uint8(batch.rgb_on_white),
-        "reconstruction": _as_uint8(render_rgb(model, camera, head)),
-        "gazes": np.stack([_as_uint8(images) for images in gazes], axis=1),
-        "poses": np.stack([_as_uint8(images) for images in poses], axis=1),
-        "eyes": np.stack([_as_uint8(images) for images in closer], axis=1),
-        "labels": np.array(json.dumps(labels)),
-    }
-
-
-def close_up(
-    images: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"], size_px: tuple[int, int] = (160, 64)
-) -> Float[Tensor, "b 3 k l"]:
-    """Both eyes of each image, enlarged to `size_px` (width, height): 1.5 times as wide as the outer corners are apart."""
-    corners = landmarks_px[:, [RIGHT_EYE_OUTER, LEFT_EYE_OUTER]]
-    half_width = (corners[:, 1] - corners[:, 0]).norm(dim=-1) * 0.75
-    half_size = torch.stack([half_width, half_width * size_px[1] / size_px[0]], dim=-1)
-    extent = images.new_tensor([images.shape[-1], images.shape[-2]])
-    theta = torch.cat([(2 * half_size / extent).diag_embed(), (2 * corners.mean(1) / extent - 1)[..., None]], dim=-1)
-    grid = functional.affine_grid(theta, [len(images), 3, size_px[1], size_px[0]], align_corners=False)
-    return functional.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
-
-
-def posed(camera: Camera, head: HeadParameters, pitchyaw: Float[Tensor, "b 2"]) -> Float[Tensor, "b 4 4"]:
-    """Head-to-world of a head that stays where it is and faces `[pitch, yaw]` in the camera frame, without roll."""
-    to_camera = camera.world_to_camera @ head.head_to_world
-    turned = rigid_transform(eye_rotation(pitchyaw), to_camera[:, :3, 3])
-    return torch.linalg.inv(camera.world_to_camera) @ turned
-
-
-def _radians(pitchyaw_deg: PitchYawDeg, batch: GazeBatch) -> Float[Tensor, "b 2"]:
-    return torch.deg2rad(batch.gaze_head.new_tensor(pitchyaw_deg)).expand(len(batch), 2)
-
-
-def _as_uint8(images: Float[Tensor, "b 3 h w"]) -> np.ndarray:
-    return (images.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -16,11 +16,12 @@ from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.pictures import content_box
+from gaze_core.evaluation.shown import PitchYawDeg, posed
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.reproducibility import choose_device
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.stages.evaluate import PitchYawDeg, posed, render_rgb
+from gaze_core.stages.evaluate import render_rgb
 
 NAME, VERSION = "sample", 1
 SHEET_FILE, FILM_FILE = "contact_sheet.png", "gaze_sweep.mp4"

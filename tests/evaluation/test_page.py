@@ -9,32 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gaze_core.evaluation.comparison import compare
 from gaze_core.evaluation.figures import Series, line_chart, short
 from gaze_core.evaluation.page import Pictures, ReportData, StageRow, duration, signed_deg, write_report
-from gaze_core.evaluation.pictures import content_box, png_data_uri
-from gaze_core.evaluation.report import AngleRow, EvaluationReport, MovedRow, SampleValues, Tolerance, compare
+from gaze_core.evaluation.pictures import _ARRAYS, content_box, png_data_uri
+from gaze_core.evaluation.report import EvaluationReport, Tolerance
+from tests.evaluation.reports import COUNT, FAULT, report
 
-COUNT = 3
 STABLE_KEYS = {
-    "psnr_db", "ssim", "gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg",
-    "gaze_error_vs_original_deg", "constant_gaze_error_deg", "num_samples", "baseline", "verdict", "seconds",
+    "psnr_db", "gaze_error_deg", "identity_copy_gaze_error_deg", "head_error_deg", "num_samples", "baseline", "verdict",
+    "seconds", "protocol", "checks", "estimates", "instruments",
 }  # fmt: skip
 
 
-def evaluation(gaze_deg: float, psnr_db: float, head_deg: float | None = 4.25) -> EvaluationReport:
-    samples = SampleValues(
-        sample_index=(5, 6, 7), gaze_index=(6, 7, 5), psnr_db=(psnr_db,) * COUNT, ssim=(0.9,) * COUNT,
-        gaze_error_deg=(gaze_deg,) * COUNT, identity_copy_gaze_error_deg=(25.0,) * COUNT, moved_deg=(25.0,) * COUNT,
-    )  # fmt: skip
-    moved = [MovedRow(low_deg=0, high_deg=10, gaze_error_deg=gaze_deg, identity_copy_gaze_error_deg=6, num_samples=2)]
-    moved += [MovedRow(low_deg=45, high_deg=180, gaze_error_deg=None, identity_copy_gaze_error_deg=None, num_samples=0)]
-    return EvaluationReport(
-        num_samples=COUNT, num_unreadable=0, psnr_db=psnr_db, ssim=0.9, head_psnr_db=20, eyes_psnr_db=None,
-        gaze_error_deg=gaze_deg, gaze_error_vs_original_deg=3, self_gaze_error_deg=5, identity_copy_gaze_error_deg=25.5,
-        constant_gaze_error_deg=19, estimator_floor_deg=2.5, head_error_deg=head_deg, identity_copy_head_error_deg=None,
-        head_floor_deg=None, by_angle=(AngleRow(pitch_deg=0, yaw_deg=-25, gaze_error_deg=None, num_samples=0),),
-        by_distance=tuple(moved), judge_name="fake", judge_digest="0" * 12, seed=0, samples=samples,
-    )  # fmt: skip
+def evaluation(gaze_deg: float, psnr_db: float, head_deg: float | None = 4.25, checks=()) -> EvaluationReport:
+    head = (head_deg,) * COUNT if head_deg else None
+    return report((gaze_deg,) * COUNT, (psnr_db,) * COUNT, checks=checks, head_deg=head)
 
 
 @pytest.fixture
@@ -43,7 +33,10 @@ def pictures():
     noise = rng.integers(0, 200, (2, 10, 8, 8, 3), dtype=np.uint8)
     gazes = [f"gaze +0°, {yaw:+d}°" for yaw in (0, 25, -25, 10, -10)]
     poses = ["head +0°, -20°", "head +0°, +0°", "head +0°, +20°"]
-    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], noise[:, :6], gazes, poses)
+    curve_deg = np.array([[[12.0, 3.5, 14.0], [24.0, np.nan, 25.0]]])
+    curve = {"curve_eyes": noise[:1, :2], "curve_deg": curve_deg, "curve_gazes_deg": [[0, 12], [0, 24]]}
+    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], noise[:, :6], gazes, poses,
+                    head_labels=["ann, frame 3", "ann, frame 9"], **curve)  # fmt: skip
 
 
 @pytest.fixture
@@ -71,7 +64,7 @@ def data(pictures):
 class Page(HTMLParser):
     """Collects tags, the addresses they name and the visible text; refuses tags that close out of order."""
 
-    VOID = ("meta", "img", "line", "circle", "polyline")
+    VOID = ("meta", "img", "line", "circle", "polyline", "rect", "image")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -107,7 +100,8 @@ def test_the_page_asks_for_nothing_outside_itself(data, tmp_path):
     path, _ = write_report(data, tmp_path / "new" / "folder")
     page, _ = read_page(path)
     assert not page.tags & {"script", "link", "iframe", "object"}
-    assert len(page.addresses) == 2 * (3 + 5 + 3 + 6)  # heads x (original, drawn, baseline; gazes; poses; eyes)
+    # Heads x (original, drawn, baseline; gazes; poses; eyes), and the one point of the curve that could be read.
+    assert len(page.addresses) == 2 * (3 + 5 + 3 + 6) + 1
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "url(" not in path.read_text()
     assert "@import" not in path.read_text()
@@ -117,7 +111,9 @@ def test_the_page_says_what_was_found(data, tmp_path):
     _, text = read_page(write_report(data, tmp_path)[0])
     assert "Redirection of <script>alert(1)</script>" in text  # as text, not as a tag
     assert "Better than the baseline" in text
-    for fact in ("6.5 °", "25.5 °", "24.0 dB PSNR", "2 min 05 s", "depth 4 & width 192", "resumed from step 20",
+    for fact in ("6.5 °", "25.0 °", "24.0 dB PSNR", "95 % intervals", "ann, frame 3", "asked for 0°, +12°",
+                 "moved 12°, 3.5° off", "KID no weights of Inception", "GazeGaussian 6.62", "all of it",
+                 "2 min 05 s", "depth 4 & width 192", "resumed from step 20",
                  "empty head mask 17", "torch 2.14.1", "d1g357", "Labels are exact.", "0.3 → 0.1"):  # fmt: skip
         assert fact in text
     assert "nan" not in text.lower().split()
@@ -133,7 +129,7 @@ def test_the_json_has_stable_flat_keys_and_the_same_numbers(data, tmp_path):
     assert facts["gaze_error_deg"] == 6.5
     assert facts["baseline"]["gaze_error_deg"] == 9
     assert facts["head_error_deg"] == 4.25
-    assert facts["baseline"]["head_error_deg"] is None
+    assert "head_error_deg" not in facts["baseline"]
     assert facts["verdict"] == "better"
     assert facts["seconds"] == 125.0
     assert facts["dropped"] == {"empty_head_mask": 17}
@@ -149,13 +145,24 @@ def test_a_run_without_baseline_curves_or_stages_has_a_page_too(pictures, tmp_pa
     assert json.loads(facts.read_text())["baseline"] is None
 
 
+def test_a_fault_is_said_before_any_number(pictures, tmp_path):
+    faulty = evaluation(6.5, 24, checks=(FAULT,))
+    path, facts = write_report(ReportData("Faulty", faulty, pictures, seconds=3), tmp_path)
+    _, text = read_page(path)
+    assert text.index("Do not trust these numbers. gaze of the drawings: yaw is mirrored") < text.index("Gaze error")
+    assert "no ? No: 30.00° as claimed, 4.00° if yaw is mirrored" in text
+    assert json.loads(facts.read_text())["checks"][0]["verdict"] == "fault"
+
+
 def test_pictures_read_what_the_evaluate_stage_writes(pictures, tmp_path):
     path = tmp_path / "pictures.npz"
-    labels = json.dumps({"gazes": pictures.gaze_labels, "poses": pictures.pose_labels})
-    arrays = {name: getattr(pictures, name) for name in ("original", "reconstruction", "gazes", "poses", "eyes")}
+    names = {"gazes": "gaze_labels", "poses": "pose_labels", "heads": "head_labels", "curve": "curve_gazes_deg"}
+    labels = json.dumps({key: getattr(pictures, name) for key, name in names.items()})
+    arrays = {name: getattr(pictures, name) for name in _ARRAYS}
     np.savez_compressed(path, **arrays, labels=np.array(labels))
     loaded = Pictures.load(path)
-    assert all(np.array_equal(getattr(loaded, name), value) for name, value in arrays.items())
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
     assert loaded.gaze_labels == pictures.gaze_labels
     assert loaded.pose_labels == pictures.pose_labels
 

@@ -4,32 +4,10 @@ import numpy as np
 import pytest
 
 from gaze_core.errors import ContractViolation
-from gaze_core.evaluation.report import EvaluationReport, SampleValues, Tolerance, bootstrap_interval, compare
-
-COUNT = 40
-
-
-def report(gaze_deg, psnr_db, judge_digest="a" * 12, gaze_index=None):
-    """A report with these values of each sample; None is an image that the judge could not read."""
-    read = [value for value in gaze_deg if value is not None]
-    mean_deg = float(np.mean(read)) if read else None
-    samples = SampleValues(
-        sample_index=tuple(range(COUNT)),
-        gaze_index=tuple(gaze_index or [*range(1, COUNT), 0]),
-        psnr_db=tuple(psnr_db),
-        ssim=(0.9,) * COUNT,
-        gaze_error_deg=tuple(gaze_deg),
-        identity_copy_gaze_error_deg=(25.0,) * COUNT,
-        moved_deg=(25.0,) * COUNT,
-    )
-    return EvaluationReport(
-        num_samples=COUNT, num_unreadable=COUNT - len(read), psnr_db=float(np.mean(psnr_db)), ssim=0.9,
-        head_psnr_db=20.0, eyes_psnr_db=None, gaze_error_deg=mean_deg, gaze_error_vs_original_deg=None,
-        self_gaze_error_deg=None,
-        identity_copy_gaze_error_deg=25.0, constant_gaze_error_deg=25.0, estimator_floor_deg=5.0, head_error_deg=None,
-        identity_copy_head_error_deg=None, head_floor_deg=None, by_angle=(), by_distance=(), judge_name="fake",
-        judge_digest=judge_digest, seed=0, samples=samples,
-    )  # fmt: skip
+from gaze_core.evaluation.comparison import compare, copy_as_baseline
+from gaze_core.evaluation.intervals import Bootstrap, estimate, percentile_interval
+from gaze_core.evaluation.report import EvaluationReport, Tolerance
+from tests.evaluation.reports import COUNT, FAULT, report
 
 
 @pytest.fixture
@@ -100,7 +78,7 @@ def test_nothing_readable_leaves_the_images_to_compare(spread):
     assert [metric.name for metric in comparison.metrics] == ["psnr_db"]
 
 
-@pytest.mark.parametrize("other", [{"judge_digest": "b" * 12}, {"gaze_index": [*range(2, COUNT), 0, 1]}])
+@pytest.mark.parametrize("other", [{"judge_digest": "b" * 12}, {"targets": [*range(2, COUNT), 0, 1]}])
 def test_other_judges_or_pairs_cannot_be_compared(spread, other):
     with pytest.raises(ContractViolation, match="same samples, pairs and judge"):
         compare(report(*spread), report(*spread, **other), Tolerance())
@@ -112,10 +90,60 @@ def test_a_report_survives_its_file(spread):
     assert EvaluationReport.model_validate_json(written.model_dump_json()) == written
 
 
-def test_the_bootstrap_interval_is_that_of_the_mean():
+def test_a_candidate_with_a_new_fault_is_regressed_and_the_fault_is_named(spread):
+    gaze, psnr = spread
+    comparison = compare(report(gaze - 3, psnr, checks=(FAULT,)), report(gaze, psnr), Tolerance())
+    assert comparison.verdict == "regressed"
+    assert "yaw is mirrored" in comparison.reasons[-1]
+
+
+def test_with_a_fault_on_both_sides_nobody_is_better(spread):
+    gaze, psnr = spread
+    faulty = report(gaze, psnr, checks=(FAULT,))
+    assert compare(report(gaze - 3, psnr, checks=(FAULT,)), faulty, Tolerance()).verdict == "equal"
+
+
+def test_a_first_model_must_be_better_than_the_unchanged_picture(spread):
+    gaze, psnr = spread
+    good = report(gaze, psnr)
+    assert compare(good, copy_as_baseline(good), Tolerance()).verdict == "better"
+    useless = report(gaze + 40, psnr)
+    assert compare(useless, copy_as_baseline(useless), Tolerance()).verdict == "regressed"
+
+
+def test_subjects_are_what_is_drawn_again(spread):
+    # Each sample of subject 0 gains 2 degrees and each of subject 1 loses 1: over samples that is a sure gain of 0.5,
+    # but of two people drawn with replacement a quarter of the time both are the one who loses.
+    gaze, psnr = spread
+    change = np.repeat([-2.0, 1.0], COUNT // 2)
+    candidate, baseline = (report(values, psnr, subjects=2) for values in (gaze + change, gaze))
+    metric = compare(candidate, baseline, Tolerance(gaze_error_deg=0.1)).metrics[0]
+    assert (metric.gain, metric.low, metric.high) == (pytest.approx(0.5), pytest.approx(-1), pytest.approx(2))
+    assert (metric.verdict, metric.num_subjects, metric.num_pairs) == ("equal", 2, COUNT)
+
+
+def test_a_metric_without_tolerance_is_not_compared(spread):
+    gaze, psnr = spread
+    comparison = compare(report(gaze, psnr - 5), report(gaze, psnr), Tolerance(psnr_db=None))
+    assert comparison.verdict == "equal"
+    assert [metric.name for metric in comparison.metrics] == ["gaze_error_deg"]
+
+
+def test_the_interval_is_that_of_the_mean():
     values = np.random.default_rng(2).normal(3, 2, 400)
-    low, high = bootstrap_interval(values, Tolerance())
+    low, high = percentile_interval(values, Bootstrap())
     half = 1.96 * values.std() / np.sqrt(len(values))
     assert low == pytest.approx(values.mean() - half, abs=0.03)
     assert high == pytest.approx(values.mean() + half, abs=0.03)
-    assert (low, high) == bootstrap_interval(values, Tolerance())
+    assert (low, high) == percentile_interval(values, Bootstrap())
+
+
+def test_subjects_of_different_sizes_weigh_the_same():
+    found = estimate([np.array([1.0, np.nan]), np.array([3.0, 3.0, 3.0]), np.array([np.nan])], Bootstrap())
+    assert (found.value, found.num_samples, found.num_subjects) == (2, 4, 2)
+    assert (found.low, found.high) == (1, 3)  # both resamples of one person twice have a chance of a quarter
+
+
+def test_nothing_readable_has_no_value_but_a_reason():
+    found = estimate([np.array([np.nan])], Bootstrap(), absent="no face")
+    assert (found.value, found.low, found.absent) == (None, None, "no face")

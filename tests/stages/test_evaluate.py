@@ -4,10 +4,11 @@ import torch
 from gaze_core.config import Runtime
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import ContractViolation
+from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages import evaluate
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.evaluate import EvaluateConfig, close_up, posed
+from gaze_core.stages.evaluate import EvaluateConfig
 from tests.stages.tiny_run import train, write_dataset
 from tests.tiny_subject import write_tiny_subject
 

@@ -1,0 +1,60 @@
+"""Every metric by its stable name: what it says, in which unit, which way is better, and where it comes from.
+
+The names are keys of `report.json`, of tracked runs and of the published numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+RowName = Literal["model", "copy", "constant", "floor"]
+"""Who is measured: the model; the unchanged picture; the best constant answer; the judge itself, on recordings."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One line of the table. `better` is the direction in which a model improves; `source` who defined it."""
+
+    title: str
+    unit: str
+    better: Literal["lower", "higher"]
+    source: str
+    digits: int = 2
+
+
+_ZHANG = "angle between directions, Zhang et al. 2015 (MPIIGaze)"
+_STED = "Zheng et al. 2020 (self-learning transformations)"
+_PUBLISHED = "estimator's reading of both pictures, as Ruzzi et al. 2023 (GazeNeRF) and Wei et al. 2025 (GazeGaussian)"
+
+METRICS: dict[str, Metric] = {
+    # Asked for another frame's gaze, or for its camera and pose:
+    "gaze_error_deg": Metric("Gaze error, redirected: reading against the label", "°", "lower", _ZHANG),
+    "head_error_deg": Metric("Head error, redirected: reading against the label", "°", "lower", _STED),
+    "head_moved_by_gaze_deg": Metric("Head moves when only gaze is asked", "°", "lower", _STED),
+    "gaze_moved_by_head_deg": Metric("Gaze in the head moves when only the head is asked", "°", "lower", _STED),
+    # Drawn from a held-out frame's own labels, beside its recorded picture:
+    "self_gaze_error_deg": Metric("Gaze error, own labels: reading against the label", "°", "lower", _ZHANG),
+    "gaze_error_vs_original_deg": Metric("Gaze, reading against that of the recording", "°", "lower", _PUBLISHED),
+    "head_error_vs_original_deg": Metric("Head, reading against that of the recording", "°", "lower", _PUBLISHED),
+    "psnr_db": Metric("PSNR, whole picture", " dB", "higher", "10 log10(1 / MSE), mean of dB"),
+    "head_psnr_db": Metric("PSNR, head only", " dB", "higher", "over the head mask"),
+    "eyes_psnr_db": Metric("PSNR, eyes only", " dB", "higher", "over the masks of both eyeballs"),
+    "ssim": Metric("SSIM, whole picture", "", "higher", "Wang et al. 2004, by torchmetrics", digits=3),
+    "lpips": Metric("LPIPS", "", "lower", "Zhang et al. 2018, AlexNet v0.1, by torchmetrics", digits=3),
+    "st_lpips": Metric("ST-LPIPS (not LPIPS)", "", "lower", "Ghildyal & Liu 2022, shift-tolerant AlexNet", digits=3),
+    "identity_distance": Metric(
+        "Identity distance; 0.6 and more: someone else", "", "lower", "dlib's face descriptor, King 2017", digits=3
+    ),
+    # Between the sets of all drawn and all recorded pictures:
+    "kid": Metric("KID", "", "lower", "Binkowski et al. 2018, by torchmetrics", digits=4),
+    "fid": Metric("FID", "", "lower", "Heusel et al. 2017, by torchmetrics", digits=1),
+}
+SAMPLE_METRICS = tuple(name for name in METRICS if name not in ("kid", "fid"))
+"""Those with a value for each pair; the others compare sets of pictures."""
+
+_FLOORS = {"gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg"}
+_PREFIXES: dict[RowName, str] = {"model": "", "copy": "identity_copy_", "constant": "constant_"}
+
+
+def flat_name(row: RowName, metric: str) -> str:
+    """The key of one number among all: the metric's own for the model, prefixed for the rows beside it."""
+    return _FLOORS[metric] if row == "floor" else f"{_PREFIXES[row]}{metric}"

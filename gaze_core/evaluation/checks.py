@@ -1,0 +1,97 @@
+"""Questions that an average cannot answer: are pitch and yaw what they say, left left, red red, and does anything move?
+
+A mirrored or swapped convention can hide in a mean error. So each question is put against rivals, the same numbers under
+a likely fault, and a rival that fits better than what was claimed is a fault with a name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.data.batch import GazeBatch
+from gaze_core.evaluation.intervals import Bootstrap, estimate
+from gaze_core.evaluation.report import Check, CheckVerdict
+
+MIN_SAMPLES = 5  # with fewer, nothing can be told
+CLAIM = "as claimed"
+Answers = dict[str, Tensor]
+"""Error of each sample as claimed and under each rival; lower is better."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of what, and in which unit the answers are."""
+
+    question: str
+    unit: str
+
+
+QUESTIONS = {
+    "labels of the recordings": Question("Does the judge see in the recordings what their gaze labels say?", "°"),
+    "head labels of the recordings": Question("Do the heads face where their labels say?", "°"),
+    "the judge": Question("Does the judge read the recordings better than a constant would?", "°"),
+    "colours of the recordings": Question("Is a head redder than blue?", ""),
+    "gaze of the drawings": Question("Do the drawn eyes look where they were asked to?", "°"),
+    "orientation and colours of the drawings": Question(
+        "Are the drawings the right way round, in red, green, blue?", ""
+    ),
+    "redirection": Question("Is the drawing nearer to what was asked than the unchanged picture?", "°"),
+}
+_TURNS = {
+    "yaw is mirrored": ((0, 1), (1.0, -1.0)),
+    "pitch is mirrored": ((0, 1), (-1.0, 1.0)),
+    "pitch and yaw are swapped": ((1, 0), (1.0, 1.0)),
+    "pitch and yaw are swapped, one mirrored": ((1, 0), (-1.0, 1.0)),
+    "pitch and yaw are swapped, the other mirrored": ((1, 0), (1.0, -1.0)),
+}
+
+
+def turned(pitchyaw: Float[Tensor, "b 2"]) -> dict[str, Float[Tensor, "b 2"]]:
+    """The angles under each wrong convention."""
+    return {name: pitchyaw[:, order] * pitchyaw.new_tensor(signs) for name, (order, signs) in _TURNS.items()}
+
+
+def against(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[str, Tensor]) -> Answers:
+    """The errors of what was found against what is claimed and against its rivals."""
+    return {name: error(value) for name, value in {CLAIM: claimed, **rivals}.items()}
+
+
+def of_colours(batch: GazeBatch) -> Answers:
+    """Mean blue of each recorded head as claimed, and its red, which is larger in skin under any usual light."""
+    area = batch.head_mask.flatten(1).sum(1)
+    red, _, blue = ((batch.rgb * batch.head_mask).flatten(2).sum(2) / area[:, None]).unbind(1)
+    return {CLAIM: blue, "red and blue are swapped": red}
+
+
+def of_pictures(drawn: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
+    """Root mean squared difference of each drawing from its recording, and of the recording as a fault would leave it."""
+    rivals = {
+        CLAIM: recorded,
+        "the picture is mirrored": recorded.flip(-1),
+        "the picture is upside down": recorded.flip(-2),
+        "red and blue are swapped": recorded.flip(1),
+    }
+    return {name: (drawn - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
+
+
+def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
+    """Weighs the claim against its likeliest rival, over the answers of each subject's samples."""
+    means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
+    rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}
+    question = QUESTIONS[name]
+    rival = min(rivals, key=lambda key: rivals[key], default="")
+    margins = [s[rival] - s[CLAIM] for s in subjects] if rival else []
+    margin = estimate(margins, bootstrap, absent="nothing that the judge could read")
+    return Check(
+        name=name, question=question.question, unit=question.unit, value=means[CLAIM], rival=means.get(rival),
+        rival_name=rival, margin=margin, verdict=_verdict(margin.low, margin.high, margin.num_samples),
+    )  # fmt: skip
+
+
+def _verdict(low: float | None, high: float | None, num_samples: int) -> CheckVerdict:
+    if low is None or high is None or num_samples < MIN_SAMPLES:
+        return "unclear"
+    return "ok" if low > 0 else "fault" if high < 0 else "unclear"

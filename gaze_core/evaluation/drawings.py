@@ -1,0 +1,197 @@
+"""What a redirector draws of a few pairs of frames, and every number that each drawing gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gaze_core.data.batch import GazeBatch, HeadParameters
+from gaze_core.evaluation import checks
+from gaze_core.evaluation.catalog import RowName
+from gaze_core.evaluation.instruments import Instruments
+from gaze_core.evaluation.judge import Judge, JudgeReading
+from gaze_core.evaluation.metrics import gaze_error_deg, head_error_deg, psnr_db, ssim
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
+from gaze_core.geometry.cameras import Camera
+from gaze_core.models.estimator import head_pitchyaw
+
+_CHUNK = 8
+
+
+class Redirector(Protocol):
+    """Draws a head on white as seen by a camera: a trained model, or anything to compare with it."""
+
+    def __call__(self, camera: Camera, head: HeadParameters, /) -> Float[Tensor, "b 3 h w"]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the judge read; errors are NaN where it could not."""
+
+    gaze_camera: Float[Tensor, "b 2"]
+    facing: Float[Tensor, "b 2"] | None
+    valid: Bool[Tensor, " b"]
+
+    @classmethod
+    def of(cls, judge: Judge, rgb: Float[Tensor, "b 3 h w"]) -> "Reading":
+        """Reads pictures on white."""
+        read: JudgeReading = judge.read(rgb)
+        return cls(read.gaze_camera, read.head_pitchyaw, read.valid)
+
+    def gaze_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+        """Angle to these gazes, camera frame."""
+        return self._known(gaze_error_deg(self.gaze_camera, expected))
+
+    def head_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+        """Angle to these facing directions, camera frame; NaN if the judge reads no head."""
+        if self.facing is None:
+            return torch.full_like(expected[:, 0], torch.nan)
+        return self._known(head_error_deg(self.facing, expected))
+
+    def gaze_change_deg(self, other: "Reading") -> Float[Tensor, " b"]:
+        """Angle to another reading's gaze; NaN unless both could be read."""
+        return other._known(self.gaze_error_deg(other.gaze_camera))
+
+    def head_change_deg(self, other: "Reading") -> Float[Tensor, " b"]:
+        """Angle to another reading's facing direction; NaN unless both could be read."""
+        if other.facing is None:
+            return torch.full_like(self.gaze_camera[:, 0], torch.nan)
+        return other._known(self.head_error_deg(other.facing))
+
+    def in_head(self, batch: GazeBatch) -> "Reading":
+        """The gaze as seen from each sample's labelled head, instead of its camera."""
+        gaze = pitchyaw_from_vector(
+            (_head_rotation(batch).mT @ vector_from_pitchyaw(self.gaze_camera)[..., None])[..., 0]
+        )
+        return replace(self, gaze_camera=gaze)
+
+    def _known(self, values: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+        return torch.where(self.valid, values, torch.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The numbers of some pairs: by row and metric, the answers to the checks, and the labels that were asked for."""
+
+    rows: Mapping[RowName, Mapping[str, Tensor]]
+    answers: Mapping[str, checks.Answers]
+    labels: Mapping[str, Tensor]
+    moved_deg: Float[Tensor, " b"]
+    features: tuple[Tensor, Tensor] | None  # of drawn and recorded targets
+
+
+def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, instruments: Instruments) -> Measured:
+    """Draws and reads each pair in the three ways of `EvaluationReport`."""
+    judge = instruments.judge
+    source, goal = (Reading.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
+    own = draw(redirector, targets.camera, targets.head)
+    before = Reading.of(judge, draw(redirector, inputs.camera, inputs.head))
+    asked = gaze_in_camera(inputs, targets.gaze_head)
+    _, redirected = redirect(redirector, inputs, targets.gaze_head, judge)
+    facing = head_pitchyaw(targets.camera.world_to_camera @ targets.head.head_to_world)
+    turned = Reading.of(judge, draw(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
+    read_own = Reading.of(judge, own)
+    model = _likeness(own, targets, instruments) | {
+        "gaze_error_deg": redirected.gaze_error_deg(asked),
+        "head_error_deg": turned.head_error_deg(facing),
+        "head_moved_by_gaze_deg": redirected.head_change_deg(before),
+        "gaze_moved_by_head_deg": turned.in_head(targets).gaze_change_deg(before.in_head(inputs)),
+        "self_gaze_error_deg": read_own.gaze_error_deg(targets.gaze_camera),
+        "gaze_error_vs_original_deg": read_own.gaze_change_deg(goal),
+        "head_error_vs_original_deg": read_own.head_change_deg(goal),
+    }
+    unchanged = _likeness(inputs.rgb_on_white, targets, instruments) | {
+        "gaze_error_deg": source.gaze_error_deg(asked),
+        "head_error_deg": source.head_error_deg(facing),
+        "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
+        "head_error_vs_original_deg": source.head_change_deg(goal),
+    }
+    floor = {
+        "gaze_error_deg": goal.gaze_error_deg(targets.gaze_camera),
+        "head_error_deg": goal.head_error_deg(facing),
+    }
+    return Measured(
+        rows={"model": model, "copy": unchanged, "floor": floor},
+        answers={
+            **_answers(inputs, targets, goal, redirected, own, facing),
+            "redirection": {
+                checks.CLAIM: model["gaze_error_deg"],
+                "doing nothing is nearer": unchanged["gaze_error_deg"],
+            },
+        },
+        labels={"gaze": targets.gaze_camera, "asked_gaze": asked, "asked_facing": facing},
+        moved_deg=gaze_error_deg(inputs.gaze_camera, asked),
+        features=_features(own, targets, instruments),
+    )
+
+
+def redirect(
+    redirector: Redirector, batch: GazeBatch, gaze_head: Float[Tensor, "b 2"], judge: Judge
+) -> tuple[Float[Tensor, "b 3 h w"], Reading]:
+    """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and what the judge reads in them."""
+    drawn = draw(redirector, batch.camera, batch.head.with_gaze(gaze_head))
+    return drawn, Reading.of(judge, drawn)
+
+
+def draw(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
+    """In chunks, since an image needs far more memory than its parameters."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(head.head_to_world), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            view = Camera(camera.intrinsics_px[part], camera.world_to_camera[part], camera.size_px)
+            parts.append(redirector(view, head[part]))
+    return torch.cat(parts)
+
+
+def gaze_in_camera(batch: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
+    """A gaze given in each sample's head frame, in its camera frame."""
+    return pitchyaw_from_vector((_head_rotation(batch) @ vector_from_pitchyaw(gaze_head)[..., None])[..., 0])
+
+
+def _head_rotation(batch: GazeBatch) -> Float[Tensor, "b 3 3"]:
+    return (batch.camera.world_to_camera @ batch.head.head_to_world)[:, :3, :3]
+
+
+def _likeness(drawn: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: Instruments) -> dict[str, Tensor]:
+    """How much pictures look like the recorded targets."""
+    recorded = targets.rgb_on_white
+    # What lies beyond the border of the recorded picture is not known, so nothing drawn there is wrong.
+    seen = torch.where(targets.observed_mask > 0, drawn, recorded)
+    values = {
+        "psnr_db": psnr_db(seen, recorded),
+        "head_psnr_db": psnr_db(seen, recorded, targets.head_mask),
+        "eyes_psnr_db": psnr_db(seen, recorded, targets.eyes_mask),
+        "ssim": ssim(seen, recorded),
+    }
+    if instruments.st_lpips:
+        values["st_lpips"] = instruments.st_lpips(seen, recorded)
+    if instruments.face_descriptor:
+        values["identity_distance"] = instruments.face_descriptor.distance(seen, recorded, targets.landmarks_2d_px)
+    return values
+
+
+def _features(drawn: Tensor, targets: GazeBatch, instruments: Instruments) -> tuple[Tensor, Tensor] | None:
+    if instruments.inception is None:
+        return None
+    return instruments.inception(drawn), instruments.inception(targets.rgb_on_white)
+
+
+def _answers(
+    inputs: GazeBatch, targets: GazeBatch, goal: Reading, redirected: Reading, own: Tensor, facing: Tensor
+) -> dict[str, checks.Answers]:
+    """A wrong convention turns labels in the camera frame, but what a model is asked for in the head frame."""
+    asked = {name: gaze_in_camera(inputs, gaze) for name, gaze in checks.turned(targets.gaze_head).items()}
+    labels = targets.gaze_camera
+    return {
+        "labels of the recordings": checks.against(goal.gaze_error_deg, labels, checks.turned(labels)),
+        "head labels of the recordings": checks.against(goal.head_error_deg, facing, checks.turned(facing)),
+        "colours of the recordings": checks.of_colours(targets),
+        "gaze of the drawings": checks.against(
+            redirected.gaze_error_deg, gaze_in_camera(inputs, targets.gaze_head), asked
+        ),
+        "orientation and colours of the drawings": checks.of_pictures(own, targets.rgb_on_white),
+    }

@@ -1,0 +1,57 @@
+"""Whether a picture still shows the same person: dlib's face descriptor, which people's faces were not trained with."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gaze_core.errors import MissingArtifact
+from gaze_core.geometry.landmarks import (
+    LEFT_EYE_INNER,
+    LEFT_EYE_OUTER,
+    RIGHT_EYE_INNER,
+    RIGHT_EYE_OUTER,
+)
+
+_NOSE_BASE = 33
+_ALIGNED_BY = (LEFT_EYE_OUTER, LEFT_EYE_INNER, RIGHT_EYE_OUTER, RIGHT_EYE_INNER, _NOSE_BASE)
+"""dlib's own order of the five points by which it places a face."""
+
+
+class FaceDescriptor:
+    """dlib's ResNet (King 2017): 128 numbers for each face, trained so that one person's differ by less than 0.6."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import dlib
+        except ImportError as error:
+            raise MissingArtifact("the package dlib-bin is not installed; pip install dlib-bin") from error
+        self._dlib, self._model = dlib, dlib.face_recognition_model_v1(str(path))
+
+    def distance(
+        self,
+        image: Float[Tensor, "b 3 h w"],
+        target: Float[Tensor, "b 3 h w"],
+        landmarks_px: Float[Tensor, "b 68 2"],
+    ) -> Float[Tensor, " b"]:
+        """Length of the difference of both descriptors, 0 for equal pictures. Lower is better.
+
+        Both pictures are cut out by the target's landmarks, so a face that stands elsewhere counts as different.
+        """
+        ours, theirs = (self._describe(pictures, landmarks_px) for pictures in (image, target))
+        return (ours - theirs).norm(dim=1).to(image)
+
+    def _describe(self, rgb: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"]) -> Float[Tensor, "b 128"]:
+        pictures = (rgb.permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
+        points = landmarks_px[:, list(_ALIGNED_BY)].cpu().double().numpy()
+        chips = [self._chip(*pair) for pair in zip(pictures, points, strict=True)]
+        return torch.tensor(np.array([self._model.compute_face_descriptor(chip) for chip in chips]))
+
+    def _chip(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The face in a square of 150 px, placed as the network was trained."""
+        height, width = picture.shape[:2]
+        places = [self._dlib.point(int(x), int(y)) for x, y in np.floor(points)]
+        frame = self._dlib.full_object_detection(self._dlib.rectangle(0, 0, width - 1, height - 1), places)
+        return np.asarray(self._dlib.get_face_chip(np.ascontiguousarray(picture), frame))

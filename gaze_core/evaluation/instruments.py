@@ -1,0 +1,79 @@
+"""What pictures are measured with beside the judge: networks with weights that are not ours, or the reason for a gap.
+
+Which of them an evaluation uses stands in its configuration, so that results of two machines are never mixed up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gaze_core import assets
+from gaze_core.errors import MissingArtifact
+from gaze_core.evaluation.distribution import Inception
+from gaze_core.evaluation.identity import FaceDescriptor
+from gaze_core.evaluation.judge import Judge
+from gaze_core.evaluation.perceptual import StLpips
+
+InstrumentName = Literal["st_lpips", "face_descriptor", "inception"]
+_MEASURES: dict[InstrumentName, tuple[str, ...]] = {
+    "st_lpips": ("st_lpips",),
+    "face_descriptor": ("identity_distance",),
+    "inception": ("kid", "fid"),
+}
+_NO_LPIPS = "no package carries AlexNet's ImageNet weights, which LPIPS needs; ST-LPIPS stands in, under its own name"
+
+
+@dataclass(frozen=True, eq=False)
+class Instruments:
+    """The judge and the networks at hand; `absent` has the reason for each metric that cannot be measured."""
+
+    judge: Judge
+    st_lpips: StLpips | None = None
+    face_descriptor: FaceDescriptor | None = None
+    inception: Inception | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)  # what measured -> first digits of its sha256
+
+
+def available() -> tuple[InstrumentName, ...]:
+    """The instruments whose weights and packages are on this machine. Nothing is downloaded."""
+    return tuple(name for name in _MEASURES if not _why_not(name))
+
+
+def load_instruments(judge: Judge, wanted: Iterable[InstrumentName]) -> Instruments:
+    """Exactly the wanted ones.
+
+    Raises:
+        MissingArtifact: a wanted one is not on this machine.
+    """
+    loaded: dict[str, StLpips | FaceDescriptor | Inception] = {}
+    absent, digests = {"lpips": _NO_LPIPS}, {judge.name: judge.digest}
+    for name, metrics in _MEASURES.items():
+        reason = _why_not(name)
+        if name not in wanted:
+            absent |= dict.fromkeys(metrics, reason or f"not asked for: {name}")
+        elif reason:
+            raise MissingArtifact(f"instrument {name}: {reason}")
+        else:
+            loaded[name], digests[name] = _load(name), assets.ASSETS[name].sha256[:12]
+    return Instruments(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]
+
+
+def _why_not(name: InstrumentName) -> str:
+    """Why an instrument cannot be used here, and what to do; empty if it can."""
+    if assets.find(name) is None:
+        asset = assets.ASSETS[name]
+        remedy = next(row.remedy for row in assets.status() if row.name == name)
+        return f"{asset.file} is not on this machine; {remedy}"
+    try:
+        _load(name)
+    except MissingArtifact as error:
+        return str(error)
+    return ""
+
+
+def _load(name: InstrumentName) -> StLpips | FaceDescriptor | Inception:
+    path = assets.resolve(name)
+    if name == "st_lpips":
+        return StLpips.load(path)
+    return FaceDescriptor(path) if name == "face_descriptor" else Inception(path)
