@@ -11,7 +11,7 @@ from gaze_core.config import Config, Runtime
 from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_plan
 from gaze_core.synthesis.packs import pack_path
 from tasks.recordings import import_recording, require_recording
-from tasks.reports import RunFacts, write_redirection_report
+from tasks.reports import RunFacts, publish_report, write_redirection_report
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
 
@@ -58,8 +58,7 @@ def redirection(
         }
         facts = RunFacts(preset, plan, started_s, tuple(ledger.outcomes))
         report = write_redirection_report(refs, facts, out)
-        ledger.run.log_summary({name: value for name, value in report.numbers.items() if value is not None})
-        ledger.run.artifact(report.folder, "report")
+        publish_report(ledger, report)
     result = RedirectionResult(report=report.page, verdict=report.verdict, numbers=report.numbers)
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]

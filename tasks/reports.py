@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.evaluation.page import Curve, Pictures, ReportData, StageRow, write_report
+from gaze_core.evaluation.page import JSON_FILE, Curve, ReportData, StageRow, write_figures, write_report
+from gaze_core.evaluation.pictures import Pictures
+from gaze_core.evaluation.tables import markdown_table
 from gaze_core.presets import RedirectionPlan
 from gaze_core.stages.compare import read_comparison, read_evaluation
 from gaze_core.stages.evaluate import PICTURES_FILE
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from gaze_core.training.history import read_history
 from tasks.provenance import package_versions
-from tasks.stage_task import StageOutcome
+from tasks.stage_task import FlowLedger, StageOutcome
 from tasks.store import Store
 
 _SHOWN_PACKAGES = ("gazeworks", "torch", "lightning", "numba", "prefect", "mlflow", "ai-edge-litert")
@@ -55,6 +58,8 @@ class WrittenReport:
     verdict: str
     reasons: tuple[str, ...]
     numbers: dict[str, float | None]
+    faults: tuple[str, ...] = ()
+    table: str = ""  # the numbers, as Markdown
 
     @property
     def folder(self) -> Path:
@@ -99,8 +104,85 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         notes=(*_NOTES[source], _WITHOUT_WEIGHTS),
         seconds=time.monotonic() - facts.started_s,
     )
+    return _written(data, out)
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """What an evaluation flow knows and no artifact does."""
+
+    title: str
+    subtitle: str
+    started_s: float
+    outcomes: tuple[StageOutcome, ...]
+    candidate_name: str = "candidate"
+    baseline_name: str = "baseline"
+    notes: tuple[str, ...] = ()
+
+
+@task(name="write_report", persist_result=False, cache_policy=NO_CACHE)
+def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFacts, out: Path) -> WrittenReport:
+    """Writes `report.html`, `report.json` and `figures/` to `out`.
+
+    `refs` by role: data, candidate, candidate_evaluation, and where there are some baseline, baseline_evaluation and
+    comparison.
+    """
+    store = Store.from_environment()
+    folders = {role: store.fetch(ref) for role, ref in refs.items()}
+    evaluations = {
+        role: (read_evaluation(folder), Pictures.load(folder / PICTURES_FILE))
+        for role in ("candidate", "baseline")
+        if (folder := folders.get(f"{role}_evaluation"))
+    }
+    candidate, pictures = evaluations["candidate"]
+    baseline, baseline_pictures = evaluations.get("baseline", (None, None))
+    data = ReportData(
+        title=facts.title,
+        subtitle=facts.subtitle,
+        candidate=candidate,
+        candidate_name=facts.candidate_name,
+        pictures=pictures,
+        baseline=baseline,
+        baseline_name=facts.baseline_name,
+        baseline_pictures=baseline_pictures,
+        comparison=read_comparison(folders["comparison"]) if "comparison" in folders else None,
+        stages=list(_stage_rows(facts.outcomes)),
+        dropped=store.manifest(refs["candidate_evaluation"]).dropped,
+        versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
+        digests={role: ref.digest() for role, ref in refs.items()} | candidate.instruments,
+        artifacts=refs,
+        notes=facts.notes,
+        seconds=time.monotonic() - facts.started_s,
+    )
+    return _written(data, out)
+
+
+def _written(data: ReportData, out: Path) -> WrittenReport:
     page, _ = write_report(data, out)
-    return WrittenReport(page, comparison.verdict, comparison.reasons, candidate.numbers)
+    write_figures(data, out / "figures")
+    reasons = data.comparison.reasons if data.comparison else ()
+    table = markdown_table(data.candidate, data.candidate_name)
+    return WrittenReport(page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table)
+
+
+def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
+    """Puts page, numbers and figures into the flow's MLflow run, and a summary that links to them into Prefect's pages."""
+    ledger.run.log_summary({name: value for name, value in report.numbers.items() if value is not None})
+    ledger.run.tags({"gazeworks.verdict": report.verdict})
+    for file in (report.page, report.page.with_name(JSON_FILE), report.folder / "figures"):
+        ledger.run.artifact(file, "report/figures" if file.is_dir() else "report")
+    lines = [
+        f"# {report.verdict.capitalize()}",
+        *(f"- fault: {fault}" for fault in report.faults),
+        *(f"- {reason}" for reason in report.reasons),
+        "",
+        report.table,
+        "",
+        f"MLflow run: [{ledger.run.run_id}]({ledger.run.url}) (artifacts: report/report.html, report/figures)",
+        "",
+        f"Page: `{report.page}`",
+    ]
+    create_markdown_artifact("\n".join(lines), key="evaluation-report", description="What an evaluation found")
 
 
 def _stage_rows(outcomes: Sequence[StageOutcome]) -> Iterator[StageRow]:

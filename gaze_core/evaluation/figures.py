@@ -92,6 +92,12 @@ def line_chart(
     return "".join([*parts, "</svg>"])
 
 
+def standalone(svg: str, style: str) -> str:
+    """A chart as a file of its own, with its colours."""
+    opening, rest = svg.split(">", 1)
+    return f'{opening} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
+
+
 def _hint(left: int) -> str:
     return f'<text class="tick" x="{left + 12}" y="20">Point at a dot to see its eyes.</text>'
 

@@ -1,15 +1,17 @@
 """The report of a run: one self-contained HTML page, and the same facts as `report.json`."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.evaluation.figures import Series, line_chart, short
+from gaze_core.evaluation.figures import Series, line_chart, short, standalone
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, curve_points, picture_groups
 from gaze_core.evaluation.report import Comparison, EvaluationReport
@@ -18,6 +20,7 @@ from gaze_core.evaluation.tables import (
     MINUS,
     absent_rows,
     check_rows,
+    estimate_rows,
     interval,
     number,
     number_rows,
@@ -104,6 +107,17 @@ def write_report(data: ReportData, out_dir: Path) -> tuple[Path, Path]:
     for path, text in contents.items():  # both are made before either is written
         path.write_text(text, encoding="utf-8")
     return page, facts
+
+
+def write_figures(data: ReportData, folder: Path) -> list[Path]:
+    """The redirection curve as SVG and every number as CSV, for those who do not look at the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    style = (resources.files("gaze_core.evaluation") / "templates" / "figure.css").read_text(encoding="utf-8")
+    curve, numbers = folder / "redirection_curve.svg", folder / "numbers.csv"
+    curve.write_text(standalone(_moved_chart(data), style), encoding="utf-8")
+    with numbers.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(estimate_rows(data.candidate))
+    return [curve, numbers]
 
 
 def report_facts(data: ReportData) -> dict[str, Any]:
@@ -211,7 +225,7 @@ def _moved_chart(data: ReportData) -> str:
         "degrees moved",
         "°",
         markers=True,
-        size_px=(720, 250),
+        size_px=(1120, 300),
         points=curve_points(data.pictures),
     )
 

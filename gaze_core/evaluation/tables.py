@@ -71,6 +71,31 @@ def absent_rows(report: EvaluationReport) -> list[tuple[str, str]]:
     ]
 
 
+def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
+    """A head and one row for each estimate: who, metric, unit, direction, value, interval, counts, reason."""
+    head = ("row", "metric", "unit", "better", "value", "low", "high", "num_samples", "num_subjects", "absent")
+    return [
+        head,
+        *(
+            (row.name, name, METRICS[name].unit.strip(), METRICS[name].better, one.value, one.low, one.high,
+             one.num_samples, one.num_subjects, one.absent)
+            for row in report.rows
+            for name, one in row.estimates.items()
+        ),
+    ]  # fmt: skip
+
+
+def markdown_table(report: EvaluationReport, name: str) -> str:
+    """The numbers with their intervals, for pages that show Markdown."""
+    head = ["measure", name, f"{report.bootstrap.confidence:.0%} interval", *BESIDE.values(), "n"]
+    rows = [
+        [row["title"], row["candidate"]["text"], row["candidate"]["interval"], *(c["text"] for c in row["beside"]),
+         str(row["num"])]
+        for row in number_rows(report, None)
+    ]  # fmt: skip
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+
+
 def check_rows(report: EvaluationReport) -> list[dict[str, str]]:
     """Each question with its answer in words."""
     return [
@@ -82,7 +107,10 @@ def check_rows(report: EvaluationReport) -> list[dict[str, str]]:
 def _answer(check: Check) -> str:
     if check.value is None or check.rival is None:
         return check.margin.absent
-    found = f"{number(check.value)}{check.unit} {CLAIM}, {number(check.rival)}{check.unit} if {check.rival_name}"
+    found = (
+        f"{number(check.value)}{check.unit} {CLAIM}, {number(check.rival)}{check.unit} for the likeliest fault "
+        f"({check.rival_name})"
+    )
     if check.verdict == "fault":
         return f"No: {found}"
     return found if check.verdict == "ok" else f"Cannot be told from these pictures: {found}"

@@ -150,7 +150,7 @@ def test_a_fault_is_said_before_any_number(pictures, tmp_path):
     path, facts = write_report(ReportData("Faulty", faulty, pictures, seconds=3), tmp_path)
     _, text = read_page(path)
     assert text.index("Do not trust these numbers. gaze of the drawings: yaw is mirrored") < text.index("Gaze error")
-    assert "no ? No: 30.00° as claimed, 4.00° if yaw is mirrored" in text
+    assert "no ? No: 30.00° as claimed, 4.00° for the likeliest fault (yaw is mirrored)" in text
     assert json.loads(facts.read_text())["checks"][0]["verdict"] == "fault"
 
 

@@ -1,0 +1,116 @@
+"""Evaluation and comparison of trained models: checkpoint -> evaluate -> compare with a baseline or the champion -> report."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.states import Completed
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.config import Config, Runtime
+from gaze_core.evaluation.report import Tolerance
+from gaze_core.stages.evaluate import EvaluateConfig
+from tasks.registry import champion, model_name, promote, register
+from tasks.reports import EvaluationFacts, publish_report, write_evaluation_report
+from tasks.stage_task import tracked_flow
+from tasks.stages import compare, evaluate
+from tasks.store import Store
+
+
+class EvaluationResult(Config):
+    """Where the report is, what it says, and the digests of what was published."""
+
+    report: Path
+    verdict: str
+    reasons: tuple[str, ...]
+    faults: tuple[str, ...]
+    numbers: dict[str, float | None]
+    digests: dict[str, str]
+    registry: str = ""  # what became of the candidate in the model registry
+
+
+@flow(name="evaluation", persist_result=False)
+def evaluation(
+    checkpoint: ArtifactRef,
+    data: ArtifactRef,
+    config: EvaluateConfig,
+    out: Path,
+    runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+    pairs: ArtifactRef | None = None,
+    force: tuple[str, ...] = (),
+) -> EvaluationResult:
+    """Measures one trained model on frames that no training has seen, and reports."""
+    started_s = time.monotonic()
+    with tracked_flow({"evaluate": config.model_dump(mode="json")}, force) as ledger:
+        measured = evaluate(data, checkpoint, config, runtime, pairs)
+        refs = {"data": data, "candidate": checkpoint, "candidate_evaluation": measured}
+        facts = EvaluationFacts(_title("Evaluation", data), _subtitle(), started_s, tuple(ledger.outcomes), "model")
+        report = write_evaluation_report(refs, facts, out)
+        publish_report(ledger, report)
+    return EvaluationResult(
+        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
+    )  # fmt: skip
+
+
+@flow(name="comparison", persist_result=False)
+def comparison(
+    candidate: ArtifactRef,
+    baseline: ArtifactRef | None,
+    data: ArtifactRef,
+    config: EvaluateConfig,
+    out: Path,
+    tolerance: Tolerance = Tolerance(),  # noqa: B008
+    runtime: Runtime = Runtime(),  # noqa: B008
+    pairs: ArtifactRef | None = None,
+    force: tuple[str, ...] = (),
+) -> EvaluationResult:
+    """Is the candidate better than the baseline, on the same pairs? Ends as `Regressed` if it is worse.
+
+    Without a baseline it is compared with the champion of the model registry, and becomes the champion if it is better;
+    where there is none yet, it must be better than handing back the recorded pictures.
+    """
+    started_s = time.monotonic()
+    parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
+    with tracked_flow(parameters, force) as ledger:
+        name = model_name(_subjects(data))
+        reigning = champion(name) if baseline is None else None
+        other = baseline or (reigning.ref if reigning else None)
+        refs = {"data": data, "candidate": candidate}
+        refs["candidate_evaluation"] = evaluate(data, candidate, config, runtime, pairs)
+        if other:
+            refs |= {"baseline": other, "baseline_evaluation": evaluate(data, other, config, runtime, pairs)}
+        refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), tolerance)
+        against = "baseline" if baseline else f"champion, version {reigning.version}" if reigning else "unchanged copy"
+        facts = EvaluationFacts(
+            _title("Comparison", data), _subtitle(), started_s, tuple(ledger.outcomes), "candidate", against
+        )
+        report = write_evaluation_report(refs, facts, out)
+        publish_report(ledger, report)
+        registered = ""
+        if baseline is None:
+            version = register(name, candidate)
+            moved = promote(version, report.verdict, reigning)  # type: ignore[arg-type]
+            registered = f"{name} version {version.version}{', now the champion' if moved else ''}"
+            ledger.run.tags({"gazeworks.registered": registered})
+    result = EvaluationResult(
+        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()}, registry=registered,
+    )  # fmt: skip
+    if report.verdict == "regressed":
+        return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]
+    return result
+
+
+def _subjects(data: ArtifactRef) -> tuple[str, ...]:
+    return Store.from_environment().manifest(data).subjects.get("test", ())
+
+
+def _title(what: str, data: ArtifactRef) -> str:
+    subjects = _subjects(data)
+    return f"{what}: {', '.join(subjects) if len(subjects) <= 3 else f'{len(subjects)} subjects'}"
+
+
+def _subtitle() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

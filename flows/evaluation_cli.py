@@ -1,0 +1,172 @@
+"""`gazeworks evaluate`, `compare` and `pairs`: is a trained model good, is it better, and on which pairs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from gaze_core.errors import BadInput
+
+console = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
+Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
+PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
+Data = Annotated[str | None, typer.Option(help="A data set's folder, or a report; else what the model was trained on.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the pairs, where the protocol has no list.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (evaluate, compare, pairs):
+        app.command()(command)
+
+
+def evaluate(
+    checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    data: Data = None,
+    protocol: Protocol = "",
+    pairs: PairFile = None,
+    judge: Judge = "cnn",
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/evaluation"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained model on frames that no training has seen, and write a report."""
+    from gaze_core.config import Runtime
+    from tasks.references import data_of, find_reference
+
+    model = find_reference(checkpoint, "candidate")
+    config, listed = _config(protocol, judge, seed, pairs)
+    source = find_reference(data, "data") if data else data_of(model)
+    from flows.evaluation import evaluation
+
+    runtime = _runtime(Runtime, device, as_json)
+    result = evaluation(model, source, config, out.resolve(), runtime, listed, tuple(force or ()))
+    _show(result, as_json)
+
+
+def compare(
+    candidate: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    baseline: Annotated[str, typer.Option(help="The same, or: champion (the model registry's).")] = "champion",
+    data: Data = None,
+    protocol: Protocol = "",
+    pairs: PairFile = None,
+    judge: Judge = "cnn",
+    seed: Seed = 0,
+    tolerance: Annotated[
+        list[str] | None, typer.Option(help="metric=value, for example psnr_db=0.5 or ssim=null. May be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/comparison"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
+    from gaze_core.config import Runtime
+    from tasks.references import data_of, find_reference
+
+    limits = _tolerance(tolerance or ())
+    ours = find_reference(candidate, "candidate")
+    theirs = None if baseline == "champion" else find_reference(baseline, "candidate")
+    config, listed = _config(protocol, judge, seed, pairs)
+    source = find_reference(data, "data") if data else data_of(ours)
+    from flows.evaluation import comparison
+
+    runtime = _runtime(Runtime, device, as_json)
+    state = comparison(
+        ours, theirs, source, config, out.resolve(), limits, runtime, listed, tuple(force or ()), return_state=True
+    )
+    _show(state.result(), as_json)
+
+
+def pairs(
+    published: Annotated[Path, typer.Argument(help="A published list, one frame a line.")],
+    protocol: Annotated[str, typer.Option(help="Whose pairs they are; an unknown name lists them.")],
+    out: Annotated[Path, typer.Option(help="The pair file to write.")] = Path("pairs.csv"),
+    subject: Annotated[list[str] | None, typer.Option(help="Of this subject; else all of the protocol.")] = None,
+    lines_hold: Annotated[Literal["targets", "inputs"], typer.Option(help="What a line's number is.")] = "targets",
+) -> None:
+    """Turn a published pair list into a pair file with named columns."""
+    from gaze_core.evaluation.pairs import from_published_list, write_pairs
+    from gaze_core.evaluation.protocols import protocol as protocol_named
+
+    chosen = protocol_named(protocol)
+    subjects = tuple(subject or chosen.subject_names)
+    if not subjects:
+        raise BadInput(f"protocol {chosen.name} names no subjects; name each with --subject")
+    listed = from_published_list(published, subjects, chosen.pairs_per_subject, lines_hold)
+    write_pairs(out, chosen.sources[0], listed)
+    count = len(listed[subjects[0]].inputs)
+    console.print(f"{out}: {count} pairs for each of {len(subjects)} subjects", markup=False, soft_wrap=True)
+
+
+def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
+    """The configuration of the evaluation, with all instruments at hand, and the pair file in the store."""
+    from gaze_core.evaluation.protocols import protocol as protocol_named
+    from gaze_core.stages.evaluate import EvaluateConfig
+    from tasks.recordings import import_recording
+
+    if protocol:
+        protocol_named(protocol)
+    config = EvaluateConfig(judge=judge, protocol=protocol, seed=seed).with_available_instruments()
+    if pair_file is not None and not pair_file.is_file():
+        raise BadInput(f"{pair_file}: no such file; expected a pair file, made by: gazeworks pairs")
+    return config, import_recording.fn(pair_file) if pair_file else None
+
+
+def _tolerance(changes: list[str] | tuple[str, ...]):  # type: ignore[no-untyped-def]
+    from gaze_core.evaluation.report import Tolerance
+
+    values = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in Tolerance.model_fields:
+            raise BadInput(
+                f"--tolerance {change!r}: expected NAME=VALUE, NAME one of {', '.join(Tolerance.model_fields)}"
+            )
+        values[name] = None if text == "null" else text
+    try:
+        return Tolerance.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"--tolerance {first['loc'][0]}: {first['msg']} (found {first['input']!r})") from error
+
+
+def _runtime(make, device: str, as_json: bool):  # type: ignore[no-untyped-def]
+    from tasks import environment
+
+    environment.configure_logging()
+    return make(device=device, progress=not as_json)
+
+
+def _show(result: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+        return
+    for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
+        value = result.numbers.get(name)
+        _print(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+    for fault in result.faults:
+        _print(f"FAULT: {fault}")
+    if result.verdict != "not compared":
+        _print(f"verdict: {result.verdict}")
+        for reason in result.reasons:
+            _print(f"  {reason}")
+    if result.registry:
+        _print(f"registry: {result.registry}")
+    _print("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
+    _print(f"report: {result.report}")
+
+
+def _print(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
