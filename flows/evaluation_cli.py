@@ -42,8 +42,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a trained model on frames that no training has seen, and write a report."""
+    from flows.references import data_of, find_reference
     from gaze_core.config import Runtime
-    from tasks.references import data_of, find_reference
 
     model = find_reference(checkpoint, "candidate")
     config, listed = _config(protocol, judge, seed, pairs)
@@ -72,8 +72,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
+    from flows.references import data_of, find_reference
     from gaze_core.config import Runtime
-    from tasks.references import data_of, find_reference
 
     limits = _tolerance(tolerance or ())
     ours = find_reference(candidate, "candidate")

@@ -33,10 +33,51 @@ def checkpoint_ref(path: Path) -> ArtifactRef:
     return Manifest.read(path).ref.model_copy(update={"uri": path.resolve().as_uri()})
 
 
+def find_reference(place: str, role: str = "candidate") -> ArtifactRef:
+    """The artifact that `place` names: PATH or PATH:ROLE of a report, else the folder of an artifact.
+
+    Raises:
+        BadInput: there is nothing, or something of another kind than the role's.
+        MissingArtifact: the artifact is no longer whole.
+    """
+    path = Path(place)
+    if not path.exists() and ":" in place:
+        text, _, role = place.rpartition(":")
+        path = Path(text)
+    ref = checkpoint_ref(path) if (path / MANIFEST_FILE).is_file() else _of_report(path, role)
+    if ref.kind != (kind := "dataset" if role == "data" else "checkpoint"):
+        raise BadInput(f"{place}: a {ref.kind} of stage {ref.stage}; expected a {kind}")
+    Store.from_environment().fetch(ref)
+    return ref
+
+
+def data_of(checkpoint: ArtifactRef) -> ArtifactRef:
+    """The data set that a checkpoint was trained on.
+
+    Raises:
+        BadInput: its manifest names none.
+    """
+    data = Store.from_environment().manifest(checkpoint).parents.get("data")
+    if data is None:
+        raise BadInput(f"{checkpoint.uri}: names no data that it was trained on; give some with --data")
+    return data
+
+
 def _candidate(path: Path) -> ArtifactRef:
+    return _of_report(path, "candidate")
+
+
+def _of_report(path: Path, role: str) -> ArtifactRef:
     report = path if path.name == "report.json" else path / "report.json"
-    if report.is_file():
+    if not report.is_file():
+        raise BadInput(f"{path}: expected the folder of a trained GazeGaussian (with {WEIGHTS_FILE}) or of a report")
+    try:
         artifacts = json.loads(report.read_text()).get("artifacts", {})
-        if "candidate" in artifacts:
-            return ArtifactRef.model_validate(artifacts["candidate"])
-    raise BadInput(f"{path}: expected the folder of a trained GazeGaussian (with {WEIGHTS_FILE}) or of a report")
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"{report}: not a report ({error})") from error
+    if role not in artifacts:
+        raise BadInput(
+            f"{report}: has no artifact {role!r}, only: {', '.join(artifacts) or 'none'}; expected the folder of a "
+            f"trained GazeGaussian (with {WEIGHTS_FILE}) or of a report"
+        )
+    return ArtifactRef.model_validate(artifacts[role])

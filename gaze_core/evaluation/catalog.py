@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
     "head_psnr_db": Metric("PSNR, head only", " dB", "higher", "over the head mask"),
     "eyes_psnr_db": Metric("PSNR, eyes only", " dB", "higher", "over the masks of both eyeballs"),
     "ssim": Metric("SSIM, whole picture", "", "higher", "Wang et al. 2004, by torchmetrics", digits=3),
-    "lpips": Metric("LPIPS", "", "lower", "Zhang et al. 2018, AlexNet v0.1, by torchmetrics", digits=3),
+    "lpips": Metric("LPIPS", "", "lower", "Zhang et al. 2018, VGG-16 v0.1, by torchmetrics", digits=3),
     "st_lpips": Metric("ST-LPIPS (not LPIPS)", "", "lower", "Ghildyal & Liu 2022, shift-tolerant AlexNet", digits=3),
     "identity_distance": Metric(
         "Identity distance; 0.6 and more: someone else", "", "lower", "dlib's face descriptor, King 2017", digits=3

@@ -169,6 +169,8 @@ def _likeness(drawn: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: 
     }
     if instruments.st_lpips:
         values["st_lpips"] = instruments.st_lpips(seen, recorded)
+    if instruments.vgg16:
+        values["lpips"] = instruments.vgg16(seen, recorded)
     if instruments.face_descriptor:
         values["identity_distance"] = instruments.face_descriptor.distance(seen, recorded, targets.landmarks_2d_px)
     return values

@@ -1,5 +1,6 @@
 """Whether a picture still shows the same person: dlib's face descriptor, which people's faces were not trained with."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from gaze_core.geometry.landmarks import (
 )
 
 _NOSE_BASE = 33
+_MAX_KNOWN = 4096
 _ALIGNED_BY = (LEFT_EYE_OUTER, LEFT_EYE_INNER, RIGHT_EYE_OUTER, RIGHT_EYE_INNER, _NOSE_BASE)
 """dlib's own order of the five points by which it places a face."""
 
@@ -29,6 +31,7 @@ class FaceDescriptor:
         except ImportError as error:
             raise MissingArtifact("the package dlib-bin is not installed; pip install dlib-bin") from error
         self._dlib, self._model = dlib, dlib.face_recognition_model_v1(str(path))
+        self._known: dict[bytes, list[float]] = {}  # recorded faces are compared with more than one drawing
 
     def distance(
         self,
@@ -46,8 +49,16 @@ class FaceDescriptor:
     def _describe(self, rgb: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"]) -> Float[Tensor, "b 128"]:
         pictures = (rgb.permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         points = landmarks_px[:, list(_ALIGNED_BY)].cpu().double().numpy()
-        chips = [self._chip(*pair) for pair in zip(pictures, points, strict=True)]
-        return torch.tensor(np.array([self._model.compute_face_descriptor(chip) for chip in chips]))
+        faces = [self._chip(*pair) for pair in zip(pictures, points, strict=True)]
+        return torch.tensor([self._numbers(face) for face in faces], dtype=torch.float64)
+
+    def _numbers(self, face: np.ndarray) -> list[float]:
+        key = hashlib.sha256(face.tobytes()).digest()
+        if key not in self._known:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = list(self._model.compute_face_descriptor(face))
+        return self._known[key]
 
     def _chip(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
         """The face in a square of 150 px, placed as the network was trained."""

@@ -12,15 +12,15 @@ from gaze_core.errors import MissingArtifact
 from gaze_core.evaluation.distribution import Inception
 from gaze_core.evaluation.identity import FaceDescriptor
 from gaze_core.evaluation.judge import Judge
-from gaze_core.evaluation.perceptual import StLpips
+from gaze_core.evaluation.perceptual import Lpips, StLpips
 
-InstrumentName = Literal["st_lpips", "face_descriptor", "inception"]
+InstrumentName = Literal["st_lpips", "vgg16", "face_descriptor", "inception"]
 _MEASURES: dict[InstrumentName, tuple[str, ...]] = {
     "st_lpips": ("st_lpips",),
+    "vgg16": ("lpips",),
     "face_descriptor": ("identity_distance",),
     "inception": ("kid", "fid"),
 }
-_NO_LPIPS = "no package carries AlexNet's ImageNet weights, which LPIPS needs; ST-LPIPS stands in, under its own name"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Instruments:
 
     judge: Judge
     st_lpips: StLpips | None = None
+    vgg16: Lpips | None = None
     face_descriptor: FaceDescriptor | None = None
     inception: Inception | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -46,8 +47,8 @@ def load_instruments(judge: Judge, wanted: Iterable[InstrumentName]) -> Instrume
     Raises:
         MissingArtifact: a wanted one is not on this machine.
     """
-    loaded: dict[str, StLpips | FaceDescriptor | Inception] = {}
-    absent, digests = {"lpips": _NO_LPIPS}, {judge.name: judge.digest}
+    loaded: dict[str, StLpips | Lpips | FaceDescriptor | Inception] = {}
+    absent, digests = dict[str, str](), {judge.name: judge.digest}
     for name, metrics in _MEASURES.items():
         reason = _why_not(name)
         if name not in wanted:
@@ -72,8 +73,10 @@ def _why_not(name: InstrumentName) -> str:
     return ""
 
 
-def _load(name: InstrumentName) -> StLpips | FaceDescriptor | Inception:
+def _load(name: InstrumentName) -> StLpips | Lpips | FaceDescriptor | Inception:
     path = assets.resolve(name)
     if name == "st_lpips":
         return StLpips.load(path)
+    if name == "vgg16":
+        return Lpips(path)
     return FaceDescriptor(path) if name == "face_descriptor" else Inception(path)

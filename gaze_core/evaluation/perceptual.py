@@ -1,7 +1,7 @@
-"""ST-LPIPS: how different two pictures look, by a network that forgives a shift of a pixel.
+"""How different two pictures look: LPIPS, and ST-LPIPS, which forgives a shift of a pixel.
 
-Ghildyal & Liu 2022, "Shift-tolerant perceptual similarity metric": AlexNet whose every step is blurred, and linear
-weights fitted to people's judgements. It is not LPIPS: its numbers belong beside each other only.
+ST-LPIPS (Ghildyal & Liu 2022, "Shift-tolerant perceptual similarity metric") is AlexNet whose every step is blurred, and
+linear weights fitted to people's judgements. It is not LPIPS: its numbers belong beside each other only.
 """
 
 from pathlib import Path
@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torchmetrics.functional.image.lpips import _LPIPS
 
-from gaze_core.errors import ContractViolation
+from gaze_core.errors import ContractViolation, MissingArtifact
 
 _CHUNK = 8
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of ImageNet's colours, for images in [-1, 1]
@@ -79,6 +80,37 @@ class StLpips(nn.Module):
         for convolution in (fourth, fifth):
             features.append(functional.relu(convolution(features[-1])))
         return features
+
+
+class Lpips(nn.Module):
+    """LPIPS v0.1 (Zhang et al. 2018) of image pairs in [0, 1], by torchmetrics, on VGG-16. Lower is better."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is torchvision's file for VGG-16; the linear weights come with torchmetrics.
+
+        Raises:
+            MissingArtifact: torchvision is not installed.
+            ContractViolation: the file holds something else.
+        """
+        super().__init__()
+        try:
+            self.network = _LPIPS(net="vgg", pnet_rand=True)
+        except ModuleNotFoundError as error:
+            raise MissingArtifact("the package torchvision is not installed; pip install torchvision") from error
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+            for part in (getattr(self.network.net, f"slice{k}") for k in range(1, 6)):
+                for number, layer in part.named_children():
+                    own = {name: stored[f"features.{number}.{name}"] for name, _ in layer.named_parameters()}
+                    layer.load_state_dict(own)
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ContractViolation(f"{path}: expected torchvision's VGG-16 weights, found {error!r}") from error
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
+        """One distance for each pair."""
+        pairs = zip(image.split(_CHUNK), target.split(_CHUNK), strict=True)
+        return torch.cat([self.network(*pair, normalize=True).flatten() for pair in pairs])
 
 
 def _blur_down(maps: Tensor) -> Tensor:

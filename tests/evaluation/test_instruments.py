@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torchmetrics.functional.image.lpips import _LPIPS
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -17,7 +18,7 @@ from gaze_core.evaluation.distribution import Inception, fid, kid
 from gaze_core.evaluation.identity import FaceDescriptor
 from gaze_core.evaluation.instruments import available, load_instruments
 from gaze_core.evaluation.judge import CnnJudge
-from gaze_core.evaluation.perceptual import StLpips
+from gaze_core.evaluation.perceptual import Lpips, StLpips
 
 
 class Itself(torch.nn.Module):
@@ -124,6 +125,31 @@ def at_hand(name):
     if name not in available():
         pytest.skip(f"the weights of {name} are not on this machine")
     return assets.resolve(name)
+
+
+def test_lpips_has_the_given_trunk_in_the_librarys_network(tmp_path, pictures):
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        shapes = torchvision.models.vgg16(weights=None).features.state_dict()
+    features = {
+        f"features.{name}": torch.randn(value.shape) / value[0].numel() ** 0.5 for name, value in shapes.items()
+    }
+    torch.save(features, tmp_path / "vgg.pth")
+    library = _LPIPS(net="vgg", pnet_rand=True)
+    for name, value in library.net.named_parameters():
+        value.data.copy_(features[f"features.{name.partition('.')[2]}"])
+    target, noise = pictures
+    image = (target + 0.1 * noise).clamp(0, 1)
+    expected = torch.cat(
+        [library(*(x[k : k + 1] for x in (image, target)), normalize=True).flatten() for k in range(3)]
+    )
+    model = Lpips(tmp_path / "vgg.pth")
+    torch.testing.assert_close(model(image, target), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model(target, target), torch.zeros(3))
+    torch.save({}, tmp_path / "other.pth")
+    with pytest.raises(ContractViolation, match=r"other\.pth: expected torchvision's VGG-16 weights"):
+        Lpips(tmp_path / "other.pth")
 
 
 def test_published_st_lpips_forgives_a_shift_more_than_noise(pictures):

@@ -1,0 +1,84 @@
+"""The champion moves only for what is better, and only from the model that was beaten."""
+
+import uuid
+
+import pytest
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.errors import BadInput, ContractViolation
+from tasks.registry import CHAMPION, VERDICT_TAG, _client, champion, model_name, promote, register
+
+
+def checkpoint(kind="checkpoint"):
+    return ArtifactRef(
+        kind=kind, uri=f"file:///store/{uuid.uuid4()}", sha256=uuid.uuid4().hex * 2, stage="gaze_gaussian",
+        stage_version=1, config_digest="c",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def name():
+    return f"redirection-{uuid.uuid4()}"
+
+
+def test_a_better_model_becomes_the_champion_and_others_do_not(name):
+    assert champion(name) is None
+    first = register(name, checkpoint())
+    assert champion(name) is None
+    assert promote(first, "better", None)
+    assert champion(name) == first
+    for verdict in ("equal", "regressed"):
+        other = register(name, checkpoint())
+        assert not promote(other, verdict, first)
+        assert champion(name) == first
+        assert _client().get_model_version(name, other.version).tags[VERDICT_TAG] == verdict
+    better = register(name, checkpoint())
+    assert promote(better, "better", first)
+    assert champion(name).ref == better.ref
+
+
+def test_the_same_checkpoint_is_one_version(name):
+    ref = checkpoint()
+    assert register(name, ref) == register(name, ref)
+
+
+def test_the_champion_keeps_its_verdict_when_compared_with_itself(name):
+    model = register(name, checkpoint())
+    promote(model, "better", None)
+    assert not promote(model, "equal", model)
+    assert _client().get_model_version(name, model.version).tags[VERDICT_TAG] == "better"
+
+
+def test_a_champion_that_changed_meanwhile_is_not_replaced(name):
+    first, second, third = (register(name, checkpoint()) for _ in range(3))
+    promote(first, "better", None)
+    promote(second, "better", first)
+    with pytest.raises(ContractViolation, match="compared with version 1, but the champion is now version 2"):
+        promote(third, "better", first)
+    assert champion(name) == second
+
+
+def test_only_checkpoints_are_registered(name):
+    with pytest.raises(BadInput, match="expected a checkpoint to register"):
+        register(name, checkpoint("report"))
+
+
+def test_a_champion_of_someone_else_is_refused_by_name(name):
+    client = _client()
+    client.create_registered_model(name)
+    version = client.create_model_version(name, "file:///elsewhere")
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    with pytest.raises(BadInput, match="was not registered by Gazeworks"):
+        champion(name)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "expected"),
+    [
+        (["b", "a"], "redirection-a-b"),
+        (["p 1/x:y"], "redirection-p_1_x_y"),
+        (list("dcba"), "redirection-a-and-3-others"),
+    ],
+)
+def test_a_registered_model_is_named_by_its_people(subjects, expected):
+    assert model_name(subjects) == expected
