@@ -1,4 +1,4 @@
-"""`gazeworks evaluate`, `compare` and `pairs`: is a trained model good, is it better, and on which pairs."""
+"""`gazeworks evaluate`, `compare`, `pairs`, `augment`: is a model good, is it better, on which pairs, and does it help."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (evaluate, compare, pairs):
+    for command in (evaluate, compare, pairs, augment):
         app.command()(command)
 
 
@@ -108,6 +108,44 @@ def pairs(
     write_pairs(out, chosen.sources[0], listed)
     count = len(listed[subjects[0]].inputs)
     console.print(f"{out}: {count} pairs for each of {len(subjects)} subjects", markup=False, soft_wrap=True)
+
+
+def augment(
+    checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    data: Data = None,
+    real: Annotated[int, typer.Option(min=1, help="Real pictures of each subject that the estimator gets.")] = 8,
+    generated: Annotated[int, typer.Option(min=1, help="Redirected ones that join them.")] = 192,
+    repeats: Annotated[int, typer.Option(min=1, help="Choices of real pictures.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, in each arm.")] = 100,
+    start: Annotated[
+        Literal["pretrained", "scratch"], typer.Option(help="The shipped estimator of other people, or nothing.")
+    ] = "pretrained",
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/augmentation"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Train an estimator on few real pictures, with and without redirected ones, and say what they are worth."""
+    from flows.references import data_of, find_reference
+    from gaze_core.config import Runtime
+    from gaze_core.stages.downstream import DownstreamConfig
+
+    model = find_reference(checkpoint)
+    source = find_reference(data, "data") if data else data_of(model)
+    config = DownstreamConfig(
+        num_real=real, num_generated=generated, num_repeats=repeats, num_steps=steps, start=start, seed=seed
+    )
+    from flows.augmentation import augmentation
+
+    runtime = _runtime(Runtime, device, as_json)
+    result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
+    if as_json:
+        sys.stdout.write(json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+        return
+    for name, value in result.numbers.items():
+        _print(f"{name:32} {value:.2f}")
+    _print(f"redirected pictures: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
 def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]

@@ -5,12 +5,14 @@ from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
 from gaze_core.stages import code_encoder as code_encoder_stage
 from gaze_core.stages import compare as compare_stage
+from gaze_core.stages import downstream as downstream_stage
 from gaze_core.stages import evaluate as evaluate_stage
 from gaze_core.stages import gaze_gaussian as gaze_gaussian_stage
 from gaze_core.stages import invert as invert_stage
 from gaze_core.stages import mesh_head as mesh_head_stage
 from gaze_core.stages import preprocess as preprocess_stage
 from gaze_core.stages.code_encoder import CodeEncoderStageConfig
+from gaze_core.stages.downstream import DownstreamConfig
 from gaze_core.stages.evaluate import EvaluateConfig
 from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.invert import InvertConfig
@@ -62,6 +64,12 @@ def invert(
     checkpoint: ArtifactRef, encoder: ArtifactRef | None, data: ArtifactRef, config: InvertConfig, runtime: Runtime
 ) -> ArtifactRef:
     """Adapts a trained model to the person of `data`, starting from what the encoder reads."""
+    ...
+
+
+@stage_task("downstream", downstream_stage)
+def downstream(data: ArtifactRef, checkpoint: ArtifactRef, config: DownstreamConfig, runtime: Runtime) -> ArtifactRef:
+    """Trains an estimator on few real pictures of each subject, with and without redirected ones."""
     ...
 
 

@@ -64,6 +64,19 @@ def require_unseen(judge: Judge, subject: str) -> None:
         )
 
 
+def require_no_critic(judge: Judge, critic_sha256: str | None) -> None:
+    """Refuses a judge that took part in training: what pleased it then would please it now.
+
+    Raises:
+        ContractViolation: the training's critic was `judge`.
+    """
+    if critic_sha256 is not None and critic_sha256[:12] == judge.digest:
+        raise ContractViolation(
+            f"the checkpoint was trained with the gaze critic {judge.digest}, which is the judge {judge.name!r}; "
+            "expected another; judge it with --judge iris, or train with another critic"
+        )
+
+
 class CnnJudge:
     """`GazeNet` with the shipped weights, or those of `path`; `stages/estimator.py` says how they are made.
 
@@ -87,6 +100,10 @@ class CnnJudge:
             ) from error
         self._model.eval().requires_grad_(False)
         self.digest = hashlib.sha256(content).hexdigest()[:12]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the weights, for an estimator that starts from them."""
+        return {name: value.clone() for name, value in self._model.state_dict().items()}
 
     @torch.no_grad()
     def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:

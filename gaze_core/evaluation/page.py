@@ -153,36 +153,42 @@ def _known(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: found.model_dump(mode="json") for name, found in estimates.items()}
 
 
-def render_page(data: ReportData) -> str:
-    """The page as HTML. It asks for nothing outside itself and needs no script."""
-    environment = Environment(
+def environment() -> Environment:
+    """Where the templates are, and how they show numbers."""
+    made = Environment(
         loader=PackageLoader("gaze_core.evaluation", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["interval"] = interval
-    environment.filters["duration"] = duration
-    environment.filters["signed"] = signed_deg
+    made.filters |= {"number": number, "interval": interval, "duration": duration, "signed": signed_deg}
+    return made
+
+
+def render_page(data: ReportData) -> str:
+    """The page as HTML. It asks for nothing outside itself and needs no script."""
     heads = picture_groups(data.pictures, data.baseline_pictures)
-    return environment.get_template("report.html").render(
-        data=data,
-        eyes_title=EYES_TITLE,
-        candidate=data.candidate,
-        baseline=data.baseline,
-        verdict_words=_VERDICT_WORDS[data.verdict],
-        heads=heads,
-        columns=" ".join(f"{len(group)}fr" for title, group in heads[0] if title != EYES_TITLE) if heads else "1fr",
-        bars=_bars(data),
-        rows=number_rows(data.candidate, data.baseline),
-        beside=list(BESIDE.values()),
-        absent=absent_rows(data.candidate),
-        checks=check_rows(data.candidate),
-        published=published_rows(data.candidate, data.candidate_name),
-        moved_chart=_moved_chart(data),
-        curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            data=data,
+            eyes_title=EYES_TITLE,
+            candidate=data.candidate,
+            baseline=data.baseline,
+            verdict_words=_VERDICT_WORDS[data.verdict],
+            heads=heads,
+            columns=" ".join(f"{len(group)}fr" for title, group in heads[0] if title != EYES_TITLE) if heads else "1fr",
+            bars=_bars(data),
+            rows=number_rows(data.candidate, data.baseline),
+            beside=list(BESIDE.values()),
+            absent=absent_rows(data.candidate),
+            checks=check_rows(data.candidate),
+            published=published_rows(data.candidate, data.candidate_name),
+            moved_chart=_moved_chart(data),
+            curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
+        )
     )
 
 

@@ -138,7 +138,7 @@ def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
         seed_everything("judge step", config.seed, step)
         batch = mirrored_half(faces[step_indices(len(faces), config.batch_size, step, config.seed)])
         rgb, labels = augment(batch, config.augment)
-        loss = _loss(model(rgb), labels, config)
+        loss = estimator_loss(model(rgb), labels, config)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -146,7 +146,9 @@ def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
         schedule.step()
 
 
-def _loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
+def estimator_loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
+    """Weighted sum of the errors of gaze, head direction, facial points and eye centres."""
+
     def distance(read: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
         squared = (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1)
         return (squared + 1e-6).sqrt().mean()

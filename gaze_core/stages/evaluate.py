@@ -21,7 +21,7 @@ from gaze_core.data.subjects import SubjectDataset, open_subject
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.instruments import InstrumentName, available, load_instruments
 from gaze_core.evaluation.intervals import Bootstrap
-from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_unseen
+from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic, require_unseen
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
@@ -67,6 +67,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     instruments = load_instruments(_judge(config), config.instruments)
+    require_no_critic(instruments.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
     pairs_file = _only_file(inputs["pairs"]) if inputs.get("pairs") else None
@@ -137,6 +138,13 @@ def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untype
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
     chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)).tolist()
     return [(frames[k][0].subject, frames[k][0].frames([frames[k][1]])) for k in chosen]
+
+
+def _critic_sha256(card: Mapping[str, object]) -> str | None:
+    """Of the estimator whose gaze loss trained the checkpoint, if one did."""
+    config = card["config"]
+    critic = config.get("critic") if isinstance(config, Mapping) else None
+    return str(critic["sha256"]) if critic else None
 
 
 def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ...]) -> None:

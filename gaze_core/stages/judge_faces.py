@@ -57,7 +57,11 @@ class Faces(TensorRecord):
 
 def read_faces(dataset: SubjectDataset) -> Faces:
     """All samples of a subject file as bytes, which keeps a dozen subjects in memory."""
-    batch = dataset.everything
+    return faces_of(dataset.everything)
+
+
+def faces_of(batch: GazeBatch) -> Faces:
+    """Samples that are in memory, as bytes."""
     irises_px, eyeballs_px = _eye_points(batch)
     return Faces(
         rgb=(batch.rgb * 255).round().byte(),

@@ -3,7 +3,10 @@ import torch
 
 from gaze_core.config import Runtime
 from gaze_core.data.subjects import SubjectDataset
-from gaze_core.errors import ContractViolation
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.judge import CnnJudge, require_no_critic
+from gaze_core.evaluation.pairs import Pairs, write_pairs
+from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages import evaluate
@@ -59,3 +62,37 @@ def test_close_up_puts_the_middle_between_the_eyes_in_the_middle():
     rows, columns = torch.nonzero(close_up(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
     assert (columns.float().mean() + 0.5, rows.float().mean() + 0.5) == (80, 32)
     assert columns.max() - columns.min() + 1 == pytest.approx(4 * 160 / 30, abs=1.5)  # 30 px wide on 160
+
+
+def test_a_judge_that_trained_the_model_does_not_judge_it():
+    judge = CnnJudge()
+    require_no_critic(judge, None)
+    require_no_critic(judge, "0" * 64)
+    with pytest.raises(
+        ContractViolation, match=f"trained with the gaze critic {judge.digest}, which is the judge 'cnn'"
+    ):
+        require_no_critic(judge, judge.digest + "0" * 52)
+
+
+def test_listed_pairs_are_followed_and_their_targets_must_be_unseen(root, tmp_path):
+    folder, work = tmp_path / "pairs", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian", "pairs": folder}
+    write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((0, 1), (9, 10))})
+    evaluate.run(EvaluateConfig(num_shown=1), inputs, StageContext(Runtime(device="cpu"), work))
+    report = EvaluationReport.model_validate_json((work / evaluate.EVALUATION_FILE).read_text())
+    assert (report.subjects[0].input_index, report.subjects[0].target_index) == ((0, 1), (9, 10))
+    assert report.protocol.pairs.startswith("pairs.csv, sha256 ")
+    write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((9, 10), (0, 1))})
+    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of tiny"):
+        evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), work))
+
+
+def test_a_protocol_of_another_source_is_refused(root, tmp_path):
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian"}
+    context = StageContext(Runtime(device="cpu"), tmp_path)
+    with pytest.raises(BadInput, match="protocol columbia is for columbia, the subject tiny comes from synthetic"):
+        evaluate.run(EvaluateConfig(protocol="columbia"), inputs, context)
+    with pytest.raises(BadInput, match="no protocol named 'moon'"):
+        evaluate.run(EvaluateConfig(protocol="moon"), inputs, context)

@@ -1,0 +1,67 @@
+"""What the downstream experiment found: does an estimator gain from redirected pictures?"""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from gaze_core.config import Config
+from gaze_core.evaluation.intervals import Estimate
+
+ArmName = Literal["start", "real", "augmented"]
+
+
+class Arm(Config):
+    """One way to train: not at all, on the real pictures, or on real and redirected ones. Lower is better."""
+
+    name: ArmName
+    error_deg: Estimate
+
+
+class Repeat(Config):
+    """One choice of real pictures: the error of each arm on each test picture, degrees."""
+
+    subject: str
+    number: int
+    real_frames: tuple[int, ...]
+    errors_deg: dict[ArmName, tuple[float, ...]]
+
+    @property
+    def gain_deg(self) -> float:
+        """By how much redirected pictures helped this time."""
+        real, augmented = (sum(self.errors_deg[arm]) / len(self.errors_deg[arm]) for arm in ("real", "augmented"))
+        return real - augmented
+
+
+class DownstreamReport(Config):
+    """`gain_deg` is the paired difference of "real" and "augmented": positive where redirected pictures help.
+
+    Intervals are over subjects, or over the test pictures of the only one, each averaged over the repeats; how much the
+    choice of real pictures matters shows in the gains of the repeats. `redirector_frames` says how many pictures of each
+    subject the redirector itself was trained on: help that comes from more than `num_real` pictures is not free.
+    """
+
+    arms: tuple[Arm, ...]
+    gain_deg: Estimate
+    num_real: PositiveInt
+    num_generated: PositiveInt
+    redirector_frames: dict[str, int]
+    repeats: tuple[Repeat, ...]
+
+    @property
+    def verdict(self) -> str:
+        """helps, hurts, or undecided."""
+        if self.gain_deg.low is None or self.gain_deg.high is None:
+            return "undecided"
+        return "helps" if self.gain_deg.low > 0 else "hurts" if self.gain_deg.high < 0 else "undecided"
+
+    @property
+    def caveat(self) -> str:
+        """What a reader must know before believing the gain."""
+        more = {name: count for name, count in self.redirector_frames.items() if count > self.num_real}
+        if not more:
+            return "The redirector was trained on no more pictures than the estimator."
+        counts = ", ".join(f"{count} of {name}" for name, count in sorted(more.items()))
+        return (
+            f"The redirector was trained on more pictures ({counts}) than the {self.num_real} real ones of the estimator, so "
+            "part of a gain may come from those."
+        )
