@@ -134,6 +134,7 @@ def published_rows(report: EvaluationReport, name: str) -> dict[str, Any]:
             for method, row in table.items()
         ],
         "sources": sorted({found.citation for found in numbers}),
+        "faults": sorted({f"{found.method}: {found.fault}" for found in numbers if found.fault}),
         "differs": report.protocol.differs,
     }
 
