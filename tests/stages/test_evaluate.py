@@ -2,10 +2,12 @@ import pytest
 import torch
 
 from gaze_core.config import Runtime
+from gaze_core.data.splits import DatasetSplits, Splits, write_splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
+from gaze_core.evaluation.pictures import Pictures
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
@@ -96,3 +98,25 @@ def test_a_protocol_of_another_source_is_refused(root, tmp_path):
         evaluate.run(EvaluateConfig(protocol="columbia"), inputs, context)
     with pytest.raises(BadInput, match="no protocol named 'moon'"):
         evaluate.run(EvaluateConfig(protocol="moon"), inputs, context)
+
+
+def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    work.mkdir()
+    for k, name in enumerate(("tiny", "other")):
+        write_tiny_subject(data / f"{name}.h5", num_images=12, subject=name, seed=k)
+    one = {"train": tuple(range(7)), "validation": (7, 8), "test": (9, 10, 11)}
+    splits = [Splits(subject=name, file=f"{name}.h5", **one) for name in ("tiny", "other")]
+    write_splits(data / "splits.json", DatasetSplits(subjects=tuple(splits)))
+    inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
+    produced = evaluate.run(EvaluateConfig(num_shown=3), inputs, StageContext(Runtime(device="cpu"), work))
+    report = EvaluationReport.model_validate_json((work / evaluate.EVALUATION_FILE).read_text())
+    assert produced.subjects == {"test": ("tiny", "other")}
+    assert [subject.subject for subject in report.subjects] == ["tiny", "other"]
+    found = report.estimate("psnr_db")
+    assert (found.num_samples, found.num_subjects) == (6, 2)
+    means = [sum(s.values["model"]["psnr_db"]) / 3 for s in report.subjects]
+    assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
+    pictures = Pictures.load(work / evaluate.PICTURES_FILE)
+    assert [label.split(",")[0] for label in pictures.head_labels] == ["tiny", "tiny", "other"]
