@@ -15,7 +15,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 import typer
 from rich.console import Console
 
-from flows import evaluation_cli, inversion_cli
+from flows import evaluation_cli, inversion_cli, search_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
 from gaze_core.errors import GazeworksError
@@ -24,6 +24,7 @@ from tasks import environment
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
+search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
 console, errors = Console(), Console(stderr=True)

@@ -45,6 +45,7 @@ class EvaluateConfig(Config):
     """
 
     judge: Literal["cnn", "iris"] = "cnn"
+    split: Literal["test", "validation"] = "test"  # validation: what a search may choose by
     protocol: str = ""
     seed: NonNegativeInt = 0
     instruments: tuple[InstrumentName, ...] = ()
@@ -76,8 +77,9 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     subjects = []
     for path, splits in held_out_files(inputs["data"]):
         require_unseen(instruments.judge, splits.subject)
-        asked = pairs_of(chosen, splits.subject, splits.test, config.seed, pairs_file)
-        _require_unseen_frames(card["trained_on"], splits.subject, asked.targets)
+        asked = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
+        if config.split == "test":
+            _require_unseen_frames(card["trained_on"], splits.subject, asked.targets)
         subjects.append(_held_out(path, splits.subject, asked, device, dropped))
     shown = _shown_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])

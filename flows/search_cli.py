@@ -1,0 +1,51 @@
+"""`gazeworks search`: better settings by the validation frames."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(search)
+
+
+def search(
+    recording: Annotated[
+        Path | None, typer.Option("--input", help="As for redirect; else the shipped subject.")
+    ] = None,
+    source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "synthetic",
+    preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
+    trials: Annotated[int, typer.Option(min=1, help="In all, those of earlier runs included.")] = 10,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value.")] = None,
+    out: Annotated[Path, typer.Option(help="File for all trials.")] = Path("search.json"),
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+) -> None:
+    """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
+    from flows.search import SearchConfig
+    from flows.search import search as run
+    from gaze_core.config import Runtime
+    from gaze_core.presets import redirection_plan
+    from gaze_core.synthesis.packs import pack_path
+    from tasks import environment
+    from tasks.recordings import require_recording
+
+    path = recording or pack_path("synthetic_128")
+    require_recording(path)
+    plan = redirection_plan(preset, source, changes or ())
+    environment.configure_logging()
+    result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
+    out.write_text(result.model_dump_json(indent=1) + "\n")
+    keys = list(result.trials[0].settings)
+    table = Table("trial", "gaze error, deg", result.perceptual_name, *(key.rpartition(".")[2] for key in keys), "best")
+    for trial in sorted(result.trials, key=lambda t: t.gaze_error_deg):
+        settings = (f"{trial.settings[key]:.3g}" for key in keys)
+        row = (str(trial.number), f"{trial.gaze_error_deg:.2f}", f"{trial.perceptual:.4f}", *settings)
+        table.add_row(*row, "yes" if trial.is_best else "")
+    console.print(table)
+    console.print(str(out), soft_wrap=True)
