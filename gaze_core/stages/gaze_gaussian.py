@@ -15,17 +15,18 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.losses.image import masked_l1
 from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
+from gaze_core.models.densify import DensifyConfig, densified
 from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, GazeGaussianOutput
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
-from gaze_core.reproducibility import seed_everything
+from gaze_core.reproducibility import deterministic, seed_everything
 from gaze_core.stages import mesh_head, official_checkpoint
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.critic import CriticConfig
 from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
 from gaze_core.stages.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
-from gaze_core.training.loop import FitConfig, Task
+from gaze_core.training.loop import FitConfig, Task, fit
 
 NAME, VERSION = "gaze_gaussian", 3
 TRAINS = True  # may run in several processes
@@ -48,6 +49,7 @@ class GazeGaussianStageConfig(Config):
     corrections: CorrectionsConfig | None = None  # for labels that are estimates
     critic: CriticConfig | None = None  # for the gaze losses; never the judge
     synthetic_gaze: SyntheticGazeConfig = SyntheticGazeConfig()
+    densify: DensifyConfig | None = None
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
 
 
@@ -70,19 +72,65 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     active = active_enhancements(model, config, critics)
     for name, detail in active:
         context.logger.info("active: %s: %s", name, detail)
-    num_steps = config.fit.steps(data.train.num_samples)
     corrections = FrameCorrections(*data.train.frames) if config.corrections else None
-    trained = _Trained(model, corrections, critics)
-    task = Task(
+    num_steps = config.fit.steps(data.train.num_samples)
+    fit_config, done = config.fit, 0
+    if config.densify is not None:
+        done = max(1, int(config.densify.after * num_steps))
+        model = _grown(_Trained(model, corrections, critics), config, config.densify, data, done, context)
+        fit_config = config.fit.model_copy(update={"num_steps": max(1, num_steps - done), "num_epochs": None})
+    task = _task(_Trained(model, corrections, critics), config, data, done)
+    produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
+    return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
+
+
+def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task:
+    """What is left of the training after `done` steps."""
+    num_steps = config.fit.steps(data.train.num_samples)
+    return Task(
         model=trained,
-        parameter_groups=parameter_groups(model, corrections, config),
+        parameter_groups=parameter_groups(trained.model, trained.corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, step, step / num_steps),
-        validate=lambda _: _validation_l1(model, data.validation),
+        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, done + step, (done + step) / num_steps),
+        validate=lambda _: _validation_l1(trained.model, data.validation),
     )
-    produced = train(task, config.fit, data, _card(config, data, model, active), context, result=model)
-    return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
+
+
+def _grown(
+    trained: "_Trained", config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
+    context: StageContext,
+) -> GazeGaussian:  # fmt: skip
+    """The model after its first `num_steps` steps, then densified; the steps go on from where they were interrupted."""
+    first_part = config.fit.model_copy(
+        update={"num_steps": num_steps, "num_epochs": None, "final_learning_rate_ratio": 1.0, "keep_every_epochs": 0}
+        | {"validate_every_epoch": False, "validate_every_steps": 0}
+    )
+    task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
+    fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
+    grown = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
+    context.logger.info(
+        "densified: %d face Gaussians, before %d", grown.face.num_points, trained.model.face.num_points
+    )  # fmt: skip
+    return grown
+
+
+def _gradients_px(
+    model: GazeGaussian, config: GazeGaussianStageConfig, num_frames: int, data: TrainingData
+) -> Tensor:  # fmt: skip
+    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the picture."""
+    device = model.face.means_m.device
+    total = torch.zeros(model.face.num_points, device=device)
+    frames = torch.linspace(0, data.train.num_samples - 1, min(num_frames, data.train.num_samples)).long().tolist()
+    with deterministic(device):
+        for batch in data.batches([frame] for frame in frames):
+            here = batch.to(device)
+            output = model(here.camera, here.head)
+            output.head.means2d_px.retain_grad()
+            torch.stack(list(loss_terms(output, here, config.loss_weights).values())).sum().backward()
+            assert output.head.means2d_px.grad is not None
+            total += output.head.means2d_px.grad[0, : model.face.num_points].norm(dim=-1)
+    return total
 
 
 class _Trained(nn.Module):
@@ -155,7 +203,9 @@ def active_enhancements(
 ) -> list[tuple[str, str]]:  # fmt: skip
     """What this run has beyond the published baseline, with numbers; also what it goes without."""
     corrections = "codes and pose" if config.corrections else "off (exact labels)"
-    return [*model.enhancements(), *critics.active(), ("corrections of each training frame", corrections)]
+    grows = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
+    rows = [("corrections of each training frame", corrections), ("densification", grows)]
+    return [*model.enhancements(), *critics.active(), *rows]
 
 
 def parameter_groups(
