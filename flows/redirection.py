@@ -7,13 +7,16 @@ from typing import Literal
 from prefect import flow
 from prefect.states import Completed
 
+from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
+from gaze_core.evaluation.judge import CnnJudge, require_unseen
 from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_plan
 from gaze_core.synthesis.packs import pack_path
 from tasks.recordings import import_recording, require_recording
 from tasks.reports import RunFacts, publish_report, write_redirection_report
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.store import Store
 
 
 class RedirectionResult(Config):
@@ -40,6 +43,7 @@ def redirection(
     started_s = time.monotonic()
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        _require_unseen_by_judge(data, plan)
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         baseline = train_gaze_gaussian(data, head, plan.baseline, runtime)
@@ -63,6 +67,14 @@ def redirection(
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]
     return result
+
+
+def _require_unseen_by_judge(data: ArtifactRef, plan: RedirectionPlan) -> None:
+    """Said before the training that would be for nothing."""
+    if plan.evaluate.judge == "cnn":
+        judge = CnnJudge()
+        for subject in Store.from_environment().manifest(data).subjects["test"]:
+            require_unseen(judge, subject)
 
 
 @flow(name="redirect", persist_result=False)

@@ -1,7 +1,7 @@
 """Stage: a recording (subject files, a video, an image folder) to subject files and their splits."""
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 2
+NAME, VERSION = "preprocess", 3
 
 
 class PreprocessConfig(Config):
@@ -51,6 +51,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     else:
         files = {name: context.work_dir / name for name in _copied(recording, context.work_dir)}
     datasets = {name: SubjectDataset(path) for name, path in files.items()}
+    _require_different(datasets)
     splits = DatasetSplits(subjects=tuple(_splits(config, dataset, name) for name, dataset in datasets.items()))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
@@ -80,6 +81,15 @@ def _copied(recording: Path, folder: Path) -> list[str]:
     return list(sources)
 
 
+def _require_different(datasets: dict[str, SubjectDataset]) -> None:
+    files_of: defaultdict[str, list[str]] = defaultdict(list)
+    for name, dataset in datasets.items():
+        files_of[dataset.subject].append(name)
+    for subject, names in files_of.items():
+        if len(names) > 1:
+            raise BadInput(f"subject {subject} stands in {', '.join(names)}; expected one file for each person")
+
+
 def _only_entry(folder: Path) -> Path:
     """The recording inside its artifact: one file, or one folder of images."""
     entries = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
@@ -98,7 +108,7 @@ def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Spl
 
 def _divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
     with open_subject(dataset.path) as file:
-        held_out = np.asarray(file["held_out"]) if "held_out" in file else None
+        held_out = np.asarray(file["held_out"]) if "held_out" in file and np.any(file["held_out"]) else None
     if not config.keep_back:
         own = [i for i in usable if held_out is None or not held_out[i]]
         return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])

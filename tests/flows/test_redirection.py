@@ -79,3 +79,16 @@ def test_a_users_mistake_leaves_the_flow_as_it_was_raised(tmp_path):
     with pytest.raises(BadInput, match=r"subject\.h5: not a readable HDF5 file"):
         redirection(broken, redirection_plan("tiny", "synthetic"), tmp_path / "out", RUNTIME)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_training(tmp_path, monkeypatch):
+    from flows import redirection as module
+    from gaze_core.errors import ContractViolation
+    from gaze_core.evaluation.judge import CnnJudge
+
+    known = CnnJudge().training_subjects[0]
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128, subject=known)
+    monkeypatch.setattr(module, "train_mesh_head", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ContractViolation, match=f"was trained on subject {known}"):
+        module.redirection(subject, redirection_plan("tiny", "synthetic", STEPS), tmp_path / "out", RUNTIME)
