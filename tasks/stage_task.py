@@ -105,8 +105,7 @@ class StageTask(Generic[P]):
         self.task = task(
             update_wrapper(lambda *args, **kwargs: self._body(self._bind(*args, **kwargs)), declaration),
             name=name,
-            task_run_name=name,
-            tags=[name],
+            task_run_name=name,  # and no tag: Prefect asks the server for a slot of each tag before a task may start
             persist_result=True,
             result_serializer="json",
             cache_policy=cache_policy(name, stage.VERSION),

@@ -1,0 +1,47 @@
+"""A diary of what the pipeline's stages did, and the pipeline as a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.pipeline import DIARY_VARIABLE
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """`diary()` are the starts of stages so far: `learn 20` began, or went on, at step 20."""
+    path = tmp_path / "diary"
+    path.touch()
+    monkeypatch.setenv(DIARY_VARIABLE, str(path))
+    return lambda: path.read_text().splitlines()
+
+
+@pytest.fixture
+def start_pipeline(diary: Callable[[], list[str]], tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
+    """Starts the pipeline in a process of its own, against the API of the settings that hold now."""
+    from prefect.settings import get_current_settings
+
+    def start(env: dict[str, str] | None = None, **parameters: Any) -> "subprocess.Popen[str]":
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.pipeline", json.dumps(parameters)],
+            env={**os.environ, **settings, "PYTHONPATH": str(ROOT), **(env or {})},
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def finished(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[str, str]:
+    """How each stage came about in a pipeline that `start_pipeline` started."""
+    out, err = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, err
+    return dict(json.loads(out.splitlines()[-1]))
