@@ -18,6 +18,7 @@ from rich.console import Console
 from flows import evaluation_cli, inversion_cli, search_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
+from flows.store_cli import app as store_app
 from gaze_core.errors import GazeworksError
 from tasks import environment
 
@@ -27,6 +28,7 @@ inversion_cli.register(app)
 search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
+app.add_typer(store_app, name="store")
 console, errors = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]

@@ -26,6 +26,20 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
+def experiment() -> str:
+    """MLflow's experiment: `$MLFLOW_EXPERIMENT_NAME`, or `gazeworks`."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "gazeworks"
+
+
+def figures_uri() -> str | None:
+    """Where MLflow's files of a new experiment go: `$GAZEWORKS_MLFLOW_ARTIFACTS` (s3://...), or below `home()`.
+
+    None where a tracking server decides that itself.
+    """
+    local = tracking_uri().startswith("sqlite:")
+    return os.environ.get("GAZEWORKS_MLFLOW_ARTIFACTS") or ((home() / "mlruns").as_uri() if local else None)
+
+
 def set_defaults() -> None:
     """Sets what Prefect and MLflow read when they are imported; a variable that is set stays as it is.
 
@@ -38,6 +52,9 @@ def set_defaults() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Training waits for a tracking server that is away, so give up soon: what is to be said is kept (tasks.outbox).
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     }
     if os.environ.get("PREFECT_API_URL"):
         defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too

@@ -94,6 +94,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
         finally:
             _ledger.reset(token)
             run.tags(ledger.summary())
+            run.used([outcome.ref for outcome in ledger.outcomes])
 
 
 class StageTask(Generic[P]):

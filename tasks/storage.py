@@ -1,17 +1,30 @@
-"""Where artifact folders lie: on a disk or in S3. The only user of boto3."""
+"""Where artifact folders lie: on a disk (`tasks.disk`) or in S3. The only user of boto3."""
 
+import json
+import logging
 import os
-import shutil
-import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from gaze_core.artifacts import MANIFEST_FILE, Manifest, file_sha256
 from gaze_core.errors import BadInput
+from tasks.disk import LocalDisk
+from tasks.redaction import redacted, require_no_credentials
+
+TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S = "GAZEWORKS_S3_TIMEOUT_S", 60.0
+ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS = "AWS_MAX_ATTEMPTS", 6  # about half a minute of waiting in between
+PART_BYTES = 16 * 2**20  # larger files travel in parts of this size
+DOWNLOAD_ATTEMPTS, FIRST_PAUSE_S = 3, 0.5
+DELETED_PER_CALL = 1000
+KNOWN_FILE = ".objects.json"  # beside a downloaded folder: the bucket's tag of each file as it was verified
+
+logger = logging.getLogger("gazeworks.storage")
 
 
 class Backend(Protocol):
@@ -33,13 +46,22 @@ class Backend(Protocol):
         """URIs of the folders `<root>/<prefix>*`."""
         ...
 
+    def files(self, uri: str) -> Iterator[tuple[str, int, float]]:
+        """Name, size in bytes and time of change (seconds since 1970) of each file of a folder."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Removes a folder; one that was being removed when the process died does not count as whole."""
+        ...
+
 
 def backend_of(uri: str, cache_dir: Path) -> Backend:
     """The backend of a folder's URI; `cache_dir` keeps what had to be downloaded.
 
     Raises:
-        BadInput: the URI's scheme has no backend.
+        BadInput: the URI's scheme has no backend, or the URI holds credentials.
     """
+    require_no_credentials(uri, "GAZEWORKS_STORE", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     scheme = urlsplit(uri).scheme
     if scheme == "file":
         return LocalDisk()
@@ -48,57 +70,22 @@ def backend_of(uri: str, cache_dir: Path) -> Backend:
     raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
 
 
-class LocalDisk:
-    """Folders of a mounted file system."""
-
-    def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
-        """Fills a folder under another name, the manifest last, and renames it."""
-        target = _path(uri)
-        # The same name for each attempt of this host, so what a killed attempt left is found and removed.
-        staging = target.with_name(f".{target.name}.{socket.gethostname()}")
-        shutil.rmtree(staging, ignore_errors=True)
-        for name, source in files.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, staging / name)
-            (staging / name).chmod(0o444)
-        with (staging / MANIFEST_FILE).open("w") as file:
-            file.write(manifest)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.rmtree(target, ignore_errors=True)  # only reached when what is there is not whole
-        staging.rename(target)
-
-    def manifest_text(self, uri: str) -> str | None:
-        """The manifest file's text; None without one."""
-        path = _path(uri) / MANIFEST_FILE
-        return path.read_text() if path.is_file() else None
-
-    def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """The folder itself: nothing is copied."""
-        return _path(uri)
-
-    def folders(self, root: str, prefix: str) -> list[str]:
-        """URIs of the folders below `root` whose names start with `prefix`."""
-        return [path.as_uri() for path in sorted(_path(root).glob(f"{prefix}*"))]
-
-
 class S3:
     """Folders of a bucket, at any endpoint that the AWS variables name; fetched files stay in `cache_dir`."""
 
     def __init__(self, cache_dir: Path) -> None:
-        import boto3  # here, because a local store shall not pay for it
-        import botocore.config
+        from boto3.s3.transfer import TransferConfig  # here, because a local store shall not pay for boto3
 
         self.cache_dir = cache_dir
-        retries = botocore.config.Config(retries={"max_attempts": 5, "mode": "standard"})
-        self.client: Any = boto3.client("s3", config=retries)
+        self.client = _client()
+        self.transfer = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
 
     def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
         """Uploads the files, then the manifest: a folder without one does not count."""
         bucket, prefix = _bucket_and_key(uri)
         with _reaching(uri):
             for name, source in files.items():
-                self.client.upload_file(str(source), bucket, f"{prefix}/{name}")
+                self.client.upload_file(str(source), bucket, f"{prefix}/{name}", Config=self.transfer)
             self.client.put_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}", Body=manifest.encode())
 
     def manifest_text(self, uri: str) -> str | None:
@@ -109,62 +96,132 @@ class S3:
                 response = self.client.get_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
             except self.client.exceptions.NoSuchKey:
                 return None
-            return str(response["Body"].read().decode())
+            return str(response["Body"].read().decode(errors="replace"))
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """Downloads what the cache lacks or holds changed."""
+        """Downloads what the cache lacks, holds changed, or holds of an object that is no longer the same."""
         bucket, prefix = _bucket_and_key(uri)
         folder = self.cache_dir / bucket / prefix
-        for name, expected in manifest.files.items():
-            path = folder / name
-            if not path.is_file() or file_sha256(path) != expected:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with _reaching(uri):
-                    self._download(bucket, f"{prefix}/{name}", path)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
+        with _reaching(uri):
+            there = {name: row["ETag"] for name, row in self._objects(bucket, prefix)}
+            verified = _read_json(folder / KNOWN_FILE)
+            for name, expected in manifest.files.items():
+                path = folder / name
+                if name not in there:  # gone there, so a copy here must not pass for it
+                    path.unlink(missing_ok=True)
+                elif verified.get(name) != there[name] or not path.is_file() or file_sha256(path) != expected:
+                    self._download(bucket, f"{prefix}/{name}", path, expected)
+        _replace_text(folder / KNOWN_FILE, json.dumps(there))
+        _replace_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1))
         return folder
 
-    def _download(self, bucket: str, key: str, path: Path) -> None:
-        partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            self.client.download_file(bucket, key, str(partial))
-        except self.client.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "404":
-                raise
-            path.unlink(missing_ok=True)  # gone there, so a changed copy here must not pass for it
-        else:
-            partial.replace(path)
+    def _download(self, bucket: str, key: str, path: Path, expected: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = _beside(path)
+        for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+            try:
+                self.client.download_file(bucket, key, str(partial), Config=self.transfer)
+                whole = file_sha256(partial) == expected
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+            if whole:
+                return
+            logger.warning("s3://%s/%s: attempt %d of %d brought other bytes", bucket, key, attempt, DOWNLOAD_ATTEMPTS)
+            if attempt < DOWNLOAD_ATTEMPTS:
+                time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
 
     def folders(self, root: str, prefix: str) -> list[str]:
         """URIs of the folders below `root` whose names start with `prefix`."""
         bucket, key = _bucket_and_key(root)
+        start = f"{key}/{prefix}" if key else prefix
         with _reaching(root):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=f"{key}/{prefix}", Delimiter="/"
-            )
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start, Delimiter="/")
             found = [row["Prefix"].rstrip("/") for page in pages for row in page.get("CommonPrefixes", [])]
         return [f"s3://{bucket}/{name}" for name in sorted(found)]
+
+    def files(self, uri: str) -> Iterator[tuple[str, int, float]]:
+        """Name, size in bytes and time of change (seconds since 1970) of each object of a folder."""
+        with _reaching(uri):
+            for name, row in self._objects(*_bucket_and_key(uri)):
+                yield name, row["Size"], row["LastModified"].timestamp()
+
+    def delete(self, uri: str) -> None:
+        """Removes a folder: its manifest first, so that it counts no longer, then the rest, and the copy here."""
+        bucket, prefix = _bucket_and_key(uri)
+        with _reaching(uri):
+            self.client.delete_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
+            keys = [{"Key": f"{prefix}/{name}"} for name, _ in self._objects(bucket, prefix)]
+            for start in range(0, len(keys), DELETED_PER_CALL):
+                rows = {"Objects": keys[start : start + DELETED_PER_CALL], "Quiet": True}
+                self.client.delete_objects(Bucket=bucket, Delete=rows)
+
+    def _objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, Any]]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        for page in pages:
+            for row in page.get("Contents", []):
+                yield row["Key"].removeprefix(f"{prefix}/"), row
+
+
+def _client() -> Any:
+    """A client with retries, backoff and time limits; checksums only where S3 asks for them, as R2 and MinIO expect."""
+    import boto3
+    import botocore.config
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    require_no_credentials(endpoint, "AWS_ENDPOINT_URL", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+    timeout_s = float(os.environ.get(TIMEOUT_VARIABLE) or DEFAULT_TIMEOUT_S)
+    attempts = int(os.environ.get(ATTEMPTS_VARIABLE) or DEFAULT_ATTEMPTS)
+    config = botocore.config.Config(
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        connect_timeout=min(10.0, timeout_s),
+        read_timeout=timeout_s,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.client("s3", config=config)
+
+
+def bucket_errors() -> tuple[type[Exception], ...]:
+    """What boto3 raises when a bucket is out of reach; nothing as long as nobody has imported it."""
+    if "boto3" not in sys.modules:
+        return ()
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return Boto3Error, BotoCoreError, ClientError
 
 
 @contextmanager
 def _reaching(uri: str) -> Iterator[None]:
     """Turns what boto3 says about a bucket out of reach into one line for the user."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         yield
-    except (Boto3Error, BotoCoreError, ClientError) as error:
+    except bucket_errors() as error:
         raise BadInput(
-            f"{uri}: the bucket is out of reach ({error}); check name, AWS credentials and AWS_ENDPOINT_URL"
+            f"{uri}: the bucket is out of reach ({redacted(str(error))}); check name, AWS credentials and "
+            "AWS_ENDPOINT_URL, and run again: what was computed is kept"
         ) from error
-
-
-def _path(uri: str) -> Path:
-    return Path(unquote(urlsplit(uri).path))
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     return parts.netloc, parts.path.strip("/")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+def _replace_text(path: Path, text: str) -> None:
+    partial = _beside(path)
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError):
+        return {}

@@ -113,11 +113,16 @@ class Store:
             raise _missing(ref, "the manifest is of another content")
         return manifest
 
+    @property
+    def backend(self) -> Backend:
+        """The backend of the store's own root."""
+        return self._backend(self.root_uri)
+
     def find(self, stage: str, lineage: str) -> ArtifactRef | None:
         """The newest whole artifact of one computation, if some run has finished it."""
         root = f"{self.root_uri}/{stage}"
         found: list[tuple[datetime, ArtifactRef]] = []
-        for uri in self._backend(root).folders(root, f"{lineage}-"):
+        for uri in self.backend.folders(root, f"{lineage}-"):
             try:
                 manifest = self._read_manifest(uri)
             except MissingArtifact:

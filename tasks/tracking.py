@@ -1,97 +1,181 @@
-"""MLflow: one parent run for each flow run, one child for each computation. The only user of mlflow.
+"""MLflow: one parent run for each flow run, one child for each computation.
 
 A child is found again by its computation's key while it is unfinished, so a stage that was killed and goes on
 from its checkpoint appends to the curves it had, and a step that MLflow already has is not written twice.
+While MLflow is away, a run goes on and what it has to say waits in the outbox.
 """
 
+import json
+import logging
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
-
 from gaze_core.artifacts import ArtifactRef
-from tasks import environment
+from tasks import environment, outbox
+from tasks.mlflow_runs import FLOW_RUN_TAG, MAX_METRICS_PER_CALL, Outage, RunWriter, flatten, now_ms
+from tasks.redaction import redacted
 
-EXPERIMENT = "gazeworks"
-KEY_TAG, FLOW_RUN_TAG, PARENT_TAG = "gazeworks.key", "prefect.flow_run_id", "mlflow.parentRunId"
-MAX_METRICS_PER_CALL = 500
-MAX_PARAMS_PER_CALL = 100
-MAX_PARAM_CHARS = 6000
+KEY_TAG, ARTIFACT_TAG, SHA256_TAG = "gazeworks.key", "gazeworks.artifact", "gazeworks.sha256"
+USED_FILE = "artifacts.json"  # of a flow's run: references of everything that its stages handed back
+RETRY_S = 60.0  # between two tries to reach MLflow while a run goes on
+
+logger = logging.getLogger("gazeworks.tracking")
 
 
 class TrackedRun:
     """One MLflow run with buffered metrics. Uses no global active run, so stages may run in threads."""
 
-    def __init__(self, client: MlflowClient, run: Run, resumed: bool = False) -> None:
-        self.client, self.run_id, self._experiment_id = client, str(run.info.run_id), run.info.experiment_id
-        self._pending: list[Metric] = []
-        self._last_step: dict[str, int] = {}
-        self._has_history = resumed
+    def __init__(self, opening: outbox.Operation) -> None:
+        self._opening = opening
+        self._writer: RunWriter | None = None
+        self._waiting: outbox.Outbox | None = None
+        self._next_try_s = 0.0
+        self._pending: list[tuple[str, float, int, int]] = []
+        self._logged_until: dict[str, int] = {}
+        self._do(opening)
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's name of this run; empty as long as MLflow has been away."""
+        return self._writer.run_id if self._writer else ""
 
     @property
     def url(self) -> str:
-        """Where MLflow's pages show this run."""
-        base = self.client.tracking_uri
-        return f"{base}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
+        """Where MLflow's pages show this run; empty as long as MLflow has been away."""
+        if self._writer is None:
+            return ""
+        base = redacted(environment.tracking_uri())
+        return f"{base}/#/experiments/{self._writer.experiment_id}/runs/{self.run_id}"
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Adds one row of numbers; a step that an earlier attempt has logged is left as it is."""
-        now_ms = int(time.time() * 1000)
-        rows = [(name, value) for name, value in values.items() if step > self._logged_until(name)]
-        self._pending += [Metric(name, float(value), now_ms, step) for name, value in rows]
-        self._last_step.update({name: step for name, _ in rows})
+        time_ms = now_ms()
+        for name, value in values.items():
+            if step > self._logged_until.get(name, -1):
+                self._pending.append((name, float(value), time_ms, step))
+                self._logged_until[name] = step
         if len(self._pending) >= MAX_METRICS_PER_CALL:
             self.flush()
 
     def flush(self) -> None:
         """Writes the buffered numbers."""
-        for start in range(0, len(self._pending), MAX_METRICS_PER_CALL):
-            self.client.log_batch(self.run_id, metrics=self._pending[start : start + MAX_METRICS_PER_CALL])
-        self._pending.clear()
+        if self._pending:
+            self._do({"kind": "metrics", "rows": self._pending})
+            self._pending = []
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Records parameters; nested mappings become dotted names."""
-        rows = [Param(name, str(value)[:MAX_PARAM_CHARS]) for name, value in _flatten(values)]
-        for start in range(0, len(rows), MAX_PARAMS_PER_CALL):
-            self.client.log_batch(self.run_id, params=rows[start : start + MAX_PARAMS_PER_CALL])
+        self._do({"kind": "params", "rows": [(name, redacted(str(value))) for name, value in flatten(values)]})
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Sets tags."""
-        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
+        self._do({"kind": "tags", "rows": list(values.items())})
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copies a file, or all files of a folder, to the run's artifacts."""
-        copy = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
-        copy(self.run_id, str(path), folder)
+        self._do({"kind": "artifact", "path": str(path), "folder": folder})
 
     def finished(self, ref: ArtifactRef, metrics: Mapping[str, float], manifest: Path) -> None:
         """Records what the stage published."""
+        self.flush()
         self.log_summary(metrics)
-        self.tags({"gazeworks.artifact": ref.uri, "gazeworks.sha256": ref.sha256})
+        self.tags({ARTIFACT_TAG: ref.uri, SHA256_TAG: ref.sha256})
         self.artifact(manifest)
 
     def log_summary(self, metrics: Mapping[str, float]) -> None:
         """Adds numbers that belong to the run as a whole and not to a step."""
-        now_ms = int(time.time() * 1000)
-        self._pending += [Metric(name, float(value), now_ms, 0) for name, value in metrics.items()]
-        self.flush()
+        time_ms = now_ms()
+        self._do({"kind": "summary", "rows": [(name, float(value), time_ms, 0) for name, value in metrics.items()]})
 
-    def _logged_until(self, name: str) -> int:
-        if name not in self._last_step:
-            history = self.client.get_metric_history(self.run_id, name) if self._has_history else []
-            self._last_step[name] = max((metric.step for metric in history), default=-1)
-        return self._last_step[name]
+    def used(self, refs: Sequence[ArtifactRef]) -> None:
+        """Records all artifacts that a flow run built on, which keeps them from being collected with the garbage."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / USED_FILE
+            path.write_text(json.dumps([ref.model_dump(mode="json") for ref in refs], indent=1))
+            self.artifact(path)
+
+    def close(self, status: str) -> None:
+        """Writes what is buffered and ends the run."""
+        self.flush()
+        self._next_try_s = 0.0
+        self._do({"kind": "status", "status": status, "end_ms": now_ms()})
+        if self._waiting:
+            logger.warning("MLflow is away; the numbers wait in %s and are sent by a later run", self._waiting.folder)
+            self._waiting.release()
+
+    def _do(self, operation: outbox.Operation) -> None:
+        """Does the operation now, or after all that waits already."""
+        if self._waiting:
+            self._waiting.add(operation)
+            if time.monotonic() >= self._next_try_s:
+                self._send_what_waits()
+            return
+        try:
+            self._perform(operation)
+        except Outage as outage:
+            logger.warning("MLflow is out of reach; the run goes on and its numbers are kept: %s", outage)
+            self._next_try_s = time.monotonic() + RETRY_S
+            self._waiting = outbox.Outbox.create()
+            if operation is not self._opening:  # whoever sends the rest must find the run
+                self._waiting.add(self._opening)
+            self._waiting.add(operation)
+
+    def _send_what_waits(self) -> None:
+        assert self._waiting is not None
+        self._next_try_s = time.monotonic() + RETRY_S
+        writer = send(self._waiting)
+        if writer:
+            self._writer, self._waiting = writer, None
+
+    def _perform(self, operation: outbox.Operation) -> None:
+        if operation["kind"] == "open":
+            self._writer = RunWriter.open(operation)
+        else:
+            assert self._writer is not None
+            self._writer.apply(operation)
+
+
+def send(box: outbox.Outbox) -> RunWriter | None:
+    """Tells MLflow all that waits in an outbox that the caller holds, and removes it; None if MLflow is still away."""
+    opening, *rest = box.read()
+    done = 0
+    try:
+        writer = RunWriter.open(opening)
+        for operation in rest:
+            writer.apply(operation)
+            done += 1
+    except Outage:
+        box.keep_only([opening, *rest[done:]])
+        return None
+    box.keep_only([])
+    box.release()
+    return writer
+
+
+def send_all() -> int:
+    """Tells MLflow what runs that have ended could not; returns how many still wait."""
+    boxes = [box for box in outbox.waiting() if box.hold()]
+    try:
+        for index, box in enumerate(boxes):
+            if box.read() and send(box) is None:
+                return len(boxes) - index
+        return 0
+    finally:
+        for box in boxes:
+            box.release()
 
 
 @contextmanager
 def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iterator[TrackedRun]:
     """The parent run of a flow run; a retry of the same flow run goes on with it."""
-    with _run(name, {FLOW_RUN_TAG: flow_run_id}, FLOW_RUN_TAG, "") as run:
+    if waiting := send_all():
+        logger.warning("the numbers of %d earlier runs still wait in %s", waiting, outbox.root())
+    opening = {"kind": "open", "name": name, "tags": {FLOW_RUN_TAG: flow_run_id}, "identity": FLOW_RUN_TAG}
+    with _run(opening | {"flow_run_id": ""}) as run:
         run.params(parameters)
         yield run
 
@@ -100,54 +184,17 @@ def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iter
 def stage_run(stage: str, key: str, flow_run_id: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
     """The run of one computation, under the parent of the flow run that is working on it now."""
     all_tags = {KEY_TAG: key, "gazeworks.stage": stage, "gazeworks.flow_run_id": flow_run_id, **tags}
-    with _run(stage, all_tags, KEY_TAG, flow_run_id) as run:
+    with _run(
+        {"kind": "open", "name": stage, "tags": all_tags, "identity": KEY_TAG, "flow_run_id": flow_run_id}
+    ) as run:
         yield run
 
 
 @contextmanager
-def _run(name: str, tags: dict[str, str], identity: str, flow_run_id: str) -> Iterator[TrackedRun]:
-    client = MlflowClient(environment.tracking_uri())
-    experiment_id = _experiment(client)
-    parent = _unfinished(client, experiment_id, FLOW_RUN_TAG, flow_run_id) if flow_run_id else None
-    if parent:
-        tags = tags | {PARENT_TAG: parent.info.run_id}
-    found = _unfinished(client, experiment_id, identity, tags[identity])
-    run = TrackedRun(client, found or client.create_run(experiment_id, run_name=name), resumed=found is not None)
-    client.update_run(run.run_id, status="RUNNING")
-    run.tags(tags)
-    status = "FAILED"
+def _run(opening: outbox.Operation) -> Iterator[TrackedRun]:
+    run, status = TrackedRun(opening), "FAILED"
     try:
         yield run
         status = "FINISHED"
     finally:
-        run.flush()
-        client.set_terminated(run.run_id, status)
-
-
-def _unfinished(client: MlflowClient, experiment_id: str, tag: str, value: str) -> Run | None:
-    query = f"tags.`{tag}` = '{value}' and attributes.status != 'FINISHED'"
-    found = client.search_runs([experiment_id], query, max_results=1)
-    return found[0] if found else None
-
-
-def _experiment(client: MlflowClient) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        local = environment.tracking_uri().startswith("sqlite:")
-        try:
-            return str(
-                client.create_experiment(EXPERIMENT, (environment.home() / "mlruns").as_uri() if local else None)
-            )
-        except MlflowException:  # another run was faster
-            found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                raise
-    return str(found.experiment_id)
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+        run.close(status)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,3 +46,11 @@ def finished(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[s
     out, err = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, err
     return dict(json.loads(out.splitlines()[-1]))
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
+    """Returns as soon as the condition holds; fails, saying for `what` it waited, after `timeout_s` seconds."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s:g} s for {what}"
+        time.sleep(0.1)

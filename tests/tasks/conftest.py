@@ -1,14 +1,18 @@
 """A stage that needs no model: it counts its runs and writes one file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.config import Config, Runtime
 from gaze_core.stages.context import Inputs, StageContext
+from tasks.store import Store
 
 
 class CountConfig(Config):
@@ -71,3 +75,17 @@ def stages(counter: Counter) -> SimpleNamespace:
 @pytest.fixture
 def work_dir(home: Path) -> Path:
     return home / "work"
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store on disk, and one in a bucket: both must behave the same."""
+    if request.param == "disk":
+        yield Store((tmp_path / "store folder").as_uri(), tmp_path / "cache")
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="gaze")
+        yield Store("s3://gaze/some/prefix", tmp_path / "cache")

@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from mlflow import MlflowClient
 from prefect import flow
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, ContractViolation
-from tasks import tracking
+from tasks import environment, tracking
+from tasks.mlflow_runs import PARENT_TAG
 from tasks.stage_task import StageOutcome, tracked_flow
 from tests.tasks.conftest import CountConfig, Counter
 
@@ -134,7 +136,7 @@ def test_a_killed_stage_goes_on_and_its_mlflow_run_has_each_step_once(
     assert hows(resumed) == [("first", "resumed"), ("second", "computed")]
     assert counter.runs == [0, 2, 0]  # from the checkpoint after step 1, not from the start
 
-    client = tracking.MlflowClient(tracking.environment.tracking_uri())
+    client = MlflowClient(environment.tracking_uri())
     key = resumed[0].ref.mlflow_run_id
     steps = [metric.step for metric in client.get_metric_history(key, "loss")]
     assert sorted(steps) == [0, 1, 2, 3]
@@ -145,9 +147,9 @@ def test_a_killed_stage_goes_on_and_its_mlflow_run_has_each_step_once(
 
 def test_stages_are_children_of_the_flow_run(stages: SimpleNamespace, config: CountConfig) -> None:
     outcomes = run_pipeline(stages, config)
-    client = tracking.MlflowClient(tracking.environment.tracking_uri())
+    client = MlflowClient(environment.tracking_uri())
     children = [client.get_run(outcome.ref.mlflow_run_id) for outcome in outcomes]
-    parents = {child.data.tags[tracking.PARENT_TAG] for child in children}
+    parents = {child.data.tags[PARENT_TAG] for child in children}
     assert len(parents) == 1
     parent = client.get_run(parents.pop())
     assert parent.data.params == {"config.num_steps": "4", "config.name": config.name}

@@ -1,6 +1,5 @@
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,26 +11,12 @@ from moto import mock_aws
 from gaze_core.artifacts import ArtifactRef, Manifest, Produced, lineage_digest
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
-from tasks.storage import LocalDisk
+from tasks.disk import LocalDisk
 from tasks.store import Store
 
 
 class Settings(Config):
     num_steps: int = 3
-
-
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store on disk, and one in a bucket: both must behave the same."""
-    if request.param == "disk":
-        yield Store((tmp_path / "store folder").as_uri(), tmp_path / "cache")
-        return
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        boto3.client("s3").create_bucket(Bucket="gaze")
-        yield Store("s3://gaze/some/prefix", tmp_path / "cache")
 
 
 @pytest.fixture

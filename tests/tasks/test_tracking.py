@@ -3,6 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks import environment, tracking
 
@@ -17,11 +18,11 @@ def fail_after_two_steps(key: str) -> tracking.TrackedRun:
 
 
 @pytest.fixture
-def client() -> tracking.MlflowClient:
-    return tracking.MlflowClient(environment.tracking_uri())
+def client() -> MlflowClient:
+    return MlflowClient(environment.tracking_uri())
 
 
-def test_numbers_arrive_in_order_and_beyond_one_batch(client: tracking.MlflowClient) -> None:
+def test_numbers_arrive_in_order_and_beyond_one_batch(client: MlflowClient) -> None:
     with tracking.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run:
         for step in range(300):
             run.log(step, {"loss": float(step), "gaze": -float(step)})
@@ -30,7 +31,7 @@ def test_numbers_arrive_in_order_and_beyond_one_batch(client: tracking.MlflowCli
     assert len(client.get_metric_history(run.run_id, "gaze")) == 300
 
 
-def test_a_failed_run_keeps_its_numbers_is_marked_and_is_gone_on_with(client: tracking.MlflowClient) -> None:
+def test_a_failed_run_keeps_its_numbers_is_marked_and_is_gone_on_with(client: MlflowClient) -> None:
     key = f"fit-{uuid.uuid4()}"
     failed = fail_after_two_steps(key)
     assert client.get_run(failed.run_id).info.status == "FAILED"
@@ -43,7 +44,7 @@ def test_a_failed_run_keeps_its_numbers_is_marked_and_is_gone_on_with(client: tr
     assert client.get_run(again.run_id).info.status == "FINISHED"
 
 
-def test_a_finished_run_is_not_written_to_again(client: tracking.MlflowClient) -> None:
+def test_a_finished_run_is_not_written_to_again(client: MlflowClient) -> None:
     key = f"fit-{uuid.uuid4()}"
     with tracking.stage_run("fit", key, "", {}) as first:
         pass
@@ -52,7 +53,7 @@ def test_a_finished_run_is_not_written_to_again(client: tracking.MlflowClient) -
     assert first.run_id != second.run_id
 
 
-def test_nested_parameters_become_dotted_and_many_fit(client: tracking.MlflowClient) -> None:
+def test_nested_parameters_become_dotted_and_many_fit(client: MlflowClient) -> None:
     with tracking.flow_run(
         "flow", str(uuid.uuid4()), {"fit": {"steps": 3}, "many": {str(i): i for i in range(250)}}
     ) as run:
@@ -61,7 +62,7 @@ def test_nested_parameters_become_dotted_and_many_fit(client: tracking.MlflowCli
     assert (params["fit.steps"], params["many.249"], len(params)) == ("3", "249", 251)
 
 
-def test_a_folder_becomes_artifacts(client: tracking.MlflowClient, tmp_path: Path) -> None:
+def test_a_folder_becomes_artifacts(client: MlflowClient, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("page")
     with tracking.flow_run("flow", str(uuid.uuid4()), {}) as run:

@@ -1,0 +1,68 @@
+"""Artifact folders on a mounted file system."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gaze_core.artifacts import MANIFEST_FILE, Manifest
+
+
+class LocalDisk:
+    """Folders of a mounted file system."""
+
+    def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
+        """Fills a folder under another name, the manifest last, and renames it."""
+        target = _path(uri)
+        # The same name for each attempt of this host, so what a killed attempt left is found and removed.
+        staging = target.with_name(f".{target.name}.{socket.gethostname()}")
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            for name, source in files.items():
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, staging / name)
+                (staging / name).chmod(0o444)
+            with (staging / MANIFEST_FILE).open("w") as file:
+                file.write(manifest)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # a full disk, above all: what was copied would keep it full
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        shutil.rmtree(target, ignore_errors=True)  # only reached when what is there is not whole
+        staging.rename(target)
+
+    def manifest_text(self, uri: str) -> str | None:
+        """The manifest file's text; None without one."""
+        path = _path(uri) / MANIFEST_FILE
+        return path.read_text() if path.is_file() else None
+
+    def local_folder(self, uri: str, manifest: Manifest) -> Path:
+        """The folder itself: nothing is copied."""
+        return _path(uri)
+
+    def folders(self, root: str, prefix: str) -> list[str]:
+        """URIs of the folders below `root` whose names start with `prefix`."""
+        return [path.as_uri() for path in sorted(_path(root).glob(f"{prefix}*")) if path.is_dir()]
+
+    def files(self, uri: str) -> Iterator[tuple[str, int, float]]:
+        """Name, size in bytes and time of change (seconds since 1970) of each file of a folder."""
+        folder = _path(uri)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                status = path.stat()
+                yield path.relative_to(folder).as_posix(), status.st_size, status.st_mtime
+
+    def delete(self, uri: str) -> None:
+        """Removes a folder: at once from where it counts, then file by file."""
+        target = _path(uri)
+        doomed = target.with_name(f".{target.name}.deleted")
+        shutil.rmtree(doomed, ignore_errors=True)
+        target.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
