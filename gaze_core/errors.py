@@ -23,3 +23,7 @@ class DivergedError(GazeworksError):
 
 class ContractViolation(GazeworksError):
     """Two stages disagree about what was handed over, for example a checkpoint from another schema."""
+
+
+class NoSpace(GazeworksError):
+    """A disk is full. What had been written before is whole, and a run goes on from it when there is space again."""

@@ -8,13 +8,18 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gaze_core.artifacts import MANIFEST_FILE, Manifest
+from gaze_core.errors import NoSpace
 
 
 class LocalDisk:
     """Folders of a mounted file system."""
 
     def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
-        """Fills a folder under another name, the manifest last, and renames it."""
+        """Fills a folder under another name, the manifest last, and renames it.
+
+        Raises:
+            NoSpace: the disk is full, or may not be written to.
+        """
         target = _path(uri)
         # The same name for each attempt of this host, so what a killed attempt left is found and removed.
         staging = target.with_name(f".{target.name}.{socket.gethostname()}")
@@ -28,9 +33,9 @@ class LocalDisk:
                 file.write(manifest)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:  # a full disk, above all: what was copied would keep it full
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)  # or it would keep the disk full
+            raise NoSpace(f"{uri}: cannot be written ({error}); make room and run again: nothing is lost") from error
         shutil.rmtree(target, ignore_errors=True)  # only reached when what is there is not whole
         staging.rename(target)
 

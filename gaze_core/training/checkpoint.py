@@ -1,5 +1,6 @@
 """Checkpoints: weights in safetensors with what they need to be used, and one atomic file to resume from."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gaze_core.errors import ContractViolation, MissingArtifact
+from gaze_core.errors import ContractViolation, MissingArtifact, NoSpace
 
 WEIGHTS_FILE, RESUME_FILE, BEST_FILE = "weights.safetensors", "last.train.pt", "best.safetensors"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def epoch_file(epoch: int) -> str:
@@ -22,12 +24,29 @@ def epoch_file(epoch: int) -> str:
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Calls `write(temporary_path)` and renames, so that a reader or a crash never meets half a file."""
+    """Calls `write(temporary_path)` and renames, so that a reader or a crash never meets half a file.
+
+    Raises:
+        NoSpace: the disk is full; what was at `path` is still there, and the half file is not.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write(temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)  # or it would keep the disk full
+        if _is_full(error):
+            raise NoSpace(f"{path}: no space to write it ({error}); free some and run again") from error
+        raise
+
+
+def _is_full(error: Exception) -> bool:
+    """torch tells a failed write by the place in its own code, safetensors by the system's words."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return any(sign in str(error) for sign in ("inline_container", "iostream error", *map(os.strerror, _FULL)))
 
 
 def save_weights(path: Path, model: nn.Module, card: Mapping[str, Any]) -> None:
