@@ -18,9 +18,11 @@ from rich.console import Console
 from flows import evaluation_cli, inversion_cli, search_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
+from flows.server_cli import app as server_app
 from flows.store_cli import app as store_app
 from gaze_core.errors import GazeworksError
 from tasks import environment
+from tasks.own_server import prefect_server
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_app, name="data")
@@ -29,6 +31,7 @@ search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
 app.add_typer(store_app, name="store")
+app.add_typer(server_app, name="server")
 console, errors = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
@@ -118,9 +121,12 @@ def synth(
     out: Out = Path("subjects"),
 ) -> None:
     """Render synthetic subjects with exact labels (needs the extra gazeworks[synthesis])."""
-    from flows.synthesis import subject_files
+    with prefect_server() as ready:
+        from flows.synthesis import subject_files
 
-    for path in subject_files(subjects, images, size, seed, out, rig, tuple(light or ("studio",))):  # type: ignore[arg-type]
+        ready()
+        files = subject_files(subjects, images, size, seed, out, rig, tuple(light or ("studio",)))  # type: ignore[arg-type]
+    for path in files:
         console.print(str(path), soft_wrap=True)
 
 
@@ -149,12 +155,17 @@ def _redirect(
     # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
     plan = redirection_plan(preset, source, changes or ())
-    from flows.redirection import redirection
+    with prefect_server() as ready:
+        from flows.redirection import redirection
 
     environment.configure_logging()
 
     runtime = Runtime(device=device, progress=not as_json, **(how or {}))
     result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
+        environment.configure_logging()
+        runtime = Runtime(device=device, progress=not as_json)
+        ready()
+        result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
     if as_json:
         _print_json(result.model_dump(mode="json"))
         return

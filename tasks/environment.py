@@ -7,6 +7,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+# A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
+OWN_SERVER = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
 LOGGER = "gazeworks"
 
@@ -43,8 +54,7 @@ def figures_uri() -> str | None:
 def set_defaults() -> None:
     """Sets what Prefect and MLflow read when they are imported; a variable that is set stays as it is.
 
-    Without `PREFECT_API_URL`, Prefect starts a server of its own for the time of a run. That server needs no
-    user interface, no schedules and no block catalogue, and is up sooner without them.
+    Without `PREFECT_API_URL`, a run has a server of its own.
     """
     defaults = {
         "PREFECT_HOME": str(home() / "prefect"),
@@ -59,16 +69,7 @@ def set_defaults() -> None:
     if os.environ.get("PREFECT_API_URL"):
         defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too
     else:
-        defaults |= {
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-            "PREFECT_SERVER_UI_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
-            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
-        }
+        defaults |= OWN_SERVER
     home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
