@@ -14,6 +14,8 @@ from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_p
 from gaze_core.synthesis.packs import pack_path
 from tasks.recordings import import_recording, require_recording
 from tasks.reports import RunFacts, publish_report, write_redirection_report
+from tasks.reports import RunFacts, write_redirection_report
+from tasks.roots import input_path, output_path
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
 from tasks.store import Store
@@ -93,17 +95,22 @@ def redirect(
 
     Args:
         recording: Video, images or subject files, as the worker sees them. Empty: the shipped subject.
+        recording: Video, folder of images or subject file below a folder of the worker's GAZEWORKS_INPUTS. Empty: the
+            shipped subject.
         source: What the recording is.
         preset: Size of the models.
         changes: Changed settings, one an entry: gaze_gaussian.fit.num_steps=1000
-        out: Folder of the report, on the worker.
+        out: Folder of the report, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
         device: Where to compute.
         precision: Of the training's arithmetic.
         processes: That share each batch of training, one for each device of the worker's machine.
         force: Stages to compute anew: preprocess, mesh_head, gaze_gaussian, evaluate, compare.
     """
-    path = Path(recording) if recording else pack_path("synthetic_128")
+    path = input_path(recording) if recording else pack_path("synthetic_128")
+    folder = output_path(out)
     require_recording(path)
     plan = redirection_plan(preset, source, changes)
     runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)
     return redirection.fn(path.resolve(), plan, Path(out).resolve(), runtime, preset, tuple(force))
+    runtime = Runtime(device=device, progress=False)
+    return redirection.fn(path, plan, folder, runtime, preset, tuple(force))
