@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from flows import evaluation_cli, inversion_cli, search_cli
+from flows import evaluation_cli, inversion_cli
+from flows import inversion_cli, serving_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
 from flows.server_cli import app as server_app
@@ -30,6 +32,7 @@ inversion_cli.register(app)
 search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
+serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 console, errors = Console(), Console(stderr=True)

@@ -37,6 +37,7 @@ def invert(
     from gaze_core.stages.invert import InvertConfig
     from gaze_core.stages.preprocess import PreprocessConfig
     from tasks import environment
+    from tasks.own_server import prefect_server
     from tasks.recordings import require_recording
 
     changes = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
@@ -48,7 +49,9 @@ def invert(
     )
     environment.configure_logging()
     runtime = Runtime(device=device)
-    result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
+    with prefect_server() as ready:
+        ready()
+        result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
     sheet = draw_samples(result.model, result.person, changes, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):

@@ -48,7 +48,7 @@ def draw_samples(
         MissingArtifact: the model or its recording is no longer in the store.
     """
     folder = checkpoint_folder(checkpoint)
-    source = _recording_file(folder) if recording is None else recording
+    source = recording_file(folder) if recording is None else recording
     open_subject(source).close()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
@@ -62,7 +62,8 @@ def draw_samples(
     return out / sample.SHEET_FILE
 
 
-def _recording_file(checkpoint: Path) -> Path:
+def recording_file(checkpoint: Path) -> Path:
+    """The subject file on which a model was trained, of its first person."""
     if not (checkpoint / MANIFEST_FILE).is_file():
         raise BadInput(
             f"{checkpoint}: has no {MANIFEST_FILE} that names its recording; give one with --input SUBJECT.h5"

@@ -106,11 +106,7 @@ class Cluster:
         return state.name if state else ""
 
     def wait_for_state(self, run: UUID, *names: str, timeout_s: float = 120) -> None:
-        wait_for(lambda: self.state(run) in names, f"{names}, now {self.state(run)}", timeout_s)
-
-    def wait_for_start(self, line: str, count: int = 1) -> None:
-        """Waits until a stage has begun, or gone on, so many times; then a little, for a checkpoint or two."""
-        wait_for(lambda: self.starts(line) >= count, f"{count} starts of {line}; {self.diary()}")
+        wait_for(lambda: self.state(run) in names, lambda: f"{names}, now {self.state(run)}", timeout_s)
 
     def starts(self, stage: str) -> int:
         return sum(row.startswith(f"{stage} ") for row in self.diary())

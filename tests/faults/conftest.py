@@ -48,9 +48,10 @@ def finished(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[s
     return dict(json.loads(out.splitlines()[-1]))
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 120) -> None:
     """Returns as soon as the condition holds; fails, saying for `what` it waited, after `timeout_s` seconds."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s:g} s for {what}"
+        if time.monotonic() >= deadline_s:
+            pytest.fail(f"waited {timeout_s:g} s for {what if isinstance(what, str) else what()}")
         time.sleep(0.1)

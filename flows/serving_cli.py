@@ -1,0 +1,31 @@
+"""`gazeworks export`: a trained head as an MLflow model, ready to be served."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(export)
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Option(help="Folder of a report, or of a trained GazeGaussian.")],
+    out: Annotated[Path, typer.Option(help="New folder of the MLflow model.")] = Path("served_model"),
+    recording: Annotated[Path | None, typer.Option("--input", help="A subject file; else the model's own.")] = None,
+) -> None:
+    """Write a trained head as an MLflow model: mlflow models serve -m OUT --env-manager local --host 127.0.0.1"""
+    from flows.references import checkpoint_folder
+    from flows.sampling import recording_file
+    from tasks.serving import save_served_model
+
+    folder = checkpoint_folder(checkpoint)
+    model = save_served_model(folder, recording or recording_file(folder), out)
+    console.print(f"model: {model}", highlight=False, soft_wrap=True)
+    serve = f"mlflow models serve -m {model} --env-manager local --host 127.0.0.1 --port 5001"
+    console.print(f"serve: {serve}", highlight=False, soft_wrap=True)
