@@ -8,7 +8,10 @@ REPORT ?= reports/demo
 # uv compiles nothing, so each import must be allowed to keep what it compiled: a second start takes half as long.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test check lint bench clean install install-dev
+# The servers listen on loopback; make server PORTS="--prefect-port 4201 --mlflow-port 5001" where these are taken.
+PORTS ?=
+
+.PHONY: help demo test test-faults check lint bench server server-stop deploy clean install install-dev
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,6 +21,9 @@ demo: install  ## train on the shipped synthetic subject, compare with the basel
 
 test: install-dev  ## the whole test suite
 	$(BIN)/python -m pytest
+
+test-faults: install-dev  ## kill processes, servers and workers in the middle of their work; minutes
+	$(BIN)/python -m pytest -m faults tests/faults
 
 check: lint test  ## what CI runs: lint, types, import contracts, tests
 
@@ -30,6 +36,15 @@ lint: install-dev
 bench: install-dev  ## time the rasteriser and the loader against their references
 	$(BIN)/gazeworks bench splat
 	$(BIN)/gazeworks bench data
+
+server: install  ## start Prefect, MLflow and workers on loopback, in the background, and print their addresses
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/gazeworks server start $(PORTS)
+
+server-stop:  ## stop what make server started, and nothing else
+	$(BIN)/gazeworks server stop
+
+deploy: install  ## put the deployments of prefect.yaml on the server that PREFECT_API_URL names
+	PREFECT_API_URL=$${PREFECT_API_URL:-http://127.0.0.1:4200/api} $(BIN)/prefect --no-prompt deploy --all
 
 clean:  ## remove the environment, the artifact store and the reports
 	rm -rf $(VENV) .gazeworks reports build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ import torch
 from gaze_core import assets
 from gaze_core.config import Config
 from tasks import environment
+from tasks.redaction import redacted
 
 
 class Finding(Config):
@@ -30,13 +31,18 @@ def examine() -> list[Finding]:
         _package("anny", "synthetic subjects", "pip install 'gazeworks[synthesis]'"),
         _package("mitsuba", "rendering synthetic subjects", "pip install 'gazeworks[synthesis]'"),
         *_assets(),
-        Finding(name="home", ok=True, detail=f"{environment.home()} (set {environment.HOME_VARIABLE} to move it)"),
-        Finding(
-            name="store", ok=True, detail=f"{environment.store_uri()} (set {environment.STORE_VARIABLE} to move it)"
-        ),
-        Finding(name="tracking", ok=True, detail=f"{environment.tracking_uri()} (set MLFLOW_TRACKING_URI to move it)"),
-        Finding(name="prefect", ok=True, detail=os.environ.get("PREFECT_API_URL") or "its own server for each run"),
+        *_places(),
     ]
+
+
+def _places() -> list[Finding]:
+    rows = (
+        ("home", str(environment.home()), environment.HOME_VARIABLE),
+        ("store", environment.store_uri(), environment.STORE_VARIABLE),
+        ("tracking", environment.tracking_uri(), "MLFLOW_TRACKING_URI"),
+        ("prefect", os.environ.get("PREFECT_API_URL") or "its own server for each run", "PREFECT_API_URL"),
+    )
+    return [Finding(name=name, ok=True, detail=f"{redacted(at)} (set {where} to move it)") for name, at, where in rows]
 
 
 def _cuda() -> Finding:

@@ -20,6 +20,8 @@ from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
 from tasks.store import Store
 
+StageName = Literal["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
+
 
 class RedirectionResult(Config):
     """Where the report is, and the numbers that matter."""
@@ -90,6 +92,7 @@ def redirect(
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
     processes: int = 1,
     force: list[str] = [],  # noqa: B006
+    force: list[StageName] = [],  # noqa: B006
 ) -> RedirectionResult:
     """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.
 
@@ -105,6 +108,7 @@ def redirect(
         precision: Of the training's arithmetic.
         processes: That share each batch of training, one for each device of the worker's machine.
         force: Stages to compute anew: preprocess, mesh_head, gaze_gaussian, evaluate, compare.
+        force: Stages to compute anew although nothing has changed.
     """
     path = input_path(recording) if recording else pack_path("synthetic_128")
     folder = output_path(out)

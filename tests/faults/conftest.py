@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
+from tasks import storage
+from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import DIARY_VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +59,28 @@ def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], timeo
         if time.monotonic() >= deadline_s:
             pytest.fail(f"waited {timeout_s:g} s for {what if isinstance(what, str) else what()}")
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def moto_port() -> Iterator[int]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield int(server.get_host_and_port()[1])
+    server.stop()
+
+
+@pytest.fixture
+def bucket(moto_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[BadNetwork]:
+    """A bucket `gaze` that the environment's AWS variables lead to, through a network that can be spoilt."""
+    proxy = BadNetwork(moto_port)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "3", "GAZEWORKS_S3_TIMEOUT_S": "1",
+        "GAZEWORKS_STORE": f"s3://gaze/{tmp_path.name}",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(storage, "FIRST_PAUSE_S", 0.01)
+    boto3.client("s3").create_bucket(Bucket="gaze")
+    yield proxy
+    proxy.shutdown()
+    proxy.server_close()

@@ -98,14 +98,18 @@ def test_a_run_outlives_a_restart_of_the_server(cluster: Cluster) -> None:
     assert cluster.starts("learn") == before + 1
 
 
-def test_a_run_whose_worker_is_killed_is_marked_and_goes_on_at_another(cluster: Cluster) -> None:
+def test_a_run_whose_worker_is_killed_ends_or_is_marked_and_goes_on_at_another(cluster: Cluster) -> None:
     before = cluster.starts("learn")
     run = cluster.submit(salt="orphan", **CHECKPOINTS)
     wait_for(lambda: cluster.starts("learn") > before, "training to begin")
     time.sleep(4)
-    cluster.kill("first")  # and with it the reader of all that the run prints
+    cluster.kill("first")
     cluster.start_worker("second")
-    cluster.wait_for_state(run, "Crashed", "Zombie")
+    # Nobody reads any more what the run prints, of which it may die or not.
+    cluster.wait_for_state(run, "Crashed", "Zombie", "Completed")
+    if cluster.state(run) == "Completed":
+        assert cluster.starts("learn") == before + 1
+        return
     cluster.retry(run)
     cluster.wait_for_state(run, "Completed")
     assert last_start(cluster) >= 5
@@ -113,12 +117,13 @@ def test_a_run_whose_worker_is_killed_is_marked_and_goes_on_at_another(cluster: 
 
 def test_a_run_that_died_with_its_worker_is_found_and_goes_on_at_another(cluster: Cluster) -> None:
     before = cluster.starts("learn")
-    run = cluster.submit(salt="zombie", num_steps=250, checkpoint_every_steps=5)
-    wait_for(lambda: cluster.starts("learn") > before, "training to begin")
-    wait_for(lambda: _has_beaten(cluster, run), "a heartbeat", 60)
     cluster.start_worker("third")
+    run = cluster.submit(salt="zombie", **CHECKPOINTS)
+    wait_for(lambda: cluster.starts("learn") > before, "training to begin")
+    time.sleep(4)
     pid = cluster.pid(run)
-    cluster.kill("second")
+    doomed = _worker_of(cluster, pid)
+    cluster.kill(doomed)
     os.kill(pid, signal.SIGKILL)
     other = cluster.submit(salt="meanwhile", num_steps=5)
     cluster.wait_for_state(other, "Completed")  # the other worker is not held up
@@ -128,16 +133,11 @@ def test_a_run_that_died_with_its_worker_is_found_and_goes_on_at_another(cluster
     assert last_start(cluster) >= 5
 
 
-def _has_beaten(cluster: Cluster, run) -> bool:
-    from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
-
-    wanted = EventFilter(
-        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
-        resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
-    )
-    with cluster.client() as client:
-        response = client.request("POST", "/events/filter", json={"filter": wanted.model_dump(mode="json"), "limit": 1})
-    return bool(response.json()["events"])
+def _worker_of(cluster: Cluster, pid: int) -> str:
+    """Which of two workers started a process; it has no other child with that number above it."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    (name,) = [name for name, process in cluster.running.items() if process.pid == parent]
+    return name
 
 
 def test_the_command_line_killed_in_training_goes_on_when_it_is_called_again(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.config import Config
@@ -25,33 +24,8 @@ class Settings(Config):
     num_steps: int = 3
 
 
-@pytest.fixture(scope="module")
-def moto_port() -> Iterator[int]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield int(server.get_host_and_port()[1])
-    server.stop()
-
-
 @pytest.fixture
-def network(moto_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[BadNetwork]:
-    """A bucket `gaze` that the environment's AWS variables lead to, through a network that can be spoilt."""
-    proxy = BadNetwork(moto_port)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "3", "GAZEWORKS_S3_TIMEOUT_S": "1",
-        "GAZEWORKS_STORE": f"s3://gaze/{tmp_path.name}",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "FIRST_PAUSE_S", 0.01)
-    boto3.client("s3").create_bucket(Bucket="gaze")
-    yield proxy
-    proxy.shutdown()
-    proxy.server_close()
-
-
-@pytest.fixture
-def store(network: BadNetwork, tmp_path: Path) -> Store:
+def store(bucket: BadNetwork, tmp_path: Path) -> Store:
     return Store.from_environment()
 
 
@@ -65,22 +39,22 @@ def is_read_of_weights(method: str, path: str) -> bool:
     return method == "GET" and "weights.bin" in path
 
 
-def test_the_store_works_over_a_real_socket(store: Store, tmp_path: Path, network: BadNetwork) -> None:
+def test_the_store_works_over_a_real_socket(store: Store, tmp_path: Path, bucket: BadNetwork) -> None:
     ref = publish(store, tmp_path)
     assert (store.fetch(ref) / "weights.bin").read_bytes() == WEIGHTS
-    puts = [path for method, path in network.seen if method == "PUT"]
+    puts = [path for method, path in bucket.seen if method == "PUT"]
     assert puts[-1].endswith("manifest.json")
-    network.seen.clear()
+    bucket.seen.clear()
     store.fetch(ref)
-    assert not [path for method, path in network.seen if "weights.bin" in path]  # verified here, unchanged there
+    assert not [path for method, path in bucket.seen if "weights.bin" in path]  # verified here, unchanged there
 
 
 def test_a_large_file_travels_in_parts(
-    store: Store, tmp_path: Path, network: BadNetwork, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, bucket: BadNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = WEIGHTS * 2048  # 32 MiB: more than one part
     ref = publish(store, tmp_path, content)
-    uploads = [path for method, path in network.seen if method == "PUT" and "partNumber" in path]
+    uploads = [path for method, path in bucket.seen if method == "PUT" and "partNumber" in path]
     assert len(uploads) == len(content) // storage.PART_BYTES == 2
     assert (store.fetch(ref) / "weights.bin").stat().st_size == len(content)
     assert store.exists(ref)
@@ -88,51 +62,51 @@ def test_a_large_file_travels_in_parts(
 
 @pytest.mark.parametrize("fault", ["unavailable", "closed", "silent", "truncated", "flipped"])
 def test_a_fault_that_passes_is_survived_in_reading(
-    store: Store, tmp_path: Path, network: BadNetwork, fault: Any
+    store: Store, tmp_path: Path, bucket: BadNetwork, fault: Any
 ) -> None:
     ref = publish(store, tmp_path)
-    network.spoil(1, fault, is_read_of_weights)
+    bucket.spoil(1, fault, is_read_of_weights)
     assert (store.fetch(ref) / "weights.bin").read_bytes() == WEIGHTS
-    assert len([1 for method, path in network.seen if is_read_of_weights(method, path)]) == 2
+    assert len([1 for method, path in bucket.seen if is_read_of_weights(method, path)]) == 2
 
 
 @pytest.mark.parametrize("fault", ["unavailable", "closed", "silent"])
 def test_a_fault_that_passes_is_survived_in_writing(
-    store: Store, tmp_path: Path, network: BadNetwork, fault: Any
+    store: Store, tmp_path: Path, bucket: BadNetwork, fault: Any
 ) -> None:
-    network.spoil(1, fault, lambda method, path: method == "PUT")
+    bucket.spoil(1, fault, lambda method, path: method == "PUT")
     assert store.exists(publish(store, tmp_path))
 
 
 @pytest.mark.parametrize("fault", ["unavailable", "closed", "silent"])
 def test_a_fault_that_stays_is_one_clear_line_and_leaves_no_artifact(
-    store: Store, tmp_path: Path, network: BadNetwork, fault: Any
+    store: Store, tmp_path: Path, bucket: BadNetwork, fault: Any
 ) -> None:
-    network.spoil(1000, fault, lambda method, path: method == "PUT")
+    bucket.spoil(1000, fault, lambda method, path: method == "PUT")
     started_s = time.monotonic()
     with pytest.raises(BadInput, match="out of reach.*AWS_ENDPOINT_URL.*what was computed is kept") as raised:
         publish(store, tmp_path)
     assert "\n" not in str(raised.value)
     assert time.monotonic() - started_s < 30
-    network.spoil(0, fault)
+    bucket.spoil(0, fault)
     assert store.backend.folders(f"{store.root_uri}/fit", "") == []
 
 
 def test_bytes_that_stay_wrong_are_never_handed_out(
-    store: Store, tmp_path: Path, network: BadNetwork, caplog: pytest.LogCaptureFixture
+    store: Store, tmp_path: Path, bucket: BadNetwork, caplog: pytest.LogCaptureFixture
 ) -> None:
     ref = publish(store, tmp_path)
-    network.spoil(1000, "flipped", is_read_of_weights)
+    bucket.spoil(1000, "flipped", is_read_of_weights)
     with pytest.raises(MissingArtifact, match=r"weights\.bin has sha256"):
         store.fetch(ref)
     assert "attempt 3 of 3 brought other bytes" in caplog.text
-    network.spoil(0, "flipped")
+    bucket.spoil(0, "flipped")
     assert (store.fetch(ref) / "weights.bin").read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("change", ["overwritten", "deleted"])
 def test_a_change_in_the_bucket_is_noticed_although_a_good_copy_is_here(
-    store: Store, tmp_path: Path, network: BadNetwork, change: str
+    store: Store, tmp_path: Path, bucket: BadNetwork, change: str
 ) -> None:
     ref = publish(store, tmp_path)
     store.fetch(ref)
@@ -161,12 +135,12 @@ def test_an_endpoint_that_refuses_is_one_clear_line(tmp_path: Path, monkeypatch:
 
 @pytest.mark.usefixtures("prefect_api")
 def test_a_run_that_could_not_publish_goes_on_when_the_bucket_is_back(
-    network: BadNetwork, diary: Callable[[], list[str]], request: pytest.FixtureRequest
+    bucket: BadNetwork, diary: Callable[[], list[str]], request: pytest.FixtureRequest
 ) -> None:
-    network.spoil(1000, "unavailable", lambda method, path: method == "PUT" and "/learn/" in path)
+    bucket.spoil(1000, "unavailable", lambda method, path: method == "PUT" and "/learn/" in path)
     with pytest.raises(BadInput, match="out of reach"):
         counted(salt=request.node.name)
-    network.spoil(0, "unavailable")
+    bucket.spoil(0, "unavailable")
     assert counted(salt=request.node.name) == {"gather": "cached", "learn": "resumed", "judge": "computed"}
     assert diary() == ["gather 0", "learn 0", "learn 10", "judge 0"]
     assert counted(salt=request.node.name) == dict.fromkeys(STAGES, "cached")
