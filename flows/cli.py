@@ -18,6 +18,7 @@ from rich.console import Console
 from flows import evaluation_cli, inversion_cli, search_cli
 from flows import evaluation_cli, inversion_cli
 from flows import inversion_cli, serving_cli
+from flows import evaluation_cli, inversion_cli, serving_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
 from flows.server_cli import app as server_app
@@ -161,12 +162,8 @@ def _redirect(
     with prefect_server() as ready:
         from flows.redirection import redirection
 
-    environment.configure_logging()
-
-    runtime = Runtime(device=device, progress=not as_json, **(how or {}))
-    result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
         environment.configure_logging()
-        runtime = Runtime(device=device, progress=not as_json)
+        runtime = Runtime(device=device, progress=not as_json, **(how or {}))
         ready()
         result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
     if as_json:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gaze_core.errors import BadInput
+from tasks.own_server import prefect_server
 
 console = Console()
 
@@ -48,10 +49,12 @@ def evaluate(
     model = find_reference(checkpoint, "candidate")
     config, listed = _config(protocol, judge, seed, pairs)
     source = find_reference(data, "data") if data else data_of(model)
-    from flows.evaluation import evaluation
+    with prefect_server() as ready:
+        from flows.evaluation import evaluation
 
-    runtime = _runtime(Runtime, device, as_json)
-    result = evaluation(model, source, config, out.resolve(), runtime, listed, tuple(force or ()))
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        result = evaluation(model, source, config, out.resolve(), runtime, listed, tuple(force or ()))
     _show(result, as_json)
 
 
@@ -80,13 +83,16 @@ def compare(
     theirs = None if baseline == "champion" else find_reference(baseline, "candidate")
     config, listed = _config(protocol, judge, seed, pairs)
     source = find_reference(data, "data") if data else data_of(ours)
-    from flows.evaluation import comparison
+    with prefect_server() as ready:
+        from flows.evaluation import comparison
 
-    runtime = _runtime(Runtime, device, as_json)
-    state = comparison(
-        ours, theirs, source, config, out.resolve(), limits, runtime, listed, tuple(force or ()), return_state=True
-    )
-    _show(state.result(), as_json)
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        state = comparison(
+            ours, theirs, source, config, out.resolve(), limits, runtime, listed, tuple(force or ()), return_state=True
+        )
+        result = state.result()
+    _show(result, as_json)
 
 
 def pairs(
@@ -136,10 +142,12 @@ def augment(
     config = DownstreamConfig(
         num_real=real, num_generated=generated, num_repeats=repeats, num_steps=steps, start=start, seed=seed
     )
-    from flows.augmentation import augmentation
+    with prefect_server() as ready:
+        from flows.augmentation import augmentation
 
-    runtime = _runtime(Runtime, device, as_json)
-    result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
     if as_json:
         sys.stdout.write(json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
         return

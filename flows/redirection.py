@@ -14,7 +14,6 @@ from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_p
 from gaze_core.synthesis.packs import pack_path
 from tasks.recordings import import_recording, require_recording
 from tasks.reports import RunFacts, publish_report, write_redirection_report
-from tasks.reports import RunFacts, write_redirection_report
 from tasks.roots import input_path, output_path
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
@@ -91,14 +90,12 @@ def redirect(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
     processes: int = 1,
-    force: list[str] = [],  # noqa: B006
     force: list[StageName] = [],  # noqa: B006
 ) -> RedirectionResult:
     """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.
 
     Args:
-        recording: Video, images or subject files, as the worker sees them. Empty: the shipped subject.
-        recording: Video, folder of images or subject file below a folder of the worker's GAZEWORKS_INPUTS. Empty: the
+        recording: Video, images or subject files, below a folder of the worker's GAZEWORKS_INPUTS. Empty: the
             shipped subject.
         source: What the recording is.
         preset: Size of the models.
@@ -107,7 +104,6 @@ def redirect(
         device: Where to compute.
         precision: Of the training's arithmetic.
         processes: That share each batch of training, one for each device of the worker's machine.
-        force: Stages to compute anew: preprocess, mesh_head, gaze_gaussian, evaluate, compare.
         force: Stages to compute anew although nothing has changed.
     """
     path = input_path(recording) if recording else pack_path("synthetic_128")
@@ -115,6 +111,4 @@ def redirect(
     require_recording(path)
     plan = redirection_plan(preset, source, changes)
     runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)
-    return redirection.fn(path.resolve(), plan, Path(out).resolve(), runtime, preset, tuple(force))
-    runtime = Runtime(device=device, progress=False)
     return redirection.fn(path, plan, folder, runtime, preset, tuple(force))

@@ -27,7 +27,7 @@ def prefect_server() -> Iterator[Callable[[], None]]:
     Raises:
         GazeworksError: by `ready()`, if the server does not come up; with the place of its log.
     """
-    if os.environ.get("PREFECT_API_URL"):
+    if os.environ.get("PREFECT_API_URL") or _is_set_in_prefect():
         yield lambda: None
         return
     port, log = free_port(), environment.home() / "own_server.log"
@@ -44,6 +44,15 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             yield ready
         finally:
             _stop(server)
+
+
+def _is_set_in_prefect() -> bool:
+    """Whether a program that has imported Prefect already has told it where its API is."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
 
 
 def _start(port: int, log: Path) -> "subprocess.Popen[bytes]":

@@ -1,14 +1,28 @@
-"""prefect.yaml against the code: entry points, parameters, forms and schedules."""
+"""prefect.yaml against the code: entry points, parameters, forms, pools and schedules. A new deployment is a new row there."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.settings import get_current_settings
+
+from tasks.policies import GPU_LIMIT_VARIABLE
+from tasks.server_setup import GPU_LIMIT
+from tasks.services import POOLS
 
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS = FILE["deployments"]
+WANTED = {"redirect", "synthesize", "evaluate", "compare", "augment"}  # flows that have at least one deployment
+each_deployment = pytest.mark.parametrize(
+    "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
+)
 
 
 def flow_of(deployment):
@@ -17,39 +31,94 @@ def flow_of(deployment):
     return load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
-def test_each_deployment_names_a_flow_and_parameters_that_it_takes(deployment):
+@each_deployment
+def test_each_names_a_flow_and_parameters_that_it_takes(deployment):
     flow = flow_of(deployment)
     defaults = {name: schema.get("default") for name, schema in flow.parameters.properties.items()}
-    assert set(deployment.get("parameters", {})) <= set(defaults)
-    flow.validate_parameters(defaults | deployment.get("parameters", {}))
+    assert set(deployment["parameters"]) <= set(defaults)
+    flow.validate_parameters(defaults | deployment["parameters"])
     assert deployment["description"]
-    assert deployment["work_pool"]["name"] in ("cpu", "gpu")
+    assert deployment["tags"]
+    assert deployment["concurrency_limit"]["collision_strategy"] == "ENQUEUE"
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
-def test_each_field_of_the_form_is_explained(deployment):
+@each_deployment
+def test_each_field_of_the_form_is_explained_and_filled_in(deployment):
     for name, schema in flow_of(deployment).parameters.properties.items():
         assert schema.get("description"), name
+        assert "default" in schema, name
+        kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
+        assert kinds <= {"string", "integer", "number", "boolean", "array"}, f"{name}: a form cannot show {kinds}"
 
 
-def test_names_are_unique_and_schedules_have_five_fields():
-    names = [(d["entrypoint"], d["name"]) for d in DEPLOYMENTS]
+@each_deployment
+def test_each_goes_to_a_pool_that_is_there_and_shares_the_gpu(deployment):
+    pool = deployment["work_pool"]
+    assert pool["name"] in POOLS
+    assert pool["work_queue_name"] == ("scheduled" if deployment.get("schedules") else "default")
+    if pool["name"] == "gpu":
+        assert deployment["parameters"]["device"] == "cuda"
+        assert pool["job_variables"]["env"][GPU_LIMIT_VARIABLE] == GPU_LIMIT
+
+
+@each_deployment
+def test_schedules_are_valid_and_named(deployment):
+    for schedule in deployment.get("schedules", []):
+        CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        assert schedule["slug"]
+        assert "scheduled" in deployment["tags"]
+
+
+def test_every_pipeline_is_deployed_and_names_are_unique():
+    names = [(flow_of(d).name, d["name"]) for d in DEPLOYMENTS]
     assert len(names) == len(set(names))
-    for deployment in DEPLOYMENTS:
-        for schedule in deployment.get("schedules", []):
-            assert len(schedule["cron"].split()) == 5
-            assert schedule["slug"]
+    assert {flow for flow, _ in names} == WANTED
+    assert any(d.get("schedules") for d in DEPLOYMENTS if "evaluation" in d["tags"])
 
 
-def test_the_presets_of_the_form_are_those_of_the_table():
+def test_choices_and_bounds_reach_the_form():
     from typing import get_args
 
     from gaze_core.presets import PRESETS, PresetName
 
-    assert set(get_args(PresetName)) == set(PRESETS)
+    forms = {flow_of(d).name: flow_of(d).parameters.properties for d in DEPLOYMENTS}
+    assert set(get_args(PresetName)) == set(PRESETS) == set(forms["redirect"]["preset"]["enum"])
+    assert forms["redirect"]["device"]["enum"] == ["auto", "cpu", "cuda"]
+    assert "gaze_gaussian" in forms["redirect"]["force"]["items"]["enum"]
+    assert forms["synthesize"]["subjects"]["minimum"] == 1
+    assert "studio" in forms["synthesize"]["lights"]["items"]["enum"]
+
+
+def test_the_stages_of_the_form_are_stages():
+    from flows.redirection import StageName
+    from tasks import stages  # noqa: F401 (makes the stages)
+    from tasks.stage_task import _stage_names
+
+    assert set(StageName.__args__) <= _stage_names
 
 
 def test_the_file_knows_no_machine():
     text = (ROOT / "prefect.yaml").read_text()
     assert not re.search(r"/(home|root|work|tmp)/", text)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_prefect_deploys_them_all_to_a_fresh_server(tmp_path):
+    from tasks.server_setup import set_up
+
+    set_up()
+    set_up()  # changes nothing
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, **settings, "PWD": str(ROOT), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    with get_client(sync_client=True) as client:
+        for row in DEPLOYMENTS:
+            made = client.read_deployment_by_name(f"{flow_of(row).name}/{row['name']}")
+            assert (made.work_pool_name, made.tags) == (row["work_pool"]["name"], row["tags"])
+            assert made.parameters == row["parameters"]
+            assert made.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(ROOT)
+            assert len(made.schedules) == len(row.get("schedules", []))
+            assert made.global_concurrency_limit.limit == 1

@@ -108,6 +108,10 @@ class Cluster:
     def wait_for_state(self, run: UUID, *names: str, timeout_s: float = 120) -> None:
         wait_for(lambda: self.state(run) in names, lambda: f"{names}, now {self.state(run)}", timeout_s)
 
+    def wait_for_checkpoint(self) -> None:
+        """Waits until the one run that trains now has something to go on from."""
+        wait_for(lambda: any(self.home.glob("work/learn-*/last.train.pt")), "a checkpoint")
+
     def starts(self, stage: str) -> int:
         return sum(row.startswith(f"{stage} ") for row in self.diary())
 

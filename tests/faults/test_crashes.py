@@ -52,10 +52,8 @@ def result_of(cluster: Cluster, salt: str) -> list[object]:
 
 
 def kill_in_training(cluster: Cluster, run) -> None:
-    """SIGKILL of the flow run's process once it has trained for some checkpoints."""
-    before = cluster.starts("learn")
-    wait_for(lambda: cluster.starts("learn") > before, "training to begin")
-    time.sleep(4)
+    """SIGKILL of the flow run's process once it has written a checkpoint."""
+    cluster.wait_for_checkpoint()
     os.kill(cluster.pid(run), signal.SIGKILL)
 
 
@@ -101,8 +99,7 @@ def test_a_run_outlives_a_restart_of_the_server(cluster: Cluster) -> None:
 def test_a_run_whose_worker_is_killed_ends_or_is_marked_and_goes_on_at_another(cluster: Cluster) -> None:
     before = cluster.starts("learn")
     run = cluster.submit(salt="orphan", **CHECKPOINTS)
-    wait_for(lambda: cluster.starts("learn") > before, "training to begin")
-    time.sleep(4)
+    cluster.wait_for_checkpoint()
     cluster.kill("first")
     cluster.start_worker("second")
     # Nobody reads any more what the run prints, of which it may die or not.
@@ -116,11 +113,9 @@ def test_a_run_whose_worker_is_killed_ends_or_is_marked_and_goes_on_at_another(c
 
 
 def test_a_run_that_died_with_its_worker_is_found_and_goes_on_at_another(cluster: Cluster) -> None:
-    before = cluster.starts("learn")
     cluster.start_worker("third")
     run = cluster.submit(salt="zombie", **CHECKPOINTS)
-    wait_for(lambda: cluster.starts("learn") > before, "training to begin")
-    time.sleep(4)
+    cluster.wait_for_checkpoint()
     pid = cluster.pid(run)
     doomed = _worker_of(cluster, pid)
     cluster.kill(doomed)
