@@ -22,7 +22,10 @@ def export(
     """Write a trained head as an MLflow model: mlflow models serve -m OUT --env-manager local --host 127.0.0.1"""
     from flows.references import checkpoint_folder
     from flows.sampling import recording_file
+    from tasks import environment
     from tasks.serving import save_served_model
+
+    environment.configure_logging()
 
     folder = checkpoint_folder(checkpoint)
     model = save_served_model(folder, recording or recording_file(folder), out)

@@ -31,6 +31,7 @@ from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import Inputs, Stage, StageContext
 from gaze_core.stages.distributed import run_stage
 from tasks import environment, tracking
+from tasks.figures import figures_of
 from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
 from tasks.policies import gpu_slot, is_refreshing
@@ -188,6 +189,8 @@ class StageTask(Generic[P]):
                 parents=arguments.inputs,
                 mlflow_run_id=run.run_id,
             )
+            for figure in figures_of(produced.files, work_dir):
+                run.artifact(figure, "figures")
             run.finished(ref, produced.metrics, store.fetch(ref) / MANIFEST_FILE)
         return ref
 

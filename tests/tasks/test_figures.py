@@ -1,0 +1,28 @@
+import cv2
+import numpy as np
+
+from gaze_core.training.history import STATS_FILE, write_history
+from tasks.figures import CURVES_FILE, figures_of
+
+
+def test_a_training_becomes_a_picture_of_its_curves(tmp_path):
+    write_history(tmp_path, [{"step": step, "loss": 1 / step, "psnr": float(step)} for step in range(1, 30)])
+    (tmp_path / "weights").write_bytes(b"")
+    (drawn,) = figures_of({STATS_FILE: tmp_path / STATS_FILE, "weights": tmp_path / "weights"}, tmp_path)
+    assert drawn.name == CURVES_FILE
+    image = cv2.imread(str(drawn))
+    assert image.std() > 5
+    assert np.any(image[:, : image.shape[1] // 2] < 200)
+    assert np.any(image[:, image.shape[1] // 2 :] < 200)  # both panels
+
+
+def test_what_a_stage_drew_itself_is_shown_unless_it_is_huge(tmp_path):
+    for name, size in (("small.png", 10), ("huge.png", 6_000_000), ("data.bin", 10)):
+        (tmp_path / name).write_bytes(bytes(size))
+    found = figures_of({path.name: path for path in tmp_path.iterdir()}, tmp_path)
+    assert [path.name for path in found] == ["small.png"]
+
+
+def test_a_training_without_logged_steps_is_drawn_empty(tmp_path):
+    write_history(tmp_path, [])
+    assert figures_of({STATS_FILE: tmp_path / STATS_FILE}, tmp_path)[0].is_file()
