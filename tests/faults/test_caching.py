@@ -35,8 +35,9 @@ def test_unchanged_inputs_never_train_twice_not_even_in_another_process_at_the_s
 ) -> None:
     other = start_pipeline({"PIPELINE_STEP_S": "0.2"}, salt=request.node.name, num_steps=25)
     wait_for(lambda: "learn 0" in diary(), "the other process to be in its training")
-    assert run(num_steps=25) == ran()
-    assert finished(other) == ran(*STAGES)
+    ours, theirs = run(num_steps=25), finished(other)
+    assert (ours["learn"], theirs["learn"]) == ("cached", "computed")
+    assert {ours["judge"], theirs["judge"]} == {"cached", "computed"}  # whoever came first
     assert run(num_steps=25) == ran()
     assert diary() == ["gather 0", "learn 0", "judge 0"]
 
