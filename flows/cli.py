@@ -15,10 +15,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 import typer
 from rich.console import Console
 
-from flows import evaluation_cli, inversion_cli, search_cli
-from flows import evaluation_cli, inversion_cli
-from flows import inversion_cli, serving_cli
-from flows import evaluation_cli, inversion_cli, serving_cli
+from flows import evaluation_cli, inversion_cli, search_cli, serving_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
 from flows.server_cli import app as server_app
