@@ -18,6 +18,7 @@ from rich.console import Console
 from flows import inversion_cli
 from flows.data_cli import app as data_app
 from flows.import_cli import app as import_app
+from flows.driver_cli import register as register_driver
 from gaze_core.errors import GazeworksError
 from tasks import environment
 
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 app.add_typer(import_app, name="import")
+register_driver(app)
 console, errors = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
