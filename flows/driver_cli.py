@@ -125,7 +125,8 @@ def pretrain(
     people: Annotated[Path, typer.Option(help="Folder of subject files: rendered, or of a published data set.")],
     out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("driver_base.safetensors"),
     backbone: Annotated[str, typer.Option(help="A network of timm.")] = "resnet18",
-    steps: Annotated[int, typer.Option(min=1, help="Batches to learn from.")] = 2000,
+    image_px: Annotated[int, typer.Option(min=32, help="Side of the face that the network sees, px.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 to learn from.")] = 2000,
     device: Device = "auto",
 ) -> None:
     """Train the estimator that fine-tuning starts from."""
@@ -135,7 +136,7 @@ def pretrain(
 
     if not people.is_dir():
         raise BadInput(f"{people}: no such folder; render people with: gazeworks driver people --out {people}")
-    config = DriverPretrainConfig(network=FaceEstimatorConfig(backbone=backbone))
+    config = DriverPretrainConfig(network=FaceEstimatorConfig(backbone=backbone, image_px=image_px))
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": steps})})
     from flows.driver import pretrain_only
     from gaze_core.training.checkpoint import WEIGHTS_FILE

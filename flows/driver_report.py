@@ -141,7 +141,8 @@ def _provenance(record: DriveRecord) -> list[str]:
     if record.mount:
         held_out = record.mount.held_out_median_deg
         lines.append(
-            f"- The glasses' frame is {record.mount.angle_deg:.1f} deg off the head's, learned from "
+            f"- The glasses look {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg (yaw) off "
+            "the head, learned from "
             f"{record.mount.num_readings} training frames; the irises disagree by {record.mount.residual_median_deg:.1f} "
             f"deg in the median, on other blocks by {'n/a' if held_out is None else f'{held_out:.1f}'} deg."
         )

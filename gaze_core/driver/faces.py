@@ -93,21 +93,22 @@ def divmod_ends(ends: np.ndarray, item: int) -> tuple[int, int]:
     return part, item - (int(ends[part - 1]) if part else 0)
 
 
-def face_width_m(normalization: Mapping[str, Any]) -> float:
-    """What a crop of this view covers at the face, from side to side."""
-    return float(normalization["distance_m"] * normalization["size_px"] / normalization["focal_px"])
+def face_width_m(normalization: Mapping[str, Any]) -> float | None:
+    """What a crop of this view covers at the face, from side to side; None where the view is not known."""
+    values = [normalization.get(name) for name in ("distance_m", "size_px", "focal_px")]
+    return None if None in values else float(values[0] * values[1] / values[2])  # type: ignore[operator]
 
 
 def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Refuses crops that show another part of the face than the estimator knows.
+    """Refuses crops that show another part of the face than the estimator knows, as far as both views are known.
 
     Raises:
         ContractViolation: with both widths.
     """
-    widths_cm = [100 * face_width_m(view) for view in (found, expected)]
-    if abs(widths_cm[0] - widths_cm[1]) > 0.03 * widths_cm[1]:
+    width_m, expected_m = face_width_m(found), face_width_m(expected)
+    if width_m and expected_m and abs(width_m - expected_m) > 0.03 * expected_m:
         raise ContractViolation(
-            f"{where}: its crops are {widths_cm[0]:.1f} cm wide at the face, the estimator's {widths_cm[1]:.1f} cm; "
+            f"{where}: its crops are {100 * width_m:.1f} cm wide at the face, the estimator's {100 * expected_m:.1f} cm; "
             "extract with the estimator's normalisation, or use another estimator"
         )
 

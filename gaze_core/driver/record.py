@@ -37,6 +37,7 @@ class DriveRecord(Config):
     gaze_frame: GazeFrame
     frames: tuple[DriveFrame, ...]
     has_road: bool
+    focal_factor: float  # assumed focal length over the longer side of the driver's picture
     duration_s: float
     requested: NonNegativeInt
     dropped: dict[str, int]  # frames by reason

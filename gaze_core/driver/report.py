@@ -135,10 +135,8 @@ def compare(after: DriverEvaluation, before: DriverEvaluation, tolerance: Driver
         )
     others = {"before": before.predicted["model"]} | {name: before.predicted[name] for name in BASELINES}
     gains = tuple(_gain(name, after, np.array(other), tolerance) for name, other in others.items())
-    reduction = {
-        metric: 1 - getattr(after.errors["model"], metric).mean / getattr(before.errors["model"], metric).mean
-        for metric in METRICS
-    }
+    means = {metric: [getattr(e.errors["model"], metric).mean for e in (after, before)] for metric in METRICS}
+    reduction = {metric: 1 - now / then if then else 0.0 for metric, (now, then) in means.items()}
     reasons = tuple(
         f"angular error {gain.candidate:.2f} deg against {gain.other:.2f} ({gain.against}): gain {gain.gain:+.2f} "
         f"({after.intervals.confidence:.0%} interval {gain.low:+.2f} to {gain.high:+.2f}), {gain.verdict}"
