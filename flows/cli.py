@@ -17,8 +17,8 @@ from rich.console import Console
 
 from flows import inversion_cli
 from flows.data_cli import app as data_app
-from flows.import_cli import app as import_app
 from flows.driver_cli import register as register_driver
+from flows.import_cli import app as import_app
 from gaze_core.errors import GazeworksError
 from tasks import environment
 

@@ -1,22 +1,20 @@
-"""Face estimators as weights files: what the card must say, reading them back, and training to one."""
+"""Face estimators as weights files: what the card must say, and reading them back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import SCHEMA_VERSION
-from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceSet, changed, gaze_distance, predict
+from gaze_core.driver.faces import FaceSet, predict
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
 from gaze_core.reproducibility import choose_device
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
-from gaze_core.training.loop import FitConfig, FitSummary, MetricSink, Progress, Task, fit
 
 KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
 
@@ -61,42 +59,6 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
 def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) -> None:
     """Writes weights with their card."""
     save_weights(path, model, card)
-
-
-def train_estimator(
-    model: FaceEstimator,
-    faces: FaceSet,
-    training: Sequence[int],
-    validation: Sequence[int],
-    changes: FaceChanges,
-    config: FitConfig,
-    runtime: Runtime,
-    work_dir: Path,
-    log: MetricSink,
-    progress: Progress,
-) -> FitSummary:
-    """Optimises what is not frozen; the model ends with the weights that were best on validation."""
-    truth = faces.batch(validation).gaze_camera
-
-    def read_batch(indices: list[int]) -> FaceBatch:
-        return changed(faces.batch([training[index] for index in indices]), changes)
-
-    def loss_terms(network: Any, batch: FaceBatch, step: int) -> dict[str, Tensor]:
-        return {"gaze_rad": gaze_distance(network(batch.rgb), batch.gaze_camera)}
-
-    def validate(network: Any) -> float:
-        return float(angular_error_deg(predict(network, faces, validation), truth).mean())
-
-    model.train()
-    task = Task(
-        model=model,
-        parameter_groups=[{"params": [weight for weight in model.parameters() if weight.requires_grad]}],
-        num_samples=len(training),
-        read_batch=cast(Callable[[list[int]], Any], read_batch),
-        loss_terms=cast(Any, loss_terms),
-        validate=validate,
-    )
-    return fit(task, config, runtime, work_dir, log, progress)
 
 
 def error_deg(model: FaceEstimator, faces: FaceSet, items: Sequence[int]) -> float:

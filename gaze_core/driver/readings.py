@@ -17,6 +17,15 @@ from gaze_core.errors import ContractViolation
 from gaze_core.models.face_estimator import FaceEstimator
 
 
+def read_drive_splits(folder: Path) -> Splits:
+    """The blocks of time of an extracted drive, which has one subject file.
+
+    Raises:
+        ContractViolation: the file is missing, or was changed after it was written.
+    """
+    return read_splits(folder / SPLITS_FILE).subjects[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Drive:
     """An extracted drive, open for reading."""
@@ -40,7 +49,7 @@ class Drive:
             raise ContractViolation(
                 f"{folder}: {len(dataset)} faces and {len(record.frames)} frames in the record; extract the drive again"
             )
-        return cls(folder, record, read_splits(folder / SPLITS_FILE), dataset, FaceSet([dataset]))
+        return cls(folder, record, read_drive_splits(folder), dataset, FaceSet([dataset]))
 
     @property
     def head_to_camera(self) -> Float[ndarray, "n 4 4"]:

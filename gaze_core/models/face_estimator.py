@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch._weights_only_unpickler import UnpicklingError  # type: ignore[attr-defined]
 from torch.nn import functional
 
 from gaze_core.config import Config
@@ -21,7 +22,6 @@ from gaze_core.errors import BadInput
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PREFIXES = ("module.", "model.", "gaze_tracker.", "backbone.", "resnet.", "net.")
 _BATCHES = "num_batches_tracked"
-_NotTensors: type[Exception] = torch.serialization.pickle.UnpicklingError  # type: ignore[attr-defined]
 
 
 class FaceEstimatorConfig(Config):
@@ -92,7 +92,7 @@ def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:
         raise BadInput(f"{path}: no such file; expected the weights of a gaze tracker (.pth)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, _NotTensors) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(
             f"{path}: not a file of tensors alone ({reason[:120]}); save the model's state_dict() with torch.save"

@@ -9,7 +9,7 @@ import cv2
 
 from gaze_core.artifacts import MANIFEST_FILE, Produced, files_in
 from gaze_core.assets import resolve
-from gaze_core.data.splits import SPLITS_FILE, write_splits
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.extraction import ExtractConfig, label_drive
 from gaze_core.driver.footage import Footage, RgbImage, TileLayout, evenly_spaced, open_footage, read_frames, tile
@@ -67,7 +67,7 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     for warning in warnings:
         context.logger.warning("%s: %s", video.name, warning)
     record.write(folder)
-    write_splits(folder / SPLITS_FILE, splits)
+    write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
     (folder / _TIMES_FILE).unlink()
     return Produced(
         kind="dataset",

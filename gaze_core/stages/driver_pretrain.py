@@ -7,12 +7,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
-from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator, train_estimator
+from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
 from gaze_core.driver.faces import FaceChanges, FaceSet
 from gaze_core.errors import BadInput
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.reproducibility import choose_device, seed_everything
 from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.driver_training import train_estimator
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
@@ -52,12 +53,9 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     training, validation = range(num_train), range(num_train, len(faces))
     seed_everything("driver pretrain", config.seed)
     model = FaceEstimator(config.network)
-    every = max(1, config.fit.num_steps // config.num_validations)
+    every = max(1, config.fit.steps(num_train) // config.num_validations)
     fit_config = config.fit.model_copy(update={"validate_every_steps": every})
-    summary = train_estimator(
-        model, faces, training, validation, config.changes, fit_config, context.runtime, context.work_dir,
-        context.log, context.progress,
-    )  # fmt: skip
+    summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     normalization = faces.parts[0].normalization
     names = [part.subject for part in faces.parts]
