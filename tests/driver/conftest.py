@@ -17,7 +17,7 @@ from gaze_core.stages.context import StageContext
 from tests.driver.tiny_drive import LAYOUT, TinyDrive, write_tiny_drive
 
 BLOCKS = BlockConfig(num_stretches=1, gap_s=0.05, validation_fraction=0.2)
-CONFIG = ExtractConfig(num_frames=40, layout=TileLayout(**LAYOUT), blocks=BLOCKS, size_px=64)
+CONFIG = ExtractConfig(num_frames=24, layout=TileLayout(**LAYOUT), blocks=BLOCKS, size_px=64)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def extract_into(shared_data: Path) -> Extract:
 @pytest.fixture(scope="session")
 def extracted(tiny_drive: TinyDrive, extract_into: Extract, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny drive's folder after extraction, in the face camera's frame, since nobody looked where its table says."""
-    config = CONFIG.model_copy(update={"gaze_frame": "camera"})
+    config = CONFIG.model_copy(update={"gaze_frame": "camera", "num_frames": 40})
     folder, _ = extract_into(
         tmp_path_factory.mktemp("extracted"), config, video=tiny_drive.video, sensors=tiny_drive.table
     )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gaze_core.config import Runtime
-from gaze_core.data.splits import read_splits
 from gaze_core.data.validation import validate_file
 from gaze_core.driver import footage as footage_module
 from gaze_core.driver.blocks import BlockConfig
@@ -16,7 +15,7 @@ from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.drive_pictures import frame_number
 from gaze_core.driver.footage import TileLayout, evenly_spaced
 from gaze_core.driver.legacy import write_legacy
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.readings import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.stages import driver_extract
@@ -42,7 +41,7 @@ def test_evenly_spaced_frames_with_their_labels_and_pictures(extracted, tiny_dri
         assert frame_number(read_jpeg(record.picture(extracted, position, "road"))) == frame.frame
         assert read_jpeg(record.picture(extracted, position, "driver")).shape == (144, 176, 3)
     assert validate_file(extracted / "subject.h5") == []
-    splits = read_splits(extracted / "splits.json")
+    splits = read_drive_splits(extracted)
     assert len(splits.train) > 15
     assert max(splits.train) < min(splits.validation) < min(splits.test)
 
@@ -56,7 +55,8 @@ def test_labels_come_back_from_the_crops_frame(extracted):
 
 def test_a_gaze_of_the_glasses_turns_with_the_head(tiny_drive, driver_faces, extract_into, tmp_path):
     # The table's gaze is whatever the irises show in the head frame, seen from glasses that sit 8 degrees askew.
-    plain, _ = extract_into(tmp_path / "plain", video=write_tiny_drive(tmp_path / "d", driver_faces).video)
+    config = CONFIG.model_copy(update={"num_frames": 36})
+    plain, _ = extract_into(tmp_path / "plain", config, video=write_tiny_drive(tmp_path / "d", driver_faces).video)
     gaze_head = np.asarray(Drive.open(plain).dataset.labels["gaze_head"], dtype=float)
     askew = np.deg2rad(8.0)
     turn = np.array([[np.cos(askew), 0, np.sin(askew)], [0, 1, 0], [-np.sin(askew), 0, np.cos(askew)]])
@@ -66,7 +66,7 @@ def test_a_gaze_of_the_glasses_turns_with_the_head(tiny_drive, driver_faces, ext
     lines += [f"{n},{az},{el}" for n, (el, az) in zip(frames, tracker, strict=True)]
     table = tmp_path / "gaze.csv"
     table.write_text("\n".join(lines))
-    folder, produced = extract_into(tmp_path / "scene", video=tmp_path / "d" / "drive.mp4", sensors=table)
+    folder, produced = extract_into(tmp_path / "scene", config, video=tmp_path / "d" / "drive.mp4", sensors=table)
     drive = Drive.open(folder)
     assert drive.record.mount.yaw_deg == pytest.approx(8.0, abs=0.5)
     assert drive.record.mount.pitch_deg == pytest.approx(0.0, abs=0.5)
@@ -91,7 +91,7 @@ def test_a_drive_without_a_table_is_all_for_the_test(tiny_drive, extract_into, t
 
 def test_the_road_can_be_a_file_of_its_own(tiny_drive, extract_into, tmp_path):
     whole = TileLayout(driver=(0, 0, 176, 144))
-    config = CONFIG.model_copy(update={"layout": whole, "num_frames": 30})
+    config = CONFIG.model_copy(update={"layout": whole, "num_frames": 8})
     folder, _ = extract_into(tmp_path, config, video=tiny_drive.video, road=tiny_drive.video)
     record = DriveRecord.read(folder)
     assert record.has_road
@@ -124,7 +124,7 @@ def test_frames_without_a_label_are_counted_by_reason(tiny_drive, extract_into, 
 def test_a_table_of_another_drive_is_refused(tiny_drive, extract_into, tmp_path):
     table = tmp_path / "gaze.csv"
     table.write_text("frame,azimuth,elevation\n" + "\n".join(f"{n},1,2" for n in range(1000, 1100)))
-    with pytest.raises(BadInput, match=r"none of 40 frames of drive.mp4 has a gaze.*run from 1000 to 1099.*has 60"):
+    with pytest.raises(BadInput, match=r"none of 24 frames of drive.mp4 has a gaze.*run from 1000 to 1099.*has 60"):
         extract_into(tmp_path, video=tiny_drive.video, sensors=table)
 
 
@@ -145,7 +145,7 @@ def test_a_turned_sign_is_turned_back_and_said(tiny_drive, extract_into, tmp_pat
 
 def test_a_tile_without_a_face_is_refused(tiny_drive, extract_into, tmp_path):
     config = CONFIG.model_copy(update={"layout": TileLayout(driver=(176, 0, 320, 352))})
-    with pytest.raises(BadInput, match=r"none of 40 frames shows the driver's face \(no_face: 40\); check the layout"):
+    with pytest.raises(BadInput, match=r"none of 24 frames shows the driver's face \(no_face: 24\); check the layout"):
         extract_into(tmp_path, config, video=tiny_drive.video, sensors=tiny_drive.table)
 
 
@@ -179,7 +179,7 @@ def test_interrupted_after_decoding_it_decodes_no_more(tiny_drive, extract_into,
 
     monkeypatch.setattr(driver_extract, "read_frames", refuse)
     folder, _ = extract_into(tmp_path, config, **files)
-    assert len(DriveRecord.read(folder).frames) == 38
+    assert len(DriveRecord.read(folder).frames) == len(set(evenly_spaced(NUM_FRAMES, 24)) - {3, 41})
     assert not list(folder.rglob("*.partial"))
     assert steps == sorted(steps)
     assert footage_module.read_frames is not refuse
