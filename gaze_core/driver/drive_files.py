@@ -28,7 +28,8 @@ from gaze_core.driver.drive_plan import MOUNT_DEG, DriveConfig, DriveMoment, mou
 from gaze_core.driver.footage import RgbImage
 from gaze_core.errors import BadInput
 
-VIDEO_FILE, TABLE_FILE, SETTINGS_FILE, TRUTH_FILE = "drive.mp4", "drive.csv", "drive_settings.json", "drive_truth.json"
+VIDEO_FILE, TABLE_FILE = "synthetic_drive.mp4", "synthetic_drive.csv"
+SETTINGS_FILE, TRUTH_FILE = "settings.json", "truth.json"
 GENERATOR_VERSION = 1  # raise when the same configuration no longer gives the same drive
 HEADER = (
     "timestamp [ns]", "dash_frames", "gaze x [px]", "gaze y [px]", "worn", "blink id", "azimuth [deg]",

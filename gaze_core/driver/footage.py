@@ -71,7 +71,7 @@ def open_footage(path: Path, layout: TileLayout) -> Footage:
         BadInput: no such file, no video, or frames of another size.
     """
     if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected a video")
+        raise BadInput(f"{path.name}: no such file; expected a video")
     capture = cv2.VideoCapture(str(path))
     try:
         decoded, image = capture.read()
@@ -79,17 +79,19 @@ def open_footage(path: Path, layout: TileLayout) -> Footage:
     finally:
         capture.release()
     if not decoded:
-        raise BadInput(f"{path}: not a readable video; convert it to H.264 in MP4")
+        raise BadInput(f"{path.name}: not a readable video; convert it to H.264 in MP4")
     size_px = (image.shape[1], image.shape[0])
     if layout.frame_px and size_px != layout.frame_px:
         raise BadInput(
-            f"{path}: frames are {size_px[0]} x {size_px[1]} px, the layout is for {layout.frame_px[0]} x "
+            f"{path.name}: frames are {size_px[0]} x {size_px[1]} px, the layout is for {layout.frame_px[0]} x "
             f"{layout.frame_px[1]}; choose one of {', '.join(LAYOUTS)} with --layout, or set extract.layout"
         )
     for name in ("driver", "road"):
         box = getattr(layout, name)
         if box and (box[0] + box[2] > size_px[0] or box[1] + box[3] > size_px[1]):
-            raise BadInput(f"{path}: tile {name} {box} reaches beyond its frames of {size_px[0]} x {size_px[1]} px")
+            raise BadInput(
+                f"{path.name}: tile {name} {box} reaches beyond its frames of {size_px[0]} x {size_px[1]} px"
+            )
     return Footage(path, count if count > 0 else _counted(path), fps if 0 < fps < 1000 else 30.0, size_px)
 
 

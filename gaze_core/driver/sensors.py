@@ -108,7 +108,9 @@ def read_track(path: Path, columns: SensorColumns) -> GazeTrack:
     gaze = {number: _median(frame) for number, frame in frames.items() if frame.values}
     if not gaze:
         counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(row_faults.items()) if reason)
-        raise BadInput(f"{path}: none of {num_rows} rows has a usable gaze ({counts or 'no rows'}); check the columns")
+        raise BadInput(
+            f"{path.name}: none of {num_rows} rows has a usable gaze ({counts or 'no rows'}); check the columns"
+        )
     faults = {n: frame.faults.most_common(1)[0][0] for n, frame in frames.items() if not frame.values}
     return GazeTrack(gaze, faults, {reason: count for reason, count in row_faults.items() if reason}, num_rows)
 
@@ -118,12 +120,12 @@ def _table(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"{path}: not readable ({error.strerror}); expected the eye tracker's CSV") from error
+        raise BadInput(f"{path.name}: not readable ({error.strerror}); expected the eye tracker's CSV") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 text ({error.reason}); export the table as CSV in UTF-8") from error
+        raise BadInput(f"{path.name}: not UTF-8 text ({error.reason}); export the table as CSV in UTF-8") from error
     first = text.split("\n", 1)[0]
     if not first.strip():
-        raise BadInput(f"{path}: empty; expected a CSV with a header")
+        raise BadInput(f"{path.name}: empty; expected a CSV with a header")
     delimiter = max(_DELIMITERS, key=first.count)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter)
     header = [cell.strip() for cell in next(rows)]
@@ -140,7 +142,7 @@ def _places(path: Path, header: Sequence[str], columns: SensorColumns) -> dict[s
             places[name] = found[0]
         elif name in _REQUIRED:
             raise BadInput(
-                f"{path}: no column for {name}; expected {' or '.join(map(repr, wanted))}, found: "
+                f"{path.name}: no column for {name}; expected {' or '.join(map(repr, wanted))}, found: "
                 f"{', '.join(header)}; name it with --set extract.columns.{name}='[\"NAME\"]'"
             )
     return places
@@ -155,7 +157,7 @@ def _plain(header: str) -> tuple[str, str]:
 def _scale(path: Path, header: str) -> float:
     unit = _plain(header)[1]
     if unit not in _TO_DEG:
-        raise BadInput(f"{path}: column {header!r} has the unit {unit!r}; expected deg or rad")
+        raise BadInput(f"{path.name}: column {header!r} has the unit {unit!r}; expected deg or rad")
     return _TO_DEG[unit]
 
 
