@@ -17,6 +17,7 @@ from rich.console import Console
 
 from flows import evaluation_cli, inversion_cli, search_cli, serving_cli
 from flows.data_cli import app as data_app
+from flows.driver_cli import register as register_driver
 from flows.import_cli import app as import_app
 from flows.server_cli import app as server_app
 from flows.store_cli import app as store_app
@@ -33,6 +34,7 @@ evaluation_cli.register(app)
 serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
+register_driver(app)
 console, errors = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]

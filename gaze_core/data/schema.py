@@ -74,11 +74,11 @@ OPTIONAL_FIELDS = {
 ATTRIBUTES = {
     "schema_version": "int, SCHEMA_VERSION",
     "subject": "str, unique within the source",
-    "source": "str, what the subject comes from: synthetic, video, or a data set of docs/datasets.md",
-    "label_source": "str: 'exact' (rendered), 'iris' (eyeball model on landmarks) or 'target' (known gaze target)",
+    "source": "str, what the subject comes from: synthetic, video, driver, or a data set of docs/datasets.md",
+    "label_source": "str: 'exact' (rendered), 'iris' (eyeball model on landmarks), 'target' (known gaze target) or 'tracker'",
     "normalization": "JSON of geometry.normalization.NormalizationConfig",
     "provenance": "JSON object: how the file was made (generator, seed, tool versions)",
     "dropped": "JSON object: reason -> number of frames that were left out",
 }
 JSON_ATTRIBUTES = ("normalization", "provenance", "dropped")
-LABEL_SOURCES = ("exact", "iris", "target")
+LABEL_SOURCES = ("exact", "iris", "target", "tracker")

@@ -1,0 +1,96 @@
+"""Driver gaze: extract -> fine-tune -> evaluate before and after -> compare -> report; and what comes before it."""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+from prefect.states import Completed
+
+from flows.driver_report import DriverReport, write_driver_report
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.config import Config, Runtime
+from gaze_core.driver.extraction import ExtractConfig
+from gaze_core.driver.report import DriverTolerance
+from gaze_core.stages.driver_evaluate import DriverEvaluateConfig
+from gaze_core.stages.driver_finetune import DriverFinetuneConfig
+from gaze_core.stages.driver_pretrain import DriverPretrainConfig
+from tasks.driver_stages import compare, evaluate, extract, finetune, import_estimator, pretrain
+from tasks.recordings import import_recording
+from tasks.stage_task import tracked_flow
+
+
+class DriverPlan(Config):
+    """All that decides the result of a run."""
+
+    extract: ExtractConfig = ExtractConfig()
+    finetune: DriverFinetuneConfig = DriverFinetuneConfig()
+    evaluate: DriverEvaluateConfig = DriverEvaluateConfig()
+    tolerance: DriverTolerance = DriverTolerance()
+
+
+class DriveFiles(Config):
+    """Where a drive lies."""
+
+    video: Path
+    sensors: Path | None = None
+    road: Path | None = None
+
+
+@flow(name="driver", persist_result=False)
+def driver(
+    files: DriveFiles,
+    weights: Path,
+    plan: DriverPlan,
+    out: Path,
+    runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
+    force: tuple[str, ...] = (),
+) -> DriverReport:
+    """Fine-tunes an estimator on one drive and reports what that did on blocks of time kept back.
+
+    An estimator that became worse ends the run as a completed state named `Regressed`.
+    """
+    started_s = time.monotonic()
+    with tracked_flow({"plan": plan.model_dump(mode="json")}, force) as ledger:
+        data = _extracted(files, plan.extract, runtime)
+        base = import_estimator(weights)
+        tuned = finetune(data, base, plan.finetune, runtime)
+        before, after = (evaluate(data, estimator, plan.evaluate, runtime) for estimator in (base, tuned))
+        comparison = compare(after, before, plan.tolerance)
+        refs = {
+            "data": data, "base": base, "finetuned": tuned, "before": before, "after": after, "comparison": comparison,
+        }  # fmt: skip
+        report = write_driver_report(refs, ledger.outcomes, time.monotonic() - started_s, out)
+        ledger.run.log_summary(report.numbers)
+        ledger.run.artifact(out, "report")
+    if report.verdict == "regressed":
+        return Completed(name="Regressed", message="; ".join(report.reasons), data=report)  # type: ignore[return-value]
+    return report
+
+
+@flow(name="driver-extract", persist_result=False)
+def extract_only(
+    files: DriveFiles,
+    config: ExtractConfig,
+    runtime: Runtime = Runtime(),  # noqa: B008
+    force: tuple[str, ...] = (),
+) -> ArtifactRef:
+    """Frames, faces and, with a table, labels of one drive."""
+    with tracked_flow({"config": config.model_dump(mode="json")}, force):
+        return _extracted(files, config, runtime)
+
+
+@flow(name="driver-pretrain", persist_result=False)
+def pretrain_only(
+    people: Path,
+    config: DriverPretrainConfig,
+    runtime: Runtime = Runtime(),  # noqa: B008
+    force: tuple[str, ...] = (),
+) -> ArtifactRef:
+    """A face estimator from the subject files in a folder."""
+    with tracked_flow({"config": config.model_dump(mode="json")}, force):
+        return pretrain(import_recording(people), config, runtime)
+
+
+def _extracted(files: DriveFiles, config: ExtractConfig, runtime: Runtime) -> ArtifactRef:
+    video, sensors, road = (path and import_recording(path) for path in (files.video, files.sensors, files.road))
+    return extract(video, config, runtime, sensors, road)  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+"""Face estimators as weights files: what the card must say, and reading them back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gaze_core.config import Config, Runtime
+from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.driver.faces import FaceSet, predict
+from gaze_core.driver.view import DRIVER_FACE
+from gaze_core.errors import BadInput
+from gaze_core.geometry.angles import angular_error_deg
+from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
+from gaze_core.reproducibility import choose_device
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
+
+KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
+
+
+def card_of(
+    model: FaceEstimator, made_by: str, version: int, config: Config | None, normalization: Mapping[str, Any],
+    trained_on: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:  # fmt: skip
+    """What a weights file must say of itself."""
+    return {
+        "stage": KIND,
+        "made_by": made_by,
+        "stage_version": version,
+        "config": config.model_dump(mode="json") if config else {},
+        "network": model.config.model_dump(mode="json"),
+        "schema_version": SCHEMA_VERSION,
+        "normalization": dict(normalization),
+        "trained_on": {role: list(names) for role, names in trained_on.items()},
+    }
+
+
+def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstimator, dict[str, Any]]:  # noqa: B008
+    """The estimator of a weights file, or of a folder that holds one, and its card; `.pth` files are imported.
+
+    Raises:
+        BadInput: no such file, or a `.pth` file of another network.
+        MissingArtifact, ContractViolation: the weights are unreadable, or of something else.
+    """
+    path = path / WEIGHTS_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected a face estimator (.safetensors) or a gaze tracker (.pth)")
+    if path.suffix in (".pth", ".pt"):
+        model = import_gaze_tracker(path)
+        card = card_of(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+    else:
+        card = read_card(path, KIND)
+        model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))
+        model.load_state_dict(load_weights(path))
+    return model.to(choose_device(runtime)).eval(), card
+
+
+def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) -> None:
+    """Writes weights with their card."""
+    save_weights(path, model, card)
+
+
+def error_deg(model: FaceEstimator, faces: FaceSet, items: Sequence[int]) -> float:
+    """Mean angular error on these samples."""
+    with torch.no_grad():
+        return float(angular_error_deg(predict(model, faces, items), faces.batch(items).gaze_camera).mean())

@@ -1,0 +1,144 @@
+"""A full-face gaze estimator: an image network of timm and two linear layers; and weights of earlier gaze trackers.
+
+The layout of `gaze_tracker_*.pth` is a torchvision ResNet-18 whose `fc` is Linear, ReLU, Dropout, Linear; timm's
+ResNet-18 has the same names but for `fc`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import timm
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch._weights_only_unpickler import UnpicklingError  # type: ignore[attr-defined]
+from torch.nn import functional
+
+from gaze_core.config import Config
+from gaze_core.errors import BadInput
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_PREFIXES = ("module.", "model.", "gaze_tracker.", "backbone.", "resnet.", "net.")
+_BATCHES = "num_batches_tracked"
+
+
+class FaceEstimatorConfig(Config):
+    """Shape of the network, and how it wants its pictures."""
+
+    backbone: str = "resnet18"
+    image_px: PositiveInt = 128
+    hidden: PositiveInt = 256
+    dropout: float = Field(0.4, ge=0, lt=1)
+    mean: tuple[float, float, float] = _IMAGENET_MEAN  # of R, G and B in [0, 1]
+    std: tuple[float, float, float] = _IMAGENET_STD
+
+
+class FaceEstimator(nn.Module):
+    """RGB in [0, 1] of a normalised face crop, with its background, to gaze in the crop's camera frame."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: FaceEstimatorConfig) -> None:
+        super().__init__()
+        if not timm.is_model(config.backbone):
+            near = ", ".join(timm.list_models(f"{config.backbone[:6]}*")[:8])
+            raise BadInput(f"timm has no network {config.backbone!r}; similar names: {near or 'none'}")
+        self.config, self._frozen = config, False
+        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0)
+        self.head = nn.Sequential(
+            nn.Linear(self.backbone.num_features, config.hidden),  # type: ignore[arg-type]
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, 2),
+        )
+        self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
+
+    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2"]:
+        """`[pitch, yaw]` in radians."""
+        size = (self.config.image_px,) * 2
+        if rgb.shape[-2:] != size:
+            rgb = functional.interpolate(rgb, size=size, mode="bilinear", align_corners=False, antialias=True)
+        features: Tensor = self.backbone((rgb - self.mean) / self.std)
+        out: Tensor = self.head(features)
+        return out
+
+    def freeze_backbone(self) -> None:
+        """Keeps the backbone as it is: its weights, and the running statistics of its batch normalisation."""
+        self._frozen = True
+        self.backbone.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As usual, but a frozen backbone stays in evaluation mode, or its statistics would drift."""
+        super().train(mode)
+        if self._frozen:
+            self.backbone.eval()
+        return self
+
+
+def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:
+    """The network of a `gaze_tracker_*.pth` file. Those were trained without ImageNet's mean and deviation.
+
+    Only tensors are unpickled. Output 0 is taken as pitch and output 1 as yaw, both in radians.
+
+    Raises:
+        BadInput: no such file, more than tensors in it, or another network.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected the weights of a gaze tracker (.pth)")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(
+            f"{path}: not a file of tensors alone ({reason[:120]}); save the model's state_dict() with torch.save"
+        ) from error
+    state = _state_dict(path, content)
+    backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    linear = _linear_layers(path, state)
+    config = FaceEstimatorConfig(
+        image_px=image_px, hidden=linear[0][0].shape[0], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )
+    model = FaceEstimator(config)
+    wanted = model.backbone.state_dict()
+    wrong = [name for name in wanted if name not in backbone and not name.endswith(_BATCHES)]
+    wrong += [name for name in backbone if name not in wanted or backbone[name].shape != wanted[name].shape]
+    if wrong:
+        raise BadInput(f"{path}: not a torchvision ResNet-18; missing or of another shape: {', '.join(wrong[:4])}")
+    model.backbone.load_state_dict(backbone, strict=False)
+    for layer, (weight, bias) in zip((model.head[0], model.head[3]), linear, strict=True):
+        layer.load_state_dict({"weight": weight, "bias": bias})
+    return model
+
+
+def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
+    """The tensors by plain names, from a state dict or a checkpoint that holds one."""
+    for key in ("model_state_dict", "state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BadInput(f"{path}: expected a state dict of tensors, found {type(content).__name__}")
+    state = {str(name): tensor for name, tensor in content.items()}
+    while state and "conv1.weight" not in state:
+        prefix = next((p for p in _PREFIXES if any(name == f"{p}conv1.weight" for name in state)), None)
+        prefix = prefix or next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            raise BadInput(f"{path}: no ResNet-18 in it; its first tensors are {', '.join(list(state)[:4])}")
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return {
+        name.replace("gaze_head.", "fc.") if name.startswith("gaze_head.") else name: t for name, t in state.items()
+    }
+
+
+def _linear_layers(path: Path, state: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of the two linear layers of `fc`."""
+    names = sorted(name for name in state if name.startswith("fc.") and name.endswith(".weight"))
+    layers = [(state[name], state[name.replace(".weight", ".bias")]) for name in names]
+    if len(layers) != 2 or layers[0][0].shape[1] != 512 or layers[1][0].shape != (2, layers[0][0].shape[0]):
+        shapes = [tuple(weight.shape) for weight, _ in layers]
+        raise BadInput(f"{path}: expected fc of two linear layers, 512 to hidden to 2; found shapes {shapes}")
+    return layers

@@ -1,0 +1,174 @@
+"""Stage: a drive's video and the eye tracker's table to labelled faces, pictures of both views, and their splits."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import cv2
+
+from gaze_core.artifacts import MANIFEST_FILE, Produced, files_in
+from gaze_core.assets import resolve
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
+from gaze_core.data.subjects import SUBJECT_FILE
+from gaze_core.driver.extraction import ExtractConfig, label_drive
+from gaze_core.driver.footage import Footage, RgbImage, TileLayout, evenly_spaced, open_footage, read_frames, tile
+from gaze_core.driver.record import DRIVE_FILE, PICTURES, picture_name
+from gaze_core.driver.sensors import GazeTrack, read_track
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.stages.context import Inputs, StageContext
+
+NAME, VERSION = "driver_extract", 1
+_TIMES_FILE, _JPEG_QUALITY = "times.json", 95
+_FACE_FRAMES = 25  # decoded frames that take about as long as one look at a face; for the progress bar
+
+
+def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Reads `inputs["video"]` and, where given, `inputs["sensors"]` and `inputs["road"]` (a video of its own).
+
+    Raises:
+        BadInput: a file is not what it must be, or no frame is usable.
+    """
+    video = only_file(inputs["video"])
+    footage = open_footage(video, config.layout)
+    road = open_footage(only_file(inputs["road"]), TileLayout()) if inputs.get("road") else None
+    _require_same_length(footage, road)
+    track = read_track(only_file(inputs["sensors"]), config.columns) if inputs.get("sensors") else None
+    folder = context.work_dir / "drive"
+    wanted, dropped = _with_labels(footage, config.num_frames, track)
+    steps = footage.num_frames + 2 * _FACE_FRAMES * len(wanted)
+    decoded = _decode(footage, road, wanted, config.layout, folder, context, steps)
+    dropped["not_decodable"] += len(wanted) - len(decoded)
+    done = footage.num_frames
+
+    def tick() -> None:
+        nonlocal done
+        done += _FACE_FRAMES
+        context.progress(min(done, steps), steps, float("nan"))
+
+    duration_s = footage.num_frames / footage.frames_per_s
+    record, splits = label_drive(
+        video.stem, folder, decoded, track, duration_s, config, resolve("face_landmarker"), tick
+    )
+    dropped.update(record.dropped)
+    beyond = sum(frame >= footage.num_frames for frame in track.gaze) if track else 0
+    warnings = (
+        *record.warnings,
+        *([f"{beyond} frames of the table lie beyond the end of the video"] if beyond else []),
+    )
+    record = record.model_copy(
+        update={
+            "has_road": road is not None or config.layout.road is not None,
+            "requested": min(config.num_frames, footage.num_frames),
+            "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
+            "warnings": warnings,
+        }
+    )
+    for warning in warnings:
+        context.logger.warning("%s: %s", video.name, warning)
+    record.write(folder)
+    write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
+    (folder / _TIMES_FILE).unlink()
+    return Produced(
+        kind="dataset",
+        files=files_in(folder),
+        metrics=_metrics(record.mount, splits),
+        dropped=record.dropped,
+        normalization=config.normalization.resized(config.size_px).model_dump(mode="json"),
+        notes=warnings,
+        subjects={role: (record.name,) for role in ("train", "validation", "test") if getattr(splits, role)},
+    )
+
+
+def only_file(folder: Path) -> Path:
+    """The one file of an imported recording."""
+    files = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
+    if len(files) != 1 or not files[0].is_file():
+        raise ContractViolation(f"{folder}: expected one file, found {[path.name for path in files]}")
+    return files[0]
+
+
+def _require_same_length(footage: Footage, road: Footage | None) -> None:
+    if road and abs(road.num_frames - footage.num_frames) > 0.01 * footage.num_frames + 1:
+        raise BadInput(
+            f"{road.path.name} has {road.num_frames} frames, {footage.path.name} has {footage.num_frames}; expected the "
+            "same number, frame by frame; convert both to one frame rate"
+        )
+
+
+def _with_labels(footage: Footage, num_frames: int, track: GazeTrack | None) -> tuple[list[int], Counter[str]]:
+    """The evenly spaced frames that have a label, and why the others have none."""
+    wanted = evenly_spaced(footage.num_frames, num_frames)
+    if track is None:
+        return wanted, Counter()
+    dropped = Counter(fault for frame in wanted if (fault := track.fault(frame)))
+    labelled = [frame for frame in wanted if not track.fault(frame)]
+    if not labelled:
+        raise BadInput(
+            f"none of {len(wanted)} frames of {footage.path.name} has a gaze in the table ({dict(dropped)}; the table's "
+            f"frames run from {min(track.gaze)} to {max(track.gaze)}, the video has {footage.num_frames}); check that "
+            "they belong together"
+        )
+    return labelled, dropped
+
+
+def _decode(
+    footage: Footage,
+    road: Footage | None,
+    wanted: list[int],
+    layout: TileLayout,
+    folder: Path,
+    context: StageContext,
+    steps: int,
+) -> dict[int, float]:
+    """Writes the pictures of the wanted frames, unless an earlier attempt did; returns the frames' times."""
+    times_file = folder / _TIMES_FILE
+    if times_file.is_file():
+        return {int(frame): time_s for frame, time_s in json.loads(times_file.read_text()).items()}
+    for view in ("driver", "road"):
+        (folder / PICTURES / view).mkdir(parents=True, exist_ok=True)
+    times: dict[int, float] = {}
+    for frame in read_frames(footage, wanted):
+        if isinstance(frame, int):
+            context.progress(frame, steps, float("nan"))
+            continue
+        _write(folder / picture_name(frame.index, "driver"), tile(frame.rgb, layout.driver))
+        if layout.road and not road:
+            _write(folder / picture_name(frame.index, "road"), tile(frame.rgb, layout.road))
+        times[frame.index] = frame.time_s
+    if road:
+        for frame in read_frames(road, wanted):
+            if not isinstance(frame, int):
+                _write(folder / picture_name(frame.index, "road"), frame.rgb)
+        _drop_without_road(folder, times)
+    partial = times_file.with_suffix(".partial")
+    partial.write_text(json.dumps(times))
+    os.replace(partial, times_file)
+    return times
+
+
+def _drop_without_road(folder: Path, times: dict[int, float]) -> None:
+    for frame in [frame for frame in times if not (folder / picture_name(frame, "road")).is_file()]:
+        del times[frame]
+        (folder / picture_name(frame, "driver")).unlink()
+
+
+def _write(path: Path, rgb: RgbImage) -> None:
+    """A JPEG that is whole or not there."""
+    if path.is_file():
+        return
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(encoded.tobytes())
+    os.replace(partial, path)
+
+
+def _metrics(mount: object, splits: object) -> dict[str, float]:
+    numbers = {f"num_{role}": float(len(getattr(splits, role))) for role in ("train", "validation", "test")}
+    for name in ("residual_median_deg", "held_out_median_deg"):
+        if (value := getattr(mount, name, None)) is not None:
+            numbers[f"mount_{name}"] = float(value)
+    return numbers
+
+
+REQUIRED_FILES = (SUBJECT_FILE, DRIVE_FILE, SPLITS_FILE)

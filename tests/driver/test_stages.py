@@ -1,0 +1,186 @@
+"""Pre-training, fine-tuning and evaluation at the size of a test."""
+
+import numpy as np
+import pytest
+import torch
+
+from gaze_core.config import Runtime
+from gaze_core.driver.checkpoints import card_of, load_estimator, save_estimator
+from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceSet, changed
+from gaze_core.driver.record import DRIVE_FILE, DriveRecord
+from gaze_core.driver.view import DRIVER_FACE
+from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
+from gaze_core.geometry.angles import vector_from_pitchyaw
+from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
+from gaze_core.stages import driver_compare, driver_evaluate, driver_finetune, driver_pretrain
+from gaze_core.stages.context import StageContext
+from gaze_core.stages.driver_evaluate import DriverEvaluateConfig, read_driver_evaluation
+from gaze_core.stages.driver_finetune import FINETUNE_PRESETS
+from gaze_core.stages.driver_pretrain import DriverPretrainConfig
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights
+from tests.tiny_subject import write_tiny_subject
+
+RUNTIME = Runtime(device="cpu", progress=False, log_every_steps=1, checkpoint_every_steps=2)
+NETWORK = FaceEstimatorConfig(image_px=32, hidden=16)
+
+
+def context(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    return StageContext(RUNTIME, folder)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Weights that nobody has trained."""
+    torch.manual_seed(0)
+    model = FaceEstimator(NETWORK)
+    path = tmp_path_factory.mktemp("base") / WEIGHTS_FILE
+    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {"train": ["x"]}))
+    return path.parent
+
+
+def finetune(extracted, base, work, preset="frozen", **changes):
+    config = FINETUNE_PRESETS[preset].model_copy(update={"epochs": 2, **changes})
+    return driver_finetune.run(config, {"data": extracted, "base": base}, context(work))
+
+
+def test_presets_are_those_that_the_user_asked_for():
+    assert (FINETUNE_PRESETS["frozen"].freeze_backbone, FINETUNE_PRESETS["frozen"].epochs) == (True, 15)
+    assert (FINETUNE_PRESETS["full"].freeze_backbone, FINETUNE_PRESETS["full"].epochs) == (False, 30)
+
+
+def test_frozen_fine_tuning_changes_the_head_alone_and_full_fine_tuning_all(extracted, base, tmp_path):
+    before = load_weights(base / WEIGHTS_FILE)
+    produced = finetune(extracted, base, tmp_path / "frozen")
+    after = load_weights(produced.files[WEIGHTS_FILE])
+    assert {name for name in after if not torch.equal(after[name], before[name])} == {
+        "head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias",
+    }  # fmt: skip
+    full = load_weights(finetune(extracted, base, tmp_path / "full", "full").files[WEIGHTS_FILE])
+    assert not torch.equal(full["backbone.conv1.weight"], before["backbone.conv1.weight"])
+    _, card = load_estimator(tmp_path / "frozen")
+    assert card["trained_on"]["train"] == [DriveRecord.read(extracted).name]
+    assert card["trained_on"]["base"] == ["x"]
+
+
+def test_interrupted_fine_tuning_ends_with_the_same_bytes(extracted, base, tmp_path):
+    whole = finetune(extracted, base, tmp_path / "whole").files[WEIGHTS_FILE].read_bytes()
+
+    class Stop(BaseException):
+        pass
+
+    def progress(step, num_steps, loss):
+        if step == 3:
+            raise Stop
+
+    config = FINETUNE_PRESETS["frozen"].model_copy(update={"epochs": 2})
+    inputs = {"data": extracted, "base": base}
+    (tmp_path / "work").mkdir()
+    with pytest.raises(Stop):
+        driver_finetune.run(config, inputs, StageContext(RUNTIME, tmp_path / "work", progress=progress))
+    produced = driver_finetune.run(config, inputs, context(tmp_path / "work"))
+    assert produced.metrics["resumed_from_step"] > 0
+    assert produced.files[WEIGHTS_FILE].read_bytes() == whole
+
+
+def test_an_evaluation_names_every_baseline_and_scenario(extracted, base, tmp_path):
+    produced = driver_evaluate.run(
+        DriverEvaluateConfig(), {"data": extracted, "checkpoint": base}, context(tmp_path / "a")
+    )
+    found = read_driver_evaluation(tmp_path / "a")
+    assert set(found.errors) == {"model", "constant", "head pose", "bias", "affine"}
+    assert produced.metrics["angular_deg_error"] == found.errors["model"].angular_deg.mean
+    assert sum(row.num_frames for row in found.scenarios) == found.num_test == len(found.positions)
+    record = DriveRecord.read(extracted)
+    truth = [(record.frames[n].elevation_deg, record.frames[n].azimuth_deg) for n in found.positions]
+    np.testing.assert_allclose(found.truth, truth)
+    # The table was made up, so nothing but its mean can be known of it.
+    assert 5 < found.errors["constant"].angular_deg.mean < 20
+    assert {row.count for row in found.few_shot} == {4, 9}
+    tuned = finetune(extracted, base, tmp_path / "tuned")
+    driver_evaluate.run(
+        DriverEvaluateConfig(),
+        {"data": extracted, "checkpoint": tuned.files[WEIGHTS_FILE].parent},
+        context(tmp_path / "b"),
+    )
+    driver_compare.run(
+        driver_compare.DriverTolerance(), {"after": tmp_path / "b", "before": tmp_path / "a"}, context(tmp_path / "c")
+    )
+    comparison = driver_compare.read_driver_comparison(tmp_path / "c")
+    assert comparison.gains[0].other == pytest.approx(found.errors["model"].angular_deg.mean)
+
+
+def test_an_estimator_of_another_view_is_refused(extracted, tmp_path):
+    model = FaceEstimator(NETWORK)
+    portrait = {"focal_px": 264.0, "distance_m": 0.68, "size_px": 128}
+    save_estimator(tmp_path / WEIGHTS_FILE, model, card_of(model, "test", 1, None, portrait, {}))
+    with pytest.raises(ContractViolation, match=r"crops are 14.0 cm wide at the face, the estimator's 33.0 cm"):
+        finetune(extracted, tmp_path, tmp_path / "work")
+
+
+def test_a_drive_without_labels_teaches_nothing(extracted, base, tmp_path):
+    record = DriveRecord.read(extracted)
+    for path in extracted.iterdir():
+        if path.name != DRIVE_FILE:
+            (tmp_path / path.name).symlink_to(path)
+    record.model_copy(update={"labelled": False}).write(tmp_path)
+    with pytest.raises(BadInput, match="no gaze labels to learn from"):
+        finetune(tmp_path, base, tmp_path / "work")
+    with pytest.raises(BadInput, match="no gaze labels to measure against"):
+        driver_evaluate.run(DriverEvaluateConfig(), {"data": tmp_path, "checkpoint": base}, context(tmp_path / "e"))
+
+
+def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_path):
+    (tmp_path / "people").mkdir()
+    for seed in range(4):
+        write_tiny_subject(tmp_path / "people" / f"p{seed}.h5", 8, 32, f"p{seed}", seed)
+    config = DriverPretrainConfig(network=NETWORK, num_validations=2)
+    config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": 4, "batch_size": 8})})
+    produced = driver_pretrain.run(config, {"people": tmp_path}, context(tmp_path / "work"))
+    model, card = load_estimator(tmp_path / "work")
+    assert model.config == NETWORK
+    assert set(produced.subjects["train"]).isdisjoint(produced.subjects["validation"])
+    assert len(produced.subjects["train"]) == 3
+    assert card["trained_on"]["train"] == list(produced.subjects["train"])
+    assert produced.metrics["validation_gaze_error_deg"] > 0
+    with pytest.raises(BadInput, match="no subject file"):
+        driver_pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
+
+
+def test_weights_that_are_none_are_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"absent: no such file; expected a face estimator"):
+        load_estimator(tmp_path / "absent")
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    with pytest.raises(MissingArtifact, match="no readable face_estimator checkpoint"):
+        load_estimator(tmp_path / "bad.safetensors")
+
+
+def dots(gaze):
+    """A black picture with a white dot where the gaze's arrow ends, so that picture and label can be checked."""
+    rgb = torch.zeros(len(gaze), 3, 65, 65)
+    for number, direction in enumerate(vector_from_pitchyaw(gaze)):
+        x, y = (32 + 28 * direction[:2]).round().int().tolist()
+        rgb[number, :, y - 1 : y + 2, x - 1 : x + 2] = 1
+    return FaceBatch(rgb, torch.ones(len(gaze), 1, 65, 65), gaze)
+
+
+@pytest.mark.parametrize("option", [{"mirror": True}, {"roll_deg": 30.0}])
+def test_the_gaze_turns_with_the_picture(option):
+    still = dict.fromkeys(("shift", "scale", "roll_deg", "brightness", "contrast", "color", "noise"), 0.0)
+    torch.manual_seed(1)
+    gaze = torch.rand(12, 2) * 1.0 - 0.5
+    after = changed(dots(gaze), FaceChanges(**(still | {"smallest": 1.0} | option)))
+    assert (after.gaze_camera - gaze).abs().max() > 0.1
+    expected = 32 + 28 * vector_from_pitchyaw(after.gaze_camera)[:, :2]
+    weights = after.rgb.mean(1)
+    ys, xs = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+    seen = torch.stack([(weights * axis).sum((1, 2)) / weights.sum((1, 2)) for axis in (xs, ys)], dim=-1)
+    assert (seen - expected).abs().max() < 1.0
+
+
+def test_a_set_that_does_not_fit_the_memory_is_read_from_disk(extracted, monkeypatch):
+    kept = FaceSet.of_files([extracted / "subject.h5"])
+    monkeypatch.setattr("gaze_core.driver.faces._MEMORY_BYTES", 0)
+    lazy = FaceSet.of_files([extracted / "subject.h5"])
+    for name in ("rgb", "head_mask", "gaze_camera"):
+        torch.testing.assert_close(getattr(kept.batch([5, 0, 5]), name), getattr(lazy.batch([5, 0, 5]), name))

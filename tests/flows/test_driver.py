@@ -1,0 +1,159 @@
+"""The driver flow on a tiny drive: run twice, forced, from earlier weights; and its commands."""
+
+import json
+
+import pytest
+import torch
+
+from flows import cli
+from gaze_core.config import Runtime
+from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.view import DRIVER_FACE
+from gaze_core.errors import BadInput
+from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
+from tests.driver.conftest import *  # noqa: F403 (fixtures)
+from tests.driver.tiny_drive import LAYOUT
+from tests.flows.test_cli import gazeworks
+
+SETTINGS = {
+    "layout": LAYOUT, "gaze_frame": "camera", "size_px": 64,
+    "blocks": {"num_stretches": 1, "gap_s": 0.05, "validation_fraction": 0.2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
+    path = tmp_path / "base.safetensors"
+    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(SETTINGS))
+    return path
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_the_flow_reports_before_and_after_and_reuses_every_stage(
+    tiny_drive, weights, settings, shared_data, tmp_path, monkeypatch
+):
+    from flows.driver import DriveFiles, driver
+    from flows.driver_plans import driver_plan
+
+    monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
+    plan = driver_plan("frozen", "whole", settings, 30, ["finetune.epochs=1"])
+    files = DriveFiles(video=tiny_drive.video, sensors=tiny_drive.table)
+    runtime = Runtime(device="cpu", progress=False)
+
+    def run(name, **options):
+        driver(files, weights, plan, tmp_path / name, runtime, return_state=True, **options)
+        return json.loads((tmp_path / name / "report.json").read_text())
+
+    first, second = run("first"), run("second")
+    names = ["driver_extract", "driver_finetune", "driver_evaluate", "driver_evaluate", "driver_compare"]
+    assert [stage["name"] for stage in first["stages"]] == names
+    assert [stage["how"] for stage in first["stages"]] == ["computed"] * 5
+    assert [stage["how"] for stage in second["stages"]] == ["cached"] * 5
+    assert second["numbers"] == first["numbers"]
+    assert set(first["errors"]) == {
+        "before", "after", "before, constant", "before, head pose", "before, bias", "before, affine",
+    }  # fmt: skip
+    assert first["verdict"] in ("better", "equal", "regressed")
+    page = (tmp_path / "first" / "report.md").read_text()
+    assert "beats every baseline" in page or "does not beat every baseline" in page
+    assert "30 frames asked for" in page
+    forced = run("forced", force=("driver_compare",))
+    assert [stage["how"] for stage in forced["stages"]] == ["cached"] * 4 + ["computed"]
+
+    from flows.driver_app.serve import sources
+
+    shown = sources(tmp_path / "first", None, (weights,))
+    assert list(shown["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shared_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
+    out = tmp_path / "out"
+    command = ["driver", "extract", "--video", tiny_drive.video, "--settings", settings, "--frames", 6, "--out", out]
+    monkeypatch.setattr("sys.argv", ["gazeworks", *map(str, command), "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    printed = capsys.readouterr()
+    assert not stopped.value.code, printed.err
+    assert json.loads(printed.out)["kept"] == 6
+    assert len(list((out / "frames" / "driver").iterdir())) == 6
+    (out / "drive.json").unlink()
+    from flows.driver_cli import _copied
+
+    with pytest.raises(BadInput, match="not empty, and no extracted drive"):
+        _copied(None, out)
+
+
+MISTAKES = [
+    (["--video", "absent.mp4"], "absent.mp4: no such file; expected a video"),
+    (["--preset", "huge"], "unknown preset 'huge'; expected one of: frozen, full"),
+    (["--layout", "moon"], "unknown layout 'moon'; expected one of: whole, dashgaze, or a file with --settings"),
+    (["--settings", "absent.json"], "absent.json: no readable JSON"),
+    (["--set", "finetune.epoch=3"], "unknown key 'epoch'; known here: freeze_backbone, epochs"),
+    (["--set", "finetune.epochs=-3"], "finetune.epochs: Input should be greater than 0"),
+    (["--set", "nonsense"], "expected KEY=VALUE"),
+    (["--set", 'extract.layout={"frame_px": [10, 10], "road": [5, 5, 9, 9]}'], "reaches beyond the frame of"),
+    (["--weights", "absent.pth"], "absent.pth: no such file; expected an estimator"),
+]
+
+
+@pytest.mark.parametrize(("changed", "expected"), MISTAKES)
+def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(
+    monkeypatch, capsys, tmp_path, home, changed, expected
+):
+    (tmp_path / "v.mp4").touch()
+    (tmp_path / "w.pth").touch()
+    given = {"--video": tmp_path / "v.mp4", "--sensors": tmp_path / "v.mp4", "--weights": tmp_path / "w.pth"}
+    given |= dict([changed])
+    code, out, err = gazeworks(monkeypatch, capsys, "driver", "run", *(part for pair in given.items() for part in pair))
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (home / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["driver", "extract", "--video", "x", "--legacy", "y"], "--legacy writes ground truth and needs"),
+        (["driver", "pretrain", "--people", "absent"], "absent: no such folder; render people with"),
+        (["driver", "import-weights", "absent.pth"], "absent.pth: no such file"),
+        (["app", "driver"], "nothing to show; give --report FOLDER (of driver run) or --data FOLDER"),
+        (["app", "driver", "--report", "absent"], "absent: no report of a driver run"),
+        (["app", "driver", "--data", "absent"], "absent: no extracted drive"),
+    ],
+)
+def test_other_commands_say_what_is_missing(monkeypatch, capsys, arguments, expected):
+    code, _, err = gazeworks(monkeypatch, capsys, *arguments)
+    assert code == 2, err
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_earlier_weights_become_ours(monkeypatch, capsys, tmp_path):
+    from torch import nn
+    from torchvision.models import resnet18
+
+    from gaze_core.driver.checkpoints import load_estimator
+
+    model = resnet18(weights=None)
+    model.fc = nn.Sequential(nn.Linear(512, 256), nn.ReLU(), nn.Dropout(0.4), nn.Linear(256, 2))
+    torch.save(model.state_dict(), tmp_path / "gaze_tracker_endterm.pth")
+    out = tmp_path / "ours.safetensors"
+    code, _, err = gazeworks(
+        monkeypatch, capsys, "driver", "import-weights", tmp_path / "gaze_tracker_endterm.pth", "--out", out
+    )
+    assert not code, err
+    loaded, card = load_estimator(out)
+    assert loaded.config.image_px == 224
+    assert card["normalization"]["size_px"] == 224
