@@ -27,19 +27,23 @@ def search(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
 ) -> None:
     """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
-    from flows.search import SearchConfig
-    from flows.search import search as run
     from gaze_core.config import Runtime
     from gaze_core.presets import redirection_plan
     from gaze_core.synthesis.packs import pack_path
     from tasks import environment
+    from tasks.own_server import prefect_server
     from tasks.recordings import require_recording
 
     path = recording or pack_path("synthetic_128")
     require_recording(path)
     plan = redirection_plan(preset, source, changes or ())
-    environment.configure_logging()
-    result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
+    with prefect_server() as ready:
+        from flows.search import SearchConfig
+        from flows.search import search as run
+
+        environment.configure_logging()
+        ready()
+        result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
     out.write_text(result.model_dump_json(indent=1) + "\n")
     keys = list(result.trials[0].settings)
     table = Table("trial", "gaze error, deg", result.perceptual_name, *(key.rpartition(".")[2] for key in keys), "best")

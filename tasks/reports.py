@@ -83,7 +83,8 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
     card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
     comparison = read_comparison(folders["comparison"])
     source = facts.plan.preprocess.source
-    subject = manifest.subjects["test"][0]
+    people = manifest.subjects["test"]
+    subject = people[0] if len(people) == 1 else f"{len(people)} people"
     data = ReportData(
         title=f"Gaze redirection: {subject}",
         subtitle=f"{source}, preset {facts.preset}, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
