@@ -42,8 +42,6 @@ def search(
         from flows.search import search as run
 
         environment.configure_logging()
-    environment.configure_logging()
-    with prefect_server() as ready:
         ready()
         result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
     out.write_text(result.model_dump_json(indent=1) + "\n")
