@@ -28,7 +28,7 @@ from gaze_core.stages.training_data import TrainingData, read_training_data, tra
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, fit
 
-NAME, VERSION = "gaze_gaussian", 3
+NAME, VERSION = "gaze_gaussian", 4
 TRAINS = True  # may run in several processes
 
 
