@@ -65,7 +65,7 @@ def choose_estimator(estimators: dict[str, str]) -> tuple[str, str | None]:
     names = [*reversed(estimators), OWN_FILE]
     name = st.sidebar.radio("Read the gaze with", names, key="estimator")
     if name != OWN_FILE:
-        st.sidebar.caption(estimators[name])
+        st.sidebar.caption(Path(estimators[name]).name)
         return name, estimators[name]
     path = st.sidebar.text_input("Path of a .safetensors or .pth file", key="own_file").strip()
     return Path(path).name, path or None
