@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gaze_core.errors import BadInput
 from tasks import environment
+from tasks.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
 show_app = typer.Typer(no_args_is_help=True, help="Pages in the browser, on this machine only.")
@@ -59,11 +60,13 @@ def run(
     files = _files(video, sensors, road)
     if not weights.exists():
         raise BadInput(f"{weights}: no such file; expected an estimator; make one with: gazeworks driver pretrain")
-    from flows.driver import driver
-
-    environment.configure_logging()
     runtime = Runtime(device=device, progress=not as_json)
-    report = driver(files, weights.resolve(), plan, out.resolve(), runtime, tuple(force or ()))
+    with prefect_server() as ready:
+        from flows.driver import driver
+
+        environment.configure_logging()
+        ready()
+        report = driver(files, weights.resolve(), plan, out.resolve(), runtime, tuple(force or ()))
     if as_json:
         _print_json(report.model_dump(mode="json"))
         return
@@ -99,10 +102,12 @@ def extract(
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)
-    from flows.driver import extract_only
+    with prefect_server() as ready:
+        from flows.driver import extract_only
 
-    environment.configure_logging()
-    ref = extract_only(files, plan.extract, Runtime(progress=not as_json), tuple(force or ()))
+        environment.configure_logging()
+        ready()
+        ref = extract_only(files, plan.extract, Runtime(progress=not as_json), tuple(force or ()))
     folder = _copied(ref, out)
     record = DriveRecord.read(folder)
     if legacy:
@@ -138,13 +143,16 @@ def pretrain(
         raise BadInput(f"{people}: no such folder; render people with: gazeworks driver people --out {people}")
     config = DriverPretrainConfig(network=FaceEstimatorConfig(backbone=backbone, image_px=image_px))
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": steps})})
-    from flows.driver import pretrain_only
     from gaze_core.training.checkpoint import WEIGHTS_FILE
     from tasks.store import Store
 
-    environment.configure_logging()
     store = Store.from_environment()
-    ref = pretrain_only(people.resolve(), config, Runtime(device=device))
+    with prefect_server() as ready:
+        from flows.driver import pretrain_only
+
+        environment.configure_logging()
+        ready()
+        ref = pretrain_only(people.resolve(), config, Runtime(device=device))
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(store.fetch(ref) / WEIGHTS_FILE, out)
     error = store.manifest(ref).metrics["validation_gaze_error_deg"]

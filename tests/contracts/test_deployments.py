@@ -19,7 +19,14 @@ from tasks.services import POOLS
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS = FILE["deployments"]
-WANTED = {"redirect", "synthesize", "evaluate", "compare", "augment"}  # flows that have at least one deployment
+WANTED = {
+    "redirect",
+    "synthesize",
+    "evaluate",
+    "compare",
+    "augment",
+    "driver_gaze",
+}  # flows that have at least one deployment
 each_deployment = pytest.mark.parametrize(
     "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
 )
