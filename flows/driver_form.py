@@ -14,7 +14,8 @@ from tasks.roots import input_path, output_path
 
 @flow(name="driver_gaze", persist_result=False)
 def driver_gaze(
-    video: str = "drive/video.mp4", sensors: str = "drive/sensors.csv", weights: str = "base.safetensors", road: str = "", layout: Literal["whole", "dashgaze"] = "whole",
+    video: str = "drive/video.mp4", sensors: str = "drive/sensors.csv", weights: str = "base.safetensors", road: str = "",
+    layout: Literal["whole", "dashgaze"] = "whole",
     frames: Annotated[int, Field(ge=10)] = 500, preset: Literal["frozen", "full"] = "frozen",
     changes: list[str] = [], out: str = "reports/driver",  # noqa: B006 (the default of a form; nothing changes it)
     device: Literal["auto", "cpu", "cuda"] = "auto",
