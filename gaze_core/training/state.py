@@ -66,7 +66,8 @@ class RunState:
             self.validate()
         if ends_epoch:
             self._finish_epoch(epoch)
-        if ends_epoch or step % runtime.checkpoint_every_steps == 0:
+        # A run that is counted in steps may have epochs of a single one.
+        if (ends_epoch and self.config.num_epochs) or step % runtime.checkpoint_every_steps == 0:
             self.save()
 
     def validate(self) -> None:
