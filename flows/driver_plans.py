@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from flows.driver import DriverPlan
+from gaze_core.changes import changed, validated
 from gaze_core.driver.footage import LAYOUTS
 from gaze_core.errors import BadInput
 from gaze_core.stages.driver_finetune import FINETUNE_PRESETS
@@ -29,17 +28,7 @@ def driver_plan(
     plan["extract"] |= {"layout": LAYOUTS[layout].model_dump(mode="json"), "num_frames": num_frames}
     if settings:
         plan["extract"] |= _read(settings)
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals:
-            raise BadInput(f"--set {change!r}: expected KEY=VALUE, for example finetune.epochs=30")
-        _set(plan, key, text)
-    try:
-        return DriverPlan.model_validate(plan)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{where}: {first['msg']} (found {first['input']!r})") from error
+    return changed(validated(DriverPlan, plan), changes)
 
 
 def _read(settings: Path) -> dict[str, Any]:
@@ -50,17 +39,3 @@ def _read(settings: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise BadInput(f"{settings}: expected a JSON object with options of the extraction, such as layout")
     return values
-
-
-def _set(plan: dict[str, Any], key: str, text: str) -> None:
-    *parents, last = key.split(".")
-    node: Any = plan
-    for name in [*parents, last]:
-        if not isinstance(node, dict) or name not in node:
-            known = ", ".join(node) if isinstance(node, dict) else "nothing below a value"
-            raise BadInput(f"--set {key}: unknown key {name!r}; known here: {known}")
-        parent, node = node, node[name]
-    try:
-        parent[last] = json.loads(text)
-    except json.JSONDecodeError:
-        parent[last] = text

@@ -6,9 +6,10 @@ from typing import Any
 from prefect import flow
 
 from gaze_core.artifacts import ArtifactRef
+from gaze_core.changes import changed
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
-from gaze_core.presets import RedirectionPlan, changed
+from gaze_core.presets import RedirectionPlan
 from tasks import environment
 from tasks.recordings import import_recording
 from tasks.stage_task import tracked_flow

@@ -1,12 +1,10 @@
 """Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
+from gaze_core.changes import changed
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.report import Tolerance
@@ -94,7 +92,7 @@ _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (Gaz
 
 
 def redirection_plan(preset: str, source: Source = "synthetic", overrides: Sequence[str] = ()) -> RedirectionPlan:
-    """The plan of a preset for a source, with changes as in `changed`.
+    """The plan of a preset for a source, with `dotted.key=value` changes.
 
     Raises:
         BadInput: an unknown preset, key or value; the message lists what is known.
@@ -102,40 +100,6 @@ def redirection_plan(preset: str, source: Source = "synthetic", overrides: Seque
     if preset not in PRESETS:
         raise BadInput(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
     return changed(_plan(SIZES[preset], PRESETS[preset], source), overrides)
-
-
-def changed(plan: RedirectionPlan, overrides: Sequence[str]) -> RedirectionPlan:
-    """The plan with `dotted.key=value` changes; values are JSON, or else plain text.
-
-    Raises:
-        BadInput: an unknown key or value; the message lists what is known.
-    """
-    values = plan.model_dump(mode="json")
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise BadInput(f"--set {override!r}: expected KEY=VALUE, for example mesh_head.fit.num_steps=100")
-        _set(values, key, text)
-    try:
-        return RedirectionPlan.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{where}: {first['msg']} (found {first['input']!r})") from error
-
-
-def _set(plan: dict[str, Any], key: str, text: str) -> None:
-    *parents, last = key.split(".")
-    node: Any = plan
-    for name in [*parents, last]:
-        if not isinstance(node, dict) or name not in node:
-            known = ", ".join(node) if isinstance(node, dict) else "nothing below a value"
-            raise BadInput(f"--set {key}: unknown key {name!r}; known here: {known}")
-        parent, node = node, node[name]
-    try:
-        parent[last] = json.loads(text)
-    except json.JSONDecodeError:
-        parent[last] = text
 
 
 def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
-from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.errors import BadInput
 from gaze_core.models.code_encoder import CodeEncoder, CodeEncoderConfig
 from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.context import Inputs, StageContext
@@ -80,9 +80,7 @@ def load(directory: Path) -> CodeEncoder:
         ContractViolation: a checkpoint of another stage or stage version.
     """
     path = directory / WEIGHTS_FILE
-    card = read_card(path, NAME)
-    if card["stage_version"] != VERSION:
-        raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
+    card = read_card(path, NAME, VERSION)
     model = CodeEncoder(CodeEncoderStageConfig.model_validate(card["config"]).model)
     model.load_state_dict(load_weights(path))
     return model.eval()

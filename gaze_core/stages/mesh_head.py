@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
-from gaze_core.errors import ContractViolation
 from gaze_core.geometry.landmarks import JAW
 from gaze_core.losses.image import hidden_matter, masked_l1, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
@@ -76,9 +75,7 @@ def load(directory: Path) -> MeshHead:
         ContractViolation: a checkpoint of another stage or stage version.
     """
     path = directory / WEIGHTS_FILE
-    card = read_card(path, NAME)
-    if card["stage_version"] != VERSION:
-        raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
+    card = read_card(path, NAME, VERSION)
     config = MeshHeadStageConfig.model_validate(card["config"])
     model = MeshHead(config.model, torch.zeros(68, 3))
     model.load_state_dict(load_weights(path))

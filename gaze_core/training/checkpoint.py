@@ -56,12 +56,12 @@ def save_weights(path: Path, model: nn.Module, card: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
-def read_card(path: Path, stage: str) -> dict[str, Any]:
+def read_card(path: Path, stage: str, version: int | None = None) -> dict[str, Any]:
     """The card of a weights file.
 
     Raises:
         MissingArtifact: there is no readable weights file at `path`.
-        ContractViolation: the weights were written by another stage.
+        ContractViolation: the weights were written by another stage, or by another version of it than `version`.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -70,6 +70,8 @@ def read_card(path: Path, stage: str) -> dict[str, Any]:
         raise MissingArtifact(f"{path}: no readable {stage} checkpoint ({error}); run the {stage} stage") from error
     if card.get("stage") != stage:
         raise ContractViolation(f"{path}: written by stage {card.get('stage')!r}, expected {stage!r}")
+    if version is not None and card["stage_version"] != version:
+        raise ContractViolation(f"{path}: {stage} v{card['stage_version']}, expected v{version}; train it again")
     return card
 
 
