@@ -19,13 +19,13 @@ help:  ## list the targets
 demo: install  ## train on the shipped synthetic subject, compare with the baseline, write a report
 	$(BIN)/gazeworks demo --out $(REPORT)
 
-test: install-dev  ## the whole test suite
+test: install-dev  ## the test suite without the minutes of test-faults
 	$(BIN)/python -m pytest
 
 test-faults: install-dev  ## kill processes, servers and workers in the middle of their work; minutes
 	$(BIN)/python -m pytest -m faults tests/faults
 
-check: lint test  ## what CI runs: lint, types, import contracts, tests
+check: lint test test-faults  ## what CI runs: lint, types, import contracts, tests, faults
 
 lint: install-dev
 	$(BIN)/ruff check .

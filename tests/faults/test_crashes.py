@@ -136,8 +136,9 @@ def _worker_of(cluster: Cluster, pid: int) -> str:
 
 def test_the_command_line_killed_in_training_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
     write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
-    steps = ["mesh_head.model.cell_m=0.03", "mesh_head.fit.num_steps=400", "gaze_gaussian.fit.num_steps=2",
-             "gaze_gaussian.model.cell_m=0.03", "gaze_gaussian.model.points_per_eye=20", "evaluate.num_shown=2"]  # fmt: skip
+    steps = ["mesh_head.model.cell_m=0.03", "mesh_head.fit.num_steps=200", "mesh_head.fit.patience=1000",
+             "gaze_gaussian.fit.num_steps=2", "gaze_gaussian.model.cell_m=0.03",
+             "gaze_gaussian.model.points_per_eye=20", "evaluate.num_shown=2"]  # fmt: skip
     options = [part for step in steps for part in ("--set", step)]
     command = [sys.executable, "-c", "from flows.cli import main; main()", "redirect", "--source", "synthetic",
                "--input", str(tmp_path / "subject.h5"), "--out", str(tmp_path / "out"), *options]  # fmt: skip
