@@ -73,6 +73,7 @@ def set_defaults() -> None:
     home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
 
 
 def configure_logging(verbose: bool = False) -> None:

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import get_current_settings
 
+from tasks import environment
 from tasks.policies import GPU_LIMIT_VARIABLE
 from tasks.server_setup import GPU_LIMIT
 from tasks.services import POOLS
@@ -66,6 +67,12 @@ def test_each_goes_to_a_pool_that_is_there_and_shares_the_gpu(deployment):
     if pool["name"] == "gpu":
         assert deployment["parameters"]["device"] == "cuda"
         assert pool["job_variables"]["env"][GPU_LIMIT_VARIABLE] == GPU_LIMIT
+
+
+@each_deployment
+def test_the_page_of_a_run_shows_our_lines(deployment):
+    env = deployment["work_pool"]["job_variables"]["env"]
+    assert env["PREFECT_LOGGING_EXTRA_LOGGERS"] == environment.LOGGER
 
 
 @each_deployment

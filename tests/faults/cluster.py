@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
@@ -18,6 +19,7 @@ from tests.faults.conftest import ROOT, wait_for
 from tests.faults.pipeline import DIARY_VARIABLE, STEP_S_VARIABLE
 
 POOL, DEPLOYMENT = "cpu", "counted/trial"
+_OF_A_RUN = {"PREFECT_LOGGING_EXTRA_LOGGERS": environment.LOGGER}  # as in prefect.yaml
 
 
 class Cluster:
@@ -84,7 +86,7 @@ class Cluster:
 
         flow = load_flow_from_entrypoint(str(ROOT / "tests/faults/pipeline.py:counted"))
         flow.from_source(str(ROOT), "tests/faults/pipeline.py:counted").deploy(
-            DEPLOYMENT.partition("/")[2], work_pool_name=POOL, print_next_steps=False
+            DEPLOYMENT.partition("/")[2], work_pool_name=POOL, print_next_steps=False, job_variables={"env": _OF_A_RUN}
         )
 
     def submit(self, **parameters: Any) -> UUID:
@@ -100,6 +102,11 @@ class Cluster:
     def read(self, run: UUID) -> FlowRun:
         with self.client() as client:
             return client.read_flow_run(run)
+
+    def lines(self, run: UUID) -> list[str]:
+        """What the page of a run shows."""
+        with self.client() as client:
+            return [line.message for line in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))]
 
     def state(self, run: UUID) -> str:
         state = self.read(run).state

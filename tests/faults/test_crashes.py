@@ -66,6 +66,7 @@ def test_a_killed_run_is_marked_and_a_retry_goes_on_from_its_checkpoint(cluster:
     cluster.wait_for_state(run, "Completed")
     assert last_start(cluster) >= 5
     assert cluster.read(run).run_count == 2
+    wait_for(lambda: any(line.startswith("learn: resumed in") for line in cluster.lines(run)), "our lines on the page")
     whole = cluster.submit(salt="whole", **CHECKPOINTS)
     cluster.wait_for_state(whole, "Completed")
     assert result_of(cluster, "retry")[0] == result_of(cluster, "whole")[0]
