@@ -45,7 +45,7 @@ def run(
     layout: Layout = "whole",
     settings: Settings = None,
     frames: Frames = 500,
-    preset: Annotated[str, typer.Option(help="frozen (15 epochs) or full (all layers, 30 epochs).")] = "frozen",
+    preset: Annotated[str, typer.Option(help="full (all layers, 30 epochs) or frozen (the head, 15 epochs).")] = "full",
     changes: Set = None,
     force: Force = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/driver"),

@@ -16,7 +16,7 @@ from tasks.roots import input_path, output_path
 def driver_gaze(
     video: str = "drive/video.mp4", sensors: str = "drive/sensors.csv", weights: str = "base.safetensors", road: str = "",
     layout: Literal["whole", "dashgaze"] = "whole",
-    frames: Annotated[int, Field(ge=10)] = 500, preset: Literal["frozen", "full"] = "frozen",
+    frames: Annotated[int, Field(ge=10)] = 500, preset: Literal["full", "frozen"] = "full",
     changes: list[str] = [], out: str = "reports/driver",  # noqa: B006 (the default of a form; nothing changes it)
     device: Literal["auto", "cpu", "cuda"] = "auto",
     force: list[Literal["driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"]] = [],  # noqa: B006
@@ -30,7 +30,7 @@ def driver_gaze(
         road: Video of the road, if it is a file of its own.
         layout: Where driver and road are in a frame.
         frames: How many evenly spaced frames to label.
-        preset: frozen trains the head for 15 epochs, full all layers for 30.
+        preset: full trains all layers for 30 epochs, frozen the head for 15.
         changes: Changed settings, one an entry: finetune.batch_size=16
         out: Folder of the report, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
         device: Where to compute.

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ SOURCE_VARIABLE = "GAZEWORKS_DRIVER_APP"  # how the page learns what to show; JS
 
 
 def serve(report: Path | None, data: Path | None, weights: tuple[Path, ...], port: int, headless: bool) -> None:
-    """Runs the page until it is interrupted.
+    """Becomes the page's server, until it is interrupted.
 
     Raises:
         BadInput: there is nothing to show, or streamlit is not installed.
@@ -38,7 +37,8 @@ def serve(report: Path | None, data: Path | None, weights: tuple[Path, ...], por
     command += [f"--{name}={value}" for name, value in options.items()]
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.run(command, env=os.environ | {SOURCE_VARIABLE: json.dumps(shown), "PYTHONPATH": paths}, check=False)
+    # In place of this process: who ends the one ends the other, and its exit code is ours.
+    os.execve(sys.executable, command, os.environ | {SOURCE_VARIABLE: json.dumps(shown), "PYTHONPATH": paths})
 
 
 def sources(report: Path | None, data: Path | None, weights: tuple[Path, ...]) -> dict[str, object]:

@@ -12,6 +12,8 @@ from gaze_core.data.splits import Splits
 from gaze_core.errors import BadInput
 from gaze_core.reproducibility import derived_seed
 
+_LEAST_BLOCKS = 4
+
 
 class BlockConfig(Config):
     """The drive is cut into stretches of equal length; each gives a block for training, validation and test."""
@@ -67,7 +69,7 @@ def block_interval(
     values: Float[ndarray, " n"], times_s: Float[ndarray, " n"], config: IntervalConfig
 ) -> tuple[float, float]:
     """Percentile interval of the mean of `values`: whole blocks of time are drawn, not single frames."""
-    blocks = np.unique(np.floor(np.asarray(times_s) / config.block_s), return_inverse=True)[1]
+    blocks = _blocks(np.asarray(times_s), config.block_s)
     sums, counts = np.bincount(blocks, values), np.bincount(blocks)
     rng = np.random.default_rng(derived_seed("blocks", config.seed))
     drawn = rng.integers(0, len(sums), size=(config.num_resamples, len(sums)))
@@ -75,3 +77,13 @@ def block_interval(
     outside = (1 - config.confidence) / 2
     low, high = np.quantile(means, [outside, 1 - outside])
     return float(low), float(high)
+
+
+def _blocks(times_s: Float[ndarray, " n"], block_s: float) -> Int[ndarray, " n"]:
+    """Number of the block of each time. In a short recording blocks are shorter: of a single one the interval is a point."""
+    least = min(_LEAST_BLOCKS, len(np.unique(times_s)))
+    while True:
+        found: Int[ndarray, " n"] = np.unique(np.floor(times_s / block_s), return_inverse=True)[1]
+        if found.max() + 1 >= least:
+            return found
+        block_s /= 2

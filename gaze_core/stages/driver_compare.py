@@ -7,7 +7,7 @@ from gaze_core.driver.report import DriverComparison, DriverTolerance, compare
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.driver_evaluate import read_driver_evaluation
 
-NAME, VERSION = "driver_compare", 1
+NAME, VERSION = "driver_compare", 2
 COMPARISON_FILE = "driver_comparison.json"
 
 

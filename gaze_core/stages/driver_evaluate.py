@@ -31,7 +31,7 @@ from gaze_core.driver.report import (
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "driver_evaluate", 1
+NAME, VERSION = "driver_evaluate", 2
 EVALUATION_FILE = "driver_evaluation.json"
 
 

@@ -19,24 +19,24 @@ from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
 NAME, VERSION = "driver_finetune", 1
-FinetunePreset = Literal["frozen", "full"]
+FinetunePreset = Literal["full", "frozen"]
 
 
 class DriverFinetuneConfig(Config):
     """What is trained, and how long. A frozen backbone keeps the statistics of its batch normalisation, too."""
 
-    freeze_backbone: bool = True
-    epochs: PositiveInt = 15
+    freeze_backbone: bool = False
+    epochs: PositiveInt = 30
     batch_size: PositiveInt = 16
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-4
     final_learning_rate_ratio: PositiveFloat = 0.05
     changes: FaceChanges = FaceChanges()
     seed: NonNegativeInt = 0
 
 
 FINETUNE_PRESETS: dict[FinetunePreset, DriverFinetuneConfig] = {
+    "full": DriverFinetuneConfig(),
     "frozen": DriverFinetuneConfig(freeze_backbone=True, epochs=15, learning_rate=1e-3),
-    "full": DriverFinetuneConfig(freeze_backbone=False, epochs=30, learning_rate=3e-4),
 }
 
 

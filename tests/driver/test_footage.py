@@ -1,5 +1,7 @@
 """The very frames that were asked for, and the tiles in them."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +26,35 @@ def test_frames_are_those_that_were_asked_for(tmp_path):
     assert [frame.index for frame in frames] == wanted
     assert [frame_number(frame.rgb) for frame in frames] == wanted
     np.testing.assert_allclose([frame.time_s for frame in frames], np.array(wanted) / 30, atol=1e-3)
+
+
+def with_uneven_times(path, units):
+    """Gives each frame of an MP4 a duration of its own, by a new table of times (stts) in its header."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"stts") - 4
+    (old_size,) = struct.unpack_from(">I", data, start)
+    _, unit = struct.unpack_from(">II", data, start + 16)
+    rows = b"".join(struct.pack(">II", 1, unit * count) for count in units)
+    table = struct.pack(">I4sII", 16 + len(rows), b"stts", 0, len(units)) + rows
+    data[start : start + old_size] = table
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):  # the boxes around it
+        at = data.index(name) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + len(table) - old_size)
+    data[data.index(b"edts") : data.index(b"edts") + 4] = b"free"  # would cut the film at its old length
+    path.write_bytes(data)
+
+
+def test_frames_and_their_times_where_the_rate_varies(tmp_path):
+    path = write_numbered(tmp_path / "v.mp4", 60)
+    units = [1 if number % 7 else 5 for number in range(60)]
+    with_uneven_times(path, units)
+    footage = open_footage(path, TileLayout())
+    assert footage.num_frames == 60
+    wanted = [0, 6, 7, 8, 30, 59]
+    frames = [frame for frame in read_frames(footage, wanted) if isinstance(frame, VideoFrame)]
+    assert [frame_number(frame.rgb) for frame in frames] == wanted
+    starts_s = np.cumsum([0, *units]) / 30
+    np.testing.assert_allclose([frame.time_s for frame in frames], starts_s[wanted], atol=2e-3)
 
 
 def test_samples_are_even_unique_and_reach_both_ends():

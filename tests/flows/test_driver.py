@@ -76,6 +76,24 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
 
 
 @pytest.mark.usefixtures("prefect_api")
+def test_an_estimator_that_became_worse_ends_as_regressed(
+    tiny_drive, weights, settings, shared_data, tmp_path, monkeypatch
+):
+    from flows.driver import DriveFiles, driver
+    from flows.driver_plans import driver_plan
+
+    monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
+    far_too_fast = ["finetune.epochs=1", "finetune.learning_rate=10", "finetune.batch_size=4"]
+    plan = driver_plan("frozen", "whole", settings, 30, far_too_fast)
+    files = DriveFiles(video=tiny_drive.video, sensors=tiny_drive.table)
+    state = driver(files, weights, plan, tmp_path / "out", Runtime(device="cpu", progress=False), return_state=True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["verdict"] == "regressed", report["numbers"]
+    assert (state.type.value, state.name) == ("COMPLETED", "Regressed")
+    assert "(before)" in state.message
+
+
+@pytest.mark.usefixtures("prefect_api")
 def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shared_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     out = tmp_path / "out"
@@ -96,7 +114,7 @@ def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shar
 
 MISTAKES = [
     (["--video", "absent.mp4"], "absent.mp4: no such file; expected a video"),
-    (["--preset", "huge"], "unknown preset 'huge'; expected one of: frozen, full"),
+    (["--preset", "huge"], "unknown preset 'huge'; expected one of: full, frozen"),
     (["--layout", "moon"], "unknown layout 'moon'; expected one of: whole, dashgaze, or a file with --settings"),
     (["--settings", "absent.json"], "absent.json: no readable JSON"),
     (["--set", "finetune.epoch=3"], "unknown key 'epoch'; known here: freeze_backbone, epochs"),

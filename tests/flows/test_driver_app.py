@@ -1,8 +1,13 @@
 """The page, run by streamlit's own test runner, on a tiny drive."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import torch
@@ -12,7 +17,9 @@ from gaze_core.driver.readings import Drive
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
+from tasks.own_server import free_port, wait_for_url
 from tests.driver.conftest import *  # noqa: F403 (fixtures)
+from tests.flows.browser import browser
 
 pytest.importorskip("streamlit")
 PAGE = Path(__file__).parents[2] / "flows" / "driver_app" / "page.py"
@@ -119,3 +126,41 @@ def test_arrows_end_where_the_gaze_points(extracted):
     road = road_view(drive, gaze, position, to_road)
     assert np.abs(place(road, PREDICTED) - np.array(drive.record.frames[position].road_px)).max() < 6
     assert TRUE != PREDICTED
+
+
+@pytest.fixture
+def served(extracted, weights, tmp_path):
+    """The address of the page, started by its command; and the process."""
+    port, log = free_port(), tmp_path / "log"
+    files = [weights / "first.safetensors", weights / "second.safetensors"]
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "app", "driver", "--headless"]
+    command += ["--data", str(extracted), "--port", str(port)]
+    command += [part for file in files for part in ("--weights", str(file))]
+    env = os.environ | {"PYTHONPATH": str(PAGE.parents[2]), "GAZEWORKS_HOME": str(tmp_path / "home")}
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=env, cwd=tmp_path, stdout=output, stderr=output) as page,
+    ):
+        try:
+            wait_for_url(f"http://127.0.0.1:{port}/_stcore/health", lambda: page.poll() is None, log)
+            yield f"http://127.0.0.1:{port}", page
+        finally:
+            page.terminate()
+
+
+def test_the_page_in_a_browser_and_its_end(served, tmp_path):
+    url, process = served
+    with browser(tmp_path) as page:
+        page.open(url)
+        shown = ("Azimuth", "Angle between them", "Errors on the blocks of time kept back", "second", "first")
+        before = page.wait_for(*shown, "● second")
+        page.click("label", "first")
+        after = page.wait_for(*shown, "● first")
+        assert page.run("document.querySelectorAll('img').length") >= 2  # driver and road
+    angle = re.compile(r"Angle between them\s+([\d.]+)°")
+    assert angle.search(before)[1] != angle.search(after)[1]
+    assert "Traceback" not in after
+    process.terminate()
+    process.wait(timeout=20)
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"{url}/_stcore/health", timeout=5)
