@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def kept_names(keep_last: int) -> list[str]:
     """Texts that name artifacts to keep, by their URI.
 
     Kept are those of each registered model version with an alias, of flow runs that are tagged `gazeworks.keep`, that
-    have not ended, or that are among the `keep_last` newest of their flow, and of all that waits to be sent to MLflow.
+    have not ended, or that are among the `keep_last` newest of their flow and experiment, and of all that waits to be
+    sent to MLflow.
 
     Raises:
         BadInput: MLflow is out of reach, so nobody knows what must be kept.
@@ -53,23 +55,24 @@ def _of_version(client: MlflowClient, version: ModelVersion) -> Iterator[str]:
 
 
 def _of_flow_runs(client: MlflowClient, keep_last: int) -> Iterator[str]:
-    experiment = client.get_experiment_by_name(environment.experiment())
-    seen: dict[str, int] = {}
-    for run in _runs(client, experiment.experiment_id) if experiment else ():
+    seen: Counter[tuple[str, str]] = Counter()
+    for run in _runs(client):
         tags = run.data.tags
         if KEY_TAG in tags and run.info.status == "RUNNING":
             yield tags.get(ARTIFACT_TAG, "")
         if FLOW_RUN_TAG in tags:
-            name = run.info.run_name
-            seen[name] = seen.get(name, 0) + 1
-            if seen[name] <= keep_last or KEEP_TAG in tags or run.info.status == "RUNNING":
+            flow = run.info.experiment_id, run.info.run_name
+            seen[flow] += 1
+            if seen[flow] <= keep_last or KEEP_TAG in tags or run.info.status == "RUNNING":
                 yield from _files_of(client, run)
 
 
-def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+def _runs(client: MlflowClient) -> Iterator[Run]:
+    """Of all experiments: one store may serve several."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     token = None
     while token != "":
-        page = client.search_runs([experiment_id], order_by=["start_time DESC"], max_results=_PAGE, page_token=token)
+        page = client.search_runs(experiments, order_by=["start_time DESC"], max_results=_PAGE, page_token=token)
         yield from page
         token = page.token or ""
 

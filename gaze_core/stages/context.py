@@ -40,7 +40,10 @@ class StageContext:
 
 
 class Stage(Protocol):
-    """The shape of a module in `gaze_core.stages`. Bump `VERSION` when the meaning of its result changes."""
+    """The shape of a module in `gaze_core.stages`. Bump `VERSION` when the meaning of its result changes.
+
+    A module that says `TRAINS = True` may run in `Runtime.num_processes` processes, which share each batch.
+    """
 
     VERSION: int
 

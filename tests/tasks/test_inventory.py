@@ -89,7 +89,9 @@ def run_that_used(*refs: ArtifactRef) -> str:
     return run.run_id
 
 
-def test_runs_that_are_tagged_recent_or_registered_are_kept(experiment: str, tmp_path: Path) -> None:
+def test_runs_that_are_tagged_recent_or_registered_are_kept(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store((tmp_path / "s").as_uri(), tmp_path / "cache")
     refs = {name: publish(store, tmp_path, "model", name) for name in ("old", "tagged", "registered", "newest", "own")}
     client = MlflowClient(environment.tracking_uri())
@@ -107,6 +109,8 @@ def test_runs_that_are_tagged_recent_or_registered_are_kept(experiment: str, tmp
     assert {name for name, ref in refs.items() if ref.uri in named} == {"tagged", "registered", "newest"}
     client.delete_registered_model_alias(model, "champion")
     assert refs["registered"].uri not in "\n".join(kept_names(keep_last=1))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"another-{uuid.uuid4()}")  # of the same store
+    assert refs["newest"].uri in "\n".join(kept_names(keep_last=1))
 
 
 def gazeworks(
