@@ -33,10 +33,9 @@ from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.reproducibility import choose_device, generator, seed_everything
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.stages.estimator import EstimatorConfig, estimator_loss
+from gaze_core.stages.estimator import EstimatorConfig, optimise
 from gaze_core.stages.evaluate import held_out_files, render_rgb
-from gaze_core.stages.judge_faces import AugmentConfig, Faces, augment, concatenate, faces_of, mirrored_half
-from gaze_core.training.sampling import step_indices
+from gaze_core.stages.judge_faces import AugmentConfig, Faces, concatenate, faces_of
 
 NAME, VERSION = "downstream", 1
 DOWNSTREAM_FILE, PICTURES_FILE = "downstream.json", "downstream.npz"
@@ -166,20 +165,14 @@ def _fine_tuned(faces: Faces | None, config: DownstreamConfig, number: int) -> G
         network.load_state_dict(judge.state_dict())
     if faces is None:
         return network.eval()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
-    weights = EstimatorConfig()
-    network.train()
-    for step in range(config.num_steps):
-        seed_everything("downstream step", config.seed, number, step)
-        batch = mirrored_half(faces[step_indices(len(faces), config.batch_size, step, config.seed)])
-        rgb, labels = augment(batch, config.augment)
-        loss = estimator_loss(network(rgb), labels, weights)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    how = EstimatorConfig(
+        augment=config.augment,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+    )
+    optimise(network, faces, how, "downstream step", config.seed, number)
     return network.eval()
 
 

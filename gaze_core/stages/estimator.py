@@ -75,7 +75,7 @@ def train_judge(
     faces = concatenate([read_faces(dataset) for dataset in seen.values()])
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
-    _optimise(model, faces, config)
+    optimise(model, faces, config, "judge step", config.seed)
     card = {
         "stage": NAME,
         "version": VERSION,
@@ -129,13 +129,13 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
     }
 
 
-def _optimise(model: GazeNet, faces: Faces, config: EstimatorConfig) -> None:
-    """AdamW with a one-cycle learning rate (Smith & Topin 2019)."""
+def optimise(model: GazeNet, faces: Faces, config: EstimatorConfig, *run: str | int) -> None:
+    """AdamW with a one-cycle learning rate (Smith & Topin 2019); `run` names the random numbers of the steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
     model.train()
     for step in range(config.num_steps):
-        seed_everything("judge step", config.seed, step)
+        seed_everything(*run, step)
         batch = mirrored_half(faces[step_indices(len(faces), config.batch_size, step, config.seed)])
         rgb, labels = augment(batch, config.augment)
         loss = estimator_loss(model(rgb), labels, config)
