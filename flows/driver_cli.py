@@ -181,7 +181,10 @@ def render_people(
 @driver_app.command()
 def synth(
     out: Annotated[Path, typer.Option(help="Folder for video, table and settings.")] = Path("synthetic_drive"),
-    pictures: Annotated[int, typer.Option(min=20, help="Rendered pictures, five a second.")] = 900,
+    pictures: Annotated[int, typer.Option(min=20, help="Rendered pictures.")] = 900,
+    frames_per_picture: Annotated[
+        int, typer.Option(min=1, help="Video frames that a picture stands, 30 a second.")
+    ] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same drive.")] = 0,
     identity: Annotated[int, typer.Option(min=0, help="Who drives.")] = 77,
 ) -> None:
@@ -189,7 +192,7 @@ def synth(
     from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE, synthesize_drive
     from gaze_core.driver.drive_plan import DriveConfig
 
-    config = DriveConfig(num_keys=pictures, seed=seed, identity_seed=identity)
+    config = DriveConfig(num_keys=pictures, frames_per_key=frames_per_picture, seed=seed, identity_seed=identity)
 
     def tick(done: int, total: int) -> None:
         sys.stderr.write(f"\r{done} of {total} pictures" + "\n" * (done >= total))
