@@ -21,12 +21,10 @@ from flows.driver_plans import driver_plan
 from gaze_core.config import Runtime
 from gaze_core.driver.blocks import IntervalConfig, block_interval
 from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE
-from gaze_core.driver.report import errors_deg
+from gaze_core.driver.report import METRICS, errors_deg
 from gaze_core.errors import GazeworksError
 from gaze_core.stages import driver_evaluate, driver_extract, driver_finetune
 from gaze_core.stages.context import StageContext
-
-METRICS = ("azimuth_deg", "elevation_deg", "angular_deg")
 
 
 def context(folder: Path) -> StageContext:
