@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from tasks.store_address import VARIABLE, store_root
+
 # A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
 OWN_SERVER = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -18,7 +20,7 @@ OWN_SERVER = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
-HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
+HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", VARIABLE
 LOGGER = "gazeworks"
 
 
@@ -28,8 +30,12 @@ def home() -> Path:
 
 
 def store_uri() -> str:
-    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or file:///folder), or below `home()`."""
-    return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
+    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or a folder), or below `home()`.
+
+    Raises:
+        BadInput: the variable holds no address of a store.
+    """
+    return store_root(os.environ.get(VARIABLE) or str(home() / "store"))
 
 
 def tracking_uri() -> str:

@@ -18,7 +18,7 @@ class Stored:
     created: datetime
     num_bytes: int
     ref: ArtifactRef | None
-    parents: tuple[str, ...] = ()  # URIs
+    parents: tuple[str, ...] = ()  # names
 
 
 def stored(store: Store, stage: str = "") -> list[Stored]:
@@ -38,11 +38,10 @@ def _stored(store: Store, stage: str, uri: str) -> Stored:
     num_bytes = sum(size for _, size, _ in files)
     changed = datetime.fromtimestamp(max((time_s for *_, time_s in files), default=0.0), UTC)
     manifest = _manifest(store, uri)
-    if manifest is None:
+    if manifest is None or store.uri(manifest.ref) != uri:
         return Stored(uri, stage, changed, num_bytes, None)
-    ref = manifest.ref.model_copy(update={"uri": uri})
-    parents = tuple(parent.uri for parent in manifest.parents.values())
-    return Stored(uri, stage, manifest.created, num_bytes, ref, parents)
+    parents = tuple(parent.name for parent in manifest.parents.values())
+    return Stored(uri, stage, manifest.created, num_bytes, manifest.ref, parents)
 
 
 def _manifest(store: Store, uri: str) -> Manifest | None:
@@ -82,7 +81,7 @@ def unneeded(rows: Sequence[Stored], kept_names: Sequence[str], older_than: time
         name = waiting.pop()
         if name not in kept and name in by_name:
             kept.add(name)
-            waiting += [_name(parent) for parent in by_name[name].parents]
+            waiting += by_name[name].parents
     return [row for name, row in by_name.items() if name not in kept]
 
 

@@ -45,10 +45,10 @@ def uris(rows) -> set[str]:
 
 def test_everything_is_listed_with_size_and_parents(store: Store, family: dict[str, ArtifactRef]) -> None:
     rows = stored(store)
-    assert uris(rows) == {ref.uri for ref in family.values()}
+    assert uris(rows) == {store.uri(ref) for ref in family.values()}
     assert all(row.num_bytes > 300 and row.ref is not None for row in rows)
-    assert {row.uri: row.parents for row in rows}[family["one"].uri] == (family["head"].uri,)
-    assert uris(stored(store, "model")) == {family["one"].uri, family["two"].uri}
+    assert {row.uri: row.parents for row in rows}[store.uri(family["one"])] == (family["head"].name,)
+    assert uris(stored(store, "model")) == {store.uri(family["one"]), store.uri(family["two"])}
     assert stored(store, "mod") == []
 
 
@@ -56,22 +56,22 @@ def test_what_is_not_whole_is_found(store: Store, family: dict[str, ArtifactRef]
     overwrite(store, family["head"], "w.bin", b"rotten")
     overwrite(store, family["two"], "manifest.json", None)
     found = {row.uri: fault for row, fault in faults(store, stored(store))}
-    assert "w.bin has sha256" in found[family["head"].uri]
-    assert "unfinished" in found[family["two"].uri]
-    assert (found[family["data"].uri], found[family["one"].uri]) == ("", "")
+    assert "w.bin has sha256" in found[store.uri(family["head"])]
+    assert "unfinished" in found[store.uri(family["two"])]
+    assert (found[store.uri(family["data"])], found[store.uri(family["one"])]) == ("", "")
 
 
 def test_what_is_kept_keeps_all_that_it_was_made_from(store: Store, family: dict[str, ArtifactRef]) -> None:
     rows = stored(store)
-    assert uris(unneeded(rows, [family["one"].model_dump_json()], NOW)) == {family["two"].uri}
-    assert uris(unneeded(rows, [family["head"].uri], NOW)) == {family["one"].uri, family["two"].uri}
+    assert uris(unneeded(rows, [family["one"].model_dump_json()], NOW)) == {store.uri(family["two"])}
+    assert uris(unneeded(rows, [family["head"].name], NOW)) == {store.uri(family["one"]), store.uri(family["two"])}
     assert len(unneeded(rows, [], NOW)) == 4
     assert unneeded(rows, [], timedelta(hours=1)) == []
 
 
 def test_deleting_removes_the_folder(store: Store, family: dict[str, ArtifactRef]) -> None:
-    store.backend.delete(family["one"].uri)
-    assert family["one"].uri not in uris(stored(store))
+    store.backend.delete(store.uri(family["one"]))
+    assert store.uri(family["one"]) not in uris(stored(store))
     assert not store.exists(family["one"])
     assert store.exists(family["two"])
 
@@ -106,11 +106,11 @@ def test_runs_that_are_tagged_recent_or_registered_are_kept(
             client.set_registered_model_alias(model, "champion", "1")
         time.sleep(0.01)
     named = "\n".join(kept_names(keep_last=1))
-    assert {name for name, ref in refs.items() if ref.uri in named} == {"tagged", "registered", "newest"}
+    assert {name for name, ref in refs.items() if ref.name in named} == {"tagged", "registered", "newest"}
     client.delete_registered_model_alias(model, "champion")
-    assert refs["registered"].uri not in "\n".join(kept_names(keep_last=1))
+    assert refs["registered"].name not in "\n".join(kept_names(keep_last=1))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"another-{uuid.uuid4()}")  # of the same store
-    assert refs["newest"].uri in "\n".join(kept_names(keep_last=1))
+    assert refs["newest"].name in "\n".join(kept_names(keep_last=1))
 
 
 def gazeworks(
@@ -136,10 +136,10 @@ def test_the_command_deletes_only_when_told_to(experiment, monkeypatch, capsys, 
     )  # a month old: none
     assert store.exists(gone)
     code, out, _ = gazeworks(monkeypatch, capsys, "store", "gc", "--older-than-days", "0", "--delete", "--json")
-    assert [row["uri"] for row in json.loads(out)] == [gone.uri]
+    assert [row["uri"] for row in json.loads(out)] == [store.uri(gone)]
     assert (store.exists(gone), store.exists(kept)) == (False, True)
     rows = json.loads(gazeworks(monkeypatch, capsys, "store", "ls", "--json")[1])
-    assert [(row["uri"], row["whole"]) for row in rows] == [(kept.uri, True)]
+    assert [(row["uri"], row["whole"]) for row in rows] == [(store.uri(kept), True)]
 
 
 def test_verify_ends_with_an_error_where_something_is_not_whole(monkeypatch, capsys, home, tmp_path):
@@ -161,7 +161,7 @@ def test_nothing_is_deleted_while_mlflow_is_away(monkeypatch, tmp_path):
 def test_what_a_killed_deletion_left_is_unfinished_and_may_go(tmp_path):
     store = Store((tmp_path / "s").as_uri(), tmp_path / "cache")
     ref = publish(store, tmp_path, "model", "kept")
-    folder = Path(ref.uri.removeprefix("file://"))
+    folder = store.fetch(ref)
     os.rename(folder, folder.with_name(f".{folder.name}.deleted"))
     (row,) = stored(store)
     assert row.ref is None
