@@ -35,6 +35,11 @@ class ArtifactRef(Config):
         """First 12 hex digits of the content's sha256: moving an artifact does not change what it is."""
         return self.sha256[:12]
 
+    @property
+    def name(self) -> str:
+        """`<stage>/<folder>`, which names it in any store."""
+        return "/".join(self.uri.split("/")[-2:])
+
 
 Input = ArtifactRef | Config | Sequence[ArtifactRef] | None
 
