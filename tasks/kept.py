@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
 from mlflow import MlflowClient
@@ -85,15 +84,12 @@ def require_known(root_uri: str, names: Sequence[str], found: Kept) -> None:
 
 def _has_database(uri: str) -> bool:
     """Whether a client would find MLflow's records there, and not make an empty place for them."""
-    scheme, path = urlsplit(uri).scheme, Path(unquote(urlsplit(uri).path))
-    if scheme in ("", "file"):
-        return path.is_dir()
-    if scheme.partition("+")[0] not in DATABASE_ENGINES:
-        return True  # a server has what it has
-    url = sqlalchemy.make_url(uri)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+    path, scheme = environment.local_path(uri), uri.partition(":")[0].partition("+")[0]
+    if scheme not in DATABASE_ENGINES:
+        return path is None or path.is_dir()  # a server has what it has
+    if scheme == "sqlite" and not (path and path.is_file()):
         return False
-    engine = sqlalchemy.create_engine(url)
+    engine = sqlalchemy.create_engine(uri)
     try:
         return sqlalchemy.inspect(engine).has_table("runs")
     finally:
@@ -173,9 +169,9 @@ def _used_file(client: MlflowClient, run: Run) -> str | None:
     if USED_FILE in {file.path for file in client.list_artifacts(run.info.run_id)}:
         with tempfile.TemporaryDirectory() as folder:
             return Path(client.download_artifacts(run.info.run_id, USED_FILE, folder)).read_text()
-    parts = urlsplit(environment.figures_uri() or "")
-    moved = Path(unquote(parts.path)) / run.info.run_id / "artifacts" / USED_FILE
-    return moved.read_text() if parts.scheme == "file" and moved.is_file() else None
+    files = environment.local_path(environment.figures_uri() or "")
+    moved = files / run.info.run_id / "artifacts" / USED_FILE if files else None
+    return moved.read_text() if moved and moved.is_file() else None
 
 
 def _of_outbox() -> list[str]:
