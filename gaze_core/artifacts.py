@@ -122,8 +122,9 @@ class Produced:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """All files below `folder` by their relative names, ready for `Produced.files`."""
-    return {str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All files below `folder` by their relative names, ready for `Produced.files`; nothing hidden (`.DS_Store`, `.env`)."""
+    found = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
+    return {name.as_posix(): path for name, path in found if not any(part.startswith(".") for part in name.parts)}
 
 
 def file_sha256(path: Path) -> str:

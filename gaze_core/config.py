@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
@@ -16,6 +18,20 @@ class Config(BaseModel):
         """First 12 hex digits of the sha256 of the canonical JSON; the identity of this configuration."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def named_paths(self) -> Iterator[Path]:
+        """Each file or folder of this machine that the configuration, or one inside it, names."""
+        yield from _paths_in(dict(self))
+
+
+def _paths_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Config):
+        yield from value.named_paths()
+    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths_in(item)
 
 
 class Runtime(Config):

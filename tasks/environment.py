@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -21,6 +23,10 @@ OWN_SERVER = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", VARIABLE
+# What runs and servers keep in the home; names that begin so belong to them, too (mlflow.db-wal).
+OWN_NAMES = (
+    "assets", "cache", "mlflow.db", "mlruns", "outbox", "own_server.log", "prefect", "searches", "services", "store", "work",
+)  # fmt: skip
 LOGGER = "gazeworks"
 
 
@@ -55,6 +61,14 @@ def figures_uri() -> str | None:
     """
     local = tracking_uri().startswith("sqlite:")
     return os.environ.get("GAZEWORKS_MLFLOW_ARTIFACTS") or ((home() / "mlruns").as_uri() if local else None)
+
+
+def local_path(address: str) -> Path | None:
+    """Where an address of a store, of MLflow's records or of its files leads on this machine; None for a server's."""
+    if match := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", address):
+        return Path(match[1]).resolve()
+    parts = urlsplit(address)
+    return Path(unquote(parts.path)).resolve() if parts.scheme in ("", "file") and parts.path else None
 
 
 def set_defaults() -> None:
