@@ -28,6 +28,7 @@ OWN_NAMES = (
     "assets", "cache", "mlflow.db", "mlruns", "outbox", "own_server.log", "prefect", "searches", "services", "store", "work",
 )  # fmt: skip
 LOGGER = "gazeworks"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def home() -> Path:
@@ -90,10 +91,19 @@ def set_defaults() -> None:
         defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too
     else:
         defaults |= OWN_SERVER
+    _keep_loopback_from_proxies()
     home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Our servers are on this machine, where `http_proxy` would have them looked for at the proxy."""
+    names = ("no_proxy", "NO_PROXY")
+    known = [host.strip() for name in names for host in os.environ.get(name, "").split(",") if host.strip()]
+    if "*" not in known:
+        os.environ |= dict.fromkeys(names, ",".join(dict.fromkeys([*known, *LOOPBACK])))
 
 
 def configure_logging(verbose: bool = False) -> None:
