@@ -32,7 +32,7 @@ from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.gaze_gaussian_losses import loss_terms
 from gaze_core.stages.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.training.loop import FitConfig, Task, Term, fit
 
 NAME, VERSION = "invert", 1
 _MAX_MEASURED = 16
@@ -144,12 +144,13 @@ class _Inversion(nn.Module):
         self.identity = nn.Parameter(start.clone())
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
 
-    def terms(self, batch: GazeBatch) -> dict[str, Tensor]:
+    def terms(self, batch: GazeBatch) -> dict[str, Term]:
         """All loss terms of one batch of the pictures."""
         self.model.become(self.identity)
         terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
-        terms |= self.corrections.penalties(self.config.corrections)
-        return terms | {"identity": self.config.identity_prior * self.people.strangeness(self.identity)}
+        penalties = self.corrections.penalties(self.config.corrections)
+        terms |= {name: Term(*row) for name, row in penalties.items()}
+        return terms | {"identity": Term(self.people.strangeness(self.identity), self.config.identity_prior)}
 
     def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
         """Codes and corrections, and the weights if they take part."""
@@ -170,8 +171,8 @@ def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext
     seen = inversion.seen
     inversion.train()
     for name, given in parts:
-        settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen))})
-        inversion.model.requires_grad_(name == "weights")
+        frozen = ("model.*",) if name == "codes" else ()
+        settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen)), "frozen": frozen})
         task = Task(
             model=inversion,
             parameter_groups=inversion.groups(settings, weights=name == "weights"),
