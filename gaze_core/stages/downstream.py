@@ -31,6 +31,7 @@ from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimator import GazeNet, GazeNetConfig
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.reproducibility import choose_device, derived_seed, generator, seed_everything
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.estimator import EstimatorConfig, optimise
@@ -213,6 +214,6 @@ def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str,
 
 
 def _shown(faces: Faces) -> np.ndarray:
-    chosen = torch.linspace(0, len(faces) - 1, min(len(faces), _NUM_SHOWN)).round().int().tolist()
+    chosen = evenly_spaced(len(faces), _NUM_SHOWN)
     pictures = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
     return pictures.numpy()

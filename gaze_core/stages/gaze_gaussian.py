@@ -20,6 +20,7 @@ from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, Gaz
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import deterministic, seed_everything
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import mesh_head, official_checkpoint
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.critic import CriticConfig
@@ -121,7 +122,7 @@ def _gradients_px(
     """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the picture."""
     device = model.face.means_m.device
     norms_px = torch.zeros(model.face.num_points, device=device)
-    frames = torch.linspace(0, data.train.num_samples - 1, min(num_frames, data.train.num_samples)).long().tolist()
+    frames = evenly_spaced(data.train.num_samples, num_frames)
     with deterministic(device):
         for batch in data.batches([frame] for frame in frames):
             here = batch.to(device)

@@ -25,6 +25,7 @@ from gaze_core.evaluation.metrics import psnr_db
 from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.reproducibility import choose_device
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import code_encoder, gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.evaluate import render_rgb
@@ -109,15 +110,11 @@ def _pictures(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeB
     usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
     if len(usable) < config.num_images:
         raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {config.num_images}")
-    seen = usable.batch(_spread(len(usable), config.num_images))
+    seen = usable.batch(evenly_spaced(len(usable), config.num_images))
     if not own.test:
         return seen, None, own
     kept_back = SubjectDataset(dataset_dir / own.file, subset=own.test)
-    return seen, kept_back.batch(_spread(len(kept_back), _MAX_MEASURED)), own
-
-
-def _spread(count: int, at_most: int) -> list[int]:
-    return sorted({int(i) for i in torch.linspace(0, count - 1, min(count, at_most)).round()})
+    return seen, kept_back.batch(evenly_spaced(len(kept_back), _MAX_MEASURED)), own
 
 
 @dataclass(frozen=True)

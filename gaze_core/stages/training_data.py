@@ -15,6 +15,7 @@ from gaze_core.data.loading import SubjectLoader, subject_loader
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits
 from gaze_core.data.subjects import SubjectDataset
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
 from gaze_core.training.history import STATS_FILE
@@ -72,12 +73,8 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     loader = subject_loader(training, batch_size, runtime.num_workers)
     kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files]
     share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
-    validation = concatenate([dataset.batch(_spread(len(dataset), share)) for dataset in kept_back])
+    validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in kept_back])
     return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization)
-
-
-def _spread(count: int, at_most: int) -> list[int]:
-    return sorted({int(i) for i in torch.linspace(0, count - 1, min(count, at_most)).round()})
 
 
 def train(
