@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
 from gaze_core.stages.context import Silent
 from gaze_core.training.loop import Progress as StepProgress
+from tasks.console import plain_console
 
 LINE_EVERY_S = 15.0
 
@@ -47,12 +47,13 @@ def _shown(loss: float) -> str:
 @contextmanager
 def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Iterator[StepProgress]:
     """The display that suits where the output goes and what `runtime.progress` asks for."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if not runtime.progress:
         yield Silent()
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        name_shown, loss = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[loss]"))
+        columns = (name_shown, BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bars:
             yield Bar(name, bars)
