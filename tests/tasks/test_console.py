@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_a_progress_bar_prints_a_name_as_it_is(monkeypatch, capsys):
     monkeypatch.setattr("tasks.progress.plain_console", lambda stderr: terminal())
     with shown_progress("stage [/b]", Runtime(), None) as progress:
         progress(1, 2, 0.5)
+        time.sleep(0.3)  # rich draws ten times a second
     shown = Text.from_ansi(capsys.readouterr().err).plain
     assert "stage [/b]" in shown
 
