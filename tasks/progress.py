@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gaze_core.config import Runtime
 from gaze_core.stages.context import Silent
 from gaze_core.training.loop import Progress as StepProgress
-from tasks.console import plain_console
+from tasks.console import Console, plain_console
 
 LINE_EVERY_S = 15.0
 
@@ -53,7 +53,13 @@ def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Itera
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:
-        name_shown, loss = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[loss]"))
-        columns = (name_shown, BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bars:
-            yield Bar(name, bars)
+        with bars(console) as shown:
+            yield Bar(name, shown)
+
+
+def bars(console: Console) -> Progress:
+    """A bar with its name, count, loss and remaining time."""
+    name, loss = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[loss]"))
+    return Progress(
+        name, BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn(), console=console, transient=True
+    )

@@ -2,16 +2,13 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from rich.table import Table
-from rich.text import Text
 
-from gaze_core.config import Runtime
 from tasks.console import plain_console, say, say_json, say_table
-from tasks.progress import shown_progress
+from tasks.progress import Bar, bars
 
 ROOT = Path(__file__).parents[2]
 TEXT = "/data/out [me]/n [/b] :smile: [bold red]x[/] gazeworks[gpu]"
@@ -30,20 +27,11 @@ def test_text_is_printed_as_it_is(capsys):
     assert " ".join(rest[rest.index("}") + 1 :].split()) == TEXT
 
 
-def test_a_progress_bar_prints_a_name_as_it_is(monkeypatch, capsys):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("tasks.progress.plain_console", lambda stderr: terminal())
-    with shown_progress("stage [/b]", Runtime(), None) as progress:
-        progress(1, 2, 0.5)
-        time.sleep(0.3)  # rich draws ten times a second
-    shown = Text.from_ansi(capsys.readouterr().err).plain
-    assert "stage [/b]" in shown
-
-
-def terminal():
-    console = plain_console(stderr=True)
-    console._force_terminal = True
-    return console
+def test_a_progress_bar_prints_a_name_as_it_is(capsys):
+    shown = bars(plain_console())
+    Bar("stage [/b]", shown)(1, 2, 0.5)
+    plain_console().print(shown.get_renderable())
+    assert "stage [/b]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("pattern", ["rich.console import", "Console("])
