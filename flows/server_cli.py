@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tasks.console import plain_console
+from tasks.console import say
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = plain_console()
 
 Pool = Annotated[list[str] | None, typer.Option(help="Start a worker for this pool: cpu, gpu. May be repeated.")]
 
