@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment, prefect_database, processes
 from tasks.own_server import wait_for_url
 
@@ -73,7 +73,7 @@ def start(addresses: Addresses, pools: Sequence[str], set_up: Callable[[], None]
         started = _start_servers(addresses)
         set_up()
         return [*started, _start_watcher(addresses), *(start_worker(pool, addresses) for pool in pools)]
-    except BaseException:  # CTRL-C, too
+    except (GazeworksError, OSError, KeyboardInterrupt):
         stop()
         raise
 
