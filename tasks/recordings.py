@@ -23,13 +23,13 @@ class RecordingConfig(Config):
 
 @task(name="import_recording", persist_result=False, cache_policy=NO_CACHE)
 def import_recording(path: Path) -> ArtifactRef:
-    """Publishes a file, or all files of a folder, as it is.
+    """Publishes a file, or all files of a folder, as it is; hidden ones, which file browsers leave there, are left out.
 
     Raises:
         BadInput: the path does not exist, or is an empty folder.
     """
     require_recording(path)
-    files = {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in files_in(path).items()}
+    files = {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in _shown_files(path).items()}
     config = RecordingConfig(sha256={name: file_sha256(file) for name, file in files.items()})
     produced = Produced(kind="dataset", files=files)
     return Store.from_environment().publish(produced, stage=STAGE, version=VERSION, config=config, parents={})
@@ -40,8 +40,14 @@ def require_recording(path: Path) -> None:
     require_foreign(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
-    if path.is_dir() and not files_in(path):
+    if path.is_dir() and not _shown_files(path):
         raise BadInput(f"{path}: the folder is empty; expected images")
     subjects = sorted(path.glob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
     for subject in subjects:  # said of the user's own path, not of its copy in the store
         open_subject(subject).close()
+
+
+def _shown_files(folder: Path) -> dict[str, Path]:
+    return {
+        name: path for name, path in files_in(folder).items() if not any(part[0] == "." for part in name.split("/"))
+    }

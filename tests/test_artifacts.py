@@ -120,3 +120,21 @@ def test_files_in_a_folder_by_relative_name(tmp_path: Path) -> None:
     (tmp_path / "sub" / "b.h5").touch()
     (tmp_path / "a.json").touch()
     assert list(files_in(tmp_path)) == ["a.json", "sub/b.h5"]
+
+
+def test_a_reference_that_holds_an_address_is_read_by_its_last_two_parts() -> None:
+    now = ref()
+    old = {key: value for key, value in now.model_dump().items() if key != "name"}
+    for root in ("file:///home/me/my%20store", "s3://bucket/prefix", "s3://bucket"):
+        assert ArtifactRef.model_validate(old | {"uri": f"{root}/{now.name}"}) == now
+    # An imported model lay wherever its user had put it: its name is made of what it is.
+    imported = [ArtifactRef.model_validate(old | {"uri": f"file:///home/{name}/official"}) for name in ("me", "you")]
+    assert imported[0] == imported[1]
+    assert imported[0].name.endswith(f"-{'a' * 16}")
+    assert "uri" not in now.model_dump()
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "mesh_head/../x", "mesh_head/x", "", "mesh_head/"])
+def test_a_reference_names_nothing_outside_a_store(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        ref(name=name)

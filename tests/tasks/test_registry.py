@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from mlflow.utils.uri import is_local_uri
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
@@ -82,3 +83,11 @@ def test_a_champion_of_someone_else_is_refused_by_name(name):
 )
 def test_a_registered_model_is_named_by_its_people(subjects, expected):
     assert model_name(subjects) == expected
+
+
+def test_a_server_of_mlflow_takes_the_source_of_a_version(name):
+    """It refuses what it holds for a path of its own machine."""
+    ref = checkpoint()
+    source = _client().get_model_version(name, register(name, ref).version).source
+    assert not is_local_uri(source)
+    assert ref.name in source

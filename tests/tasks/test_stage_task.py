@@ -82,17 +82,28 @@ def in_the_old_form(home: Path) -> list[Path]:
     return [*manifests, *results]
 
 
-@pytest.mark.parametrize("with_results", [True, False])
-def test_a_store_of_addresses_that_was_moved_is_still_all_hits(
-    stages: SimpleNamespace, counter: Counter, config: CountConfig, home: Path, with_results: bool
+@pytest.mark.parametrize("what", ["stays", "is moved", "is moved without results"])
+def test_a_home_of_addresses_is_still_all_hits(
+    stages: SimpleNamespace,
+    counter: Counter,
+    config: CountConfig,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
 ) -> None:
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
     before = run_pipeline(stages, config)
     written = in_the_old_form(home)
     assert len(written) == 4
     assert all(f"{address('')}{row.stage}/" in "".join(path.read_text() for path in written) for row in before)
-    if not with_results:  # as after a move of the home, in which Prefect's results have another path
+    if what == "is moved without results":
         shutil.rmtree(home / "results")
-    after = run_pipeline(stages, config)
+    if what != "stays":
+        home = home.rename(home.with_name("another name"))
+    monkeypatch.setenv("GAZEWORKS_HOME", str(home))
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: home / "results"}):
+        after = run_pipeline(stages, config)
     assert [(row.how, row.ref) for row in after] == [("cached", row.ref) for row in before]
     assert counter.runs == [0, 0]
     assert Store.from_environment().manifest(after[1].ref).parents == {"data": after[0].ref}

@@ -191,7 +191,8 @@ def test_only_what_the_manifest_names_is_handed_out(store: Store, produced: Prod
 
 
 def test_what_is_deleted_counts_no_longer_from_the_first_step_on(bucket: Store, produced: Produced) -> None:
-    ref = publish(bucket, produced)
+    before_it_in_the_alphabet = {f"a{number}": produced.files["weights.bin"] for number in range(20)}
+    ref = publish(bucket, Produced("checkpoint", before_it_in_the_alphabet))
     deleted: list[str] = []
 
     def die(params: dict[str, Any], **_: object) -> None:
