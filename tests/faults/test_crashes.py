@@ -32,7 +32,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             from tasks import server_setup
 
             server_setup.create_pool("cpu", "process", None)
-            server_setup.silent_runs_crash(75).create()
             cluster.start_worker("first")
             cluster.deploy()
             yield cluster
