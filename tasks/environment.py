@@ -20,6 +20,7 @@ OWN_SERVER = {
 }
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
 LOGGER = "gazeworks"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def home() -> Path:
@@ -33,8 +34,10 @@ def store_uri() -> str:
 
 
 def tracking_uri() -> str:
-    """MLflow's tracking store: `$MLFLOW_TRACKING_URI`, or a SQLite file below `home()`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    """MLflow's tracking store: `$MLFLOW_TRACKING_URI`, or a SQLite file below `home()`; a file by its whole path."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri or path.startswith(("/", ":", "file:")) else f"sqlite:///{Path(path).resolve()}"
 
 
 def experiment() -> str:
@@ -49,6 +52,14 @@ def figures_uri() -> str | None:
     """
     local = tracking_uri().startswith("sqlite:")
     return os.environ.get("GAZEWORKS_MLFLOW_ARTIFACTS") or ((home() / "mlruns").as_uri() if local else None)
+
+
+def reach_loopback_directly() -> None:
+    """Keeps requests to this machine's own servers away from a proxy that `http_proxy` and the like name."""
+    names = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if names != "*":
+        missing = [name for name in LOOPBACK if name not in names.split(",")]
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*filter(None, [names]), *missing])
 
 
 def set_defaults() -> None:
@@ -73,6 +84,7 @@ def set_defaults() -> None:
     home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    reach_loopback_directly()
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
 
 

@@ -3,10 +3,12 @@
 import uuid
 
 import pytest
+from mlflow import MlflowClient
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
-from tasks.registry import CHAMPION, VERDICT_TAG, _client, champion, model_name, promote, register
+from tasks import environment
+from tasks.registry import CHAMPION, VERDICT_TAG, champion, model_name, promote, register
 
 
 def checkpoint(kind="checkpoint"):
@@ -31,7 +33,9 @@ def test_a_better_model_becomes_the_champion_and_others_do_not(name):
         other = register(name, checkpoint())
         assert not promote(other, verdict, first)
         assert champion(name) == first
-        assert _client().get_model_version(name, other.version).tags[VERDICT_TAG] == verdict
+        assert (
+            MlflowClient(environment.tracking_uri()).get_model_version(name, other.version).tags[VERDICT_TAG] == verdict
+        )
     better = register(name, checkpoint())
     assert promote(better, "better", first)
     assert champion(name).ref == better.ref
@@ -46,7 +50,7 @@ def test_the_champion_keeps_its_verdict_when_compared_with_itself(name):
     model = register(name, checkpoint())
     promote(model, "better", None)
     assert not promote(model, "equal", model)
-    assert _client().get_model_version(name, model.version).tags[VERDICT_TAG] == "better"
+    assert MlflowClient(environment.tracking_uri()).get_model_version(name, model.version).tags[VERDICT_TAG] == "better"
 
 
 def test_a_champion_that_changed_meanwhile_is_not_replaced(name):
@@ -64,7 +68,7 @@ def test_only_checkpoints_are_registered(name):
 
 
 def test_a_champion_of_someone_else_is_refused_by_name(name):
-    client = _client()
+    client = MlflowClient(environment.tracking_uri())
     client.create_registered_model(name)
     version = client.create_model_version(name, "file:///elsewhere")
     client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -82,3 +86,11 @@ def test_a_champion_of_someone_else_is_refused_by_name(name):
 )
 def test_a_registered_model_is_named_by_its_people(subjects, expected):
     assert model_name(subjects) == expected
+
+
+def test_a_registry_out_of_reach_is_one_line(name, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for ask in (lambda: champion(name), lambda: register(name, checkpoint())):
+        with pytest.raises(BadInput, match="registry is out of reach.*run again"):
+            ask()
