@@ -2,10 +2,14 @@
 
 import logging
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+from tasks.store_address import VARIABLE, store_root
 
 # A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
 OWN_SERVER = {
@@ -18,7 +22,11 @@ OWN_SERVER = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
-HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
+HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", VARIABLE
+# What runs and servers keep in the home; names that begin so belong to them, too (mlflow.db-wal).
+OWN_NAMES = (
+    "assets", "cache", "mlflow.db", "mlruns", "outbox", "own_server.log", "prefect", "searches", "services", "store", "work",
+)  # fmt: skip
 LOGGER = "gazeworks"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -29,8 +37,12 @@ def home() -> Path:
 
 
 def store_uri() -> str:
-    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or file:///folder), or below `home()`."""
-    return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
+    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or a folder), or below `home()`.
+
+    Raises:
+        BadInput: the variable holds no address of a store.
+    """
+    return store_root(os.environ.get(VARIABLE) or str(home() / "store"))
 
 
 def tracking_uri() -> str:
@@ -54,12 +66,12 @@ def figures_uri() -> str | None:
     return os.environ.get("GAZEWORKS_MLFLOW_ARTIFACTS") or ((home() / "mlruns").as_uri() if local else None)
 
 
-def reach_loopback_directly() -> None:
-    """Keeps requests to this machine's own servers away from a proxy that `http_proxy` and the like name."""
-    names = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if names != "*":
-        missing = [name for name in LOOPBACK if name not in names.split(",")]
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*filter(None, [names]), *missing])
+def local_path(address: str) -> Path | None:
+    """Where an address of a store, of MLflow's records or of its files leads on this machine; None for a server's."""
+    if match := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", address):
+        return Path(match[1]).resolve()
+    parts = urlsplit(address)
+    return Path(unquote(parts.path)).resolve() if parts.scheme in ("", "file") and parts.path else None
 
 
 def set_defaults() -> None:
@@ -81,11 +93,19 @@ def set_defaults() -> None:
         defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too
     else:
         defaults |= OWN_SERVER
+    _keep_loopback_from_proxies()
     home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    reach_loopback_directly()
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Our servers are on this machine, where `http_proxy` would have them looked for at the proxy."""
+    names = ("no_proxy", "NO_PROXY")
+    known = [host.strip() for name in names for host in os.environ.get(name, "").split(",") if host.strip()]
+    if "*" not in known:
+        os.environ |= dict.fromkeys(names, ",".join(dict.fromkeys([*known, *LOOPBACK])))
 
 
 def configure_logging(verbose: bool = False) -> None:

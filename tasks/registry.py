@@ -18,7 +18,9 @@ from tasks.mlflow_client import Outage, connect, noticing_outages
 
 CHAMPION = "champion"
 REF_TAG, DIGEST_TAG, VERDICT_TAG = "gazeworks.artifact_ref", "gazeworks.sha256", "gazeworks.verdict"
+SOURCE_SCHEME = "gazeworks"  # of a version's source: no place, and no path, which MLflow's server would refuse
 _MAX_NAMED_SUBJECTS = 3
+_NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # model, alias
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,7 @@ def champion(name: str) -> RegisteredModel | None:
         try:
             return _model(client.get_model_version_by_alias(name, CHAMPION))
         except MlflowException as error:
-            if error.error_code in (
-                "RESOURCE_DOES_NOT_EXIST",
-                "INVALID_PARAMETER_VALUE",
-            ):  # no such model, no such alias
+            if error.error_code in _NO_SUCH:
                 return None
             raise
 
@@ -62,7 +61,7 @@ def register(name: str, ref: ArtifactRef) -> RegisteredModel:
         BadInput: the reference is not of a checkpoint, or the registry is out of reach.
     """
     if ref.kind != "checkpoint":
-        raise BadInput(f"{ref.uri}: a {ref.kind}; expected a checkpoint to register as {name}")
+        raise BadInput(f"{ref.name}: a {ref.kind}; expected a checkpoint to register as {name}")
     with _registry() as client:
         try:
             client.create_registered_model(name)
@@ -73,7 +72,8 @@ def register(name: str, ref: ArtifactRef) -> RegisteredModel:
             if found.tags.get(DIGEST_TAG) == ref.sha256:
                 return _model(found)
         tags = {REF_TAG: ref.model_dump_json(), DIGEST_TAG: ref.sha256}
-        return _model(client.create_model_version(name, ref.uri, run_id=ref.mlflow_run_id or None, tags=tags))
+        source = f"{SOURCE_SCHEME}:/{ref.name}"
+        return _model(client.create_model_version(name, source, run_id=ref.mlflow_run_id or None, tags=tags))
 
 
 def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | None) -> bool:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from gaze_core.artifacts import MANIFEST_FILE, Manifest, file_sha256
 from gaze_core.errors import BadInput
 from tasks.disk import LocalDisk
 from tasks.redaction import redacted, require_no_credentials
+from tasks.store_address import bucket_and_key
 
 TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S = "GAZEWORKS_S3_TIMEOUT_S", 60.0
 ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS = "AWS_MAX_ATTEMPTS", 6  # about half a minute of waiting in between
@@ -30,7 +30,7 @@ logger = logging.getLogger("gazeworks.storage")
 class Backend(Protocol):
     """Where artifact folders lie. Each folder is named by a URI."""
 
-    def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
+    def commit(self, uri: str, files: Mapping[str, Path], manifest: Manifest) -> None:
         """Makes the folder appear with all files, or not at all."""
         ...
 
@@ -55,19 +55,13 @@ class Backend(Protocol):
         ...
 
 
-def backend_of(uri: str, cache_dir: Path) -> Backend:
-    """The backend of a folder's URI; `cache_dir` keeps what had to be downloaded.
+def backend_of(root_uri: str, cache_dir: Path) -> Backend:
+    """The backend of a store's root (`store_address.store_root`); `cache_dir` keeps what had to be downloaded.
 
     Raises:
-        BadInput: the URI's scheme has no backend, or the URI holds credentials.
+        BadInput: what the environment says about S3 cannot be used.
     """
-    require_no_credentials(uri, "GAZEWORKS_STORE", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
-    scheme = urlsplit(uri).scheme
-    if scheme == "file":
-        return LocalDisk()
-    if scheme == "s3":
-        return S3(cache_dir)
-    raise BadInput(f"artifact store {uri!r}: expected file:///folder or s3://bucket/prefix; set GAZEWORKS_STORE")
+    return S3(cache_dir) if root_uri.startswith("s3://") else LocalDisk()
 
 
 class S3:
@@ -80,17 +74,18 @@ class S3:
         self.client = _client()
         self.transfer = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
 
-    def commit(self, uri: str, files: Mapping[str, Path], manifest: str) -> None:
+    def commit(self, uri: str, files: Mapping[str, Path], manifest: Manifest) -> None:
         """Uploads the files, then the manifest: a folder without one does not count."""
-        bucket, prefix = _bucket_and_key(uri)
+        bucket, prefix = bucket_and_key(uri)
         with _reaching(uri):
             for name, source in files.items():
                 self.client.upload_file(str(source), bucket, f"{prefix}/{name}", Config=self.transfer)
-            self.client.put_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}", Body=manifest.encode())
+            text = manifest.model_dump_json(indent=1)
+            self.client.put_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}", Body=text.encode())
 
     def manifest_text(self, uri: str) -> str | None:
         """The manifest object's text; None without one."""
-        bucket, prefix = _bucket_and_key(uri)
+        bucket, prefix = bucket_and_key(uri)
         with _reaching(uri):
             try:
                 response = self.client.get_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
@@ -100,7 +95,7 @@ class S3:
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
         """Downloads what the cache lacks, holds changed, or holds of an object that is no longer the same."""
-        bucket, prefix = _bucket_and_key(uri)
+        bucket, prefix = bucket_and_key(uri)
         folder = self.cache_dir / bucket / prefix
         folder.mkdir(parents=True, exist_ok=True)
         with _reaching(uri):
@@ -134,7 +129,7 @@ class S3:
 
     def folders(self, root: str, prefix: str) -> list[str]:
         """URIs of the folders below `root` whose names start with `prefix`."""
-        bucket, key = _bucket_and_key(root)
+        bucket, key = bucket_and_key(root)
         start = f"{key}/{prefix}" if key else prefix
         with _reaching(root):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start, Delimiter="/")
@@ -144,12 +139,12 @@ class S3:
     def files(self, uri: str) -> Iterator[tuple[str, int, float]]:
         """Name, size in bytes and time of change (seconds since 1970) of each object of a folder."""
         with _reaching(uri):
-            for name, row in self._objects(*_bucket_and_key(uri)):
+            for name, row in self._objects(*bucket_and_key(uri)):
                 yield name, row["Size"], row["LastModified"].timestamp()
 
     def delete(self, uri: str) -> None:
         """Removes a folder: its manifest first, so that it counts no longer, then the rest, and the copy here."""
-        bucket, prefix = _bucket_and_key(uri)
+        bucket, prefix = bucket_and_key(uri)
         with _reaching(uri):
             self.client.delete_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
             keys = [{"Key": f"{prefix}/{name}"} for name, _ in self._objects(bucket, prefix)]
@@ -203,11 +198,6 @@ def _reaching(uri: str) -> Iterator[None]:
             f"{uri}: the bucket is out of reach ({redacted(str(error))}); check name, AWS credentials and "
             "AWS_ENDPOINT_URL, and run again: what was computed is kept"
         ) from error
-
-
-def _bucket_and_key(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    return parts.netloc, parts.path.strip("/")
 
 
 def _beside(path: Path) -> Path:

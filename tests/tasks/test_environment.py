@@ -15,8 +15,8 @@ def test_loopback_never_goes_through_a_proxy(name: str, before: str, monkeypatch
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, before)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    environment.reach_loopback_directly()
-    environment.reach_loopback_directly()
+    environment.set_defaults()
+    environment.set_defaults()
     for host in ("127.0.0.1:5000", "localhost:5000"):
         assert requests.utils.get_environ_proxies(f"http://{host}/") == {}
         assert urllib.request.proxy_bypass(host)
@@ -27,7 +27,7 @@ def test_loopback_never_goes_through_a_proxy(name: str, before: str, monkeypatch
 
 def test_no_proxy_at_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    environment.reach_loopback_directly()
+    environment.set_defaults()
     assert os.environ["no_proxy"] == "*"
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from gaze_core.errors import BadInput
+from tasks import services
 from tasks.mlflow_database import make_database
+from tasks.own_server import free_port
 
 HALF_MADE = """
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL);
@@ -75,6 +78,19 @@ def test_a_process_that_dies_while_it_makes_the_file_leaves_none(
     with pytest.raises(Killed):
         make_database(f"sqlite:///{path}")
     assert not path.exists()
+
+
+def test_the_servers_start_with_a_whole_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setattr(services.prefect_database, "prepare", lambda: None)
+    monkeypatch.setattr(services, "_start_servers", lambda _: [] if (home / "mlflow.db").exists() else 1 / 0)
+    addresses = services.Addresses(prefect_port=free_port(), mlflow_port=free_port())
+
+    def set_up() -> None:
+        raise BadInput("started")
+
+    with pytest.raises(BadInput, match="started"):
+        services.start(addresses, [], set_up)
 
 
 def test_other_addresses_make_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def publish(store: Store, produced: Produced, **parents: ArtifactRef) -> Artifac
 
 def overwrite(store: Store, ref: ArtifactRef, name: str, content: bytes | None) -> None:
     """Changes or removes a stored file behind the store's back, wherever it lies."""
-    parts = urlsplit(ref.uri)
+    parts = urlsplit(store.uri(ref))
     if parts.scheme == "s3":
         client, key = boto3.client("s3"), f"{parts.path.strip('/')}/{name}"
         client.delete_object(Bucket=parts.netloc, Key=key)
@@ -117,7 +117,7 @@ def test_a_crash_before_the_manifest_leaves_nothing_visible(
     def die(*_: object, **__: object) -> None:
         raise Killed
 
-    backend: Any = store._backend(store.root_uri)
+    backend: Any = store.backend
     with monkeypatch.context() as patch:
         # The last step before the artifact counts: the rename on a disk, the manifest's upload in a bucket.
         if isinstance(backend, LocalDisk):
