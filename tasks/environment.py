@@ -3,12 +3,15 @@
 import logging
 import os
 import re
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rich.console import Console
 from rich.logging import RichHandler
 
+from gaze_core.errors import BadInput
+from gaze_core.outputs import output_folder
+from tasks.console import plain_console
 from tasks.store_address import VARIABLE, store_root
 
 # A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
@@ -32,8 +35,30 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def home() -> Path:
-    """The folder of everything that runs leave behind: `$GAZEWORKS_HOME`, or `.gazeworks` here."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".gazeworks").resolve()
+    """The folder of everything that runs leave behind: `$GAZEWORKS_HOME`, or `.gazeworks` here.
+
+    Raises:
+        BadInput: the working folder has been deleted.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or ".gazeworks").resolve()
+    except FileNotFoundError as error:
+        raise BadInput("the working folder is gone; change to another one") from error
+
+
+def require_home() -> Path:
+    """`home()`, made if it is not there yet, if it can be written to with all that earlier runs have left there.
+
+    Raises:
+        BadInput: it is a file, read-only or another user's, or something in it is.
+    """
+    advice = f"set {HOME_VARIABLE} to a folder of yours"
+    folder = output_folder(home(), advice)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*")):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise BadInput(f"{path}: may not be written to, and an earlier run has left it there; {advice}")
+    return folder
 
 
 def store_uri() -> str:
@@ -80,7 +105,6 @@ def set_defaults() -> None:
     Without `PREFECT_API_URL`, a run has a server of its own.
     """
     defaults = {
-        "PREFECT_HOME": str(home() / "prefect"),
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -94,7 +118,11 @@ def set_defaults() -> None:
     else:
         defaults |= OWN_SERVER
     _keep_loopback_from_proxies()
-    home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
+    try:
+        defaults["PREFECT_HOME"] = str(home() / "prefect")
+        home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own when it is imported, but not the parents
+    except (OSError, BadInput):  # not while modules are imported: `require_home` says it to whoever needs a home
+        warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
@@ -119,6 +147,6 @@ def configure_logging(verbose: bool = False) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.StreamHandler)]
     logger.addHandler(
-        RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
+        RichHandler(console=plain_console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
     )
     logger.propagate = False

@@ -30,9 +30,11 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             ready()
 
     Raises:
-        BadInput: by `ready()`, if no server answers at the address that is set, or it asks for a login.
+        BadInput: the home cannot be written to; by `ready()`, if no server answers at the address that is set, or it
+            asks for a login.
         GazeworksError: by `ready()`, if the own server does not come up; with the place of its log.
     """
+    environment.require_home()
     if os.environ.get("PREFECT_API_URL") or _is_set_in_prefect():
         yield _require_answer
         return

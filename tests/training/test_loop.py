@@ -8,6 +8,7 @@ from itertools import cycle
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from pydantic import ValidationError
 from torch import nn
 
@@ -413,3 +414,20 @@ def test_a_resume_state_of_another_format_is_not_gone_on_from(tmp_path):
 def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
     assert FitConfig(num_steps=400, batch_size=4, learning_rate=1e-3).digest() == "f078bc3a02dd"
     assert FitConfig(num_steps=400, accumulate=2).digest() != FitConfig(num_steps=400).digest()
+
+
+def test_of_several_processes_only_the_first_writes(tmp_path, monkeypatch):
+    config = FitConfig(num_epochs=2, batch_size=5, validate_every_epoch=True, keep_every_epochs=1)
+
+    def run(is_first):
+        kept = []
+        task = replace(make_task(validation=measured([2.0, 1.0])), save_epoch=kept.append)
+        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_first))
+        fit(task, config, RUNTIME.model_copy(update={"checkpoint_every_steps": 1}), tmp_path)
+        return kept, {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    kept, written = run(is_first=True)
+    assert len(kept) == 2
+    (tmp_path / "last.train.pt").unlink()  # so that the other process begins at the beginning, too
+    del written["last.train.pt"]
+    assert run(is_first=False) == ([], written)
