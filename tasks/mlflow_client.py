@@ -2,18 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
+from alembic.util.exc import CommandError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
 from tasks.mlflow_database import make_database
 from tasks.redaction import redacted, require_no_credentials
+from tasks.storage import bucket_errors
 
+# MLflow lets through what any library below it raises; requests' errors are OSErrors, a driver's are SQLAlchemy's.
+_UNFIT = (ImportError, ArgumentError, ValueError, LookupError, TypeError, AttributeError)  # see `_will_not_pass`
+_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, RuntimeError, *_UNFIT)
 _PASSING_STATUS = {408, 429}
-_MAX_CHARS = 400  # of an error's text: some hold a whole HTML page
+_MAX_CHARS = 300  # of an error's text: some hold a whole HTML page
 
 
 class Outage(Exception):
@@ -45,16 +51,17 @@ def connect() -> MlflowClient:
 
 @contextmanager
 def noticing_outages() -> Iterator[None]:
-    """Raises `Outage` or `Refusal` in place of whatever MLflow raises; our own errors pass."""
+    """Raises `Outage` or `Refusal` in place of whatever MLflow raises; our own errors pass.
+
+    What cannot be tracked must not end hours of training.
+    """
     try:
         yield
-    except (Outage, GazeworksError):
+    except GazeworksError:
         raise
-    # What cannot be tracked must not end hours of training, and MLflow lets through what any library below it raises:
-    # its own exceptions, SQLAlchemy's, database drivers', requests', boto3's, json's.
-    except Exception as error:  # noqa: BLE001
+    except (*_ERRORS, *bucket_errors()) as error:
         kind = Refusal if _will_not_pass(error) else Outage
-        raise kind(redacted(" ".join(str(error).split()))[:_MAX_CHARS] or type(error).__name__) from error
+        raise kind(shorten(redacted(str(error)), _MAX_CHARS, placeholder=" ...") or type(error).__name__) from error
 
 
 def _will_not_pass(error: Exception) -> bool:
@@ -62,4 +69,4 @@ def _will_not_pass(error: Exception) -> bool:
         status = error.get_http_status_code()
         return 400 <= status < 500 and status not in _PASSING_STATUS
     # An address that nobody can parse, a database without its driver, a web page in place of an answer; a damaged operation.
-    return isinstance(error, (ImportError, ArgumentError, ValueError, KeyError, TypeError, AttributeError))
+    return isinstance(error, _UNFIT)

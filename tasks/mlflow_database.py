@@ -11,8 +11,11 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+from alembic.util.exc import CommandError
+from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from gaze_core.errors import BadInput
 from tasks import environment
@@ -68,7 +71,7 @@ def _open(url: URL) -> None:
 def _opens(url: URL) -> bool:
     try:
         _open(url)
-    except Exception as error:  # noqa: BLE001 (a broken schema shows in alembic's, SQLAlchemy's and MLflow's own errors)
+    except (CommandError, SQLAlchemyError, MlflowException) as error:
         logger.debug("%s", error)
         return False
     return True
