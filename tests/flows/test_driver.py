@@ -57,7 +57,7 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / ".env").write_text("PASSWORD=secret")  # the report may go to a folder with anything in it
     first = run("first")
-    assert uploaded_files("driver") == {"artifacts.json", "report/report.json", "report/report.md"}
+    assert uploaded_files("driver") == {"report/report.json", "report/report.md"}
     second = run("second")
     names = ["driver_extract", "driver_finetune", "driver_evaluate", "driver_evaluate", "driver_compare"]
     assert [stage["name"] for stage in first["stages"]] == names

@@ -63,7 +63,7 @@ def test_a_first_model_must_beat_the_copy_and_a_model_equals_itself(published, t
     (tmp_path / "again" / "figures" / "key.pem").write_text("secret")
     again = flows.evaluation(checkpoint, data, config, tmp_path / "again", RUNTIME, force=("evaluate",))
     assert uploaded_files("evaluation") == {
-        "artifacts.json", "report/report.html", "report/report.json", "report/figures/numbers.csv",
+        "report/report.html", "report/report.json", "report/figures/numbers.csv",
         "report/figures/redirection_curve.svg",
     }  # fmt: skip
     assert alone.verdict == "not compared"
