@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.states import Completed
 
-from flows.driver_report import DriverReport, write_driver_report
+from flows.driver_report import JSON_FILE, DriverReport, write_driver_report
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.driver.extraction import ExtractConfig
@@ -61,7 +61,8 @@ def driver(
         }  # fmt: skip
         report = write_driver_report(refs, ledger.outcomes, time.monotonic() - started_s, out)
         ledger.run.log_summary(report.numbers)
-        ledger.run.artifact(out, "report")
+        for file in (report.report, report.report.with_name(JSON_FILE)):
+            ledger.run.artifact(file, "report")
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=report)  # type: ignore[return-value]
     return report

@@ -71,8 +71,10 @@ def store_uri() -> str:
 
 
 def tracking_uri() -> str:
-    """MLflow's tracking store: `$MLFLOW_TRACKING_URI`, or a SQLite file below `home()`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    """MLflow's tracking store: `$MLFLOW_TRACKING_URI`, or a SQLite file below `home()`; a file by its whole path."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri or path.startswith(("/", ":", "file:")) else f"sqlite:///{Path(path).resolve()}"
 
 
 def experiment() -> str:

@@ -1,8 +1,7 @@
-"""Single operations on MLflow's runs, each of which can be put off and done again. Knows when MLflow is away."""
+"""Single operations on MLflow's runs, each of which can be put off and done again."""
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,14 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from tasks import environment
+from tasks.mlflow_client import Outage, Refusal, connect, noticing_outages
 from tasks.outbox import Operation
-from tasks.redaction import redacted, require_no_credentials
-from tasks.storage import bucket_errors
+
+__all__ = ["FLOW_RUN_TAG", "Outage", "RunWriter", "flatten", "noticing_outages", "now_ms"]
 
 FLOW_RUN_TAG, PARENT_TAG = "prefect.flow_run_id", "mlflow.parentRunId"
 MAX_METRICS_PER_CALL, MAX_PARAMS_PER_CALL, MAX_TAGS_PER_CALL = 500, 100, 100
 MAX_PARAM_CHARS = 6000
-_PASSING_STATUS = {408, 429}
-
-
-class Outage(Exception):
-    """MLflow cannot be reached now; the same operation may work later."""
-
-
-@contextmanager
-def noticing_outages() -> Iterator[None]:
-    """Raises `Outage` where MLflow or its file store is out of reach, and lets every other error pass."""
-    try:
-        yield
-    except MlflowException as error:
-        status = error.get_http_status_code()
-        if status < 500 and status not in _PASSING_STATUS:
-            raise  # we asked for something wrong, or may not ask: that will not pass
-        raise Outage(redacted(str(error))) from error
-    except (OSError, *bucket_errors()) as error:
-        raise Outage(redacted(str(error))) from error
 
 
 class RunWriter:
@@ -49,37 +30,36 @@ class RunWriter:
 
     @classmethod
     def open(cls, operation: Operation) -> "RunWriter":
-        """Finds the unfinished run with the same identity, or makes one, below the run of its flow run.
+        """Finds the unfinished run with the same identity and parameters, or makes one, below the run of its flow run.
 
         Raises:
-            Outage: MLflow cannot be reached.
-            BadInput: the server's address holds a password.
+            Outage: MLflow cannot be used now.
+            Refusal: it can never be used like this.
         """
         tags = dict(operation["tags"])
-        if environment.tracking_uri().startswith("http"):
-            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
-            require_no_credentials(environment.tracking_uri(), "MLFLOW_TRACKING_URI", remedy)
         with noticing_outages():
-            client = MlflowClient(environment.tracking_uri())
-            experiment_id = _experiment(client)
+            client = connect()
+            experiment_id = _experiment(client, operation["experiment"])
             if operation["flow_run_id"]:
                 parent = _found(client, experiment_id, FLOW_RUN_TAG, operation["flow_run_id"])
                 tags |= {PARENT_TAG: parent.info.run_id} if parent else {}
-            identity = operation["identity"]
-            run = _found(client, experiment_id, identity, tags[identity], "and attributes.status != 'FINISHED'")
+            run = _unfinished(client, experiment_id, operation)
             found = run is not None
             if run is None:
                 run = client.create_run(experiment_id, run_name=operation["name"], tags=tags)
             else:
                 client.update_run(run.info.run_id, status="RUNNING")
                 client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+            for part in _parts([Param(*row) for row in operation["params"]], MAX_PARAMS_PER_CALL):
+                client.log_batch(run.info.run_id, params=part)
         return cls(client, run, has_history=found)
 
     def apply(self, operation: Operation) -> None:
-        """Does one operation of the kinds metrics, params, tags, artifact, status.
+        """Does one operation of the kinds metrics, summary, tags, artifact, status.
 
         Raises:
-            Outage: MLflow cannot be reached; the operation can be done again.
+            Outage: MLflow cannot be used now; the operation can be done again.
+            Refusal: it does not take this operation.
         """
         with noticing_outages():
             getattr(self, f"_{operation['kind']}")(operation)
@@ -92,19 +72,14 @@ class RunWriter:
     def _summary(self, operation: Operation) -> None:
         self.client.log_batch(self.run_id, metrics=[Metric(*row) for row in operation["rows"]])
 
-    def _params(self, operation: Operation) -> None:
-        rows = [Param(name, value[:MAX_PARAM_CHARS]) for name, value in operation["rows"]]
-        for part in _parts(rows, MAX_PARAMS_PER_CALL):
-            self.client.log_batch(self.run_id, params=part)
-
     def _tags(self, operation: Operation) -> None:
         for part in _parts([RunTag(name, value) for name, value in operation["rows"]], MAX_TAGS_PER_CALL):
             self.client.log_batch(self.run_id, tags=part)
 
     def _artifact(self, operation: Operation) -> None:
-        path = Path(operation["path"])
-        copy = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
-        copy(self.run_id, str(path), operation["folder"])
+        if not Path(operation["path"]).is_file():
+            raise Refusal(f"{operation['path']}: the file is gone")
+        self.client.log_artifact(self.run_id, operation["path"], operation["folder"])
 
     def _status(self, operation: Operation) -> None:
         self.client.set_terminated(self.run_id, operation["status"], end_time=operation["end_ms"])
@@ -141,8 +116,18 @@ def _found(client: MlflowClient, experiment_id: str, tag: str, value: str, condi
     return found[0] if found else None
 
 
-def _experiment(client: MlflowClient) -> str:
-    name = environment.experiment()
+def _unfinished(client: MlflowClient, experiment_id: str, operation: Operation) -> Run | None:
+    """The run to go on with. One with other parameters, from before an update of the code, ends: MLflow changes none."""
+    identity = operation["identity"]
+    condition = "and attributes.status != 'FINISHED'"
+    run = _found(client, experiment_id, identity, operation["tags"][identity], condition)
+    if run is None or run.data.params.items() <= {name: value for name, value in operation["params"]}.items():
+        return run
+    client.set_terminated(run.info.run_id, "KILLED")
+    return None
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -151,4 +136,9 @@ def _experiment(client: MlflowClient) -> str:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage != "active":
+        raise Refusal(
+            f"the experiment {name!r} is deleted; restore it (mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}) or set MLFLOW_EXPERIMENT_NAME to another name"
+        )
     return str(found.experiment_id)

@@ -1,12 +1,15 @@
 """What could not be told to MLflow, in order, on disk: nothing is lost while its server is away.
 
     <home>/outbox/<time>-<random>/{operations.jsonl, files/...}
+    <home>/outbox/refused/<time>-<random>/...
 
 One folder for each run that met an outage. Whoever works on a folder holds its lock, which ends with the process.
+What MLflow will never take is set aside under `refused`, so that it holds up nothing else.
 """
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import time
@@ -17,8 +20,10 @@ from typing import Any
 
 from tasks import environment
 
-OPERATIONS_FILE, FILES_DIR, LOCK_FILE = "operations.jsonl", "files", ".lock"
+OPERATIONS_FILE, FILES_DIR, LOCK_FILE, REFUSED_DIR = "operations.jsonl", "files", ".lock", "refused"
 Operation = Mapping[str, Any]
+
+logger = logging.getLogger("gazeworks.tracking")
 
 
 def root() -> Path:
@@ -48,7 +53,7 @@ class Outbox:
             return True
         try:
             descriptor = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # all was sent and the folder removed
+        except (FileNotFoundError, PermissionError):  # all was sent and the folder removed; or it is another user's
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,32 +72,57 @@ class Outbox:
     def add(self, operation: Operation) -> None:
         """Appends; an operation on a file keeps a copy of it, because the original may be gone by then."""
         if "path" in operation:
-            operation = dict(operation) | {"path": str(self._copy(Path(operation["path"])))}
+            operation = dict(operation) | {"path": self._copy(Path(operation["path"]))}
         with (self.folder / OPERATIONS_FILE).open("a") as file:
             file.write(json.dumps(operation) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """All operations; a last line that a killed process did not finish is left out."""
+        """All operations that can be read; a last line that a killed process did not finish is left out."""
         path = self.folder / OPERATIONS_FILE
-        lines = path.read_text().split("\n")[:-1] if path.is_file() else []
-        return [json.loads(line) for line in lines]
+        lines = path.read_text(errors="replace").split("\n")[:-1] if path.is_file() else []
+        return [operation for number, line in enumerate(lines, start=1) if (operation := _parsed(line, path, number))]
+
+    def remove(self) -> None:
+        """All has been sent."""
+        shutil.rmtree(self.folder)
+        self.release()
+
+    def set_aside(self) -> None:
+        """Moves what is left to the refused, where nobody tries it again."""
+        target = root() / REFUSED_DIR / self.folder.name
+        target.parent.mkdir(exist_ok=True)
+        self.folder.rename(target)
+        logger.warning("MLflow never got what is now in %s", target)
+        self.release()
 
     def keep_only(self, operations: list[dict[str, Any]]) -> None:
-        """What is left to do; nothing left removes the folder."""
-        if not operations:
-            shutil.rmtree(self.folder)
-            return
+        """What is left to do."""
         partial = self.folder / f".{OPERATIONS_FILE}"
         partial.write_text("".join(f"{json.dumps(operation)}\n" for operation in operations))
         partial.replace(self.folder / OPERATIONS_FILE)
 
-    def _copy(self, source: Path) -> Path:
-        target = self.folder / FILES_DIR / uuid.uuid4().hex[:8] / source.name
-        target.parent.mkdir()
-        copy = shutil.copytree if source.is_dir() else shutil.copyfile
-        return Path(copy(source, target))
+    def located(self, operation: Operation) -> Operation:
+        """The operation with the path of its copy as it is now: a home may have been moved."""
+        return operation if "path" not in operation else {**operation, "path": str(self.folder / operation["path"])}
+
+    def _copy(self, source: Path) -> str:
+        name = f"{FILES_DIR}/{uuid.uuid4().hex[:8]}/{source.name}"
+        (self.folder / name).parent.mkdir()
+        shutil.copyfile(source, self.folder / name)
+        return name
+
+
+def _parsed(line: str, path: Path, number: int) -> dict[str, Any] | None:
+    try:
+        operation = json.loads(line)
+    except ValueError:
+        operation = None
+    if isinstance(operation, dict) and "kind" in operation:
+        return operation
+    logger.warning("%s: line %d is damaged and left out", path, number)
+    return None
 
 
 def waiting() -> list[Outbox]:
     """All that waits, the oldest first, so that a flow's run is made before those of its stages."""
-    return [Outbox(folder) for folder in sorted(root().glob("*-*")) if folder.is_dir()]
+    return [Outbox(path.parent) for path in sorted(root().glob(f"*-*/{OPERATIONS_FILE}"))]

@@ -2,7 +2,6 @@
 
 import os
 import re
-from urllib.parse import urlsplit
 
 from gaze_core.errors import BadInput
 
@@ -16,23 +15,30 @@ SECRET_VARIABLES = (
     "PREFECT_SERVER_API_AUTH_STRING",
 )
 _MASK, _SHORTEST = "***", 6  # shorter values would blank out innocent text
-_USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
+# A password may hold any of / @ ? # although it should not: SQLAlchemy and drivers take it, so all up to the last @ goes.
+_USER_INFO = re.compile(r"(?<=://)(?:[^/\s@:]*:\S*@|[^/\s@]+@)")
+_SECRET_NAMES = r"pass|pwd|secret|token|key|auth|sig|cred"
+_QUERY_SECRET = re.compile(rf"(?<=[?&;])([^=&;\s]*(?:{_SECRET_NAMES})[^=&;\s]*=)[^&\s]+", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """The text without user names and passwords in addresses and without the values of `SECRET_VARIABLES`."""
+    """The text without users, passwords and tokens in addresses and without the values of `SECRET_VARIABLES`."""
     for name in SECRET_VARIABLES:
         value = os.environ.get(name, "")
         if len(value) >= _SHORTEST:
             text = text.replace(value, _MASK)
-    return _USER_INFO.sub(f"{_MASK}@", text)
+    return _without_credentials(text)
 
 
 def require_no_credentials(uri: str, name: str, remedy: str) -> None:
-    """Refuses an address that holds a user or password, because addresses are written to manifests and logs.
+    """Refuses an address that holds a user, password or token, because addresses are written to manifests and logs.
 
     Raises:
         BadInput: without repeating the address.
     """
-    if "@" in urlsplit(uri).netloc:
+    if _without_credentials(uri) != uri:
         raise BadInput(f"{name} holds a user name or password, which would end up in manifests and logs; {remedy}")
+
+
+def _without_credentials(text: str) -> str:
+    return _QUERY_SECRET.sub(rf"\1{_MASK}", _USER_INFO.sub(f"{_MASK}@", text))

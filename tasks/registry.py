@@ -4,7 +4,8 @@ A version only points to an artifact of our own store, by its reference in a tag
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -13,12 +14,13 @@ from mlflow.exceptions import MlflowException
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.report import Verdict
-from tasks import environment
+from tasks.mlflow_client import Outage, connect, noticing_outages
 
 CHAMPION = "champion"
 REF_TAG, DIGEST_TAG, VERDICT_TAG = "gazeworks.artifact_ref", "gazeworks.sha256", "gazeworks.verdict"
 SOURCE_SCHEME = "gazeworks"  # of a version's source: no place, and no path, which MLflow's server would refuse
 _MAX_NAMED_SUBJECTS = 3
+_NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # model, alias
 
 
 @dataclass(frozen=True)
@@ -38,36 +40,40 @@ def model_name(subjects: Sequence[str]) -> str:
 
 
 def champion(name: str) -> RegisteredModel | None:
-    """The model to beat; None if there is none yet."""
-    try:
-        found = _client().get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
-            return None
-        raise
-    return _model(found)
+    """The model to beat; None if there is none yet.
+
+    Raises:
+        BadInput: the registry is out of reach.
+    """
+    with _registry() as client:
+        try:
+            return _model(client.get_model_version_by_alias(name, CHAMPION))
+        except MlflowException as error:
+            if error.error_code in _NO_SUCH:
+                return None
+            raise
 
 
 def register(name: str, ref: ArtifactRef) -> RegisteredModel:
     """The version that is this checkpoint, made if there is none yet.
 
     Raises:
-        BadInput: the reference is not of a checkpoint.
+        BadInput: the reference is not of a checkpoint, or the registry is out of reach.
     """
     if ref.kind != "checkpoint":
         raise BadInput(f"{ref.name}: a {ref.kind}; expected a checkpoint to register as {name}")
-    client = _client()
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    for found in client.search_model_versions(f"name = '{name}'"):
-        if found.tags.get(DIGEST_TAG) == ref.sha256:
-            return _model(found)
-    tags = {REF_TAG: ref.model_dump_json(), DIGEST_TAG: ref.sha256}
-    source = f"{SOURCE_SCHEME}:/{ref.name}"
-    return _model(client.create_model_version(name, source, run_id=ref.mlflow_run_id or None, tags=tags))
+    with _registry() as client:
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for found in client.search_model_versions(f"name = '{name}'"):
+            if found.tags.get(DIGEST_TAG) == ref.sha256:
+                return _model(found)
+        tags = {REF_TAG: ref.model_dump_json(), DIGEST_TAG: ref.sha256}
+        source = f"{SOURCE_SCHEME}:/{ref.name}"
+        return _model(client.create_model_version(name, source, run_id=ref.mlflow_run_id or None, tags=tags))
 
 
 def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | None) -> bool:
@@ -75,11 +81,12 @@ def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | 
 
     Raises:
         ContractViolation: the champion is no longer the model that was beaten.
+        BadInput: the registry is out of reach.
     """
     if model == beaten:  # it was compared with itself
         return False
-    client = _client()
-    client.set_model_version_tag(model.name, model.version, VERDICT_TAG, verdict)
+    with _registry() as client:
+        client.set_model_version_tag(model.name, model.version, VERDICT_TAG, verdict)
     if verdict != "better":
         return False
     current = champion(model.name)
@@ -88,7 +95,8 @@ def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | 
             f"{model.name}: version {model.version} was compared with {_version(beaten)}, but the champion is now "
             f"{_version(current)}; compare again"
         )
-    client.set_registered_model_alias(model.name, CHAMPION, model.version)
+    with _registry() as client:
+        client.set_registered_model_alias(model.name, CHAMPION, model.version)
     return True
 
 
@@ -96,8 +104,15 @@ def _version(model: RegisteredModel | None) -> str:
     return f"version {model.version}" if model else "no champion"
 
 
-def _client() -> MlflowClient:
-    return MlflowClient(environment.tracking_uri(), environment.tracking_uri())
+@contextmanager
+def _registry() -> Iterator[MlflowClient]:
+    try:
+        with noticing_outages():
+            yield connect()
+    except Outage as outage:
+        raise BadInput(
+            f"MLflow's model registry is out of reach ({outage}); run again when it is back: what was computed is kept"
+        ) from outage
 
 
 def _model(found) -> RegisteredModel:  # type: ignore[no-untyped-def]

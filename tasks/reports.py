@@ -60,11 +60,7 @@ class WrittenReport:
     numbers: dict[str, float | None]
     faults: tuple[str, ...] = ()
     table: str = ""  # the numbers, as Markdown
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the page and its JSON twin."""
-        return self.page.parent
+    figures: tuple[Path, ...] = ()
 
 
 @task(name="write_report", persist_result=False, cache_policy=NO_CACHE)
@@ -160,18 +156,22 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
 
 def _written(data: ReportData, out: Path) -> WrittenReport:
     page, _ = write_report(data, out)
-    write_figures(data, out / "figures")
+    figures = write_figures(data, out / "figures")
     reasons = data.comparison.reasons if data.comparison else ()
     table = markdown_table(data.candidate, data.candidate_name)
-    return WrittenReport(page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table)
+    return WrittenReport(
+        page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table, tuple(figures)
+    )
 
 
 def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
     """Puts page, numbers and figures into the flow's MLflow run, and a summary that links to them into Prefect's pages."""
     ledger.run.log_summary({name: value for name, value in report.numbers.items() if value is not None})
     ledger.run.tags({"gazeworks.verdict": report.verdict})
-    for file in (report.page, report.page.with_name(JSON_FILE), report.folder / "figures"):
-        ledger.run.artifact(file, "report/figures" if file.is_dir() else "report")
+    for file in (report.page, report.page.with_name(JSON_FILE)):
+        ledger.run.artifact(file, "report")
+    for figure in report.figures:
+        ledger.run.artifact(figure, "report/figures")
     lines = [
         f"# {report.verdict.capitalize()}",
         *(f"- fault: {fault}" for fault in report.faults),

@@ -68,6 +68,11 @@ def start(addresses: Addresses, pools: Sequence[str], set_up: Callable[[], None]
         raise BadInput(f"{', '.join(p.name for p in alive)} run already; stop them with: gazeworks server stop")
     for port, option in ((addresses.prefect_port, "--prefect-port"), (addresses.mlflow_port, "--mlflow-port")):
         _require_free(addresses.host, port, option)
+    from tasks.mlflow_database import (
+        make_database,
+    )  # here: MLflow takes seconds to import, and `status` needs none of it
+
+    make_database(environment.tracking_uri())
     prefect_database.prepare()
     try:
         started = _start_servers(addresses)

@@ -184,12 +184,12 @@ class StageTask(Generic[P]):
         inputs = _fetched(store, arguments.inputs)
         work_dir = environment.home() / "work" / key
         work_dir.mkdir(parents=True, exist_ok=True)
+        parameters = {"config": arguments.config.model_dump(mode="json"), "version": self.stage.VERSION}
         with (
             gpu_slot(arguments.runtime),
-            tracking.stage_run(self.name, key, *_prefect_ids()) as run,
+            tracking.stage_run(self.name, key, *_prefect_ids(), parameters) as run,
             shown_progress(self.name, arguments.runtime, logger) as progress,
         ):
-            run.params({"config": arguments.config.model_dump(mode="json"), "version": self.stage.VERSION})
             context = StageContext(arguments.runtime, work_dir, run, progress, logger)
             produced = run_stage(self.stage, arguments.config, inputs, context)
             ref = store.publish(

@@ -2,7 +2,8 @@
 
 A child is found again by its computation's key while it is unfinished, so a stage that was killed and goes on
 from its checkpoint appends to the curves it had, and a step that MLflow already has is not written twice.
-While MLflow is away, a run goes on and what it has to say waits in the outbox.
+Whatever becomes of MLflow, a run goes on, and what it has to say waits in the outbox. Only an address that can never
+work is said at once, before a flow begins.
 """
 
 import logging
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gaze_core.artifacts import ArtifactRef
+from gaze_core.errors import BadInput
 from tasks import environment, outbox
-from tasks.mlflow_runs import FLOW_RUN_TAG, MAX_METRICS_PER_CALL, Outage, RunWriter, flatten, now_ms
+from tasks.mlflow_client import Outage, Refusal
+from tasks.mlflow_runs import FLOW_RUN_TAG, MAX_METRICS_PER_CALL, MAX_PARAM_CHARS, RunWriter, flatten, now_ms
 from tasks.redaction import redacted
+from tasks.sending import send, send_all
 
 KEY_TAG, ARTIFACT_TAG, SHA256_TAG = "gazeworks.key", "gazeworks.artifact", "gazeworks.sha256"
 USED_TAG, USED_PER_TAG = "gazeworks.used", 80  # of a flow's run; MLflow cuts a tag after 5,000 characters
@@ -25,16 +29,20 @@ logger = logging.getLogger("gazeworks.tracking")
 
 
 class TrackedRun:
-    """One MLflow run with buffered metrics. Uses no global active run, so stages may run in threads."""
+    """One MLflow run with buffered metrics. Uses no global active run, so stages may run in threads.
 
-    def __init__(self, opening: outbox.Operation) -> None:
+    Raises:
+        BadInput: `is_first`, and MLflow can never be used like this; later on, that is an outage like any other.
+    """
+
+    def __init__(self, opening: outbox.Operation, is_first: bool = False) -> None:
         self._opening = opening
         self._writer: RunWriter | None = None
         self._waiting: outbox.Outbox | None = None
         self._next_try_s = 0.0
         self._pending: list[tuple[str, float, int, int]] = []
         self._logged_until: dict[str, int] = {}
-        self._do(opening)
+        self._do(opening, is_first)
 
     @property
     def run_id(self) -> str:
@@ -65,16 +73,14 @@ class TrackedRun:
             self._do({"kind": "metrics", "rows": self._pending})
             self._pending = []
 
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Records parameters; nested mappings become dotted names."""
-        self._do({"kind": "params", "rows": [(name, redacted(str(value))) for name, value in flatten(values)]})
-
     def tags(self, values: Mapping[str, str]) -> None:
         """Sets tags."""
         self._do({"kind": "tags", "rows": list(values.items())})
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copies a file, or all files of a folder, to the run's artifacts."""
+        """Copies a file to the run's artifacts. Never a folder: a user's folder holds more than what a run wrote."""
+        if path.is_dir():
+            raise ValueError(f"{path}: a folder; name the files that this run wrote")
         self._do({"kind": "artifact", "path": str(path), "folder": folder})
 
     def finished(self, ref: ArtifactRef, metrics: Mapping[str, float], manifest: Path) -> None:
@@ -106,93 +112,87 @@ class TrackedRun:
             logger.warning("MLflow is away; the numbers wait in %s and are sent by a later run", self._waiting.folder)
             self._waiting.release()
 
-    def _do(self, operation: outbox.Operation) -> None:
+    def _do(self, operation: outbox.Operation, is_first: bool = False) -> None:
         """Does the operation now, or after all that waits already."""
         if self._waiting:
-            self._waiting.add(operation)
+            self._keep(operation)
             if time.monotonic() >= self._next_try_s:
                 self._send_what_waits()
             return
         try:
-            self._perform(operation)
+            if self._writer is None:
+                self._writer = RunWriter.open(self._opening)
+            if operation is not self._opening:
+                self._writer.apply(operation)
         except Outage as outage:
-            logger.warning("MLflow is out of reach; the run goes on and its numbers are kept: %s", outage)
+            if is_first and isinstance(outage, Refusal):
+                raise BadInput(
+                    f"MLflow at {redacted(environment.tracking_uri())} cannot be used: {outage}; expected in "
+                    "MLFLOW_TRACKING_URI http://host:port of its server, or sqlite:////folder/mlflow.db"
+                ) from outage
+            how = "refuses" if isinstance(outage, Refusal) else "is out of reach"
+            logger.warning("MLflow %s; the run goes on and its numbers are kept: %s", how, outage)
             self._next_try_s = time.monotonic() + RETRY_S
-            self._waiting = outbox.Outbox.create()
-            if operation is not self._opening:  # whoever sends the rest must find the run
-                self._waiting.add(self._opening)
+            self._keep(operation)
+
+    def _keep(self, operation: outbox.Operation) -> None:
+        try:
+            if self._waiting is None:
+                self._waiting = outbox.Outbox.create()
+                if operation is not self._opening:  # whoever sends the rest must find the run
+                    self._waiting.add(self._opening)
             self._waiting.add(operation)
+        except OSError as error:
+            logger.warning("MLflow will never know of some %s, which cannot be kept: %s", operation["kind"], error)
 
     def _send_what_waits(self) -> None:
         assert self._waiting is not None
         self._next_try_s = time.monotonic() + RETRY_S
-        writer = send(self._waiting)
-        if writer:
-            self._writer, self._waiting = writer, None
-
-    def _perform(self, operation: outbox.Operation) -> None:
-        if operation["kind"] == "open":
-            self._writer = RunWriter.open(operation)
-        else:
-            assert self._writer is not None
-            self._writer.apply(operation)
-
-
-def send(box: outbox.Outbox) -> RunWriter | None:
-    """Tells MLflow all that waits in an outbox that the caller holds, and removes it; None if MLflow is still away."""
-    opening, *rest = box.read()
-    done = 0
-    try:
-        writer = RunWriter.open(opening)
-        for operation in rest:
-            writer.apply(operation)
-            done += 1
-    except Outage:
-        box.keep_only([opening, *rest[done:]])
-        return None
-    box.keep_only([])
-    box.release()
-    return writer
-
-
-def send_all() -> int:
-    """Tells MLflow what runs that have ended could not; returns how many still wait."""
-    boxes = [box for box in outbox.waiting() if box.hold()]
-    try:
-        for index, box in enumerate(boxes):
-            if box.read() and send(box) is None:
-                return len(boxes) - index
-        return 0
-    finally:
-        for box in boxes:
-            box.release()
+        try:
+            self._writer, self._waiting = send(self._waiting), None
+        except (Outage, OSError) as error:
+            logger.debug("MLflow is still away: %s", error)
 
 
 @contextmanager
 def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iterator[TrackedRun]:
-    """The parent run of a flow run; a retry of the same flow run goes on with it."""
-    if waiting := send_all():
-        logger.warning("the numbers of %d earlier runs still wait in %s", waiting, outbox.root())
+    """The parent run of a flow run; a retry of the same flow run with the same parameters goes on with it.
+
+    Raises:
+        BadInput: MLflow can never be used at this address.
+    """
     tags = {FLOW_RUN_TAG: flow_run_id, USED_TAG: "recorded"}  # though it may be nothing
-    opening = {"kind": "open", "name": name, "tags": tags, "identity": FLOW_RUN_TAG}
-    with _run(opening | {"flow_run_id": ""}) as run:
-        run.params(parameters)
+    opening = _opening(name, tags, FLOW_RUN_TAG, "", parameters)
+    with _run(opening, is_first=True) as run:
+        if run.run_id and (num_waiting := send_all()):
+            logger.warning("the numbers of %d earlier runs still wait in %s", num_waiting, outbox.root())
         yield run
 
 
 @contextmanager
-def stage_run(stage: str, key: str, flow_run_id: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+def stage_run(
+    stage: str, key: str, flow_run_id: str, tags: Mapping[str, str], parameters: Mapping[str, Any] | None = None
+) -> Iterator[TrackedRun]:
     """The run of one computation, under the parent of the flow run that is working on it now."""
     all_tags = {KEY_TAG: key, "gazeworks.stage": stage, "gazeworks.flow_run_id": flow_run_id, **tags}
-    with _run(
-        {"kind": "open", "name": stage, "tags": all_tags, "identity": KEY_TAG, "flow_run_id": flow_run_id}
-    ) as run:
+    with _run(_opening(stage, all_tags, KEY_TAG, flow_run_id, parameters or {})) as run:
         yield run
 
 
+def _opening(
+    name: str, tags: Mapping[str, str], identity: str, flow_run_id: str, parameters: Mapping[str, Any]
+) -> outbox.Operation:
+    """All that whoever opens the run later must know, MLflow's address and experiment included."""
+    params = [(name, redacted(str(value))[:MAX_PARAM_CHARS]) for name, value in flatten(parameters)]
+    return {
+        "kind": "open", "name": name, "tags": tags, "identity": identity, "flow_run_id": flow_run_id, "params": params,
+        "experiment": environment.experiment(), "tracking_uri": redacted(environment.tracking_uri()),
+    }  # fmt: skip
+
+
 @contextmanager
-def _run(opening: outbox.Operation) -> Iterator[TrackedRun]:
-    run, status = TrackedRun(opening), "FAILED"
+def _run(opening: outbox.Operation, is_first: bool = False) -> Iterator[TrackedRun]:
+    run, status = TrackedRun(opening, is_first), "FAILED"
     try:
         yield run
         status = "FINISHED"

@@ -12,6 +12,7 @@ from werkzeug.serving import make_server
 from gaze_core.errors import BadInput
 from tasks import outbox, tracking
 from tasks.mlflow_runs import FLOW_RUN_TAG, PARENT_TAG
+from tasks.sending import send_all
 from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import STAGES, counted
 
@@ -74,7 +75,7 @@ def test_an_outage_in_the_middle_loses_no_step(network: BadNetwork, tmp_path: Pa
     client = MlflowClient(network.url)
     network.spoil(0, "closed")
     assert client.get_run(run.run_id).info.status == "RUNNING"
-    assert tracking.send_all() == 0
+    assert send_all() == 0
     assert steps(client, run.run_id) == list(range(20))
     assert client.get_run(run.run_id).info.status == "FINISHED"
     assert [file.path for file in client.list_artifacts(run.run_id)] == ["figure.png"]
@@ -90,9 +91,9 @@ def test_a_run_that_never_met_mlflow_arrives_as_a_whole(network: BadNetwork) -> 
     ):
         run.log(1, {"loss": 1.0})
         assert (parent.run_id, run.run_id, run.url) == ("", "", "")
-    assert tracking.send_all() == 2
+    assert send_all() == 2
     network.spoil(0, "unavailable")
-    assert tracking.send_all() == 0
+    assert send_all() == 0
     client = MlflowClient(network.url)
     parent_run, child = run_of(client, FLOW_RUN_TAG, flow_run_id), run_of(client, tracking.KEY_TAG, key)
     assert child.data.tags[PARENT_TAG] == parent_run.info.run_id
@@ -117,7 +118,7 @@ def test_what_a_live_run_keeps_is_not_sent_by_another(network: BadNetwork) -> No
         network.spoil(ALWAYS, "closed")
         run.tags({"a": "1"})
         network.spoil(0, "closed")
-        assert tracking.send_all() == 0
+        assert send_all() == 0
         assert len(outbox.waiting()) == 1
     assert outbox.waiting() == []
 
@@ -150,24 +151,13 @@ def test_a_whole_flow_goes_on_without_mlflow_and_the_next_one_reports_it(
     assert outbox.waiting() == []
 
 
-def test_a_refusal_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow.exceptions import MlflowException
-
-    with (
-        pytest.raises(MlflowException, match="(?i)invalid"),
-        tracking.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run,
-    ):
-        run.tags({"": "a tag without a name"})
-    assert outbox.waiting() == []
-
-
 def test_a_password_in_the_address_of_a_server_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:canary@127.0.0.1:1")
     with (
         pytest.raises(BadInput, match="MLFLOW_TRACKING_URI.*MLFLOW_TRACKING_PASSWORD") as raised,
-        tracking.stage_run("fit", "k", "", {}),
+        tracking.flow_run("flow", "", {}),
     ):
         pass
     assert "canary" not in str(raised.value)

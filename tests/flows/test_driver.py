@@ -14,6 +14,7 @@ from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
 from tests.driver.conftest import *  # noqa: F403 (fixtures)
 from tests.driver.tiny_drive import LAYOUT
 from tests.flows.test_cli import gazeworks
+from tests.flows.uploaded import uploaded_files
 
 SETTINGS = {
     "layout": LAYOUT, "gaze_frame": "camera", "size_px": 64,
@@ -53,7 +54,11 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
         driver(files, weights, plan, tmp_path / name, runtime, return_state=True, **options)
         return json.loads((tmp_path / name / "report.json").read_text())
 
-    first, second = run("first"), run("second")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / ".env").write_text("PASSWORD=secret")  # the report may go to a folder with anything in it
+    first = run("first")
+    assert uploaded_files("driver") == {"report/report.json", "report/report.md"}
+    second = run("second")
     names = ["driver_extract", "driver_finetune", "driver_evaluate", "driver_evaluate", "driver_compare"]
     assert [stage["name"] for stage in first["stages"]] == names
     assert [stage["how"] for stage in first["stages"]] == ["computed"] * 5

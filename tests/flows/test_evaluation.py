@@ -15,6 +15,7 @@ from gaze_core.stages.evaluate import EvaluateConfig
 from gaze_core.stages.preprocess import PreprocessConfig
 from tasks.store import Store
 from tests.flows.test_cli import gazeworks
+from tests.flows.uploaded import uploaded_files
 from tests.stages.tiny_run import CONFIGS, train, write_dataset
 
 RUNTIME = Runtime(device="cpu", progress=False)
@@ -58,7 +59,13 @@ def test_a_first_model_must_beat_the_copy_and_a_model_equals_itself(published, t
     data, checkpoint = published
     config = EvaluateConfig(num_shown=2)
     alone = flows.evaluation(checkpoint, data, config, tmp_path / "alone", RUNTIME)
+    (tmp_path / "again" / "figures").mkdir(parents=True)
+    (tmp_path / "again" / "figures" / "key.pem").write_text("secret")
     again = flows.evaluation(checkpoint, data, config, tmp_path / "again", RUNTIME, force=("evaluate",))
+    assert uploaded_files("evaluation") == {
+        "report/report.html", "report/report.json", "report/figures/numbers.csv",
+        "report/figures/redirection_curve.svg",
+    }  # fmt: skip
     assert alone.verdict == "not compared"
     assert alone.digests == again.digests
     facts = json.loads((tmp_path / "alone" / "report.json").read_text())

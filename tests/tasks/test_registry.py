@@ -7,7 +7,8 @@ from mlflow.utils.uri import is_local_uri
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
-from tasks.registry import CHAMPION, VERDICT_TAG, _client, champion, model_name, promote, register
+from tasks import environment
+from tasks.registry import CHAMPION, VERDICT_TAG, champion, model_name, promote, register
 
 
 def checkpoint(kind="checkpoint"):
@@ -32,7 +33,9 @@ def test_a_better_model_becomes_the_champion_and_others_do_not(name):
         other = register(name, checkpoint())
         assert not promote(other, verdict, first)
         assert champion(name) == first
-        assert _client().get_model_version(name, other.version).tags[VERDICT_TAG] == verdict
+        assert (
+            MlflowClient(environment.tracking_uri()).get_model_version(name, other.version).tags[VERDICT_TAG] == verdict
+        )
     better = register(name, checkpoint())
     assert promote(better, "better", first)
     assert champion(name).ref == better.ref
@@ -47,7 +50,7 @@ def test_the_champion_keeps_its_verdict_when_compared_with_itself(name):
     model = register(name, checkpoint())
     promote(model, "better", None)
     assert not promote(model, "equal", model)
-    assert _client().get_model_version(name, model.version).tags[VERDICT_TAG] == "better"
+    assert MlflowClient(environment.tracking_uri()).get_model_version(name, model.version).tags[VERDICT_TAG] == "better"
 
 
 def test_a_champion_that_changed_meanwhile_is_not_replaced(name):
@@ -65,7 +68,7 @@ def test_only_checkpoints_are_registered(name):
 
 
 def test_a_champion_of_someone_else_is_refused_by_name(name):
-    client = _client()
+    client = MlflowClient(environment.tracking_uri())
     client.create_registered_model(name)
     version = client.create_model_version(name, "file:///elsewhere")
     client.set_registered_model_alias(name, CHAMPION, version.version)
