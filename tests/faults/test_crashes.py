@@ -32,6 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             from tasks import server_setup
 
             server_setup.create_pool("cpu", "process", None)
+            cluster._start("watcher", [sys.executable, "-m", "tasks.watcher"])
             cluster.start_worker("first")
             cluster.deploy()
             yield cluster
