@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.utils.uri import is_local_uri
 
 from gaze_core.artifacts import ArtifactRef
