@@ -1,24 +1,21 @@
 """`gazeworks store`: what is in the artifact store, whether it is whole, and what nobody needs any more."""
 
-import json
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from flows.options import Json
 from gaze_core.errors import BadInput, MissingArtifact
+from tasks.console import say, say_json, say_table
 
 if TYPE_CHECKING:
     from tasks.inventory import Stored
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = Console()
 
 Stage = Annotated[str, typer.Option(help="Only this stage.")]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 MB, MAX_DAYS = 1e6, 36_500
 
 
@@ -74,11 +71,10 @@ def gc(
             remove(store, row)
     done = "deleted" if delete else "to delete; say --delete to do it"
     if not as_json:
-        console.print(
+        say(
             f"{len(doomed)} of {len(rows)} artifacts, {_megabytes(doomed):.1f} MB, and {len(freed)} of {len(copied)} "
-            f"downloaded copies, {_megabytes(freed):.1f} MB: {done}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"downloaded copies, {_megabytes(freed):.1f} MB: {done}"
+        )
 
 
 def _age(days: float) -> timedelta:
@@ -104,7 +100,7 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
             }
             for row in rows
         ]
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        say_json(found)
         return
     table = Table(box=None)
     for title in ("stage", "artifact", "created (UTC)", "MB", "state"):
@@ -113,6 +109,6 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
         state = row.state or ("not whole" if faults.get(row.uri) else "whole" if faults else "")
         name = row.uri.rpartition("/")[2]
         table.add_row(row.stage, name, f"{row.created:%Y-%m-%d %H:%M}", f"{row.num_bytes / MB:.2f}", state)
-    console.print(table)
+    say_table(table)
     for fault in filter(None, faults.values()):
-        console.print(fault, highlight=False, markup=False, soft_wrap=True)
+        say(fault)

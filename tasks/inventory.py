@@ -6,17 +6,17 @@ whatever else lies in a store is somebody else's, and is neither listed nor touc
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from gaze_core.artifacts import ArtifactRef, Manifest
 from gaze_core.errors import BadInput, MissingArtifact
+from tasks import disk
 from tasks.store import Store
+from tasks.store_address import local_path
 
 State = Literal["", "unfinished", "unreadable manifest", "copy"]
 AT_WORK = timedelta(days=1)  # so long somebody may still be writing a folder without a manifest, or reading a copy
@@ -125,7 +125,7 @@ def names_in(texts: Iterable[str]) -> set[str]:
 def remove(store: Store, row: Stored) -> None:
     """Deletes a folder of the store, or a copy."""
     if row.state == "copy":
-        shutil.rmtree(unquote(urlsplit(row.uri).path))
+        disk.remove(local_path(row.uri))
     else:
         store.backend.delete(row.uri)
 
@@ -152,8 +152,7 @@ def _stored(store: Store, stage: str, uri: str) -> Stored | None:
     parents = tuple(sorted(names_in([text]) - {f"{stage}/{folder}"}))
     if manifest is None:
         return Stored(uri, stage, changed, num_bytes, "unreadable manifest", parents=parents)
-    ref = manifest.ref.model_copy(update={"uri": uri})
-    return Stored(uri, stage, manifest.created, num_bytes, "", ref, parents)
+    return Stored(uri, stage, manifest.created, num_bytes, "", manifest.ref, parents)
 
 
 def _manifest(text: str, where: str) -> Manifest | None:
@@ -164,14 +163,19 @@ def _manifest(text: str, where: str) -> Manifest | None:
 
 
 def _copies(cache_dir: Path) -> Iterator[Stored]:
-    for parent, folders, _ in os.walk(cache_dir):
+    for parent, folders, files in os.walk(cache_dir):
         stage = Path(parent).name
+        if stage == disk.SCRATCH_DIR:  # of downloads that a killed run did not finish
+            yield from (_copy(Path(parent) / name) for name in files)
         for name in filter(_FOLDER.fullmatch, list(folders) if _STAGE.fullmatch(stage) else []):
             folders.remove(name)
-            files = [path.stat() for path in (Path(parent) / name).rglob("*") if path.is_file()]
-            used = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC)
-            uri = (Path(parent) / name).resolve().as_uri()
-            yield Stored(uri, stage, used, sum(file.st_size for file in files), "copy")
+            yield _copy(Path(parent) / name)
+
+
+def _copy(path: Path) -> Stored:
+    files = [file.lstat() for file in (path, *path.rglob("*")) if not file.is_dir()]
+    used = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC)
+    return Stored(path.absolute().as_uri(), path.parent.name, used, sum(file.st_size for file in files), "copy")
 
 
 def _last(uri: str) -> str:

@@ -81,7 +81,7 @@ class TrackedRun:
         """Records what the stage published."""
         self.flush()
         self.log_summary(metrics)
-        self.tags({ARTIFACT_TAG: ref.uri, SHA256_TAG: ref.sha256})
+        self.tags({ARTIFACT_TAG: ref.name, SHA256_TAG: ref.sha256})
         self.artifact(manifest)
 
     def log_summary(self, metrics: Mapping[str, float]) -> None:

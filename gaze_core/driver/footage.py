@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 import cv2
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
@@ -103,12 +102,6 @@ def _counted(path: Path) -> int:
         count += 1
     capture.release()
     return count
-
-
-def evenly_spaced(num_frames: int, num_samples: int) -> list[int]:
-    """At most `num_samples` frame numbers from the first to the last frame, at equal distances, each once."""
-    count = min(num_samples, num_frames)
-    return sorted({int(n) for n in np.linspace(0, num_frames - 1, count).round()})
 
 
 def read_frames(footage: Footage, wanted: Sequence[int]) -> Iterator[VideoFrame | int]:

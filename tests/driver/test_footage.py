@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from gaze_core.driver.drive_files import write_video
 from gaze_core.driver.drive_pictures import PANEL_PX, frame_number, panel_tile
-from gaze_core.driver.footage import LAYOUTS, TileLayout, VideoFrame, evenly_spaced, open_footage, read_frames, tile
+from gaze_core.driver.footage import LAYOUTS, TileLayout, VideoFrame, open_footage, read_frames, tile
 from gaze_core.errors import BadInput
+from gaze_core.sampling import evenly_spaced
 
 
 def write_numbered(path, count=90):

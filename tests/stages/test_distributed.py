@@ -63,7 +63,7 @@ def test_two_processes_train_as_one_with_their_batches_together(root, tmp_path, 
             assert other[name] == pytest.approx(value, abs=1e-4), (row["step"], name)
     assert produced.files[WEIGHTS_FILE] == tmp_path / "two" / WEIGHTS_FILE
     assert told.steps == list(range(1, 8))
-    assert {"total", "validation"} < set(told.metrics[6])
+    assert {"loss", "validation/head_l1"} < set(told.metrics[6])
     assert len(started) == 2
     assert all(process.returncode is not None for process in started)
 

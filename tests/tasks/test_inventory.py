@@ -18,6 +18,7 @@ from flows import cli
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.errors import BadInput
 from tasks import environment, outbox, tracking
+from tasks.disk import scratch_file
 from tasks.inventory import copies, faults, remove, stored, unneeded, unneeded_copies
 from tasks.kept import KEEP_TAG, USED_FILE, kept
 from tasks.store import Store
@@ -48,10 +49,10 @@ def uris(rows) -> set[str]:
 
 def test_everything_is_listed_with_size_and_parents(store: Store, family: dict[str, ArtifactRef]) -> None:
     rows = stored(store)
-    assert uris(rows) == {ref.uri for ref in family.values()}
+    assert uris(rows) == {store.uri(ref) for ref in family.values()}
     assert all(row.num_bytes > 300 and row.ref is not None for row in rows)
-    assert {row.uri: row.parents for row in rows}[family["one"].uri] == (family["head"].name,)
-    assert uris(stored(store, "model")) == {family["one"].uri, family["two"].uri}
+    assert {row.uri: row.parents for row in rows}[store.uri(family["one"])] == (family["head"].name,)
+    assert uris(stored(store, "model")) == {store.uri(family["one"]), store.uri(family["two"])}
     with pytest.raises(BadInput, match=r"no artifact of a stage 'mod' .*; it holds: gather, head, model"):
         stored(store, "mod")
 
@@ -60,22 +61,22 @@ def test_what_is_not_whole_is_found(store: Store, family: dict[str, ArtifactRef]
     overwrite(store, family["head"], "w.bin", b"rotten")
     overwrite(store, family["two"], "manifest.json", None)
     found = {row.uri: fault for row, fault in faults(store, stored(store))}
-    assert "w.bin has sha256" in found[family["head"].uri]
-    assert "unfinished" in found[family["two"].uri]
-    assert (found[family["data"].uri], found[family["one"].uri]) == ("", "")
+    assert "w.bin has sha256" in found[store.uri(family["head"])]
+    assert "unfinished" in found[store.uri(family["two"])]
+    assert (found[store.uri(family["data"])], found[store.uri(family["one"])]) == ("", "")
 
 
 def test_what_is_kept_keeps_all_that_it_was_made_from(store: Store, family: dict[str, ArtifactRef]) -> None:
     rows = stored(store)
-    assert uris(unneeded(rows, [family["one"].model_dump_json()], NOW)) == {family["two"].uri}
-    assert uris(unneeded(rows, [family["head"].uri], NOW)) == {family["one"].uri, family["two"].uri}
+    assert uris(unneeded(rows, [family["one"].model_dump_json()], NOW)) == {store.uri(family["two"])}
+    assert uris(unneeded(rows, [family["head"].name], NOW)) == {store.uri(family["one"]), store.uri(family["two"])}
     assert len(unneeded(rows, [], NOW)) == 4
     assert unneeded(rows, [], timedelta(hours=1)) == []
 
 
 def test_deleting_removes_the_folder(store: Store, family: dict[str, ArtifactRef]) -> None:
-    store.backend.delete(family["one"].uri)
-    assert family["one"].uri not in uris(stored(store))
+    store.backend.delete(store.uri(family["one"]))
+    assert store.uri(family["one"]) not in uris(stored(store))
     assert not store.exists(family["one"])
     assert store.exists(family["two"])
 
@@ -144,10 +145,10 @@ def test_the_command_deletes_only_when_told_to(experiment, monkeypatch, capsys, 
     )  # a month old: none
     assert store.exists(gone)
     code, out, _ = gazeworks(monkeypatch, capsys, "store", "gc", "--older-than-days", "0", "--delete", "--json")
-    assert [row["uri"] for row in json.loads(out)] == [gone.uri]
+    assert [row["uri"] for row in json.loads(out)] == [store.uri(gone)]
     assert (store.exists(gone), store.exists(kept)) == (False, True)
     rows = json.loads(gazeworks(monkeypatch, capsys, "store", "ls", "--json")[1])
-    assert [(row["uri"], row["whole"]) for row in rows] == [(kept.uri, True)]
+    assert [(row["uri"], row["whole"]) for row in rows] == [(store.uri(kept), True)]
 
 
 def test_verify_ends_with_an_error_where_something_is_not_whole(monkeypatch, capsys, home, tmp_path):
@@ -172,14 +173,14 @@ def aged(folder: Path, days: float = 2) -> None:
         os.utime(path, (time.time() - days * 86400,) * 2)
 
 
-def folder_of(ref: ArtifactRef) -> Path:
-    return Path(ref.uri.removeprefix("file://"))
+def folder_of(store: Store, ref: ArtifactRef) -> Path:
+    return Path(store.uri(ref).removeprefix("file://"))
 
 
 @pytest.mark.parametrize("mark", ["deleted", "a-host"])
 def test_what_a_killed_deletion_or_publication_left_may_go_once_nobody_can_be_at_work_on_it(mark: str, tmp_path: Path):
     store = Store((tmp_path / "s").as_uri(), tmp_path / "cache")
-    folder = folder_of(publish(store, tmp_path, "model", "kept"))
+    folder = folder_of(store, publish(store, tmp_path, "model", "kept"))
     half = folder.rename(folder.with_name(f".{folder.name}.{mark}"))
     assert [(row.ref, row.state) for row in stored(store)] == [(None, "unfinished")]
     assert unneeded(stored(store), [], NOW) == []  # it may be written this moment
@@ -194,7 +195,7 @@ def test_what_is_not_ours_is_neither_listed_nor_deleted(monkeypatch, capsys, hom
     store = Store.from_environment()
     ref, used = publish(store, tmp_path, "model", "gone"), publish(store, tmp_path, "model", "used")
     run_that_used(used)
-    root, ours = home / "store", folder_of(ref)
+    root, ours = home / "store", folder_of(store, ref)
     foreign = [
         root / "photos" / "2019",
         root / "model" / "notes",
@@ -218,7 +219,7 @@ def test_an_unreadable_manifest_stays_with_all_that_it_names(store: Store, famil
     overwrite(store, family["one"], "manifest.json", json.dumps(newer).encode())
     rows = [replace(row, created=row.created - timedelta(days=9)) for row in stored(store)]
     assert {row.state for row in rows} == {"", "unreadable manifest"}
-    assert uris(unneeded(rows, [], NOW)) == {family["two"].uri}
+    assert uris(unneeded(rows, [], NOW)) == {store.uri(family["two"])}
 
 
 def test_a_long_list_of_what_a_run_used_is_kept_whole(experiment: str, tmp_path: Path) -> None:
@@ -246,7 +247,10 @@ def test_a_moved_home_keeps_what_it_kept(experiment, monkeypatch, capsys, tmp_pa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{new / 'mlflow.db'}")
     command = ("store", "gc", "--older-than-days", "0", "--keep-last", "1", "--json")
     code, out, err = gazeworks(monkeypatch, capsys, *command)
-    assert (code, [row["uri"].split("/")[-1] for row in json.loads(out)]) == (0, [folder_of(refs["gone"]).name]), err
+    assert (code, [row["uri"].split("/")[-1] for row in json.loads(out)]) == (
+        0,
+        [refs["gone"].name.rpartition("/")[2]],
+    ), err
 
 
 def as_earlier_versions_did(client: MlflowClient, run_id: str, *refs: ArtifactRef) -> str:
@@ -354,20 +358,26 @@ def test_a_stage_that_is_not_there_is_named(command: str, monkeypatch, capsys, h
 def test_copies_of_what_is_gone_or_long_unused_are_freed(store: Store, family: dict[str, ArtifactRef]) -> None:
     folders = {name: store.fetch(ref) for name, ref in family.items()}
     (store.cache_dir / "my notes").mkdir()
+    half = scratch_file(store.cache_dir)  # of a download that was killed
+    half.write_text("half")
     rows, found = stored(store), copies(store.cache_dir)
-    assert {(row.name, row.state) for row in found} == {(ref.name, "copy") for ref in family.values()}
+    assert {(row.name, row.state) for row in found} == {
+        (name, "copy") for name in (*(ref.name for ref in family.values()), f".scratch/{half.name}")
+    }
     assert unneeded_copies(found, [], [], NOW) == []  # all fetched just now
     aged(store.cache_dir)
     store.fetch(family["head"])  # counts as use
     found = copies(store.cache_dir)
-    remaining = [row for row in rows if row.uri != family["two"].uri]
+    remaining = [row for row in rows if row.name != family["two"].name]
     month, a_day = timedelta(days=30), timedelta(days=1)
-    assert [row.name for row in unneeded_copies(found, remaining, [], month)] == [family["two"].name]
-    doomed = unneeded_copies(found, remaining, [family["one"].uri], a_day)
-    assert {row.name for row in doomed} == {family["two"].name, family["data"].name}
+    killed = f".scratch/{half.name}"
+    assert {row.name for row in unneeded_copies(found, remaining, [], month)} == {family["two"].name, killed}
+    doomed = unneeded_copies(found, remaining, [family["one"].name], a_day)
+    assert {row.name for row in doomed} == {family["two"].name, family["data"].name, killed}
     for row in doomed:
         remove(store, row)
     assert {name for name, folder in folders.items() if folder.exists()} == {"head", "one"}
+    assert not half.exists()
     assert len(stored(store)) == 4
     assert store.exists(family["data"])  # downloaded again
 
