@@ -13,6 +13,7 @@ from gaze_core.errors import NoSpace
 from tasks.locks import work_lock
 from tasks.store_address import local_path
 
+SCRATCH_DIR = ".scratch"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -99,7 +100,7 @@ def cannot_write(where: str, error: OSError) -> NoSpace:
 
 def scratch_file(cache_dir: Path) -> Path:
     """A name that nobody else uses, on the cache's disk and outside every artifact's folder."""
-    folder = cache_dir / ".scratch"
+    folder = cache_dir / SCRATCH_DIR
     folder.mkdir(parents=True, exist_ok=True)
     return folder / uuid.uuid4().hex
 

@@ -5,12 +5,12 @@ import os
 import re
 import warnings
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rich.logging import RichHandler
 
 from gaze_core.errors import BadInput
 from gaze_core.outputs import output_folder
+from tasks import store_address
 from tasks.console import plain_console
 from tasks.store_address import VARIABLE, store_root
 
@@ -95,8 +95,9 @@ def local_path(address: str) -> Path | None:
     """Where an address of a store, of MLflow's records or of its files leads on this machine; None for a server's."""
     if match := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", address):
         return Path(match[1]).resolve()
-    parts = urlsplit(address)
-    return Path(unquote(parts.path)).resolve() if parts.scheme in ("", "file") and parts.path else None
+    if address.startswith("file:") or (address and not re.match(r"[\w+.-]+:", address)):
+        return store_address.local_path(address).resolve()
+    return None
 
 
 def set_defaults() -> None:

@@ -6,7 +6,6 @@ whatever else lies in a store is somebody else's, and is neither listed nor touc
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Literal
 
 from gaze_core.artifacts import ArtifactRef, Manifest
 from gaze_core.errors import BadInput, MissingArtifact
+from tasks import disk
 from tasks.store import Store
 from tasks.store_address import local_path
 
@@ -125,7 +125,7 @@ def names_in(texts: Iterable[str]) -> set[str]:
 def remove(store: Store, row: Stored) -> None:
     """Deletes a folder of the store, or a copy."""
     if row.state == "copy":
-        shutil.rmtree(local_path(row.uri))
+        disk.remove(local_path(row.uri))
     else:
         store.backend.delete(row.uri)
 
@@ -163,14 +163,19 @@ def _manifest(text: str, where: str) -> Manifest | None:
 
 
 def _copies(cache_dir: Path) -> Iterator[Stored]:
-    for parent, folders, _ in os.walk(cache_dir):
+    for parent, folders, files in os.walk(cache_dir):
         stage = Path(parent).name
+        if stage == disk.SCRATCH_DIR:  # of downloads that a killed run did not finish
+            yield from (_copy(Path(parent) / name) for name in files)
         for name in filter(_FOLDER.fullmatch, list(folders) if _STAGE.fullmatch(stage) else []):
             folders.remove(name)
-            files = [path.stat() for path in (Path(parent) / name).rglob("*") if path.is_file()]
-            used = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC)
-            uri = (Path(parent) / name).resolve().as_uri()
-            yield Stored(uri, stage, used, sum(file.st_size for file in files), "copy")
+            yield _copy(Path(parent) / name)
+
+
+def _copy(path: Path) -> Stored:
+    files = [file.lstat() for file in (path, *path.rglob("*")) if not file.is_dir()]
+    used = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC)
+    return Stored(path.absolute().as_uri(), path.parent.name, used, sum(file.st_size for file in files), "copy")
 
 
 def _last(uri: str) -> str:

@@ -13,6 +13,7 @@ from tasks.roots import require_foreign
 from tasks.store import Store
 
 STAGE, VERSION = "recording", 1
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0")  # how files begin whose videos FFmpeg reads elsewhere
 
 
 class RecordingConfig(Config):
@@ -42,6 +43,8 @@ def require_recording(path: Path) -> None:
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
     if path.is_dir() and not _shown_files(path):
         raise BadInput(f"{path}: the folder is empty; expected images")
+    if path.is_file() and _start(path).startswith(_PLAYLISTS):
+        raise BadInput(f"{path}: a list that names videos in other files; expected the video itself")
     subjects = sorted(path.glob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
     for subject in subjects:  # said of the user's own path, not of its copy in the store
         open_subject(subject).close()
@@ -51,3 +54,8 @@ def _shown_files(folder: Path) -> dict[str, Path]:
     return {
         name: path for name, path in files_in(folder).items() if not any(part[0] == "." for part in name.split("/"))
     }
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)

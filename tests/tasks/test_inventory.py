@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from flows import cli
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.errors import BadInput
 from tasks import environment, outbox, tracking
+from tasks.disk import scratch_file
 from tasks.inventory import copies, faults, remove, stored, unneeded, unneeded_copies
 from tasks.kept import KEEP_TAG, USED_FILE, kept
 from tasks.store import Store
@@ -215,7 +217,7 @@ def test_an_unreadable_manifest_stays_with_all_that_it_names(store: Store, famil
     """It may be of a newer version."""
     newer = json.loads(store.manifest(family["one"]).model_dump_json()) | {"a_new_field": 1}
     overwrite(store, family["one"], "manifest.json", json.dumps(newer).encode())
-    rows = stored(store)
+    rows = [replace(row, created=row.created - timedelta(days=9)) for row in stored(store)]
     assert {row.state for row in rows} == {"", "unreadable manifest"}
     assert uris(unneeded(rows, [], NOW)) == {store.uri(family["two"])}
 
@@ -356,20 +358,26 @@ def test_a_stage_that_is_not_there_is_named(command: str, monkeypatch, capsys, h
 def test_copies_of_what_is_gone_or_long_unused_are_freed(store: Store, family: dict[str, ArtifactRef]) -> None:
     folders = {name: store.fetch(ref) for name, ref in family.items()}
     (store.cache_dir / "my notes").mkdir()
+    half = scratch_file(store.cache_dir)  # of a download that was killed
+    half.write_text("half")
     rows, found = stored(store), copies(store.cache_dir)
-    assert {(row.name, row.state) for row in found} == {(ref.name, "copy") for ref in family.values()}
+    assert {(row.name, row.state) for row in found} == {
+        (name, "copy") for name in (*(ref.name for ref in family.values()), f".scratch/{half.name}")
+    }
     assert unneeded_copies(found, [], [], NOW) == []  # all fetched just now
     aged(store.cache_dir)
     store.fetch(family["head"])  # counts as use
     found = copies(store.cache_dir)
     remaining = [row for row in rows if row.name != family["two"].name]
     month, a_day = timedelta(days=30), timedelta(days=1)
-    assert [row.name for row in unneeded_copies(found, remaining, [], month)] == [family["two"].name]
+    killed = f".scratch/{half.name}"
+    assert {row.name for row in unneeded_copies(found, remaining, [], month)} == {family["two"].name, killed}
     doomed = unneeded_copies(found, remaining, [family["one"].name], a_day)
-    assert {row.name for row in doomed} == {family["two"].name, family["data"].name}
+    assert {row.name for row in doomed} == {family["two"].name, family["data"].name, killed}
     for row in doomed:
         remove(store, row)
     assert {name for name, folder in folders.items() if folder.exists()} == {"head", "one"}
+    assert not half.exists()
     assert len(stored(store)) == 4
     assert store.exists(family["data"])  # downloaded again
 

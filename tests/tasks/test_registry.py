@@ -92,6 +92,6 @@ def test_a_registered_model_is_named_by_its_people(subjects, expected):
 def test_a_server_of_mlflow_takes_the_source_of_a_version(name):
     """It refuses what it holds for a path of its own machine."""
     ref = checkpoint()
-    source = _client().get_model_version(name, register(name, ref).version).source
+    source = MlflowClient(environment.tracking_uri()).get_model_version(name, register(name, ref).version).source
     assert not is_local_uri(source)
     assert ref.name in source

@@ -125,6 +125,13 @@ def test_a_hidden_home_below_a_recording_is_left_out(tmp_path: Path, monkeypatch
     assert list(Store.from_environment().manifest(ref).files) == ["me/0.png"]
 
 
+@pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:1,\n{}\n", "ffconcat version 1.0\nfile '{}'\n", "<MPD>{}</MPD>"])
+def test_a_list_of_videos_in_other_files_is_no_recording(text: str, tmp_path: Path) -> None:
+    (tmp_path / "list.m3u8").write_text(text.format("/somewhere/secret.mp4"))
+    with pytest.raises(BadInput, match="names videos in other files"):
+        require_recording(tmp_path / "list.m3u8")
+
+
 def test_all_that_is_kept_in_the_home_is_known() -> None:
     sources = "".join(path.read_text() for package in ("tasks", "flows") for path in (ROOT / package).rglob("*.py"))
     named = set(re.findall(r"""home\(\) / ["']([\w.]+)["']""", sources))
