@@ -25,8 +25,8 @@ from gaze_core.driver.drive_pictures import (
     road_tile,
 )
 from gaze_core.driver.drive_plan import MOUNT_DEG, DriveConfig, DriveMoment, mount_matrix
-from gaze_core.driver.footage import RgbImage
 from gaze_core.errors import BadInput
+from gaze_core.preprocess.images import RgbImage
 
 VIDEO_FILE, TABLE_FILE = "synthetic_drive.mp4", "synthetic_drive.csv"
 SETTINGS_FILE, TRUTH_FILE = "settings.json", "truth.json"
