@@ -22,7 +22,8 @@ from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
 from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, picture_name
-from gaze_core.driver.sensors import GazeTrack, SensorColumns, SignCheck, check_signs
+from gaze_core.driver.sensors import GazeTrack, SensorColumns
+from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.geometry.normalization import NormalizationConfig
