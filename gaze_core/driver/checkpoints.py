@@ -10,7 +10,7 @@ from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.driver.faces import FaceSet, predict
 from gaze_core.driver.view import DRIVER_FACE
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
 from gaze_core.reproducibility import choose_device
@@ -40,20 +40,33 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
     """The estimator of a weights file, or of a folder that holds one, and its card; `.pth` files are imported.
 
     Raises:
-        BadInput: no such file, or a `.pth` file of another network.
-        MissingArtifact, ContractViolation: the weights are unreadable, or of something else.
+        BadInput: no such file, unreadable, of another network or of something else, or with weights that are not finite.
     """
     path = path / WEIGHTS_FILE if path.is_dir() else path
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a face estimator (.safetensors) or a gaze tracker (.pth)")
-    if path.suffix in (".pth", ".pt"):
+    if path.suffix.lower() in (".pth", ".pt"):
         model = import_gaze_tracker(path)
         card = card_of(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     else:
+        model, card = _own_estimator(path)
+    if spoilt := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
+        raise BadInput(f"{path}: not finite: {', '.join(spoilt[:4])}; its training diverged, use other weights")
+    return model.to(choose_device(runtime)).eval(), card
+
+
+def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
+    try:
         card = read_card(path, KIND)
         model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))
         model.load_state_dict(load_weights(path))
-    return model.to(choose_device(runtime)).eval(), card
+        require_card = {"normalization": dict, "trained_on": dict}
+        if wrong := [name for name, kind in require_card.items() if not isinstance(card.get(name), kind)]:
+            raise ContractViolation(f"{path}: its card lacks {', '.join(wrong)}")
+    except (MissingArtifact, ContractViolation, KeyError, AttributeError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].removeprefix(f"{path}: ")
+        raise BadInput(f"{path}: not a face estimator ({reason}); make one with: gazeworks driver pretrain") from error
+    return model, card
 
 
 def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from gaze_core.driver.checkpoints import card_of, load_estimator, save_estimator
 from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceSet, changed
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
-from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
+from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.stages import driver_compare, driver_evaluate, driver_finetune, driver_pretrain
@@ -147,12 +147,44 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
         driver_pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
 
 
+def spoilt(model, path, card=None, value=None):
+    """A weights file of this card, or with one weight of this value."""
+    if value is not None:
+        torch.nn.init.constant_(model.head[3].bias, value)
+    card = card or card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+    save_estimator(path, model, card)
+
+
 def test_weights_that_are_none_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"absent: no such file; expected a face estimator"):
         load_estimator(tmp_path / "absent")
-    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
-    with pytest.raises(MissingArtifact, match="no readable face_estimator checkpoint"):
-        load_estimator(tmp_path / "bad.safetensors")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"weights.safetensors: no such file; expected a face estimator"):
+        load_estimator(tmp_path / "empty")
+    for name, content in (("a.safetensors", b"nothing"), ("b.safetensors", b""), ("c.pth", b""), ("d.PTH", b"x")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadInput, match=rf"{name}: not a f(ace estimator|ile of tensors alone) \(.+\)") as caught:
+            load_estimator(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_finite_or_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for value in (float("nan"), float("inf")):
+        spoilt(FaceEstimator(NETWORK), path, value=value)
+        with pytest.raises(BadInput, match=r"w.safetensors: not finite: head.3.bias; its training diverged"):
+            load_estimator(path)
+    model = FaceEstimator(NETWORK)
+    card = card_of(model, "test", 1, None, {}, {})
+    for changes, message in (
+        ({"stage": "mesh_head"}, "written by stage 'mesh_head'"),
+        ({"network": {"hidden": 8, "image_px": 32}}, "Error.s. in loading state_dict"),
+        ({"network": {"hidden": -8}}, "validation error"),
+        ({"trained_on": None}, "its card lacks trained_on"),
+    ):
+        spoilt(model, path, card | changes)
+        with pytest.raises(BadInput, match=rf"w.safetensors: not a face estimator \(.*{message}.*\)"):
+            load_estimator(path)
 
 
 def dots(gaze):
