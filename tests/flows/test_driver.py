@@ -174,6 +174,35 @@ def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(
     assert not (home / "store").exists()
 
 
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.parametrize(
+    ("spoilt", "content", "expected"),
+    [
+        ("video", b"no video", "drive.mp4: not a readable video"),
+        ("sensors", b'frame,azimuth,elevation\n1,"2,3\n2,2,3\n', "drive.csv: line 2: unexpected end of data"),
+        ("sensors", b"frame,azimuth [\xb0],elevation\n", "drive.csv: not UTF-8 text"),
+        ("weights", b"", "base.safetensors: not a face estimator"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
+    tiny_drive, weights, settings, monkeypatch, capsys, tmp_path, spoilt, content, expected
+):
+    given = {"video": tmp_path / "drive.mp4", "sensors": tmp_path / "drive.csv", "weights": weights}
+    for name, original in (("video", tiny_drive.video), ("sensors", tiny_drive.table)):
+        given[name].write_bytes(original.read_bytes())
+    given[spoilt].write_bytes(content)
+    store = tmp_path / "store"
+    monkeypatch.setenv("GAZEWORKS_STORE", store.as_uri())
+    options = [part for name, path in given.items() for part in (f"--{name}", path)]
+    out = tmp_path / "report"
+    code, printed, err = gazeworks(monkeypatch, capsys, "driver", "run", *options, "--settings", settings, "--out", out)
+    assert (code, printed) == (2, "")
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+    assert not out.exists()
+    assert not list(store.rglob("*.*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
