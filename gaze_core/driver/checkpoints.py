@@ -8,7 +8,9 @@ import torch
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.splits import Splits
 from gaze_core.driver.faces import FaceSet, predict
+from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.geometry.angles import angular_error_deg
@@ -16,14 +18,15 @@ from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, 
 from gaze_core.reproducibility import choose_device
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
 
+SeenFrames = Mapping[str, Sequence[tuple[int, int]]]  # sha256 of a video -> its stretches, as first and last frame
 KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
 
 
 def card_of(
     model: FaceEstimator, made_by: str, version: int, config: Config | None, normalization: Mapping[str, Any],
-    trained_on: Mapping[str, Sequence[str]],
+    trained_on: Mapping[str, Sequence[str]], seen_frames: SeenFrames | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What a weights file must say of itself."""
+    """What a weights file must say of itself; `seen_frames` of all videos by which it was trained or chosen."""
     return {
         "stage": KIND,
         "made_by": made_by,
@@ -33,6 +36,7 @@ def card_of(
         "schema_version": SCHEMA_VERSION,
         "normalization": dict(normalization),
         "trained_on": {role: list(names) for role, names in trained_on.items()},
+        "seen_frames": {video: [list(ends) for ends in stretches] for video, stretches in (seen_frames or {}).items()},
     }
 
 
@@ -60,13 +64,52 @@ def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
         card = read_card(path, KIND)
         model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))
         model.load_state_dict(load_weights(path))
-        require_card = {"normalization": dict, "trained_on": dict}
-        if wrong := [name for name, kind in require_card.items() if not isinstance(card.get(name), kind)]:
+        if wrong := [name for name in ("normalization", "trained_on") if not isinstance(card.get(name), dict)]:
             raise ContractViolation(f"{path}: its card lacks {', '.join(wrong)}")
     except (MissingArtifact, ContractViolation, KeyError, AttributeError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0].removeprefix(f"{path}: ")
         raise BadInput(f"{path}: not a face estimator ({reason}); make one with: gazeworks driver pretrain") from error
     return model, card
+
+
+def frames_seen(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> SeenFrames:
+    """What an estimator has seen that was `card`'s and then learned from a drive, with what its best epoch was chosen by."""
+    numbers = [frame.frame for frame in record.frames]
+    stretches = [
+        (numbers[run[0]], numbers[run[-1]]) for part in (splits.train, splits.validation) for run in _runs(part)
+    ]
+    before = card.get("seen_frames", {})
+    return before | {record.video_sha256: [*before.get(record.video_sha256, []), *stretches]}
+
+
+def require_unseen_frames(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> None:
+    """Refuses to measure an estimator on frames of stretches from which it, or one before it, has learned.
+
+    Raises:
+        ContractViolation: with the number of such frames; also where the card of an earlier version does not tell.
+    """
+    if "seen_frames" not in card and record.name in card["trained_on"].get("train", []):
+        raise ContractViolation(f"{record.name}: the estimator has learned from it, but not said from which frames; "
+                                "fine-tune it again")  # fmt: skip
+    stretches = card.get("seen_frames", {}).get(record.video_sha256, [])
+    test = [record.frames[position].frame for position in splits.test]
+    seen = [number for number in test if any(first <= number <= last for first, last in stretches)]
+    if seen:
+        raise ContractViolation(
+            f"{record.name}: the estimator has learned from {len(seen)} of its {len(test)} test frames ({seen[0]} and on), "
+            "expected none; evaluate with the split that it was trained with, or fine-tune it anew"
+        )
+
+
+def _runs(positions: Sequence[int]) -> list[list[int]]:
+    """Consecutive positions together."""
+    runs: list[list[int]] = []
+    for position in sorted(positions):
+        if runs and position == runs[-1][-1] + 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    return runs
 
 
 def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def label_drive(
     signs = check_signs(track, config.trust_pixels) if track else None
     frames = drive_frames(numbers, times_s, duration_s, track, signs, config.blocks)
     record = DriveRecord(
-        name=name, labelled=track is not None, gaze_frame=config.gaze_frame, frames=frames, has_road=False,
+        name=name, video_sha256="", labelled=track is not None, gaze_frame=config.gaze_frame, frames=frames, has_road=False,
         focal_factor=config.focal_factor,
         duration_s=duration_s, requested=len(decoded), dropped=dict(dropped), row_faults=track.row_faults if track else {},
         sign_correlations=signs.correlations if signs else (None, None), warnings=signs.warnings if signs else (),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from gaze_core.artifacts import MANIFEST_FILE, Produced, files_in
+from gaze_core.artifacts import MANIFEST_FILE, Produced, file_sha256, files_in
 from gaze_core.assets import resolve
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE
@@ -62,6 +62,7 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     )
     record = record.model_copy(
         update={
+            "video_sha256": file_sha256(video),
             "has_road": road is not None or config.layout.road is not None,
             "requested": min(config.num_frames, footage.num_frames),
             "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
