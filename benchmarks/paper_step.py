@@ -24,6 +24,7 @@ from gaze_core.models.mesh_head import MeshHead
 from gaze_core.presets import RedirectionPlan, redirection_plan
 from gaze_core.stages.gaze_gaussian import parameter_groups
 from gaze_core.stages.gaze_gaussian_losses import loss_terms
+from gaze_core.training.loop import total
 
 PUBLISHED_FRAMES_PER_S = 74  # GazeGaussian (Wei et al. 2025), table 1
 
@@ -93,7 +94,7 @@ def measure(model: GazeGaussian, plan: RedirectionPlan, batch: GazeBatch, repeat
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         terms = loss_terms(model(batch.camera, batch.head), batch, config.loss_weights)
-        torch.stack(list(terms.values())).sum().backward()
+        total(terms).backward()
         optimizer.step()
 
     def draw() -> None:

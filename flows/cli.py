@@ -1,11 +1,10 @@
 """The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 # Two thread pools that spin while they wait cost each other 20-fold when the machine is shared; OpenMP reads this once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -13,19 +12,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from flows import evaluation_cli, inversion_cli, search_cli, serving_cli
 from flows.data_cli import app as data_app
 from flows.driver_cli import register as register_driver
 from flows.import_cli import app as import_app
+from flows.options import Device, Force, Json, ReportFolder, Set, folder_option
 from flows.server_cli import app as server_app
 from flows.store_cli import app as store_app
-from gaze_core.errors import GazeworksError
+from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
+from tasks.console import plain_console, say, say_json, say_table
 from tasks.own_server import prefect_server
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # or help and mistakes lose what stands in brackets: gazeworks[gpu]
+    help=__doc__,
+)
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 search_cli.register(app)
@@ -35,18 +42,11 @@ serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 register_driver(app)
-console, errors = Console(), Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-Out = Annotated[Path, typer.Option(help="Folder for the report.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value. May be repeated.")]
-Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 
 
 @app.command()
 def demo(
-    out: Out = Path("reports/demo"),
+    out: ReportFolder = Path("reports/demo"),
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "small",
     changes: Set = None,
     force: Force = None,
@@ -64,7 +64,7 @@ def redirect(
     input_path: Annotated[Path, typer.Option("--input", help="A video, images, or subject files: a file or a folder.")],
     source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
-    out: Out = Path("reports/redirect"),
+    out: ReportFolder = Path("reports/redirect"),
     changes: Set = None,
     force: Force = None,
     device: Device = "auto",
@@ -87,7 +87,7 @@ def sample(
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
     pose: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, camera frame.')] = None,
     frame: Annotated[int, typer.Option(min=0, help="Which frame gives expression and place.")] = 0,
-    out: Out = Path("samples"),
+    out: Annotated[Path, folder_option("Folder for the pictures.")] = Path("samples"),
     device: Device = "auto",
 ) -> None:
     """Draw a trained head looking where you ask: pictures, a contact sheet and a film."""
@@ -96,7 +96,7 @@ def sample(
 
     asked = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
     changes = {"frame": frame} | {name: value for name, value in asked.items() if value}
-    console.print(str(draw_samples(checkpoint, recording, changes, out, Runtime(device=device))), soft_wrap=True)
+    say(str(draw_samples(checkpoint, recording, changes, out, Runtime(device=device))))
 
 
 @app.command()
@@ -106,11 +106,11 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine()
     if as_json:
-        _print_json([finding.model_dump() for finding in findings])
+        say_json([finding.model_dump() for finding in findings])
         return
     for finding in findings:
-        mark = "[green]ok[/]     " if finding.ok else "[yellow]missing[/]"
-        console.print(f"{mark} {finding.name}: {finding.detail}", highlight=False, soft_wrap=True)
+        mark = Text("ok     ", "green") if finding.ok else Text("missing", "yellow")
+        say(mark + Text(f" {finding.name}: {finding.detail}"))
 
 
 @app.command()
@@ -121,7 +121,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
     rig: Annotated[str, typer.Option(help="Cameras: frontal, compact, dome or eth_xgaze (18).")] = "compact",
     light: Annotated[list[str] | None, typer.Option(help="studio, window, office or flash; may be repeated.")] = None,
-    out: Out = Path("subjects"),
+    out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("subjects"),
 ) -> None:
     """Render synthetic subjects with exact labels (needs the extra gazeworks[synthesis])."""
     with prefect_server() as ready:
@@ -130,7 +130,7 @@ def synth(
         ready()
         files = subject_files(subjects, images, size, seed, out, rig, tuple(light or ("studio",)))  # type: ignore[arg-type]
     for path in files:
-        console.print(str(path), soft_wrap=True)
+        say(str(path))
 
 
 @app.command()
@@ -142,8 +142,8 @@ def bench(
     benchmark = importlib.import_module(
         {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
     )
-    result = benchmark.run(report=lambda line: None if as_json else console.print(line, highlight=False))
-    _print_json(result) if as_json else console.print(benchmark.table(result), highlight=False)
+    result = benchmark.run(report=lambda line: None if as_json else say(line))
+    say_json(result) if as_json else say_table(benchmark.table(result))
 
 
 def _redirect(
@@ -166,23 +166,44 @@ def _redirect(
         ready()
         result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
     if as_json:
-        _print_json(result.model_dump(mode="json"))
+        say_json(result.model_dump(mode="json"))
         return
     for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db"):
         value = result.numbers.get(name)
-        console.print(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}", highlight=False)
-    console.print(f"verdict against the baseline     {result.verdict}", highlight=False)
-    console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+    say(f"verdict against the baseline     {result.verdict}")
+    say(f"report: {result.report}")
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    """Entry point: a mistake, or what the system refuses, is one line on stderr and an exit code, never a traceback."""
     try:
+        _require_unicode(*sys.argv[1:], str(environment.home()))
         app()
     except GazeworksError as error:
-        errors.print(f"gazeworks: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
+    except UnicodeError as error:
+        _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
+
+
+def _require_unicode(*texts: str) -> None:
+    """Databases, JSON and terminals take nothing else, and would say so when the work is done."""
+    for text in texts:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
+
+
+def _in_words(error: OSError) -> str:
+    if error.strerror is None:  # a library's own words
+        return " ".join(str(error).split()) or type(error).__name__
+    names = " -> ".join(
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+    )
+    return f"{names}: {error.strerror.lower()}" if names else error.strerror.lower()
+
+
+def _fail(text: str, exit_code: int) -> NoReturn:
+    plain_console(stderr=True).print(f"gazeworks: {text}", soft_wrap=True)
+    sys.exit(exit_code)

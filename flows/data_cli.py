@@ -1,18 +1,15 @@
 """Look at subject files before anything is trained on them."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from flows.options import folder_option
 from gaze_core.errors import BadInput
+from tasks.console import say, say_json
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = Console()
-
 _HDF5_ENDINGS = (".h5", ".hdf5")
 
 
@@ -31,12 +28,12 @@ def validate(
     )
     if as_json:
         files = [{"path": str(path), "faults": [vars(fault) for fault in found]} for path, found in faults.items()]
-        _print_json({"files": files, "errors": errors, "warnings": warnings})
+        say_json({"files": files, "errors": errors, "warnings": warnings})
     else:
         for path, found in faults.items():
             for fault in found:
-                _print_line(f"{path}: {fault}")
-        _print_line(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+                say(f"{path}: {fault}")
+        say(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
     if errors:
         raise typer.Exit(BadInput.exit_code)
 
@@ -45,7 +42,7 @@ def validate(
 def convert(
     path: Annotated[Path, typer.Argument(help="A published file, or the folder of the published files.")],
     adapter: Annotated[str, typer.Option(help="Its layout; an unknown name lists those there are.")],
-    out: Annotated[Path, typer.Option(help="Folder for one subject file a person.")],
+    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
     subject: Annotated[str | None, typer.Option(help="Only this person.")] = None,
 ) -> None:
     """Turn a published data set's HDF5 or MATLAB files into subject files (see docs/datasets.md)."""
@@ -54,14 +51,14 @@ def convert(
     published = open_published(path, adapter, subject)
     for name in published.subjects():
         converted = convert_subject(published, name, out / f"{name}.h5")
-        _print_line(f"{name}: kept {_counted(converted.num_kept, 'frame')}{_reasons(converted.dropped)}")
+        say(f"{name}: kept {_counted(converted.num_kept, 'frame')}{_reasons(converted.dropped)}")
 
 
 @app.command()
 def preprocess(
     dataset: Annotated[Literal["eth_xgaze", "mpii_face_gaze"], typer.Argument(help="Which raw release.")],
     images: Annotated[Path, typer.Option(help="Folder of the people's folders.")],
-    out: Annotated[Path, typer.Option(help="Folder for one subject file a person.")],
+    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
     annotations: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of subjectXXXX.csv.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of camXX.xml.")] = None,
     normalization: Annotated[str, typer.Option(help="Named view; an unknown name lists them.")] = "eth_xgaze_224",
@@ -89,7 +86,7 @@ def preprocess(
     manifest = preprocess_subjects(people, out, config, dataset, Runtime(num_workers=workers))
     for name, entry in sorted(manifest["subjects"].items()):
         kept = f"kept {_counted(entry['num_kept'], 'frame')}{_reasons(entry['dropped'])}" if "sha256" in entry else ""
-        _print_line(f"{name}: {kept or entry['error']}")
+        say(f"{name}: {kept or entry['error']}")
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
@@ -122,11 +119,3 @@ def subject_files(paths: list[Path]) -> list[Path]:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _print_line(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1) + "\n")

@@ -9,6 +9,7 @@ import torch
 
 from gaze_core import assets
 from gaze_core.config import Config
+from gaze_core.errors import BadInput
 from tasks import environment
 from tasks.redaction import redacted
 
@@ -37,12 +38,20 @@ def examine() -> list[Finding]:
 
 def _places() -> list[Finding]:
     rows = (
-        ("home", str(environment.home()), environment.HOME_VARIABLE),
         ("store", environment.store_uri(), environment.STORE_VARIABLE),
         ("tracking", environment.tracking_uri(), "MLFLOW_TRACKING_URI"),
         ("prefect", os.environ.get("PREFECT_API_URL") or "its own server for each run", "PREFECT_API_URL"),
     )
-    return [Finding(name=name, ok=True, detail=f"{redacted(at)} (set {where} to move it)") for name, at, where in rows]
+    found = [Finding(name=name, ok=True, detail=f"{redacted(at)} (set {where} to move it)") for name, at, where in rows]
+    return [_home(), *found]
+
+
+def _home() -> Finding:
+    try:
+        detail = f"{environment.require_home()} (set {environment.HOME_VARIABLE} to move it)"
+    except BadInput as error:
+        return Finding(name="home", ok=False, detail=str(error))
+    return Finding(name="home", ok=True, detail=detail)
 
 
 def _cuda() -> Finding:

@@ -1,33 +1,27 @@
 """Driver gaze: frames from a drive's video, an estimator fitted to them, and what that changed."""
 
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from flows.options import Device, Force, Json, ReportFolder, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
+from tasks.console import say, say_json
 from tasks.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
 show_app = typer.Typer(no_args_is_help=True, help="Pages in the browser, on this machine only.")
-console = Console()
-
 Video = Annotated[Path, typer.Option(help="Video with the driver's face: tiles side by side, or the driver alone.")]
 Sensors = Annotated[Path | None, typer.Option(help="The eye tracker's CSV. Without it nothing is labelled.")]
 Road = Annotated[Path | None, typer.Option(help="Video of the road, if it is a file of its own.")]
 Layout = Annotated[str, typer.Option(help="Where the views lie: whole or dashgaze.")]
 Settings = Annotated[Path | None, typer.Option(help="JSON with more of the extraction's options, such as layout.")]
 Frames = Annotated[int, typer.Option(min=1, help="Evenly spaced frames to take.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value. May be repeated.")]
-Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +42,7 @@ def run(
     preset: Annotated[str, typer.Option(help="full (all layers, 30 epochs) or frozen (the head, 15 epochs).")] = "full",
     changes: Set = None,
     force: Force = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/driver"),
+    out: ReportFolder = Path("reports/driver"),
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -68,14 +62,14 @@ def run(
         ready()
         report = driver(files, weights.resolve(), plan, out.resolve(), runtime, tuple(force or ()))
     if as_json:
-        _print_json(report.model_dump(mode="json"))
+        say_json(report.model_dump(mode="json"))
         return
     for metric in ("azimuth", "elevation", "angular"):
         before, after, share = (report.numbers[f"{metric}_{what}"] for what in ("before_deg", "after_deg", "reduction"))
-        _line(f"{metric:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
-    _line(f"verdict    {report.verdict}; {'beats' if report.beats_all else 'does not beat'} every baseline")
-    _line(f"report: {report.report}")
-    _line(f"look at it with: gazeworks app driver --report {report.report.parent}")
+        say(f"{metric:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
+    say(f"verdict    {report.verdict}; {'beats' if report.beats_all else 'does not beat'} every baseline")
+    say(f"report: {report.report}")
+    say(f"look at it with: gazeworks app driver --report {report.report.parent}")
 
 
 @driver_app.command()
@@ -86,10 +80,10 @@ def extract(
     layout: Layout = "whole",
     settings: Settings = None,
     frames: Frames = 500,
-    legacy: Annotated[Path | None, typer.Option(help="Also write *_driver.jpg, *_road.jpg, *_gt.json here.")] = None,
+    legacy: Annotated[Path | None, folder_option("Also write *_driver.jpg, *_road.jpg, *_gt.json here.")] = None,
     changes: Set = None,
     force: Force = None,
-    out: Annotated[Path, typer.Option(help="Folder for the extracted drive.")] = Path("drive"),
+    out: Annotated[Path, folder_option("Folder for the extracted drive.")] = Path("drive"),
     as_json: Json = False,
 ) -> None:
     """Take labelled frames from a drive's video: faces, pictures of both views, gaze, splits by blocks of time."""
@@ -115,22 +109,22 @@ def extract(
     if legacy:
         write_legacy(folder, legacy)
     if as_json:
-        _print_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
+        say_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
                      "kept": len(record.frames), "dropped": record.dropped, "row_faults": record.row_faults,
                      "mount": record.mount and record.mount.model_dump(mode="json"),
                      "warnings": record.warnings})  # fmt: skip
         return
     reasons = "".join(f", {count} {reason}" for reason, count in record.dropped.items())
-    _line(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
+    say(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
     if record.mount:
-        _line(f"glasses against irises: {record.mount.residual_median_deg:.1f} deg in the median of training blocks")
-    _line(str(folder))
+        say(f"glasses against irises: {record.mount.residual_median_deg:.1f} deg in the median of training blocks")
+    say(str(folder))
 
 
 @driver_app.command()
 def pretrain(
     people: Annotated[Path, typer.Option(help="Folder of subject files: rendered, or of a published data set.")],
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("driver_base.safetensors"),
+    out: Annotated[Path, file_option("Weights file to write.")] = Path("driver_base.safetensors"),
     backbone: Annotated[str, typer.Option(help="A network of timm.")] = "resnet18",
     image_px: Annotated[int, typer.Option(min=32, help="Side of the face that the network sees, px.")] = 128,
     steps: Annotated[int, typer.Option(min=1, help="Batches of 32 to learn from.")] = 2000,
@@ -160,7 +154,7 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(store.fetch(ref) / WEIGHTS_FILE, out)
     error = store.manifest(ref).metrics["validation_gaze_error_deg"]
-    _line(f"{out}: {error:.2f} deg on people that training never saw")
+    say(f"{out}: {error:.2f} deg on people that training never saw")
 
 
 @driver_app.command("people")
@@ -168,7 +162,7 @@ def render_people(
     count: Annotated[int, typer.Option(min=3, help="How many.")] = 24,
     images: Annotated[int, typer.Option(min=2, help="Pictures of each.")] = 40,
     size: Annotated[int, typer.Option(min=32, help="Side of a picture, px.")] = 128,
-    out: Annotated[Path, typer.Option(help="Folder for the subject files.")] = Path("driver_people"),
+    out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("driver_people"),
 ) -> None:
     """Render people for `pretrain` (needs the extra gazeworks[synthesis]); run again, it goes on."""
     from gaze_core.config import Runtime
@@ -179,12 +173,12 @@ def render_people(
         path = out / f"{config.subject}.h5"
         if not path.is_file():
             synthesize_subject(config, path, Runtime(num_workers=os.cpu_count() or 1))
-        _line(str(path))
+        say(str(path))
 
 
 @driver_app.command()
 def synth(
-    out: Annotated[Path, typer.Option(help="Folder for video, table and settings.")] = Path("synthetic_drive"),
+    out: Annotated[Path, folder_option("Folder for video, table and settings.")] = Path("synthetic_drive"),
     pictures: Annotated[int, typer.Option(min=20, help="Rendered pictures.")] = 900,
     frames_per_picture: Annotated[
         int, typer.Option(min=1, help="Video frames that a picture stands, 30 a second.")
@@ -202,7 +196,7 @@ def synth(
         sys.stderr.write(f"\r{done} of {total} pictures" + "\n" * (done >= total))
 
     video = synthesize_drive(config, out, os.cpu_count() or 1, tick)
-    _line(
+    say(
         f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE} --weights W"
     )
 
@@ -210,7 +204,7 @@ def synth(
 @driver_app.command("import-weights")
 def import_weights(
     path: Annotated[Path, typer.Argument(help="gaze_tracker_*.pth: a ResNet-18 with a head of two layers.")],
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("driver_base.safetensors"),
+    out: Annotated[Path, file_option("Weights file to write.")] = Path("driver_base.safetensors"),
 ) -> None:
     """Turn an earlier gaze tracker's weights into a file of ours. Nothing but tensors is unpickled."""
     from gaze_core.driver.checkpoints import load_estimator, save_estimator
@@ -220,7 +214,7 @@ def import_weights(
     model, card = load_estimator(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_estimator(out, model, card)
-    _line(str(out))
+    say(str(out))
 
 
 @show_app.command("driver")
@@ -246,11 +240,3 @@ def _files(video: Path, sensors: Path | None, road: Path | None) -> Any:
             raise BadInput(f"{path}: no such file; expected {what}")
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(video.parent)])
     return DriveFiles(video=video.resolve(), sensors=sensors and sensors.resolve(), road=road and road.resolve())
-
-
-def _line(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1) + "\n")

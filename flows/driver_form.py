@@ -9,7 +9,7 @@ from flows.driver import DriveFiles, driver
 from flows.driver_plans import driver_plan
 from flows.driver_report import DriverReport
 from gaze_core.config import Runtime
-from tasks.roots import input_path, output_path
+from tasks.roots import input_path, output_path, require_inputs
 
 
 @flow(name="driver_gaze", persist_result=False)
@@ -37,6 +37,7 @@ def driver_gaze(
         force: Stages to compute anew although nothing has changed.
     """
     plan = driver_plan(preset, layout, None, frames, changes)
+    require_inputs(plan)
     files = DriveFiles(
         video=input_path(video), sensors=input_path(sensors), road=input_path(road) if road else None
     )  # fmt: skip

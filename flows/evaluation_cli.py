@@ -1,27 +1,21 @@
 """`gazeworks evaluate`, `compare`, `pairs`, `augment`: is a model good, is it better, on which pairs, and does it help."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
+from flows.options import Device, Force, Json, ReportFolder, file_option
 from gaze_core.errors import BadInput
+from tasks.console import say, say_json
 from tasks.own_server import prefect_server
 
-console = Console()
-
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
 Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
 Data = Annotated[str | None, typer.Option(help="A data set's folder, or a report; else what the model was trained on.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the pairs, where the protocol has no list.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
-Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +31,7 @@ def evaluate(
     pairs: PairFile = None,
     judge: Judge = "cnn",
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/evaluation"),
+    out: ReportFolder = Path("reports/evaluation"),
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
@@ -69,7 +63,7 @@ def compare(
     tolerance: Annotated[
         list[str] | None, typer.Option(help="metric=value, for example psnr_db=0.5 or ssim=null. May be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/comparison"),
+    out: ReportFolder = Path("reports/comparison"),
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
@@ -98,7 +92,7 @@ def compare(
 def pairs(
     published: Annotated[Path, typer.Argument(help="A published list, one frame a line.")],
     protocol: Annotated[str, typer.Option(help="Whose pairs they are; an unknown name lists them.")],
-    out: Annotated[Path, typer.Option(help="The pair file to write.")] = Path("pairs.csv"),
+    out: Annotated[Path, file_option("The pair file to write.")] = Path("pairs.csv"),
     subject: Annotated[list[str] | None, typer.Option(help="Of this subject; else all of the protocol.")] = None,
     lines_hold: Annotated[Literal["targets", "inputs"], typer.Option(help="What a line's number is.")] = "targets",
 ) -> None:
@@ -113,7 +107,7 @@ def pairs(
     listed = from_published_list(published, subjects, chosen.pairs_per_subject, lines_hold)
     write_pairs(out, chosen.sources[0], listed)
     count = len(listed[subjects[0]].inputs)
-    console.print(f"{out}: {count} pairs for each of {len(subjects)} subjects", markup=False, soft_wrap=True)
+    say(f"{out}: {count} pairs for each of {len(subjects)} subjects")
 
 
 def augment(
@@ -127,7 +121,7 @@ def augment(
         Literal["pretrained", "scratch"], typer.Option(help="The shipped estimator of other people, or nothing.")
     ] = "pretrained",
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/augmentation"),
+    out: ReportFolder = Path("reports/augmentation"),
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
@@ -149,11 +143,11 @@ def augment(
         ready()
         result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
     if as_json:
-        sys.stdout.write(json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+        say_json(result.model_dump(mode="json"))
         return
     for name, value in result.numbers.items():
-        _print(f"{name:32} {value:.2f}")
-    _print(f"redirected pictures: {result.verdict}\n{result.caveat}\nreport: {result.report}")
+        say(f"{name:32} {value:.2f}")
+    say(f"redirected pictures: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
 def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
@@ -197,22 +191,18 @@ def _runtime(make, device: str, as_json: bool):  # type: ignore[no-untyped-def]
 
 def _show(result: Any, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+        say_json(result.model_dump(mode="json"))
         return
     for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
         value = result.numbers.get(name)
-        _print(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
     for fault in result.faults:
-        _print(f"FAULT: {fault}")
+        say(f"FAULT: {fault}")
     if result.verdict != "not compared":
-        _print(f"verdict: {result.verdict}")
+        say(f"verdict: {result.verdict}")
         for reason in result.reasons:
-            _print(f"  {reason}")
+            say(f"  {reason}")
     if result.registry:
-        _print(f"registry: {result.registry}")
-    _print("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
-    _print(f"report: {result.report}")
-
-
-def _print(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(f"registry: {result.registry}")
+    say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
+    say(f"report: {result.report}")

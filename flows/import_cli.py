@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
+
+from flows.options import folder_option
+from tasks.console import say
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = Console()
 
 
 @app.callback()
@@ -18,7 +19,7 @@ def imports() -> None:
 @app.command()
 def gazegaussian(
     checkpoint: Annotated[Path, typer.Argument(help="The published file, gazegaussian_ckp.pth.", metavar="CKPT")],
-    out: Annotated[Path, typer.Option(help="New folder; `gazeworks sample --checkpoint` takes it.")],
+    out: Annotated[Path, folder_option("New folder; `gazeworks sample --checkpoint` takes it.")],
     recordings: Annotated[
         Literal["published", "any"],
         typer.Option(help="What it will draw: converted GazeGaussian files, or any (neutral codes)."),
@@ -40,4 +41,4 @@ def gazegaussian(
         *(f"note: {note}" for note in manifest.notes),
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)

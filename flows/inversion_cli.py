@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
-console = Console()
+from flows.options import Device, folder_option
+from tasks.console import say
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +26,8 @@ def invert(
         Literal["codes", "full"], typer.Option(help="codes: the weights stay. full: they may follow the pictures.")
     ] = "full",
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the adapted model and its pictures.")] = Path("inverted"),
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    out: Annotated[Path, folder_option("Folder for the adapted model and its pictures.")] = Path("inverted"),
+    device: Device = "auto",
 ) -> None:
     """Adapt a trained model to a person it has not met, from one or a few pictures, and draw that person."""
     from flows.inversion import InversionPlan, inversion
@@ -55,5 +55,5 @@ def invert(
     sheet = draw_samples(result.model, result.person, changes, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):
-        console.print(f"{name:32} {value:.2f}", highlight=False)
-    console.print(f"model: {out / 'model'}\npictures: {sheet}", highlight=False, soft_wrap=True)
+        say(f"{name:32} {value:.2f}")
+    say(f"model: {out / 'model'}\npictures: {sheet}")

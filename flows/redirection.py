@@ -14,7 +14,7 @@ from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_p
 from gaze_core.synthesis.packs import pack_path
 from tasks.recordings import import_recording, require_recording
 from tasks.reports import RunFacts, publish_report, write_redirection_report
-from tasks.roots import input_path, output_path
+from tasks.roots import input_path, output_path, require_inputs
 from tasks.stage_task import tracked_flow
 from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
 from tasks.store import Store
@@ -110,5 +110,6 @@ def redirect(
     folder = output_path(out)
     require_recording(path)
     plan = redirection_plan(preset, source, changes)
+    require_inputs(plan)
     runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)
     return redirection.fn(path, plan, folder, runtime, preset, tuple(force))

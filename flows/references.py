@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tasks.store import Store
@@ -22,15 +22,15 @@ def checkpoint_folder(path: Path) -> Path:
 
 
 def checkpoint_ref(path: Path) -> ArtifactRef:
-    """The reference of what `checkpoint_folder` finds.
+    """The reference of what `checkpoint_folder` finds; what lies elsewhere is copied into the store.
 
     Raises:
         BadInput: `path` is neither a report nor an artifact with its manifest.
-        MissingArtifact: the manifest cannot be read.
+        MissingArtifact: the folder's files are not what its manifest says.
     """
     if not (path / MANIFEST_FILE).is_file():
         return _candidate(path)
-    return Manifest.read(path).ref.model_copy(update={"uri": path.resolve().as_uri()})
+    return Store.from_environment().adopt(path)
 
 
 def find_reference(place: str, role: str = "candidate") -> ArtifactRef:
@@ -59,7 +59,7 @@ def data_of(checkpoint: ArtifactRef) -> ArtifactRef:
     """
     data = Store.from_environment().manifest(checkpoint).parents.get("data")
     if data is None:
-        raise BadInput(f"{checkpoint.uri}: names no data that it was trained on; give some with --data")
+        raise BadInput(f"{checkpoint.name}: names no data that it was trained on; give some with --data")
     return data
 
 

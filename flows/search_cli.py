@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-console = Console()
+from flows.options import Device, Set, file_option
+from tasks.console import say, say_table
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +22,9 @@ def search(
     source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "synthetic",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     trials: Annotated[int, typer.Option(min=1, help="In all, those of earlier runs included.")] = 10,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value.")] = None,
-    out: Annotated[Path, typer.Option(help="File for all trials.")] = Path("search.json"),
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    changes: Set = None,
+    out: Annotated[Path, file_option("File for all trials.")] = Path("search.json"),
+    device: Device = "auto",
 ) -> None:
     """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
     from gaze_core.config import Runtime
@@ -44,6 +44,7 @@ def search(
         environment.configure_logging()
         ready()
         result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(result.model_dump_json(indent=1) + "\n")
     keys = list(result.trials[0].settings)
     table = Table("trial", "gaze error, deg", result.perceptual_name, *(key.rpartition(".")[2] for key in keys), "best")
@@ -51,5 +52,5 @@ def search(
         settings = (f"{trial.settings[key]:.3g}" for key in keys)
         row = (str(trial.number), f"{trial.gaze_error_deg:.2f}", f"{trial.perceptual:.4f}", *settings)
         table.add_row(*row, "yes" if trial.is_best else "")
-    console.print(table)
-    console.print(str(out), soft_wrap=True)
+    say_table(table)
+    say(str(out))

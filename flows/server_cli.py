@@ -4,10 +4,10 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from tasks.console import say
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = Console()
 
 Pool = Annotated[list[str] | None, typer.Option(help="Start a worker for this pool: cpu, gpu. May be repeated.")]
 
@@ -32,11 +32,11 @@ def start(
         set_up(gpus)
 
     for process in services.start(addresses, pool or services.pools_of_this_machine(), set_up):
-        console.print(f"{process.name:10} {process.url or f'process {process.pid}'}", highlight=False)
-    console.print(f"logs       {services.folder()}", highlight=False, soft_wrap=True)
-    console.print("\nNext, in this folder:", highlight=False)
-    console.print(f"  export PREFECT_API_URL={addresses.prefect}/api", highlight=False)
-    console.print("  prefect --no-prompt deploy --all    # or: make deploy", highlight=False)
+        say(f"{process.name:10} {process.url or f'process {process.pid}'}")
+    say(f"logs       {services.folder()}")
+    say("\nNext, in this folder:")
+    say(f"  export PREFECT_API_URL={addresses.prefect}/api")
+    say("  prefect --no-prompt deploy --all    # or: make deploy")
 
 
 @app.command()
@@ -46,9 +46,9 @@ def stop() -> None:
 
     stopped = services.stop()
     for process in stopped:
-        console.print(f"stopped {process.name}", highlight=False)
+        say(f"stopped {process.name}")
     if not stopped:
-        console.print("nothing was running", highlight=False)
+        say("nothing was running")
 
 
 @app.command()
@@ -57,4 +57,4 @@ def status() -> None:
     from tasks import services
 
     for process in services.running():
-        console.print(f"{process.name:10} process {process.pid} {process.url}", highlight=False)
+        say(f"{process.name:10} process {process.pid} {process.url}")

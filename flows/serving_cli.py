@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console()
+from flows.options import folder_option
+from tasks.console import say
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     checkpoint: Annotated[Path, typer.Option(help="Folder of a report, or of a trained GazeGaussian.")],
-    out: Annotated[Path, typer.Option(help="New folder of the MLflow model.")] = Path("served_model"),
+    out: Annotated[Path, folder_option("New folder of the MLflow model.")] = Path("served_model"),
     recording: Annotated[Path | None, typer.Option("--input", help="A subject file; else the model's own.")] = None,
 ) -> None:
     """Write a trained head as an MLflow model: mlflow models serve -m OUT --env-manager local --host 127.0.0.1"""
@@ -29,6 +29,6 @@ def export(
 
     folder = checkpoint_folder(checkpoint)
     model = save_served_model(folder, recording or recording_file(folder), out)
-    console.print(f"model: {model}", highlight=False, soft_wrap=True)
+    say(f"model: {model}")
     serve = f"mlflow models serve -m {model} --env-manager local --host 127.0.0.1 --port 5001"
-    console.print(f"serve: {serve}", highlight=False, soft_wrap=True)
+    say(f"serve: {serve}")

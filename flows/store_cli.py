@@ -1,25 +1,22 @@
 """`gazeworks store`: what is in the artifact store, whether it is whole, and what nobody needs any more."""
 
-import json
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from gaze_core.errors import MissingArtifact
+from flows.options import Json
+from gaze_core.errors import BadInput, MissingArtifact
+from tasks.console import say, say_json, say_table
 
 if TYPE_CHECKING:
     from tasks.inventory import Stored
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-console = Console()
 
 Stage = Annotated[str, typer.Option(help="Only this stage.")]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-MB = 1e6
+MB, MAX_DAYS = 1e6, 36_500
 
 
 @app.command()
@@ -47,26 +44,43 @@ def verify(stage: Stage = "", as_json: Json = False) -> None:
 
 @app.command()
 def gc(
-    older_than_days: Annotated[float, typer.Option(min=0, help="Younger artifacts stay.")] = 30.0,
+    older_than_days: Annotated[float, typer.Option(help="Younger artifacts stay.")] = 30.0,
     keep_last: Annotated[int, typer.Option(min=0, help="What the newest runs of each flow used stays.")] = 5,
     delete: Annotated[bool, typer.Option("--delete", help="Delete. Without it, only say what would be.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what nobody needs: not what a registered model with an alias, a kept or recent run, or a child needs."""
-    from tasks.inventory import stored, unneeded
-    from tasks.kept import kept_names
+    """Delete what nobody needs: not what a registered model with an alias, a kept or recent run, or a child needs.
+
+    Also copies that this machine has of artifacts in a bucket, if the bucket no longer holds them or they are as old.
+    """
+    from tasks.inventory import copies, remove, stored, unneeded, unneeded_copies
+    from tasks.kept import Kept, kept, require_known
     from tasks.store import Store
 
+    age = _age(older_than_days)
     store = Store.from_environment()
-    rows = stored(store)
-    doomed = unneeded(rows, kept_names(keep_last), timedelta(days=older_than_days))
-    _show(doomed, {}, as_json)
+    rows, copied = stored(store), copies(store.cache_dir)
+    known = kept(keep_last) if rows or copied else Kept()
+    require_known(store.root_uri, [row.name for row in rows], known)
+    doomed = unneeded(rows, known.names, age)
+    remaining = [row for row in rows if row not in doomed]
+    freed = unneeded_copies(copied, remaining, known.in_use, age)
+    _show(doomed + freed, {}, as_json)
     if delete:
-        for row in reversed(doomed):  # children before what they were made from
-            store.backend.delete(row.uri)
+        for row in [*reversed(doomed), *freed]:  # children before what they were made from
+            remove(store, row)
     done = "deleted" if delete else "to delete; say --delete to do it"
     if not as_json:
-        console.print(f"{len(doomed)} of {len(rows)} artifacts, {_megabytes(doomed):.1f} MB: {done}", highlight=False)
+        say(
+            f"{len(doomed)} of {len(rows)} artifacts, {_megabytes(doomed):.1f} MB, and {len(freed)} of {len(copied)} "
+            f"downloaded copies, {_megabytes(freed):.1f} MB: {done}"
+        )
+
+
+def _age(days: float) -> timedelta:
+    if not 0 <= days <= MAX_DAYS:
+        raise BadInput(f"--older-than-days {days:g}: expected 0 to {MAX_DAYS} days")
+    return timedelta(days=days)
 
 
 def _megabytes(rows: "list[Stored]") -> float:
@@ -82,19 +96,19 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
                 "created": row.created.isoformat(),
                 "bytes": row.num_bytes,
                 "whole": row.ref is not None and not faults.get(row.uri),
-                "fault": faults.get(row.uri, "" if row.ref else "unfinished"),
+                "fault": faults.get(row.uri, row.state),
             }
             for row in rows
         ]
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        say_json(found)
         return
     table = Table(box=None)
     for title in ("stage", "artifact", "created (UTC)", "MB", "state"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
     for row in rows:
-        state = "unfinished" if row.ref is None else "not whole" if faults.get(row.uri) else "whole" if faults else ""
+        state = row.state or ("not whole" if faults.get(row.uri) else "whole" if faults else "")
         name = row.uri.rpartition("/")[2]
         table.add_row(row.stage, name, f"{row.created:%Y-%m-%d %H:%M}", f"{row.num_bytes / MB:.2f}", state)
-    console.print(table)
+    say_table(table)
     for fault in filter(None, faults.values()):
-        console.print(fault, highlight=False, markup=False, soft_wrap=True)
+        say(fault)

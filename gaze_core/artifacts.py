@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from gaze_core.config import Config
 from gaze_core.errors import ContractViolation, MissingArtifact
@@ -18,13 +19,17 @@ MANIFEST_FILE = "manifest.json"
 Kind = Literal["dataset", "checkpoint", "report"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+ArtifactName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/[0-9a-f]{16}-[0-9a-f]{16}$")]
 
 
 class ArtifactRef(Config):
-    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they lie."""
+    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they lie.
+
+    `name` is its folder below the root of any store (`artifact_name`), so a store may be moved or copied.
+    """
 
     kind: Kind
-    uri: str
+    name: ArtifactName
     sha256: Sha256
     stage: StageName
     stage_version: PositiveInt
@@ -34,6 +39,24 @@ class ArtifactRef(Config):
     def digest(self) -> str:
         """First 12 hex digits of the content's sha256: moving an artifact does not change what it is."""
         return self.sha256[:12]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_address(cls, values: Any) -> Any:
+        """Reads what was written when a reference held its store's address, `uri`, too."""
+        if not isinstance(values, dict) or "uri" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "uri"}
+        name = "/".join(str(values["uri"]).split("/")[-2:])
+        if not re.fullmatch(rf"{rest.get('stage')}/[0-9a-f]{{16}}-[0-9a-f]{{16}}", name):  # imported beside any store
+            lineage = hashlib.sha256(str(rest.get("config_digest")).encode()).hexdigest()
+            name = artifact_name(str(rest.get("stage")), lineage[:16], str(rest.get("sha256")))
+        return {"name": name} | rest
+
+
+def artifact_name(stage: str, lineage: str, sha256: str) -> str:
+    """`<stage>/<lineage>-<content>`: the computation (`lineage_digest`) and the files (`content_sha256`) of an artifact."""
+    return f"{stage}/{lineage}-{sha256[:16]}"
 
 
 Input = ArtifactRef | Config | Sequence[ArtifactRef] | None
@@ -99,14 +122,26 @@ class Produced:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """All files below `folder` by their relative names, ready for `Produced.files`."""
-    return {str(path.relative_to(folder).as_posix()): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All files below `folder` by their relative names, ready for `Produced.files`; nothing hidden (`.DS_Store`, `.env`)."""
+    found = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
+    return {name.as_posix(): path for name, path in found if not any(part.startswith(".") for part in name.parts)}
 
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_fault(folder: Path, files: Mapping[str, str]) -> str:
+    """What is wrong with the first file of a folder that is gone or changed; empty if all are as named."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"file {name} is gone"
+        if (found := file_sha256(path)) != expected:
+            return f"file {name} has sha256 {found[:12]}, expected {expected[:12]}"
+    return ""
 
 
 def content_sha256(files: Mapping[str, str]) -> str:

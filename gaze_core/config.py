@@ -2,9 +2,21 @@
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+_IDENTITY = {"purpose": "identity"}  # serialisation context of a digest
 
 
 class Config(BaseModel):
@@ -12,10 +24,38 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    added_later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that earlier releases did not have. At their defaults they are left out of the digest, so results that were
+    computed without them keep their cache keys."""
+
     def digest(self) -> str:
         """First 12 hex digits of the sha256 of the canonical JSON; the identity of this configuration."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.model_dump(mode="json", context=_IDENTITY), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if info.context is _IDENTITY:
+            fields = type(self).model_fields
+            for name in self.added_later:
+                if getattr(self, name) == fields[name].default:
+                    del values[name]
+        return values
+
+    def named_paths(self) -> Iterator[Path]:
+        """Each file or folder of this machine that the configuration, or one inside it, names."""
+        yield from _paths_in(dict(self))
+
+
+def _paths_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Config):
+        yield from value.named_paths()
+    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths_in(item)
 
 
 class Runtime(Config):

@@ -2,10 +2,17 @@
 
 import logging
 import os
+import re
+import warnings
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from rich.console import Console
 from rich.logging import RichHandler
+
+from gaze_core.errors import BadInput
+from gaze_core.outputs import output_folder
+from tasks.console import plain_console
+from tasks.store_address import VARIABLE, store_root
 
 # A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
 OWN_SERVER = {
@@ -18,18 +25,49 @@ OWN_SERVER = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
-HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", "GAZEWORKS_STORE"
+HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", VARIABLE
+# What runs and servers keep in the home; names that begin so belong to them, too (mlflow.db-wal).
+OWN_NAMES = (
+    "assets", "cache", "mlflow.db", "mlruns", "outbox", "own_server.log", "prefect", "searches", "services", "store", "work",
+)  # fmt: skip
 LOGGER = "gazeworks"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def home() -> Path:
-    """The folder of everything that runs leave behind: `$GAZEWORKS_HOME`, or `.gazeworks` here."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".gazeworks").resolve()
+    """The folder of everything that runs leave behind: `$GAZEWORKS_HOME`, or `.gazeworks` here.
+
+    Raises:
+        BadInput: the working folder has been deleted.
+    """
+    try:
+        return Path(os.environ.get(HOME_VARIABLE) or ".gazeworks").resolve()
+    except FileNotFoundError as error:
+        raise BadInput("the working folder is gone; change to another one") from error
+
+
+def require_home() -> Path:
+    """`home()`, made if it is not there yet, if it can be written to with all that earlier runs have left there.
+
+    Raises:
+        BadInput: it is a file, read-only or another user's, or something in it is.
+    """
+    advice = f"set {HOME_VARIABLE} to a folder of yours"
+    folder = output_folder(home(), advice)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*")):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise BadInput(f"{path}: may not be written to, and an earlier run has left it there; {advice}")
+    return folder
 
 
 def store_uri() -> str:
-    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or file:///folder), or below `home()`."""
-    return os.environ.get(STORE_VARIABLE) or (home() / "store").as_uri()
+    """Root of the artifacts: `$GAZEWORKS_STORE` (s3://bucket/prefix or a folder), or below `home()`.
+
+    Raises:
+        BadInput: the variable holds no address of a store.
+    """
+    return store_root(os.environ.get(VARIABLE) or str(home() / "store"))
 
 
 def tracking_uri() -> str:
@@ -51,13 +89,20 @@ def figures_uri() -> str | None:
     return os.environ.get("GAZEWORKS_MLFLOW_ARTIFACTS") or ((home() / "mlruns").as_uri() if local else None)
 
 
+def local_path(address: str) -> Path | None:
+    """Where an address of a store, of MLflow's records or of its files leads on this machine; None for a server's."""
+    if match := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", address):
+        return Path(match[1]).resolve()
+    parts = urlsplit(address)
+    return Path(unquote(parts.path)).resolve() if parts.scheme in ("", "file") and parts.path else None
+
+
 def set_defaults() -> None:
     """Sets what Prefect and MLflow read when they are imported; a variable that is set stays as it is.
 
     Without `PREFECT_API_URL`, a run has a server of its own.
     """
     defaults = {
-        "PREFECT_HOME": str(home() / "prefect"),
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -70,10 +115,23 @@ def set_defaults() -> None:
         defaults["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGER  # our lines go to the server's pages, too
     else:
         defaults |= OWN_SERVER
-    home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder when it is imported, but not the parents
+    _keep_loopback_from_proxies()
+    try:
+        defaults["PREFECT_HOME"] = str(home() / "prefect")
+        home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own when it is imported, but not the parents
+    except (OSError, BadInput):  # not while modules are imported: `require_home` says it to whoever needs a home
+        warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # Prefect adds its handlers to it, but leaves the level alone
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Our servers are on this machine, where `http_proxy` would have them looked for at the proxy."""
+    names = ("no_proxy", "NO_PROXY")
+    known = [host.strip() for name in names for host in os.environ.get(name, "").split(",") if host.strip()]
+    if "*" not in known:
+        os.environ |= dict.fromkeys(names, ",".join(dict.fromkeys([*known, *LOOPBACK])))
 
 
 def configure_logging(verbose: bool = False) -> None:
@@ -87,6 +145,6 @@ def configure_logging(verbose: bool = False) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.StreamHandler)]
     logger.addHandler(
-        RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
+        RichHandler(console=plain_console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
     )
     logger.propagate = False

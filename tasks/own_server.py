@@ -1,5 +1,6 @@
 """Prefect's server for the time of one command. Prefect's own way leaves it behind when the command is killed."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -10,10 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gaze_core.errors import GazeworksError
+from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
+from tasks.prefect_database import OUR_LINE
+from tasks.redaction import redacted
 
-START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 5.0
+START_TIMEOUT_S, ANSWER_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 10.0, 1.0
+
+logger = logging.getLogger("gazeworks.own_server")
 
 
 @contextmanager
@@ -25,17 +30,20 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             ready()
 
     Raises:
-        GazeworksError: by `ready()`, if the server does not come up; with the place of its log.
+        BadInput: the home cannot be written to; by `ready()`, if no server answers at the address that is set, or it
+            asks for a login.
+        GazeworksError: by `ready()`, if the own server does not come up; with the place of its log.
     """
+    environment.require_home()
     if os.environ.get("PREFECT_API_URL") or _is_set_in_prefect():
-        yield lambda: None
+        yield _require_answer
         return
     port, log = free_port(), environment.home() / "own_server.log"
     server = _start(port, log)
     with ExitStack() as settings:
 
         def ready() -> None:
-            wait_for_url(f"http://127.0.0.1:{port}/api/health", lambda: server.poll() is None, log)
+            _wait(server, port, log)
             from prefect.settings import PREFECT_API_URL, temporary_settings
 
             settings.enter_context(temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}))
@@ -55,17 +63,55 @@ def _is_set_in_prefect() -> bool:
     return bool(PREFECT_API_URL.value())
 
 
+def _require_answer() -> None:
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL
+
+    where = f"PREFECT_API_URL={redacted(str(PREFECT_API_URL.value()))}"
+    try:
+        with get_client(sync_client=True) as client:
+            client.request("GET", "/admin/version", timeout=ANSWER_TIMEOUT_S)
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        remedy = (
+            "set PREFECT_API_AUTH_STRING=user:password" if status in (401, 403) else "expected the address of its API"
+        )
+        raise BadInput(f"{where}: a server answers {status}, not Prefect's API; {remedy}") from error
+    except (httpx.RequestError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: a server of another version
+        remedy = "start it, correct the address, or unset the variable to run without a server"
+        raise BadInput(f"{where}: no Prefect server answers ({error}); {remedy}") from error
+
+
 def _start(port: int, log: Path) -> "subprocess.Popen[bytes]":
-    arguments = ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    app = ["--factory", "prefect.server.api.server:create_app", "--log-level", "error"]
+    arguments = [*app, "--host", "127.0.0.1", "--port", str(port)]
     marks = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     root = str(Path(__file__).parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "tasks.processes", "uvicorn", *arguments, "--log-level", "error"],
+            [sys.executable, "-m", "tasks.processes", "tasks.prefect_database", "uvicorn", *arguments],
             env={**os.environ, **environment.OWN_SERVER, **marks, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,  # or CTRL-C at the terminal would end it before the run has reported to it
         )  # fmt: skip
+
+
+def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    try:
+        wait_for_url(f"http://127.0.0.1:{port}/api/health", lambda: server.poll() is None, log)
+    except GazeworksError as error:
+        raise GazeworksError("; ".join([*_told(log), str(error)])) from error
+    for line in _told(log):
+        logger.warning(line)
+
+
+def _told(log: Path) -> list[str]:
+    """What the log holds for the user."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [line.removeprefix(OUR_LINE) for line in lines if line.startswith(OUR_LINE)]
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
@@ -90,12 +136,13 @@ def wait_for_url(url: str, is_alive: Callable[[], bool], log: Path, timeout_s: f
     Raises:
         GazeworksError: its process ended, or the time is over.
     """
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is ours, and no proxy lies between
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s and is_alive():
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with direct.open(url, timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
-    how = "did not answer in time" if is_alive() else "ended"
+    how = f"did not answer within {timeout_s:g} s" if is_alive() else "ended"
     raise GazeworksError(f"the server that should answer at {url} {how}; see {log}")

@@ -5,6 +5,7 @@ process, and nothing but what was started here is ever stopped.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PARENT_POLL_S = 0.5
+
+logger = logging.getLogger("gazeworks.processes")
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,35 @@ def spawn(name: str, command: Sequence[str], env: Mapping[str, str], folder: Pat
             list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     process = Process(name, child.pid, birth(child.pid), url)
-    (folder / f"{name}.json").write_text(json.dumps(process.__dict__))
+    try:
+        _remember(process, folder)
+    except OSError:
+        process.stop(grace_s=0)  # nobody could stop it later
+        raise
     # Whoever asks for `is_running` must not be told of a dead child that nobody has waited for.
     threading.Thread(target=child.wait, daemon=True).start()
     return process
 
 
+def _remember(process: Process, folder: Path) -> None:
+    new = folder / f"{process.name}.json.new"
+    new.write_text(json.dumps(process.__dict__))
+    new.replace(folder / f"{process.name}.json")
+
+
 def remembered(folder: Path) -> list[Process]:
     """What was started from `folder`, running or not, in the order in which it was started."""
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return [Process(**json.loads(path.read_text())) for path in files]
+    return [process for path in files if (process := _read(path))]
+
+
+def _read(path: Path) -> Process | None:
+    try:
+        row = json.loads(path.read_text())
+        return Process(str(row["name"]), int(row["pid"]), str(row["born"]), str(row["url"]))
+    except (ValueError, TypeError, KeyError) as error:
+        logger.warning("%s: names no process (%s), and is passed over", path, error)
+        return None
 
 
 def forget(process: Process, folder: Path) -> None:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
 from gaze_core.stages.context import Silent
 from gaze_core.training.loop import Progress as StepProgress
+from tasks.console import Console, plain_console
 
 LINE_EVERY_S = 15.0
 
@@ -47,12 +47,19 @@ def _shown(loss: float) -> str:
 @contextmanager
 def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Iterator[StepProgress]:
     """The display that suits where the output goes and what `runtime.progress` asks for."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if not runtime.progress:
         yield Silent()
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-            yield Bar(name, bars)
+        with bars(console) as shown:
+            yield Bar(name, shown)
+
+
+def bars(console: Console) -> Progress:
+    """A bar with its name, count, loss and remaining time."""
+    name, loss = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[loss]"))
+    return Progress(
+        name, BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn(), console=console, transient=True
+    )

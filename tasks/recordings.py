@@ -9,6 +9,7 @@ from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
 from gaze_core.config import Config
 from gaze_core.data.subjects import open_subject
 from gaze_core.errors import BadInput
+from tasks.roots import require_foreign
 from tasks.store import Store
 
 STAGE, VERSION = "recording", 1
@@ -35,7 +36,8 @@ def import_recording(path: Path) -> ArtifactRef:
 
 
 def require_recording(path: Path) -> None:
-    """Raises BadInput unless `path` is a file or a folder with files, and its subject files can be read."""
+    """Raises BadInput unless `path` is a file or a folder with files, none of them Gazeworks' own or a damaged subject."""
+    require_foreign(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
     if path.is_dir() and not files_in(path):

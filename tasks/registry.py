@@ -17,6 +17,7 @@ from tasks import environment
 
 CHAMPION = "champion"
 REF_TAG, DIGEST_TAG, VERDICT_TAG = "gazeworks.artifact_ref", "gazeworks.sha256", "gazeworks.verdict"
+SOURCE_SCHEME = "gazeworks"  # of a version's source: no place, and no path, which MLflow's server would refuse
 _MAX_NAMED_SUBJECTS = 3
 
 
@@ -54,7 +55,7 @@ def register(name: str, ref: ArtifactRef) -> RegisteredModel:
         BadInput: the reference is not of a checkpoint.
     """
     if ref.kind != "checkpoint":
-        raise BadInput(f"{ref.uri}: a {ref.kind}; expected a checkpoint to register as {name}")
+        raise BadInput(f"{ref.name}: a {ref.kind}; expected a checkpoint to register as {name}")
     client = _client()
     try:
         client.create_registered_model(name)
@@ -65,7 +66,8 @@ def register(name: str, ref: ArtifactRef) -> RegisteredModel:
         if found.tags.get(DIGEST_TAG) == ref.sha256:
             return _model(found)
     tags = {REF_TAG: ref.model_dump_json(), DIGEST_TAG: ref.sha256}
-    return _model(client.create_model_version(name, ref.uri, run_id=ref.mlflow_run_id or None, tags=tags))
+    source = f"{SOURCE_SCHEME}:/{ref.name}"
+    return _model(client.create_model_version(name, source, run_id=ref.mlflow_run_id or None, tags=tags))
 
 
 def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | None) -> bool:

@@ -1,4 +1,4 @@
-"""The processes behind `make server`: MLflow, Prefect's server and its workers, on this machine."""
+"""The processes behind `make server`: MLflow, Prefect's server, a watcher and workers, on this machine."""
 
 import os
 import socket
@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from gaze_core.errors import BadInput, GazeworksError
-from tasks import environment, processes
+from gaze_core.errors import BadInput
+from tasks import environment, prefect_database, processes
 from tasks.own_server import wait_for_url
 
 STOP_GRACE_S = 10.0
@@ -56,21 +57,23 @@ def pools_of_this_machine() -> list[str]:
 
 
 def start(addresses: Addresses, pools: Sequence[str], set_up: Callable[[], None]) -> list[processes.Process]:
-    """Starts the servers, calls `set_up` when both answer, and starts a worker for each pool; or nothing stays.
+    """Starts the servers, calls `set_up` when both answer, then starts watcher and workers; or, if that fails, none stays.
 
     Raises:
         BadInput: something runs already, or a port is taken.
+        NoSpace: there is no room for Prefect's file.
         GazeworksError: a server does not come up.
     """
     if alive := running():
         raise BadInput(f"{', '.join(p.name for p in alive)} run already; stop them with: gazeworks server stop")
     for port, option in ((addresses.prefect_port, "--prefect-port"), (addresses.mlflow_port, "--mlflow-port")):
         _require_free(addresses.host, port, option)
+    prefect_database.prepare()
     try:
         started = _start_servers(addresses)
         set_up()
-        return started + [start_worker(pool, addresses) for pool in pools]
-    except (GazeworksError, OSError):
+        return [*started, _start_watcher(addresses), *(start_worker(pool, addresses) for pool in pools)]
+    except BaseException:  # CTRL-C, too
         stop()
         raise
 
@@ -86,6 +89,11 @@ def _start_servers(addresses: Addresses) -> list[processes.Process]:
         log = folder() / f"{process.name}.log"
         wait_for_url(process.url + rows[process.name][2], partial(getattr, process, "is_running"), log)
     return started
+
+
+def _start_watcher(addresses: Addresses) -> processes.Process:
+    command = [sys.executable, "-m", "tasks.watcher"]
+    return processes.spawn("watcher", command, worker_environment(addresses), folder())
 
 
 def start_worker(pool: str, addresses: Addresses) -> processes.Process:
@@ -118,13 +126,25 @@ def worker_environment(addresses: Addresses) -> dict[str, str]:
 
 
 def _server_environment(addresses: Addresses) -> dict[str, str]:
+    backend = environment.tracking_uri()
+    if backend.startswith("http"):
+        raise BadInput("MLFLOW_TRACKING_URI names a server already; unset it to start one here")
     for_one_run = set(environment.OWN_SERVER)  # would leave the server without pages and schedules
     kept = {name: value for name, value in os.environ.items() if name not in for_one_run}
     return kept | {
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_UI_API_URL": f"{addresses.prefect}/api",
+        "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or f"{addresses.prefect}/api",
+        "MLFLOW_BACKEND_STORE_URI": backend,  # as an option, everybody could read its password in the list of processes
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job queue is eight more processes, for nothing we use
+        **_allowed_hosts(addresses),
     }
+
+
+def _allowed_hosts(addresses: Addresses) -> dict[str, str]:
+    """The names by which MLflow may be asked for; ours are added to the user's, which replace MLflow's own list."""
+    asked = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS")
+    ours = f"localhost:{addresses.mlflow_port},{urlsplit(addresses.mlflow).netloc}"
+    return {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{asked},{ours}"} if asked else {}
 
 
 def _prefect(addresses: Addresses) -> Sequence[str]:
@@ -134,12 +154,8 @@ def _prefect(addresses: Addresses) -> Sequence[str]:
 
 def _mlflow(addresses: Addresses) -> Sequence[str]:
     files = environment.figures_uri() or (environment.home() / "mlruns").as_uri()
-    backend = environment.tracking_uri()
-    if backend.startswith("http"):
-        raise BadInput("MLFLOW_TRACKING_URI names a server already; unset it to start one here")
     options = ["--host", addresses.host, "--port", str(addresses.mlflow_port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend, "--artifacts-destination", files,
-            *options]  # fmt: skip
+    return [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", files, *options]
 
 
 def _require_free(host: str, port: int, option: str) -> None:

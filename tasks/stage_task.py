@@ -13,7 +13,7 @@ import inspect
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Input
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Input, references
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import Inputs, Stage, StageContext
 from gaze_core.stages.distributed import run_stage
@@ -62,6 +62,14 @@ class FlowLedger:
     run: tracking.TrackedRun
     force: frozenset[str] = frozenset()
     outcomes: list[StageOutcome] = field(default_factory=list)
+    _used: dict[str, ArtifactRef] = field(default_factory=dict)
+
+    def use(self, refs: Iterable[ArtifactRef]) -> None:
+        """Records these artifacts at once, so that they are not collected with the garbage while the flow runs."""
+        new = {ref.name: ref for ref in refs if ref.name not in self._used}
+        if new:
+            self._used |= new
+            self.run.used(list(self._used.values()))
 
     def summary(self) -> dict[str, str]:
         """For each stage, how its results came about, in order; as tags of the flow's MLflow run."""
@@ -95,7 +103,6 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
         finally:
             _ledger.reset(token)
             run.tags(ledger.summary())
-            run.used([outcome.ref for outcome in ledger.outcomes])
 
 
 class StageTask(Generic[P]):
@@ -126,7 +133,10 @@ class StageTask(Generic[P]):
 
     def _started(self, *args: P.args, **kwargs: P.kwargs) -> "_Call":
         arguments = self._bind(*args, **kwargs)
-        return _Call(arguments, stage_key(self.name, self.stage.VERSION, arguments), time.monotonic())
+        call = _Call(arguments, stage_key(self.name, self.stage.VERSION, arguments), time.monotonic())
+        if ledger := _ledger.get():
+            ledger.use(ref for _, ref in references(Arguments.sort(arguments).inputs))
+        return call
 
     def _bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         bound = self._signature.bind(*args, **kwargs)
@@ -155,6 +165,7 @@ class StageTask(Generic[P]):
         _logger(self.name).info("%s: %s in %.1f s", self.name, how, outcome.seconds)
         if ledger := _ledger.get():
             ledger.outcomes.append(outcome)
+            ledger.use([ref])
         return ref
 
     def _body(self, arguments: dict[str, Any]) -> State[ArtifactRef]:

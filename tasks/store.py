@@ -3,11 +3,13 @@
     <root>/<stage>/<lineage>-<content>/{files..., manifest.json}
 
 `lineage` names the computation (stage, version, config, inputs) and `content` its files. `manifest.json` is
-written last and marks the artifact as whole.
+written last and marks the artifact as whole. A reference holds the two parts below the root, so it is looked up in
+whatever store is in use now.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from gaze_core.artifacts import (
@@ -16,8 +18,10 @@ from gaze_core.artifacts import (
     Input,
     Manifest,
     Produced,
+    artifact_name,
     content_sha256,
     file_sha256,
+    first_fault,
     lineage_digest,
     references,
     trained_on,
@@ -27,14 +31,18 @@ from gaze_core.errors import ContractViolation, MissingArtifact
 from tasks import environment
 from tasks.provenance import git_commit, package_versions
 from tasks.storage import Backend, backend_of
+from tasks.store_address import store_root
 
 
 class Store:
-    """Publishes what stages produce and fetches it again, by reference."""
+    """Publishes what stages produce and fetches it again, by reference.
+
+    Raises:
+        BadInput: `root_uri` is no address of a store.
+    """
 
     def __init__(self, root_uri: str, cache_dir: Path) -> None:
-        self.root_uri, self.cache_dir = root_uri.rstrip("/"), cache_dir
-        self._backends: dict[str, Backend] = {}
+        self.root_uri, self.cache_dir = store_root(root_uri), cache_dir
 
     @classmethod
     def from_environment(cls) -> "Store":
@@ -59,10 +67,9 @@ class Store:
         _require_names(produced, stage)
         files = {name: file_sha256(path) for name, path in produced.files.items()}
         content = content_sha256(files)
-        folder = f"{lineage_digest(stage, version, config, parents)}-{content[:16]}"
         ref = ArtifactRef(
             kind=produced.kind,
-            uri=f"{self.root_uri}/{stage}/{folder}",
+            name=artifact_name(stage, lineage_digest(stage, version, config, parents), content),
             sha256=content,
             stage=stage,
             stage_version=version,
@@ -70,10 +77,27 @@ class Store:
             mlflow_run_id=mlflow_run_id,
         )
         if not self.exists(ref):
-            refs = dict(references(parents))
-            text = self._manifest(ref, files, produced, config, refs).model_dump_json(indent=1)
-            self._backend(ref.uri).commit(ref.uri, produced.files, text)
+            manifest = self._manifest(ref, files, produced, config, dict(references(parents)))
+            self.backend.commit(self.uri(ref), produced.files, manifest)
         return ref
+
+    def adopt(self, folder: Path) -> ArtifactRef:
+        """The artifact in a folder of this machine, copied into this store unless it is there already.
+
+        Raises:
+            MissingArtifact: the folder holds no whole artifact.
+        """
+        manifest = Manifest.read(folder)
+        ref = manifest.ref
+        if not self.exists(ref):
+            if fault := _fault(manifest, ref) or first_fault(folder, manifest.files):
+                raise MissingArtifact(f"{folder}: {fault}, so this is not a whole artifact")
+            self.backend.commit(self.uri(ref), {name: folder / name for name in manifest.files}, manifest)
+        return ref
+
+    def uri(self, ref: ArtifactRef) -> str:
+        """Where the artifact lies in this store, or would."""
+        return f"{self.root_uri}/{ref.name}"
 
     def fetch(self, ref: ArtifactRef) -> Path:
         """A local folder, to read only, with the artifact's verified files and its manifest.
@@ -82,13 +106,9 @@ class Store:
             MissingArtifact: the artifact is gone or its content has changed.
         """
         manifest = self.manifest(ref)
-        folder = self._backend(ref.uri).local_folder(ref.uri, manifest)
-        for name, expected in manifest.files.items():
-            path = folder / name
-            if not path.is_file():
-                raise _missing(ref, f"file {name} is gone")
-            if (found := file_sha256(path)) != expected:
-                raise _missing(ref, f"file {name} has sha256 {found[:12]}, expected {expected[:12]}")
+        folder = self.backend.local_folder(self.uri(ref), manifest)
+        if fault := first_fault(folder, manifest.files):
+            raise self._missing(ref, fault)
         return folder
 
     def exists(self, ref: ArtifactRef) -> bool:
@@ -106,28 +126,28 @@ class Store:
             MissingArtifact: there is none, it is unreadable, or it is of another content.
         """
         try:
-            manifest = self._read_manifest(ref.uri)
+            manifest = self._read_manifest(self.uri(ref))
         except MissingArtifact as error:
-            raise _missing(ref, str(error)) from error
-        if manifest.ref.sha256 != ref.sha256 or content_sha256(manifest.files) != ref.sha256:
-            raise _missing(ref, "the manifest is of another content")
+            raise self._missing(ref, str(error)) from error
+        if fault := _fault(manifest, ref):
+            raise self._missing(ref, fault)
         return manifest
 
-    @property
+    @cached_property
     def backend(self) -> Backend:
-        """The backend of the store's own root."""
-        return self._backend(self.root_uri)
+        """Where the store's folders lie; made when it is first needed, since a bucket's takes a second."""
+        return backend_of(self.root_uri, self.cache_dir)
 
     def find(self, stage: str, lineage: str) -> ArtifactRef | None:
         """The newest whole artifact of one computation, if some run has finished it."""
-        root = f"{self.root_uri}/{stage}"
         found: list[tuple[datetime, ArtifactRef]] = []
-        for uri in self.backend.folders(root, f"{lineage}-"):
+        for uri in self.backend.folders(f"{self.root_uri}/{stage}", f"{lineage}-"):
             try:
                 manifest = self._read_manifest(uri)
             except MissingArtifact:
                 continue  # half an artifact is none
-            found.append((manifest.created, manifest.ref.model_copy(update={"uri": uri})))
+            if self.uri(manifest.ref) == uri:
+                found.append((manifest.created, manifest.ref))
         newest_first = sorted(found, key=lambda row: row[0], reverse=True)
         return next((ref for _, ref in newest_first if self.exists(ref)), None)
 
@@ -155,17 +175,20 @@ class Store:
             trained_on=trained_on(produced, [self.manifest(parent) for parent in parents.values()]),
         )
 
-    def _backend(self, uri: str) -> Backend:
-        scheme = uri.partition(":")[0]
-        if scheme not in self._backends:
-            self._backends[scheme] = backend_of(uri, self.cache_dir)
-        return self._backends[scheme]
-
     def _read_manifest(self, uri: str) -> Manifest:
-        text = self._backend(uri).manifest_text(uri)
+        text = self.backend.manifest_text(uri)
         if text is None:
             raise MissingArtifact(f"there is no {MANIFEST_FILE}")
         return Manifest.parse(text, uri)
+
+    def _missing(self, ref: ArtifactRef, what: str) -> MissingArtifact:
+        return MissingArtifact(f"{ref.stage} {ref.kind} at {self.uri(ref)}: {what}; run the {ref.stage} stage again")
+
+
+def _fault(manifest: Manifest, ref: ArtifactRef) -> str:
+    """What keeps the manifest from being that of the reference, empty if nothing does."""
+    same = manifest.ref.sha256 == ref.sha256 == content_sha256(manifest.files)
+    return "" if same else "the manifest is of another content"
 
 
 def _require_names(produced: Produced, stage: str) -> None:
@@ -175,7 +198,3 @@ def _require_names(produced: Produced, stage: str) -> None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
             raise ContractViolation(f"stage {stage} produced {name!r}; expected a relative name inside the artifact")
-
-
-def _missing(ref: ArtifactRef, what: str) -> MissingArtifact:
-    return MissingArtifact(f"{ref.stage} {ref.kind} at {ref.uri}: {what}; run the {ref.stage} stage again")

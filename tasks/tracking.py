@@ -5,9 +5,7 @@ from its checkpoint appends to the curves it had, and a step that MLflow already
 While MLflow is away, a run goes on and what it has to say waits in the outbox.
 """
 
-import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from tasks.mlflow_runs import FLOW_RUN_TAG, MAX_METRICS_PER_CALL, Outage, RunWri
 from tasks.redaction import redacted
 
 KEY_TAG, ARTIFACT_TAG, SHA256_TAG = "gazeworks.key", "gazeworks.artifact", "gazeworks.sha256"
-USED_FILE = "artifacts.json"  # of a flow's run: references of everything that its stages handed back
+USED_TAG, USED_PER_TAG = "gazeworks.used", 80  # of a flow's run; MLflow cuts a tag after 5,000 characters
 RETRY_S = 60.0  # between two tries to reach MLflow while a run goes on
 
 logger = logging.getLogger("gazeworks.tracking")
@@ -83,7 +81,7 @@ class TrackedRun:
         """Records what the stage published."""
         self.flush()
         self.log_summary(metrics)
-        self.tags({ARTIFACT_TAG: ref.uri, SHA256_TAG: ref.sha256})
+        self.tags({ARTIFACT_TAG: ref.name, SHA256_TAG: ref.sha256})
         self.artifact(manifest)
 
     def log_summary(self, metrics: Mapping[str, float]) -> None:
@@ -92,11 +90,12 @@ class TrackedRun:
         self._do({"kind": "summary", "rows": [(name, float(value), time_ms, 0) for name, value in metrics.items()]})
 
     def used(self, refs: Sequence[ArtifactRef]) -> None:
-        """Records all artifacts that a flow run built on, which keeps them from being collected with the garbage."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / USED_FILE
-            path.write_text(json.dumps([ref.model_dump(mode="json") for ref in refs], indent=1))
-            self.artifact(path)
+        """Records all artifacts that a flow run has used so far: its record keeps them (`tasks.kept`)."""
+        names = [ref.name for ref in refs]
+        starts = range(0, len(names), USED_PER_TAG)
+        self.tags(
+            {f"{USED_TAG}.{start // USED_PER_TAG}": " ".join(names[start : start + USED_PER_TAG]) for start in starts}
+        )
 
     def close(self, status: str) -> None:
         """Writes what is buffered and ends the run."""
@@ -174,7 +173,8 @@ def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iter
     """The parent run of a flow run; a retry of the same flow run goes on with it."""
     if waiting := send_all():
         logger.warning("the numbers of %d earlier runs still wait in %s", waiting, outbox.root())
-    opening = {"kind": "open", "name": name, "tags": {FLOW_RUN_TAG: flow_run_id}, "identity": FLOW_RUN_TAG}
+    tags = {FLOW_RUN_TAG: flow_run_id, USED_TAG: "recorded"}  # though it may be nothing
+    opening = {"kind": "open", "name": name, "tags": tags, "identity": FLOW_RUN_TAG}
     with _run(opening | {"flow_run_id": ""}) as run:
         run.params(parameters)
         yield run

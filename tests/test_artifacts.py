@@ -25,7 +25,12 @@ class Settings(Config):
 
 
 def ref(content: str = "a", **changes: object) -> ArtifactRef:
-    values = {"kind": "checkpoint", "uri": "file:///x", "sha256": content * 64, "stage": "mesh_head"}
+    values = {
+        "kind": "checkpoint",
+        "name": f"mesh_head/{16 * '0'}-{16 * content}",
+        "sha256": content * 64,
+        "stage": "mesh_head",
+    }
     return ArtifactRef.model_validate({**values, "stage_version": 1, "config_digest": "c", **changes})
 
 
@@ -35,7 +40,7 @@ def manifest(reference: ArtifactRef, **changes: object) -> Manifest:
 
 
 def test_a_reference_is_its_content_not_its_place() -> None:
-    moved = ref(uri="s3://elsewhere/x", mlflow_run_id="123")
+    moved = ref(name=f"mesh_head/{16 * '1'}-{16 * 'a'}", mlflow_run_id="123")
     assert moved.digest() == ref().digest() == "a" * 12
     assert ref("b").digest() != ref().digest()
 

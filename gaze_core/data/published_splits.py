@@ -1,7 +1,5 @@
 """Subjects as the published experiments divide them; names as in the releases, unique within their source only."""
 
-from gaze_core.data.splits import SubjectSplits, split_subjects
-
 
 def _subjects(text: str) -> tuple[str, ...]:
     """Four-digit names from numbers and ranges: "3 5-7" stands for 0003 0005 0006 0007."""
@@ -19,8 +17,3 @@ ETH_XGAZE_PERSON_SPECIFIC = _subjects("12 22 25 47 54 74 86 94 96-97 110 113 115
 # Only ever evaluated (GazeNeRF, CVPR 2023, and GazeGaussian, ICCV 2025).
 COLUMBIA = _subjects("1-56")
 MPII_FACE_GAZE = _subjects("0-14")
-
-
-def eth_xgaze_splits(validation_fraction: float = 0.1, seed: int = 0) -> SubjectSplits:
-    """The person-specific subjects are the test; of the 80 others a seeded share is for validation."""
-    return split_subjects("eth_xgaze", ETH_XGAZE_TRAIN, ETH_XGAZE_PERSON_SPECIFIC, validation_fraction, seed)

@@ -23,7 +23,7 @@ class Splits(Config):
     """Frame indices of one subject file. `test` is only ever evaluated."""
 
     subject: str
-    file: str = SUBJECT_FILE  # beside the splits file
+    file: str = Field(SUBJECT_FILE, pattern=r"^[^/]+\.h5$")  # beside the splits file
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]

@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
 from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
+from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 
@@ -151,7 +152,8 @@ def open_subject(path: Path) -> h5py.File:
     """Opens a subject file and checks what later reads rely on.
 
     Raises:
-        BadInput: the file is absent, truncated, not HDF5, of another schema version, or lacks a field.
+        BadInput: the file is absent, truncated, not HDF5, of another schema version, lacks a field, or names data in other
+            files.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a subject file (HDF5, schema v{SCHEMA_VERSION})")
@@ -159,6 +161,7 @@ def open_subject(path: Path) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise BadInput(f"{path}: not a readable HDF5 file, truncated or of another format ({error})") from error
+    require_self_contained(file, path)
     version = file.attrs.get("schema_version")
     if version != SCHEMA_VERSION:
         raise BadInput(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; run preprocess again")

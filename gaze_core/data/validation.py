@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from numpy import ndarray
 from gaze_core.data.content_checks import CHECKS
 from gaze_core.data.cut_file import lost_frames, open_cut
 from gaze_core.data.schema import ATTRIBUTES, FIELDS, JSON_ATTRIBUTES, LABEL_SOURCES, OPTIONAL_FIELDS, SCHEMA_VERSION
+from gaze_core.data.self_contained import named_elsewhere
 
 _SLAB_BYTES = 8 * 2**20  # of the largest field; the file itself may be larger than the memory
 _FILE = "file"
@@ -60,9 +62,17 @@ def validate_file(path: Path) -> list[Fault]:
 
 def _all_faults(file: h5py.File, file_bytes: int | None = None) -> list[Fault]:
     """Of an open file; of one that is cut, `file_bytes` are left."""
+    if elsewhere := _elsewhere(file):
+        return [Fault(_FILE, "all data in the file itself", f"{elsewhere} in another file")]
     fields, faults = _layout(file)
     lost = {} if file_bytes is None else {name: lost_frames(dataset, file_bytes) for name, dataset in fields.items()}
     return [*_attributes(file), *faults, *_frames(fields), *_contents(fields, lost)]
+
+
+def _elsewhere(file: h5py.File) -> str:
+    with suppress(OSError, RuntimeError):  # what is damaged is found field by field
+        return next(named_elsewhere(file), "")
+    return ""
 
 
 def _attributes(file: h5py.File) -> list[Fault]:

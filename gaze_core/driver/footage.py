@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from gaze_core.config import Config
@@ -55,12 +54,6 @@ def open_footage(path: Path, layout: TileLayout) -> Video:
         if box and (box[0] + box[2] > width or box[1] + box[3] > height):
             raise BadInput(f"{path.name}: tile {name} {box} reaches beyond its frames of {width} x {height} px")
     return video
-
-
-def evenly_spaced(num_frames: int, num_samples: int) -> list[int]:
-    """At most `num_samples` frame numbers from the first to the last frame, at equal distances, each once."""
-    count = min(num_samples, num_frames)
-    return sorted({int(n) for n in np.linspace(0, num_frames - 1, count).round()})
 
 
 def tile(image: RgbImage, box: Box | None) -> RgbImage:

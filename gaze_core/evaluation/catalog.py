@@ -48,9 +48,6 @@ METRICS: dict[str, Metric] = {
     "kid": Metric("KID", "", "lower", "Binkowski et al. 2018, by torchmetrics", digits=4),
     "fid": Metric("FID", "", "lower", "Heusel et al. 2017, by torchmetrics", digits=1),
 }
-SAMPLE_METRICS = tuple(name for name in METRICS if name not in ("kid", "fid"))
-"""Those with a value for each pair; the others compare sets of pictures."""
-
 _FLOORS = {"gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg"}
 _PREFIXES: dict[RowName, str] = {"model": "", "copy": "identity_copy_", "constant": "constant_"}
 

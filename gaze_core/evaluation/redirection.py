@@ -27,6 +27,7 @@ from gaze_core.evaluation.report import (
     SubjectValues,
     Values,
 )
+from gaze_core.sampling import evenly_spaced
 
 SWEEP_DEG = ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0))
 """Gazes `[pitch, yaw]` in the head frame that each swept head is asked for."""
@@ -126,8 +127,7 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
 
 def _sweep(redirector: Redirector, held_out: HeldOut, instruments: Instruments) -> list[dict[str, np.ndarray]]:
     frames = sorted(set(held_out.pairs.targets))
-    chosen = torch.linspace(0, len(frames) - 1, min(len(frames), _NUM_SWEPT_HEADS)).round().int().tolist()
-    heads = held_out.frames([frames[i] for i in sorted(set(chosen))])
+    heads = held_out.frames([frames[i] for i in evenly_spaced(len(frames), _NUM_SWEPT_HEADS)])
     original = Reading.of(instruments.judge, heads.rgb_on_white)
     found = []
     for angle_deg in SWEEP_DEG:

@@ -1,22 +1,33 @@
 """A pretrained image autoencoder, frozen: `diffusers`' AutoencoderKL by hub id or from a folder."""
 
 import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, MissingArtifact
+
+_NAMES = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$"  # that lead nowhere else
 
 
 class AutoencoderConfig(Config):
     """Which autoencoder: a folder with `config.json` and safetensors, or an id on the Hugging Face hub."""
 
     source: str = "stabilityai/sd-vae-ft-mse"
-    revision: str | None = None
-    subfolder: str | None = None
+    revision: str | None = Field(None, pattern=_NAMES)
+    subfolder: str | None = Field(None, pattern=_NAMES)
+
+    def named_paths(self) -> Iterator[Path]:
+        """The source, unless it can only be an id on the hub."""
+        if not re.fullmatch(_NAMES, self.source) or Path(self.source).exists():
+            yield Path(self.source)
 
 
 class FrozenAutoencoder:

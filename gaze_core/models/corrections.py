@@ -61,13 +61,13 @@ class FrameCorrections(nn.Module):
             expression_code=batch.head.expression_code + self.expression[rows],
         )
 
-    def penalties(self, config: CorrectionsConfig) -> dict[str, Float[Tensor, ""]]:
-        """The weighted mean squares over all frames, by name."""
+    def penalties(self, config: CorrectionsConfig) -> dict[str, tuple[Float[Tensor, ""], float]]:
+        """The mean squares over all frames and their weights, by name."""
         return {
-            "identity_correction": config.identity * self.identity.square().mean(),
-            "expression_correction": config.expression * self.expression.square().mean(),
-            "turn_correction_rad2": config.turn_rad2 * self.turn_rad.square().mean(),
-            "shift_correction_dm2": config.shift_dm2 * (10 * self.shift_m).square().mean(),
+            "identity_correction": (self.identity.square().mean(), config.identity),
+            "expression_correction": (self.expression.square().mean(), config.expression),
+            "turn_correction_rad2": (self.turn_rad.square().mean(), config.turn_rad2),
+            "shift_correction_dm2": ((10 * self.shift_m).square().mean(), config.shift_dm2),
         }
 
     def sizes(self) -> dict[str, float]:

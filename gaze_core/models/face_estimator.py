@@ -6,7 +6,7 @@ ResNet-18 has the same names but for `fc`.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import timm
 import torch
@@ -46,7 +46,7 @@ class FaceEstimator(nn.Module):
         if not timm.is_model(config.backbone):
             near = ", ".join(timm.list_models(f"{config.backbone[:6]}*")[:8])
             raise BadInput(f"timm has no network {config.backbone!r}; similar names: {near or 'none'}")
-        self.config, self._frozen = config, False
+        self.config = config
         self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0)
         self.head = nn.Sequential(
             nn.Linear(self.backbone.num_features, config.hidden),  # type: ignore[arg-type]
@@ -65,19 +65,6 @@ class FaceEstimator(nn.Module):
         features: Tensor = self.backbone((rgb - self.mean) / self.std)
         out: Tensor = self.head(features)
         return out
-
-    def freeze_backbone(self) -> None:
-        """Keeps the backbone as it is: its weights, and the running statistics of its batch normalisation."""
-        self._frozen = True
-        self.backbone.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """As usual, but a frozen backbone stays in evaluation mode, or its statistics would drift."""
-        super().train(mode)
-        if self._frozen:
-            self.backbone.eval()
-        return self
 
 
 def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:

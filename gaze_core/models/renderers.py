@@ -4,7 +4,7 @@ Both start as the identity on the raster's first three channels, bilinearly enla
 """
 
 import math
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -29,16 +29,6 @@ class RendererConfig(Config):
     num_heads: PositiveInt = 4
     patch_px: PositiveInt = 4  # of the feature raster, or of the latent if there is an autoencoder
     autoencoder: AutoencoderConfig | None = None
-
-
-class Renderer(Protocol):
-    """What the Gaussian model needs of a renderer."""
-
-    def __call__(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]: ...
-
-    def summary(self) -> dict[str, object]:
-        """What a run prints and logs: class and the numbers that define it."""
-        ...
 
 
 def make_renderer(

@@ -20,6 +20,7 @@ from gaze_core.preprocess.head_pose import (
 )
 from gaze_core.preprocess.iris_gaze import eyes_open
 from gaze_core.preprocess.landmarks import Face
+from gaze_core.sampling import evenly_spaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def own_head(
     The median is over at most 200 frames, which bounds the memory.
     """
     cameras = np.broadcast_to(intrinsics_px, (len(faces), 3, 3))
-    chosen = np.unique(np.linspace(0, len(faces) - 1, 200).round().astype(int))
+    chosen = evenly_spaced(len(faces), 200)
     points = np.median([lift(faces[i].points_px, poses[i], head, cameras[i]) for i in chosen], axis=0)
     points[:, 2] = head.points_m[:, 2]
     return head_with_eyes(points)

@@ -30,6 +30,7 @@ from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter, shrunk
 from gaze_core.preprocess.person import Person, fit_person
+from gaze_core.sampling import evenly_spaced
 
 VERSION = 1
 
@@ -110,9 +111,8 @@ def preprocess_raw(
 
 def _measure_person(frames: Sequence[RawFrame], find: FaceLandmarker, landmarker: Path, config: RawConfig) -> Person:
     """Size and shape of the person's head from evenly spaced photographs."""
-    count = min(len(frames), config.num_person_frames)
     faces, cameras, reasons = [], [], Counter[str]()
-    for index in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)) if count else ():
+    for index in evenly_spaced(len(frames), config.num_person_frames):
         try:
             faces.append(_face(_picture(frames[index], config), find))
             cameras.append(frames[index].intrinsics_px)

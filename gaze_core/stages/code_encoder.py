@@ -15,7 +15,7 @@ from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.training_data import read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
-from gaze_core.training.loop import FitConfig, Task
+from gaze_core.training.loop import FitConfig, Task, Term
 
 NAME, VERSION = "code_encoder", 1
 TRAINS = True  # may run in several processes
@@ -54,8 +54,8 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
         parameter_groups=[{"params": list(model.parameters()), "lr": config.fit.learning_rate}],
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda m, batch, step: {"identity": loss(m, batch)},
-        validate=lambda m: float(loss(m, data.validation)),
+        loss_terms=lambda m, batch, step: {"identity": Term(loss(m, batch))},
+        validation=data.validation(lambda m, batch: {"identity": loss(m, batch)}),
     )
     return train(task, config.fit, data, data.card(NAME, VERSION, config), context)
 

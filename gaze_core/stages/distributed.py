@@ -17,8 +17,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from pydantic import TypeAdapter
 
@@ -44,7 +45,7 @@ def run_stage(stage: Stage, config: Config, inputs: Inputs, context: StageContex
     if count == 1 or not getattr(stage, "TRAINS", False):
         return stage.run(config, inputs, context)
     _require_devices(context.runtime)
-    job = _Job(stage.__name__, f"{type(config).__module__}:{type(config).__name__}", config, inputs, context.runtime)  # type: ignore[attr-defined]
+    job = _Job(stage.__name__, config, inputs, context.runtime)  # type: ignore[attr-defined]
     context.work_dir.mkdir(parents=True, exist_ok=True)
     (context.work_dir / JOB_FILE).write_text(job.to_json())
     (context.work_dir / RESULT_FILE).unlink(missing_ok=True)
@@ -64,23 +65,47 @@ def _require_devices(runtime: Runtime) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """What every process is told, as plain values."""
+    """What every process is told."""
 
     stage: str
-    config_class: str
     config: Config
     inputs: Inputs
     runtime: Runtime
 
     def to_json(self) -> str:
         """As written for the processes."""
-        plain = {name: _paths(value) for name, value in self.inputs.items()}
-        values = {"config": self.config.model_dump(mode="json"), "runtime": self.runtime.model_dump(mode="json")}
-        return json.dumps({"stage": self.stage, "config_class": self.config_class, "inputs": plain} | values)
+        return json.dumps({name: _plain(value) for name, value in vars(self).items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """As the processes read it."""
+        return cls(**{name: _value(plain) for name, plain in json.loads(text).items()})
 
 
-def _paths(value: Any) -> str | list[str]:
-    return [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
+def _plain(value: Any) -> Any:
+    """A value of a job for JSON, each that JSON lacks under the name of its kind."""
+    if isinstance(value, Config):
+        kind = f"{type(value).__module__}:{type(value).__qualname__}"
+        return {"config": kind, "values": value.model_dump(mode="json")}
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    if isinstance(value, Mapping):
+        return {"mapping": {name: _plain(item) for name, item in value.items()}}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _value(plain: Any) -> Any:
+    """The value that `_plain` wrote."""
+    if isinstance(plain, list):
+        return tuple(_value(item) for item in plain)
+    if not isinstance(plain, dict):
+        return plain
+    if "path" in plain:
+        return Path(plain["path"])
+    if "mapping" in plain:
+        return {name: _value(item) for name, item in plain["mapping"].items()}
+    module, _, name = plain["config"].partition(":")
+    return attrgetter(name)(importlib.import_module(module)).model_validate(plain["values"])
 
 
 def _launch(count: int, context: StageContext) -> None:
@@ -168,11 +193,8 @@ def main(arguments: Sequence[str]) -> int:
     """One of the processes: `python -m gaze_core.stages.distributed WORK_DIR`, told its place by the environment."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work_dir, is_first = Path(arguments[0]), os.environ["RANK"] == "0"
-    job = json.loads((work_dir / JOB_FILE).read_text())
-    module, _, name = job["config_class"].partition(":")
-    config = getattr(importlib.import_module(module), name).model_validate(job["config"])
-    inputs = {key: tuple(map(Path, v)) if isinstance(v, list) else Path(v) for key, v in job["inputs"].items()}
-    context, teller = StageContext(Runtime.model_validate(job["runtime"]), work_dir), _Teller()
+    job = _Job.from_json((work_dir / JOB_FILE).read_text())
+    context, teller = StageContext(job.runtime, work_dir), _Teller()
     if is_first:
         logger = logging.getLogger("gazeworks.distributed")
         logger.setLevel(logging.INFO)
@@ -180,7 +202,7 @@ def main(arguments: Sequence[str]) -> int:
         logger.propagate = False
         context = replace(context, log=teller, progress=teller, logger=logger)
     try:
-        produced = importlib.import_module(job["stage"]).run(config, inputs, context)
+        produced = importlib.import_module(job.stage).run(job.config, job.inputs, context)
     except GazeworksError as error:
         if is_first:
             teller.say(error=type(error).__name__, text=str(error))

@@ -30,14 +30,15 @@ from gaze_core.evaluation.judge import CnnJudge, require_unseen
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimator import GazeNet, GazeNetConfig
 from gaze_core.models.gaze_gaussian import GazeGaussian
-from gaze_core.reproducibility import choose_device, generator, seed_everything
+from gaze_core.reproducibility import choose_device, derived_seed, generator, seed_everything
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.estimator import EstimatorConfig, optimise
 from gaze_core.stages.evaluate import held_out_files, render_rgb
 from gaze_core.stages.judge_faces import AugmentConfig, Faces, concatenate, faces_of
 
-NAME, VERSION = "downstream", 1
+NAME, VERSION = "downstream", 2
 DOWNSTREAM_FILE, PICTURES_FILE = "downstream.json", "downstream.npz"
 _NUM_SHOWN = 8
 
@@ -73,7 +74,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
         _require_enough(splits, config)
         require_unseen(CnnJudge(), splits.subject)  # whom the estimator knows already, it need not be taught
         for number in range(config.num_repeats):
-            repeat, pictures = _repeat(config, model, path, splits, number)
+            repeat, pictures = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)
             shown = shown or pictures
             context.progress(len(repeats), num_rounds, float("nan"))
@@ -109,7 +110,7 @@ def _require_enough(splits: Splits, config: DownstreamConfig) -> None:
 
 
 def _repeat(
-    config: DownstreamConfig, model: GazeGaussian, path: Path, splits: Splits, number: int
+    config: DownstreamConfig, model: GazeGaussian, path: Path, splits: Splits, number: int, context: StageContext
 ) -> tuple[Repeat, dict[str, np.ndarray]]:
     """One choice of real pictures: the errors of each arm on every test picture, and some pictures."""
     random = generator("downstream", config.seed, splits.subject, number)
@@ -119,9 +120,11 @@ def _repeat(
     test = faces_of(SubjectDataset(path, subset=splits.test).everything)
     generated = redirected(model, real, config, random)
     arms = {"start": None, "real": faces_of(real), "augmented": concatenate([faces_of(real), generated])}
+    work_dir = context.work_dir / f"{splits.subject}-{number}"
     errors = {
-        name: _errors_deg(_fine_tuned(faces, config, number), test).tolist() for name, faces in arms.items()
-    }  # fmt: skip
+        name: _errors_deg(_fine_tuned(faces, config, number, context, work_dir / name), test).tolist()
+        for name, faces in arms.items()
+    }
     repeat = Repeat(subject=splits.subject, number=number, real_frames=tuple(frames), errors_deg=errors)
     return repeat, {"real": _shown(faces_of(real)), "generated": _shown(generated)}
 
@@ -156,7 +159,9 @@ def _drawn(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b 2"
     )
 
 
-def _fine_tuned(faces: Faces | None, config: DownstreamConfig, number: int) -> GazeNet:
+def _fine_tuned(
+    faces: Faces | None, config: DownstreamConfig, number: int, context: StageContext, work_dir: Path
+) -> GazeNet:  # fmt: skip
     """The estimator after training on `faces`; as it was before if None."""
     judge = CnnJudge()
     seed_everything("downstream initialise", config.seed, number)
@@ -172,8 +177,8 @@ def _fine_tuned(faces: Faces | None, config: DownstreamConfig, number: int) -> G
         learning_rate=config.learning_rate,
         seed=config.seed,
     )
-    optimise(network, faces, how, "downstream step", config.seed, number)
-    return network.eval()
+    optimise(network, faces, how, context.runtime, work_dir, derived_seed("downstream step", config.seed, number))
+    return network
 
 
 @torch.no_grad()
@@ -209,6 +214,6 @@ def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str,
 
 
 def _shown(faces: Faces) -> np.ndarray:
-    chosen = torch.linspace(0, len(faces) - 1, min(len(faces), _NUM_SHOWN)).round().int().tolist()
+    chosen = evenly_spaced(len(faces), _NUM_SHOWN)
     pictures = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
     return pictures.numpy()

@@ -10,14 +10,14 @@ import cv2
 from gaze_core.artifacts import MANIFEST_FILE, Produced, file_sha256, files_in
 from gaze_core.assets import resolve
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
-from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.extraction import ExtractConfig, label_drive
-from gaze_core.driver.footage import TileLayout, evenly_spaced, open_footage, tile
-from gaze_core.driver.record import DRIVE_FILE, PICTURES, picture_name
+from gaze_core.driver.footage import TileLayout, open_footage, tile
+from gaze_core.driver.record import PICTURES, picture_name
 from gaze_core.driver.sensors import GazeTrack, read_track
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.video_reader import Video, read_video
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 
 NAME, VERSION = "driver_extract", 2
@@ -180,6 +180,3 @@ def _metrics(mount: object, splits: object) -> dict[str, float]:
         if (value := getattr(mount, name, None)) is not None:
             numbers[f"mount_{name}"] = float(value)
     return numbers
-
-
-REQUIRED_FILES = (SUBJECT_FILE, DRIVE_FILE, SPLITS_FILE)

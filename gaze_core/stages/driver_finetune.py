@@ -55,13 +55,12 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
     model, base = load_estimator(inputs["base"], context.runtime)
     require_view(faces.parts[0].normalization, base["normalization"], record.name)
     model = model.cpu()
-    if config.freeze_backbone:
-        model.freeze_backbone()
     fit_config = FitConfig(
         num_epochs=config.epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         final_learning_rate_ratio=config.final_learning_rate_ratio,
+        frozen=("backbone.*",) if config.freeze_backbone else (),
         warmup_steps=len(splits.train) // config.batch_size // 2,
         validate_every_epoch=True,
         patience=config.epochs,  # each epoch is tried, the best one is kept

@@ -11,6 +11,7 @@ Not part of a flow: the weights are shipped, and this module says how they were 
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
-from gaze_core.config import Config
+from gaze_core.config import Config, Runtime
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
@@ -32,10 +33,11 @@ from gaze_core.models.estimator import (
 from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.judge_faces import AugmentConfig, Faces, augment, concatenate, mirrored_half, read_faces
 from gaze_core.training.checkpoint import save_weights
-from gaze_core.training.sampling import step_indices
+from gaze_core.training.loop import FitConfig, OptimizerConfig, Task, Term, fit
 
 NAME, VERSION = "estimator", 2
 JUDGE_FILE = "judge.safetensors"
+_FINAL_RATE_RATIO = 1e-3
 
 
 class EstimatorConfig(Config):
@@ -75,7 +77,8 @@ def train_judge(
     faces = concatenate([read_faces(dataset) for dataset in seen.values()])
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
-    optimise(model, faces, config, "judge step", config.seed)
+    work_dir = out_dir / "work"
+    optimise(model, faces, config, Runtime(device="cpu"), work_dir, config.seed)
     card = {
         "stage": NAME,
         "version": VERSION,
@@ -89,6 +92,7 @@ def train_judge(
     }
     out_dir.mkdir(parents=True, exist_ok=True)
     save_weights(out_dir / JUDGE_FILE, model, card)
+    shutil.rmtree(work_dir)
     return card
 
 
@@ -129,37 +133,51 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
     }
 
 
-def optimise(model: GazeNet, faces: Faces, config: EstimatorConfig, *run: str | int) -> None:
-    """AdamW with a one-cycle learning rate (Smith & Topin 2019); `run` names the random numbers of the steps."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps, pct_start=0.1)
-    model.train()
-    for step in range(config.num_steps):
-        seed_everything(*run, step)
-        batch = mirrored_half(faces[step_indices(len(faces), config.batch_size, step, config.seed)])
-        rgb, labels = augment(batch, config.augment)
-        loss = estimator_loss(model(rgb), labels, config)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+def optimise(
+    model: GazeNet, faces: Faces, config: EstimatorConfig, runtime: Runtime, work_dir: Path, seed: int
+) -> None:  # fmt: skip
+    """AdamW with a short warm-up and a cosine to nearly zero; goes on from what an interrupted attempt left."""
+
+    def loss_terms(network: nn.Module, batch: Faces, step: int) -> dict[str, Term]:
+        rgb, labels = augment(mirrored_half(batch), config.augment)
+        return estimator_loss(network(rgb), labels, config)
+
+    task = Task(
+        model=model,
+        parameter_groups=[{"params": list(model.parameters())}],
+        num_samples=len(faces),
+        read_batches=lambda order: (faces[items] for items in order),
+        loss_terms=loss_terms,
+    )
+    fit_config = FitConfig(
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        optimizer=OptimizerConfig(name="adamw", weight_decay=config.weight_decay),
+        learning_rate=config.learning_rate,
+        final_learning_rate_ratio=_FINAL_RATE_RATIO,
+        warmup_steps=config.num_steps // 10,
+        seed=seed,
+    )
+    fit(task, fit_config, runtime, work_dir)
+    model.cpu().eval()
 
 
-def estimator_loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> Tensor:
-    """Weighted sum of the errors of gaze, head direction, facial points and eye centres."""
+def estimator_loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> dict[str, Term]:
+    """Errors of gaze and head direction, and of facial points and eye centres in shares of the image's side."""
 
-    def distance(read: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
-        squared = (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1)
+    def distance(predicted: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
+        squared = (vector_from_pitchyaw(predicted) - vector_from_pitchyaw(label)).square().sum(-1)
         return (squared + 1e-6).sqrt().mean()
 
-    def apart(name: str) -> Tensor:  # in shares of the image's side
+    def apart(name: str) -> Tensor:
         return (getattr(output, name) - getattr(batch, name)).abs().mean() / config.network.image_px
 
-    gaze = distance(output.gaze_camera, batch.gaze_camera)
-    head = distance(output.head_pitchyaw, batch.head_pitchyaw)
-    eyes = apart("irises_px") + apart("eyeballs_px")
-    return gaze + config.head_weight * head + config.points_weight * apart("points_px") + config.eyes_weight * eyes
+    return {
+        "gaze_rad": Term(distance(output.gaze_camera, batch.gaze_camera)),
+        "head_rad": Term(distance(output.head_pitchyaw, batch.head_pitchyaw), config.head_weight),
+        "points_share": Term(apart("points_px"), config.points_weight),
+        "eyes_share": Term(apart("irises_px") + apart("eyeballs_px"), config.eyes_weight),
+    }
 
 
 def main(arguments: Sequence[str]) -> None:

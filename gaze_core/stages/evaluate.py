@@ -30,6 +30,7 @@ from gaze_core.geometry.cameras import Camera
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.preprocess.iris_judge import read_gaze
 from gaze_core.reproducibility import choose_device
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 
@@ -138,7 +139,7 @@ def _held_out(path: Path, subject: str, asked: Pairs, device: torch.device, drop
 def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
     """(subject, batch of one) of evenly spread target frames."""
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
-    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)).tolist()
+    chosen = evenly_spaced(len(frames), count)
     return [(frames[k][0].subject, frames[k][0].frames([frames[k][1]])) for k in chosen]
 
 

@@ -20,13 +20,14 @@ from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianConfig, Gaz
 from gaze_core.models.hand_over import start_from_mesh_head
 from gaze_core.models.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import deterministic, seed_everything
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import mesh_head, official_checkpoint
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.critic import CriticConfig
 from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
 from gaze_core.stages.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.training.loop import FitConfig, Task, Term, fit, total
 
 NAME, VERSION = "gaze_gaussian", 4
 TRAINS = True  # may run in several processes
@@ -84,7 +85,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
 
 
-def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task:
+def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
     """What is left of the training after `done` steps."""
     num_steps = config.fit.steps(data.train.num_samples)
     return Task(
@@ -93,7 +94,7 @@ def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingDa
         num_samples=data.train.num_samples,
         read_batches=data.batches,
         loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, done + step, (done + step) / num_steps),
-        validate=lambda _: _validation_l1(trained.model, data.validation),
+        validation=data.validation(lambda _, batch: _measure(trained.model, batch)),
     )
 
 
@@ -120,17 +121,17 @@ def _gradients_px(
 ) -> Tensor:  # fmt: skip
     """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the picture."""
     device = model.face.means_m.device
-    total = torch.zeros(model.face.num_points, device=device)
-    frames = torch.linspace(0, data.train.num_samples - 1, min(num_frames, data.train.num_samples)).long().tolist()
+    norms_px = torch.zeros(model.face.num_points, device=device)
+    frames = evenly_spaced(data.train.num_samples, num_frames)
     with deterministic(device):
         for batch in data.batches([frame] for frame in frames):
             here = batch.to(device)
             output = model(here.camera, here.head)
             output.head.means2d_px.retain_grad()
-            torch.stack(list(loss_terms(output, here, config.loss_weights).values())).sum().backward()
+            total(loss_terms(output, here, config.loss_weights)).backward()
             assert output.head.means2d_px.grad is not None
-            total += output.head.means2d_px.grad[0, : model.face.num_points].norm(dim=-1)
-    return total
+            norms_px += output.head.means2d_px.grad[0, : model.face.num_points].norm(dim=-1)
+    return norms_px
 
 
 class _Trained(nn.Module):
@@ -142,14 +143,14 @@ class _Trained(nn.Module):
 
     def loss_terms(
         self, batch: GazeBatch, config: GazeGaussianStageConfig, step: int, progress: float
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Term]:
         """All terms of one batch."""
         head = batch.head if self.corrections is None else self.corrections(batch)
         output = self.model(batch.camera, head)
         terms = loss_terms(output, batch, config.loss_weights)
         terms |= self.critics.terms(self.model, output, batch, head, step, progress)
         if self.corrections is not None and config.corrections is not None:
-            terms |= self.corrections.penalties(config.corrections)
+            terms |= {name: Term(*row) for name, row in self.corrections.penalties(config.corrections).items()}
         return terms
 
 
@@ -229,6 +230,6 @@ def parameter_groups(
     return groups
 
 
-def _validation_l1(model: nn.Module, batch: GazeBatch) -> float:
+def _measure(model: nn.Module, batch: GazeBatch) -> dict[str, Tensor]:
     output: GazeGaussianOutput = model(batch.camera, batch.head)
-    return float(masked_l1(output.rgb, batch.rgb_on_white, batch.head_mask))
+    return {"head_l1": masked_l1(output.rgb, batch.rgb_on_white, batch.head_mask)}

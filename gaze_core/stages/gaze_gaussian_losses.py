@@ -19,6 +19,7 @@ from gaze_core.models.gaze_gaussian import GazeGaussian, GazeGaussianOutput
 from gaze_core.models.renderers import enlarge
 from gaze_core.splat.gaussians import Rendering
 from gaze_core.stages.critic import CriticConfig, load_critic
+from gaze_core.training.loop import Term
 
 
 class GazeGaussianLossWeights(Config):
@@ -73,26 +74,27 @@ class Critics:
         head: HeadParameters,
         step: int,
         progress: float,
-    ) -> dict[str, Tensor]:
-        """The weighted terms; none in the first part of the run. `head` is the batch's after corrections."""
+    ) -> dict[str, Term]:
+        """The terms with their weights; none in the first part of the run. `head` is the batch's after corrections."""
         weights = self.weights
-        terms: dict[str, Tensor] = {}
+        terms: dict[str, Term] = {}
         if progress < weights.critics_after:
             return terms
         if self.perceptual is not None:
             seen = torch.where(batch.observed_mask > 0, output.rgb, batch.rgb_on_white)
             distance = self.perceptual.to(seen.device)(seen, batch.rgb_on_white)
-            terms["perceptual"] = weights.perceptual * distance
+            terms["perceptual"] = Term(distance, weights.perceptual)
         if self.gaze is not None and weights.gaze_deg:
             error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze
-            terms["gaze_deg"] = weights.gaze_deg * error_deg.mean()
+            terms["gaze_deg"] = Term(error_deg.mean(), weights.gaze_deg)
         if self.gaze is not None and weights.synthetic_gaze_deg:
             asked = draw_gaze(
                 self.synthetic_gaze, progress, batch.subject_index, batch.sample_index, self.seed, step
             )  # fmt: skip
             image = model.redirected(batch.camera, head.with_gaze(asked))
             expected = gaze_in_camera(replace(batch, head=head), asked)
-            terms["synthetic_gaze_deg"] = weights.synthetic_gaze_deg * self.gaze.error_deg(image, expected).mean()
+            error_deg = self.gaze.error_deg(image, expected)
+            terms["synthetic_gaze_deg"] = Term(error_deg.mean(), weights.synthetic_gaze_deg)
         return terms
 
     def active(self) -> list[tuple[str, str]]:
@@ -115,8 +117,8 @@ class Critics:
         return list(rows.items())
 
 
-def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Tensor]:
-    """The weighted terms, each under its own name."""
+def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Term]:
+    """The terms with their weights, each under the unit of its value."""
     assert output.face is not None
     assert output.eyes is not None
     assert output.first_activations is not None
@@ -127,18 +129,19 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
     raw = masked_l1(raw_head[:, :3], target, observed)
     raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
     openings = masked_l1(raw_face[:, 3:], torch.zeros_like(eyes_mask), eyes_mask)
+    eye_centers_dm2 = 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m)
     return {
-        "raw_l1": weights.raw_l1 * raw,
-        "raw_eyes_l1": weights.eyes_l1 * masked_l1(raw_eyes[:, :3], target, eyes_mask),
-        "final_l1": weights.final_l1 * masked_l1(output.rgb, target, observed),
-        "final_eyes_l1": weights.eyes_l1 * masked_l1(output.rgb, target, eyes_mask),
-        "final_dissimilarity": weights.dissimilarity * dissimilarity(output.rgb, target, observed),
-        "raw_dissimilarity": weights.dissimilarity * dissimilarity(raw_head[:, :3], target, observed),
-        "silhouette": weights.silhouette * silhouette(raw_head[:, 3:], head_mask, observed),
-        "hidden_matter": weights.hidden_matter * hidden_matter(raw_head[:, 3:], observed),
-        "face_in_openings": weights.face_in_openings * openings,
-        "eye_centers_dm2": weights.eye_centers_dm2 * 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m),
-        "orthogonality": weights.orthogonality * orthogonality(*output.first_activations),
+        "raw_l1": Term(raw, weights.raw_l1),
+        "raw_eyes_l1": Term(masked_l1(raw_eyes[:, :3], target, eyes_mask), weights.eyes_l1),
+        "final_l1": Term(masked_l1(output.rgb, target, observed), weights.final_l1),
+        "final_eyes_l1": Term(masked_l1(output.rgb, target, eyes_mask), weights.eyes_l1),
+        "final_dissimilarity": Term(dissimilarity(output.rgb, target, observed), weights.dissimilarity),
+        "raw_dissimilarity": Term(dissimilarity(raw_head[:, :3], target, observed), weights.dissimilarity),
+        "silhouette": Term(silhouette(raw_head[:, 3:], head_mask, observed), weights.silhouette),
+        "hidden_matter": Term(hidden_matter(raw_head[:, 3:], observed), weights.hidden_matter),
+        "face_in_openings": Term(openings, weights.face_in_openings),
+        "eye_centers_dm2": Term(eye_centers_dm2, weights.eye_centers_dm2),
+        "orthogonality": Term(orthogonality(*output.first_activations), weights.orthogonality),
     }
 
 

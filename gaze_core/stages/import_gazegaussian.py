@@ -48,7 +48,7 @@ def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> 
     work = out.parent / f".{out.name}.{os.getpid()}.tmp"
     try:
         work.mkdir(parents=True)
-        manifest = write_artifact(work, out.resolve().as_uri(), model, tables, source)
+        manifest = write_artifact(work, model, tables, source)
         os.replace(work, out)
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder on a disk with room") from error

@@ -25,6 +25,7 @@ from gaze_core.evaluation.metrics import psnr_db
 from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.gaze_gaussian import GazeGaussian
 from gaze_core.reproducibility import choose_device
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import code_encoder, gaze_gaussian
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.evaluate import render_rgb
@@ -32,7 +33,7 @@ from gaze_core.stages.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.gaze_gaussian_losses import loss_terms
 from gaze_core.stages.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.training.loop import FitConfig, Task, Term, fit
 
 NAME, VERSION = "invert", 1
 _MAX_MEASURED = 16
@@ -109,15 +110,11 @@ def _pictures(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeB
     usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
     if len(usable) < config.num_images:
         raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {config.num_images}")
-    seen = usable.batch(_spread(len(usable), config.num_images))
+    seen = usable.batch(evenly_spaced(len(usable), config.num_images))
     if not own.test:
         return seen, None, own
     kept_back = SubjectDataset(dataset_dir / own.file, subset=own.test)
-    return seen, kept_back.batch(_spread(len(kept_back), _MAX_MEASURED)), own
-
-
-def _spread(count: int, at_most: int) -> list[int]:
-    return sorted({int(i) for i in torch.linspace(0, count - 1, min(count, at_most)).round()})
+    return seen, kept_back.batch(evenly_spaced(len(kept_back), _MAX_MEASURED)), own
 
 
 @dataclass(frozen=True)
@@ -144,12 +141,13 @@ class _Inversion(nn.Module):
         self.identity = nn.Parameter(start.clone())
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
 
-    def terms(self, batch: GazeBatch) -> dict[str, Tensor]:
+    def terms(self, batch: GazeBatch) -> dict[str, Term]:
         """All loss terms of one batch of the pictures."""
         self.model.become(self.identity)
         terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
-        terms |= self.corrections.penalties(self.config.corrections)
-        return terms | {"identity": self.config.identity_prior * self.people.strangeness(self.identity)}
+        penalties = self.corrections.penalties(self.config.corrections)
+        terms |= {name: Term(*row) for name, row in penalties.items()}
+        return terms | {"identity": Term(self.people.strangeness(self.identity), self.config.identity_prior)}
 
     def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
         """Codes and corrections, and the weights if they take part."""
@@ -170,8 +168,8 @@ def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext
     seen = inversion.seen
     inversion.train()
     for name, given in parts:
-        settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen))})
-        inversion.model.requires_grad_(name == "weights")
+        frozen = ("model.*",) if name == "codes" else ()
+        settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen)), "frozen": frozen})
         task = Task(
             model=inversion,
             parameter_groups=inversion.groups(settings, weights=name == "weights"),

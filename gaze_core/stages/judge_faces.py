@@ -113,11 +113,12 @@ def mirrored_half(faces: Faces) -> Faces:
 def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w"], Faces]:
     """Images on white and their labels after a random change of place, size, roll, colour, sharpness and noise."""
     n, size = len(faces), faces.rgb.shape[-1]
-    scale, shift_px = 1 + config.scale * _uniform(n), config.shift_px * _uniform(n, 2)
-    roll = matrix_from_axis_angle(functional.pad(_uniform(n, 1).mul(config.roll_deg).deg2rad(), (2, 0)))
+    scale = 1 + config.scale * _uniform(faces, n)
+    shift_px = config.shift_px * _uniform(faces, n, 2)
+    roll = matrix_from_axis_angle(functional.pad(_uniform(faces, n, 1).mul(config.roll_deg).deg2rad(), (2, 0)))
     rgb = _place(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
     rgb = _resample(_blur(rgb, config), config)
-    rgb = rgb + config.noise * torch.rand(n, 1, 1, 1) * torch.randn_like(rgb)
+    rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
 
     def turned(pitchyaw: Tensor) -> Tensor:
         return pitchyaw_from_vector((roll @ vector_from_pitchyaw(pitchyaw)[..., None])[..., 0])
@@ -136,14 +137,15 @@ def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w
 
 def _recolored(faces: Faces, config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
     n = len(faces)
-    gain = 1 + config.color * _uniform(n, 3, 1, 1) + config.brightness * _uniform(n, 1, 1, 1)
-    rgb = (faces.rgb / 255).pow(1 + config.brightness * _uniform(n, 1, 1, 1)) * gain
-    rgb = torch.lerp(rgb, rgb.mean(dim=1, keepdim=True), config.grey * torch.rand(n, 1, 1, 1))
+    gain = 1 + config.color * _uniform(faces, n, 3, 1, 1) + config.brightness * _uniform(faces, n, 1, 1, 1)
+    rgb = (faces.rgb / 255).pow(1 + config.brightness * _uniform(faces, n, 1, 1, 1)) * gain
+    rgb = torch.lerp(rgb, rgb.mean(dim=1, keepdim=True), config.grey * torch.rand(n, 1, 1, 1).to(rgb))
     return rgb.clamp(0, 1) * faces.head_mask + (1.0 - faces.head_mask)
 
 
-def _uniform(*shape: int) -> Tensor:
-    return 2 * torch.rand(*shape) - 1
+def _uniform(faces: Faces, *shape: int) -> Tensor:
+    """Between -1 and 1, where the faces are; the random numbers are the CPU's, so every device gets the same ones."""
+    return (2 * torch.rand(*shape) - 1).to(faces.gaze_camera)
 
 
 def _place(
@@ -162,12 +164,12 @@ def _place(
 def _blur(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
     """A random mixture of each image and its Gaussian blur."""
     radius = int(3 * config.blur_sigma_px)
-    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / config.blur_sigma_px) ** 2)
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / config.blur_sigma_px) ** 2).to(rgb)
     soft = functional.pad(rgb, (radius,) * 4, mode="replicate")
     for axis in (2, 3):  # sums of shifted images are some eight times faster here than a grouped convolution
         shifted = (soft.narrow(axis, k, rgb.shape[axis]) for k in range(len(line)))
-        soft = sum((w * image for w, image in zip(line / line.sum(), shifted, strict=True)), torch.zeros(()))
-    return torch.lerp(rgb, soft, torch.rand(len(rgb), 1, 1, 1).square())
+        soft = sum((w * image for w, image in zip(line / line.sum(), shifted, strict=True)), rgb.new_zeros(()))
+    return torch.lerp(rgb, soft, torch.rand(len(rgb), 1, 1, 1).square().to(rgb))
 
 
 def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:

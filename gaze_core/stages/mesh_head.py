@@ -17,7 +17,7 @@ from gaze_core.reproducibility import seed_everything
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
-from gaze_core.training.loop import FitConfig, Task
+from gaze_core.training.loop import FitConfig, LossTerms, Task, Term
 
 NAME, VERSION = "mesh_head", 3
 TRAINS = True  # may run in several processes
@@ -56,7 +56,7 @@ def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> P
         num_samples=data.train.num_samples,
         read_batches=data.batches,
         loss_terms=lambda m, batch, step: loss_terms(m(batch.camera, batch.head), batch, config.loss_weights),
-        validate=lambda m: _validation_l1(m, data.validation),
+        validation=data.validation(_measure),
     )
     return train(task, config.fit, data, data.card(NAME, VERSION, config), context)
 
@@ -88,25 +88,24 @@ def _parameter_groups(model: MeshHead, learning_rate: float) -> list[dict[str, o
     return [{"params": networks, "lr": learning_rate}, {"params": [landmarks], "lr": 0.01 * learning_rate}]
 
 
-def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWeights) -> dict[str, Tensor]:
-    """The weighted terms; names carry the unit of the unweighted value."""
+def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWeights) -> LossTerms:
+    """The terms with their weights, each under the unit of its value."""
     rendering = output.rendering
     known = batch.valid.landmarks_3d.float()[:, None, None]
     # The jaw line's landmarks are where the contour is seen, not fixed points of the skin.
     landmark_error_dm = 10 * (output.landmarks_m - batch.landmarks_3d_head_m)[:, JAW.stop :] * known
-    return {
-        "rgb_l1": weights.rgb_l1 * masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
-        "silhouette": weights.silhouette * silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
-        "hidden_matter": weights.hidden_matter * hidden_matter(rendering.alpha, batch.observed_mask),
-        "landmarks_dm2": weights.landmarks_dm2 * landmark_error_dm.square().sum(-1).mean(),
-        "landmark_sdf_dm": weights.landmark_sdf_dm * 10 * output.landmark_sdf_m.abs().mean(),
-        "offset_dm2": weights.offset_dm2 * 100 * output.offsets_m.square().mean(),
-        "laplacian_dm2": weights.laplacian_dm2
-        * 100
-        * laplacian_smoothness(output.surface.vertices_m, output.surface.faces),
+    values = {
+        "rgb_l1": masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
+        "silhouette": silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
+        "hidden_matter": hidden_matter(rendering.alpha, batch.observed_mask),
+        "landmarks_dm2": landmark_error_dm.square().sum(-1).mean(),
+        "landmark_sdf_dm": 10 * output.landmark_sdf_m.abs().mean(),
+        "offset_dm2": 100 * output.offsets_m.square().mean(),
+        "laplacian_dm2": 100 * laplacian_smoothness(output.surface.vertices_m, output.surface.faces),
     }
+    return {name: Term(value, getattr(weights, name)) for name, value in values.items()}
 
 
-def _validation_l1(model: nn.Module, batch: GazeBatch) -> float:
+def _measure(model: nn.Module, batch: GazeBatch) -> dict[str, Tensor]:
     output: MeshHeadOutput = model(batch.camera, batch.head)
-    return float(masked_l1(output.rendering.features[:, :3], batch.rgb_on_white, batch.head_mask))
+    return {"head_l1": masked_l1(output.rendering.features[:, :3], batch.rgb_on_white, batch.head_mask)}

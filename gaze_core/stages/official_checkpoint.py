@@ -8,7 +8,15 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest, content_sha256, file_sha256
+from gaze_core.artifacts import (
+    MANIFEST_FILE,
+    ArtifactRef,
+    Manifest,
+    artifact_name,
+    content_sha256,
+    file_sha256,
+    lineage_digest,
+)
 from gaze_core.data.adapters.table import ADAPTERS
 from gaze_core.data.published_splits import ETH_XGAZE_TRAIN
 from gaze_core.data.schema import SCHEMA_VERSION
@@ -32,21 +40,18 @@ _NOTES = (
 
 
 def write_artifact(
-    folder: Path, uri: str, model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]
+    folder: Path, model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]
 ) -> Manifest:
-    """Weights with their card, the training frames' tables, and last the manifest, into an empty folder.
-
-    `uri` is where the artifact will lie in the end.
-    """
+    """Weights with their card, the training frames' tables, and last the manifest, into an empty folder."""
     save_weights(folder / WEIGHTS_FILE, model, _card(model, tables, source))
     write_atomically(folder / TABLES_FILE, lambda temporary: save_file(tables, temporary))
     files = {name: file_sha256(folder / name) for name in (WEIGHTS_FILE, TABLES_FILE)}
-    config = model.config
+    config, content = model.config, content_sha256(files)
     manifest = Manifest(
         ref=ArtifactRef(
             kind="checkpoint",
-            uri=uri,
-            sha256=content_sha256(files),
+            name=artifact_name(STAGE, lineage_digest(STAGE, VERSION, config, {}), content),
+            sha256=content,
             stage=STAGE,
             stage_version=VERSION,
             config_digest=config.digest(),

@@ -1,6 +1,6 @@
 """What the training stages share: the frames they may see, the card of a checkpoint, and training to an artifact."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from gaze_core.data.loading import SubjectLoader, subject_loader
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits
 from gaze_core.data.subjects import SubjectDataset
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
 from gaze_core.training.history import STATS_FILE
-from gaze_core.training.loop import FitConfig, Task, fit
+from gaze_core.training.loop import FitConfig, Task, Validation, fit
 from gaze_core.training.processes import is_first
 
-_MAX_VALIDATION_FRAMES = 64
+_MAX_VALIDATION_FRAMES, _VALIDATION_BATCH = 64, 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TrainingData:
 
     splits: DatasetSplits
     train: SubjectLoader
-    validation: GazeBatch  # all, or evenly spread ones where there are many
+    held_out: GazeBatch  # validation frames: all, or evenly spread ones where there are many
     image_px: int
     normalization: dict[str, Any]
 
@@ -41,6 +42,11 @@ class TrainingData:
     def batches(self, order: Iterable[list[int]]) -> Iterator[GazeBatch]:
         """The training frames at these positions."""
         return self.train.batches((items, 0) for items in order)
+
+    def validation(self, measure: Callable[[nn.Module, GazeBatch], Mapping[str, Tensor]]) -> Validation[GazeBatch]:
+        """What `measure` finds on the validation frames, a few at a time."""
+        starts = range(0, len(self.held_out), _VALIDATION_BATCH)
+        return Validation(lambda: (self.held_out[start : start + _VALIDATION_BATCH] for start in starts), measure)
 
     def card(self, stage: str, version: int, config: Config) -> dict[str, Any]:
         """What a checkpoint must say of itself, so that it can be used and its lineage checked without a name."""
@@ -67,16 +73,12 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     loader = subject_loader(training, batch_size, runtime.num_workers)
     kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files]
     share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
-    validation = concatenate([dataset.batch(_spread(len(dataset), share)) for dataset in kept_back])
+    validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in kept_back])
     return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization)
 
 
-def _spread(count: int, at_most: int) -> list[int]:
-    return sorted({int(i) for i in torch.linspace(0, count - 1, min(count, at_most)).round()})
-
-
 def train(
-    task: Task,
+    task: Task[GazeBatch],
     config: FitConfig,
     data: TrainingData,
     card: Mapping[str, Any],
@@ -89,9 +91,7 @@ def train(
     """
     kept = result or task.model
     task = replace(task, save_epoch=lambda path: save_weights(path, kept, card))
-    summary = fit(
-        task, config, context.runtime, context.work_dir, context.log, context.progress, context.logger
-    )  # fmt: skip
+    summary = fit(task, config, context.runtime, context.work_dir, context.log, context.progress, context.logger)
     weights = context.work_dir / WEIGHTS_FILE
     if is_first():
         save_weights(weights, kept, card)

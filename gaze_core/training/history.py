@@ -4,15 +4,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gaze_core.training.checkpoint import write_atomically
+
 STATS_FILE = "stats.jsonl"
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """All rows; empty if the run has not logged yet."""
+    """All rows; empty if the run has not logged yet. A last line that was cut short is left out."""
     path = folder / STATS_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def write_history(folder: Path, rows: Sequence[dict[str, float]]) -> None:
     """Replaces the file by these rows."""
-    (folder / STATS_FILE).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    write_atomically(folder / STATS_FILE, lambda temporary: temporary.write_text(text))

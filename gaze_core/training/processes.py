@@ -37,16 +37,18 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def own_share(batch_size: int, rank: int, world: int) -> slice:
-    """Which samples of a batch are this process's.
+def own_share(batch_size: int, rank: int, world: int, accumulate: int = 1) -> slice:
+    """Which samples of a batch are this process's, which takes them in `accumulate` equal parts.
 
     Raises:
         BadInput: the batch cannot be divided equally.
     """
     share, rest = divmod(batch_size, world)
-    if rest:
+    if rest or share % accumulate:
+        parts = "" if accumulate == 1 else f" in {accumulate} parts each"
+        whole = world * accumulate
         raise BadInput(
-            f"batch_size {batch_size} cannot be shared by {world} processes; expected a multiple, for example "
-            f"{(share + 1) * world}"
+            f"batch_size {batch_size} cannot be shared by {world} processes{parts}; expected a multiple, for example "
+            f"{(batch_size // whole + 1) * whole}"
         )
     return slice(rank * share, (rank + 1) * share)

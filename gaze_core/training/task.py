@@ -1,52 +1,46 @@
-"""What a training run is: what to optimise, how, who is told, and what came out."""
+"""What a training run is: what to optimise, on which data, who is told, and what came out."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+import torch
 from torch import Tensor, nn
 
-from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch
-
-LossTerms = Mapping[str, Tensor]
+from gaze_core.training.fit_config import OptimizerConfig
 
 
-class FitConfig(Config):
-    """How a model is optimised, for a number of steps or of epochs. `batch_size` counts all processes together."""
+class Batch(Protocol):
+    """What the loop asks of a batch: how many samples it holds, and the same batch on another device."""
 
-    num_steps: PositiveInt | None = None
-    num_epochs: PositiveInt | None = None
-    batch_size: PositiveInt = 4
-    learning_rate: PositiveFloat = 1e-3
-    final_learning_rate_ratio: PositiveFloat = 1.0  # cosine from 1 to this over the run; 1 is constant
-    warmup_steps: NonNegativeInt = 0
-    max_grad_norm: PositiveFloat = 1.0
-    validate_every_steps: NonNegativeInt = 0  # 0: not by steps
-    validate_every_epoch: bool = False
-    patience: PositiveInt = 5  # validations without an improvement of min_delta before stopping
-    min_delta: PositiveFloat = 1e-4
-    keep_every_epochs: NonNegativeInt = 0  # weights kept beside the last and the best; 0: none
-    seed: NonNegativeInt = 0
+    def __len__(self) -> int: ...
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.num_steps is None) == (self.num_epochs is None):
-            raise ValueError("give either num_steps or num_epochs, not both and not neither")
-        return self
+    def to(self, device: torch.device | str) -> Self: ...
 
-    def steps(self, num_samples: int) -> int:
-        """Steps of the whole run; the last batch of an epoch may reach into the next one."""
-        if self.num_steps is not None:
-            return self.num_steps
-        assert self.num_epochs is not None
-        return -(-self.num_epochs * num_samples // self.batch_size)
 
-    def epochs_done(self, steps: int, num_samples: int) -> int:
-        """Epochs that are complete after so many steps."""
-        return steps * self.batch_size // num_samples
+B = TypeVar("B", bound=Batch)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a loss: a scalar in the unit that the term's name ends with, and its weight in the sum."""
+
+    value: Tensor
+    weight: float = 1.0
+
+    @property
+    def weighted(self) -> Tensor:
+        """What is added up and differentiated."""
+        return self.weight * self.value
+
+
+LossTerms = Mapping[str, Term]
+
+
+def total(terms: LossTerms) -> Tensor:
+    """The loss: the weighted sum of its terms."""
+    return torch.stack([term.weighted for term in terms.values()]).sum()
 
 
 class MetricSink(Protocol):
@@ -62,33 +56,71 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to optimise: a model, its data and its loss, plus how to validate (lower is better).
+class Validation(Generic[B]):
+    """What is measured on held-out batches: means over a batch's samples, by a name that ends with the unit.
 
-    `read_batches` gives the batch of each list of positions; `save_epoch` writes the weights that are kept of an epoch.
+    The loop moves each batch to the model's device, so `batches` may yield them wherever they are.
+    """
+
+    batches: Callable[[], Iterable[B]]
+    measure: Callable[[nn.Module, B], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Opponent(Generic[B]):
+    """A model that is trained in turn with the task's own, as a discriminator is, from `from_step` on.
+
+    `loss_terms` gets the opponent, the batch and the step; it finds the task's model by itself and detaches what that
+    one renders. Its terms are logged under `<name>/`.
+    """
+
+    name: str
+    model: nn.Module
+    parameter_groups: list[dict[str, Any]]
+    loss_terms: Callable[[nn.Module, B, int], LossTerms]
+    optimizer: OptimizerConfig = OptimizerConfig()
+    from_step: int = 0
+
+
+@dataclass(frozen=True)
+class Task(Generic[B]):
+    """A model, its data and its loss, and what may happen beside the optimisation.
+
+    `read_batches` yields the batch of each list of sample positions. `save_epoch` writes the weights that are kept of an
+    epoch. `after_step` is called with the optimizer and the number of finished steps; it may give parameters another
+    shape (densification), and a resumed run takes the shapes that were saved.
     """
 
     model: nn.Module
     parameter_groups: list[dict[str, Any]]
     num_samples: int
-    read_batches: Callable[[Iterable[list[int]]], Iterator[GazeBatch]]
-    loss_terms: Callable[[nn.Module, GazeBatch, int], LossTerms]
-    validate: Callable[[nn.Module], float] | None = None
+    read_batches: Callable[[Iterable[list[int]]], Iterator[B]]
+    loss_terms: Callable[[nn.Module, B, int], LossTerms]
+    validation: Validation[B] | None = None
     save_epoch: Callable[[Path], None] | None = None
+    after_step: Callable[[torch.optim.Optimizer, int], None] | None = None
+    opponents: tuple[Opponent[B], ...] = ()
 
 
 @dataclass
 class FitSummary:
-    """What happened. `model` on return holds the best weights on validation, or the last without validation."""
+    """What happened. The task's model holds the kept weights when `fit` returns."""
 
     num_steps: int
     resumed_from_step: int
     seconds: float
     best_validation: float | None
+    kept_step: int = 0
+    ended_because: str = ""
     stopped_early: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
         """The numbers that belong in a manifest."""
-        numbers = {"num_steps": float(self.num_steps), "resumed_from_step": float(self.resumed_from_step)}
-        return numbers | ({} if self.best_validation is None else {"best_validation": self.best_validation})
+        numbers = {
+            "num_steps": self.num_steps,
+            "kept_step": self.kept_step,
+            "resumed_from_step": self.resumed_from_step,
+        }
+        best = {} if self.best_validation is None else {"best_validation": self.best_validation}
+        return {name: float(value) for name, value in numbers.items()} | best

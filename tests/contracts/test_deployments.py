@@ -1,5 +1,7 @@
 """prefect.yaml against the code: entry points, parameters, forms, pools and schedules. A new deployment is a new row there."""
 
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -12,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import get_current_settings
 
+from gaze_core.errors import BadInput
 from tasks import environment
 from tasks.policies import GPU_LIMIT_VARIABLE
 from tasks.server_setup import GPU_LIMIT
@@ -109,6 +112,47 @@ def test_the_stages_of_the_form_are_stages():
     from tasks.stage_task import _stage_names
 
     assert set(StageName.__args__) <= _stage_names
+
+
+NO_PATHS = {"protocol"}  # texts of a form that name something in a table of ours
+FORMS = {flow_of(row).name: flow_of(row) for row in DEPLOYMENTS}
+FREE_TEXTS = [
+    (form, name)
+    for form, flow in FORMS.items()
+    for name, schema in flow.parameters.properties.items()
+    if schema.get("type") == "string" and "enum" not in schema and name not in NO_PATHS
+]
+
+
+@pytest.mark.parametrize(("form", "name"), FREE_TEXTS)
+def test_each_path_of_a_form_stays_below_its_roots(form, name, tmp_path, monkeypatch):
+    """A free text is a path unless it is named above, so a new one cannot be forgotten."""
+    outside = tmp_path / "outside"
+    outside.write_text("secret")
+    monkeypatch.chdir(ROOT)
+    for needless in {"find_reference", "data_of"} & set(
+        FORMS[form].fn.__globals__
+    ):  # the other texts name nothing here
+        monkeypatch.setitem(FORMS[form].fn.__globals__, needless, lambda *_: None)
+    with pytest.raises(BadInput, match=f"{outside}: runs on this worker may"):
+        FORMS[form].fn(**{name: str(outside)})
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "changes" in FORMS[form].parameters.properties])
+def test_a_changed_setting_of_a_form_tells_nothing_of_other_files(form, tmp_path, monkeypatch):
+    (tmp_path / "outside").write_text("secret")
+    monkeypatch.chdir(ROOT)
+    critic = json.dumps({"path": str(tmp_path / "outside"), "sha256": "0" * 64})
+    settings = {"redirect": f"gaze_gaussian.critic={critic}"}  # no setting of the others is a path
+    if form not in settings:
+        monkeypatch.setitem(FORMS[form].fn.__globals__, "require_inputs", refuse)
+    with pytest.raises(BadInput, match="runs on this worker may read from") as raised:
+        FORMS[form].fn(changes=[settings[form]] if form in settings else [])
+    assert hashlib.sha256(b"secret").hexdigest()[:12] not in str(raised.value)
+
+
+def refuse(plan):
+    raise BadInput(f"{type(plan).__name__}: runs on this worker may read from nowhere")
 
 
 def test_the_file_knows_no_machine():

@@ -12,11 +12,12 @@ from gaze_core.data.validation import validate_file
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.drive_pictures import frame_number
-from gaze_core.driver.footage import TileLayout, evenly_spaced
+from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.legacy import write_legacy
 from gaze_core.driver.readings import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.sampling import evenly_spaced
 from gaze_core.stages import driver_extract
 from gaze_core.stages.context import StageContext
 from tests.driver.conftest import CONFIG

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from gaze_core.driver.drive_files import write_video
 from gaze_core.driver.drive_pictures import frame_number, panel_tile
-from gaze_core.driver.footage import LAYOUTS, TileLayout, evenly_spaced, open_footage, tile
+from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage, tile
 from gaze_core.errors import BadInput
+from gaze_core.sampling import evenly_spaced
 
 
 def write_numbered(path, count=90):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gaze_core.evaluation.comparison import compare
-from gaze_core.evaluation.figures import Series, line_chart, short
+from gaze_core.evaluation.figures import PicturePoint, Series, line_chart, short
 from gaze_core.evaluation.page import Pictures, ReportData, StageRow, duration, signed_deg, write_report
 from gaze_core.evaluation.pictures import _ARRAYS, content_box, png_data_uri
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
@@ -205,3 +205,11 @@ def test_durations(seconds, text):
 
 def test_degrees_have_proper_signs():
     assert [signed_deg(value) for value in (0, -0.2, 25, -15)] == ["0°", "0°", "+25°", "\N{MINUS SIGN}15°"]
+
+
+def test_no_text_of_a_figure_is_markup():
+    text = "<b>a & b</b>"
+    point = PicturePoint(x=1.0, y=2.0, uri="data:,", lines=[text])
+    svg = line_chart([Series("loss", [0, 1], [1.0, 2.0])], text, text, unit=text, points=[point])
+    assert "<b>" not in svg
+    assert svg.count("&lt;b&gt;a &amp; b&lt;/b&gt;") >= 4  # title, axis, unit, picture point

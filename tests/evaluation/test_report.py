@@ -59,6 +59,7 @@ def test_a_difference_that_may_be_chance_is_equal(spread):
     noise = 10 * np.random.default_rng(1).standard_normal(COUNT)
     candidate = gaze + 50 + noise - noise.mean() - 1  # a gain of 1 on average, of about +-10 each
     assert compare(report(candidate, psnr), report(gaze + 50, psnr), Tolerance()).verdict == "equal"
+    assert compare(report(gaze + 50, psnr), report(candidate, psnr), Tolerance()).verdict == "equal"
 
 
 def test_unreadable_images_are_left_out_of_means_and_count_against_the_candidate(spread):

@@ -110,7 +110,7 @@ def test_a_change_in_the_bucket_is_noticed_although_a_good_copy_is_here(
 ) -> None:
     ref = publish(store, tmp_path)
     store.fetch(ref)
-    key = f"{ref.uri.removeprefix('s3://gaze/')}/weights.bin"
+    key = f"{store.uri(ref).removeprefix('s3://gaze/')}/weights.bin"
     client = boto3.client("s3")
     if change == "deleted":
         client.delete_object(Bucket="gaze", Key=key)

@@ -49,7 +49,7 @@ def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
 
     store = Store.from_environment()
     lost = next(store_ref for store_ref in _references(store) if store_ref.stage == "mesh_head")
-    shutil.rmtree(urlparse(lost.uri).path)
+    shutil.rmtree(store.fetch(lost))
     third = run("third")
     rows = {stage["name"]: stage for stage in third["stages"]}
     assert not rows["mesh_head"]["cached"]

@@ -23,7 +23,7 @@ def test_nothing_changes_at_the_start(batch):
     head = corrections(batch)
     for name in ("head_to_world", "identity_code", "expression_code", "gaze_head_eyes"):
         torch.testing.assert_close(getattr(head, name), getattr(batch.head, name), atol=1e-7, rtol=0)
-    assert all(term.item() == 0 for term in corrections.penalties(CorrectionsConfig()).values())
+    assert all(value.item() == 0 for value, _ in corrections.penalties(CorrectionsConfig()).values())
 
 
 def test_each_frame_has_its_own_row_whatever_the_order(batch):
@@ -59,11 +59,12 @@ def test_wrong_poses_are_found_by_gradient_descent(batch):
     assert sizes["correction_turn_deg"] == pytest.approx(torch.rad2deg(turn.norm(dim=-1)).mean().item(), rel=0.35)
 
 
-def test_penalties_are_the_weighted_mean_squares(batch):
+def test_penalties_are_mean_squares_with_their_weights(batch):
     corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     with torch.no_grad():
         corrections.shift_m.fill_(0.02)
         corrections.expression.fill_(0.5)
     terms = corrections.penalties(CorrectionsConfig(shift_dm2=0.5, expression=2.0))
-    assert terms["shift_correction_dm2"].item() == pytest.approx(0.5 * 0.04)
-    assert terms["expression_correction"].item() == pytest.approx(0.5)
+    values = {name: (value.item(), weight) for name, (value, weight) in terms.items()}
+    assert values["shift_correction_dm2"] == (pytest.approx(0.04), 0.5)
+    assert values["expression_correction"] == (pytest.approx(0.25), 2.0)

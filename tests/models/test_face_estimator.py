@@ -6,6 +6,7 @@ from torch import nn
 
 from gaze_core.errors import BadInput
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
+from gaze_core.training.freezing import frozen, training_mode
 
 SMALL = FaceEstimatorConfig(image_px=32, hidden=8)
 
@@ -32,15 +33,15 @@ def test_any_size_of_picture_becomes_two_angles():
 def test_a_frozen_backbone_keeps_weights_and_statistics():
     torch.manual_seed(0)
     model = FaceEstimator(SMALL)
-    model.freeze_backbone()
-    model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer = torch.optim.Adam([w for w in model.parameters() if w.requires_grad], lr=0.1)
-    for _ in range(2):
-        loss = model(torch.rand(4, 3, 32, 32)).square().sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    with frozen(model, ("backbone.*",)):
+        training_mode(model)
+        optimizer = torch.optim.Adam([w for w in model.parameters() if w.requires_grad], lr=0.1)
+        for _ in range(2):
+            loss = model(torch.rand(4, 3, 32, 32)).square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias"}
     assert model.head[2].training  # dropout of the head is active

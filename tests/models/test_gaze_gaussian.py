@@ -12,6 +12,7 @@ from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig
 from gaze_core.models.renderers import RendererConfig
 from gaze_core.models.streams import eyeball_cap, lid_opening
 from gaze_core.stages.gaze_gaussian_losses import GazeGaussianLossWeights, loss_terms
+from gaze_core.training.loop import total
 from tests.tiny_subject import EYE_RADIUS_M, EYES_M, write_tiny_subject
 
 MESH = MeshHeadConfig(cell_m=0.03, hidden=16, feature_width=8, color_channels=4)
@@ -97,7 +98,7 @@ def test_training_reaches_every_part(model, batch):
     for _ in range(4):
         optimizer.zero_grad()
         output = model(batch.camera, batch.head)
-        sum(loss_terms(output, batch, GazeGaussianLossWeights()).values()).backward()
+        total(loss_terms(output, batch, GazeGaussianLossWeights())).backward()
         optimizer.step()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert not idle

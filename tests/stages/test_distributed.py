@@ -1,11 +1,13 @@
 """Several processes: the same training as in one, its messages handed on, its errors raised, nobody left behind."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from gaze_core.config import Runtime
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config, Runtime
 from gaze_core.errors import MissingArtifact
 from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import StageContext
@@ -61,9 +63,36 @@ def test_two_processes_train_as_one_with_their_batches_together(root, tmp_path, 
             assert other[name] == pytest.approx(value, abs=1e-4), (row["step"], name)
     assert produced.files[WEIGHTS_FILE] == tmp_path / "two" / WEIGHTS_FILE
     assert told.steps == list(range(1, 8))
-    assert {"total", "validation"} < set(told.metrics[6])
+    assert {"loss", "validation/head_l1"} < set(told.metrics[6])
     assert len(started) == 2
     assert all(process.returncode is not None for process in started)
+
+
+class Choice(Config):
+    width_px: int = 1
+
+
+VERSION, TRAINS = 1, True  # this module is a stage, too: it writes down what it was given
+
+
+def run(config, inputs, context):
+    seen = context.work_dir / "seen.txt"
+    if os.environ["RANK"] == "0":
+        seen.write_text(repr((config, dict(inputs), context.runtime)))
+    return Produced("report", {"seen.txt": seen})
+
+
+def test_every_process_gets_the_inputs_as_one_process_would(tmp_path):
+    inputs = {
+        "absent": None,
+        "one": tmp_path,
+        "several": (tmp_path / "a", None),
+        "none": (),
+        "choice": Choice(width_px=2),
+    }
+    context = StageContext(Runtime(device="cpu", num_processes=2), tmp_path / "work")
+    produced = run_stage(sys.modules[__name__], Choice(), inputs, context)
+    assert produced.files["seen.txt"].read_text() == repr((Choice(), inputs, context.runtime))
 
 
 def test_an_error_of_the_stage_is_the_error_of_the_run(root, tmp_path, started):

@@ -21,6 +21,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.stages.critic import CriticConfig, load_critic
 from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
 from gaze_core.training.checkpoint import save_weights
+from gaze_core.training.loop import total
 from tests.stages.tiny_run import CONFIGS, train, write_dataset
 from tests.tiny_subject import write_tiny_subject
 
@@ -58,8 +59,9 @@ def gradients(batch, critic, kind="dit", **weights):
     critics = Critics(given, critic, SyntheticGazeConfig(), seed=0)
     output = model(batch.camera, batch.head)
     terms = loss_terms(output, batch, given) | critics.terms(model, output, batch, batch.head, 5, 0.5)
-    torch.stack(list(terms.values())).sum().backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, terms
+    total(terms).backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return gradients, {name: term.value for name, term in terms.items()}
 
 
 def changed(first, second):

@@ -50,7 +50,7 @@ def test_the_artifact_says_what_it_is_and_where_it_comes_from(artifact, checkpoi
     assert manifest.config["source"] == {
         "file": "gazegaussian_ckp.pth", "sha256": file_sha256(checkpoint), "bytes": checkpoint.stat().st_size,
     }  # fmt: skip
-    assert manifest.ref.uri == artifact.resolve().as_uri()
+    assert manifest.ref.name.startswith("gaze_gaussian/")
     assert {name: file_sha256(artifact / name) for name in manifest.files} == manifest.files
     assert any("no licence" in note for note in manifest.notes)
     assert len(manifest.trained_on) == 80

@@ -74,3 +74,9 @@ def test_corrections_are_optimised_and_left_behind(root, tmp_path):
     assert produced.metrics["correction_expression"] > 0
     model, _ = gaze_gaussian.load(tmp_path)
     assert not [name for name in model.state_dict() if "correction" in name]
+
+
+def test_of_several_processes_only_the_first_writes_the_weights(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    train("mesh_head", root, tmp_path)
+    assert not (tmp_path / WEIGHTS_FILE).exists()

@@ -82,7 +82,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """A store on disk, and one in a bucket: both must behave the same."""
     if request.param == "disk":
         yield Store((tmp_path / "store folder").as_uri(), tmp_path / "cache")
-        return
+    else:
+        yield request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store in a bucket that is not shared with other tests."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -11,14 +11,22 @@ class Settings(Config):
 
 
 DATA = ArtifactRef(
-    kind="dataset", uri="file:///a", sha256="a" * 64, stage="preprocess", stage_version=1, config_digest="c"
+    kind="dataset",
+    name=f"preprocess/{16 * '0'}-{16 * 'a'}",
+    sha256="a" * 64,
+    stage="preprocess",
+    stage_version=1,
+    config_digest="c",
 )
 CALL = {"data": DATA, "config": Settings(), "runtime": Runtime()}
 
 
 def test_where_and_how_fast_it_runs_is_not_in_the_key() -> None:
     elsewhere = {**CALL, "runtime": Runtime(device="cpu", num_workers=3, log_every_steps=1)}
-    moved = {**CALL, "data": DATA.model_copy(update={"uri": "s3://b/a", "mlflow_run_id": "1"})}
+    moved = {
+        **CALL,
+        "data": DATA.model_copy(update={"name": f"preprocess/{16 * '1'}-{16 * 'a'}", "mlflow_run_id": "1"}),
+    }
     assert stage_key("fit", 1, elsewhere) == stage_key("fit", 1, moved) == stage_key("fit", 1, CALL)
 
 

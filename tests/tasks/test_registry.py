@@ -11,8 +11,8 @@ from tasks.registry import CHAMPION, VERDICT_TAG, _client, champion, model_name,
 
 def checkpoint(kind="checkpoint"):
     return ArtifactRef(
-        kind=kind, uri=f"file:///store/{uuid.uuid4()}", sha256=uuid.uuid4().hex * 2, stage="gaze_gaussian",
-        stage_version=1, config_digest="c",
+        kind=kind, name=f"gaze_gaussian/{uuid.uuid4().hex[:16]}-{uuid.uuid4().hex[:16]}", sha256=uuid.uuid4().hex * 2,
+        stage="gaze_gaussian", stage_version=1, config_digest="c",
     )  # fmt: skip
 
 

@@ -4,16 +4,19 @@ import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from pydantic import ValidationError
 from torch import nn
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, DivergedError
 from gaze_core.training.checkpoint import load_resume_state
-from gaze_core.training.loop import FitConfig, Task, fit, rate_factor
+from gaze_core.training.history import STATS_FILE, read_history
+from gaze_core.training.loop import FitConfig, Opponent, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
 from gaze_core.training.processes import own_share
 from gaze_core.training.sampling import step_indices
 
@@ -26,6 +29,9 @@ class Items:
 
     values: torch.Tensor
 
+    def __len__(self):
+        return len(self.values)
+
     def to(self, device):
         return Items(self.values.to(device))
 
@@ -34,9 +40,20 @@ class Interrupt(Exception):
     pass
 
 
-def make_task(poison_at=-1, stop_at=-1, validate=None):
+def measured(values, batch_sizes=(4,)):
+    """A validation that finds these values one after another; it moves nothing."""
+    sequence = iter(values)
+
+    def measure(model, batch):
+        assert not model.training
+        return {"error": torch.as_tensor(next(sequence))}
+
+    return Validation(lambda: [Items(torch.zeros(size, 4)) for size in batch_sizes], measure)
+
+
+def make_task(poison_at=-1, stop_at=-1, validation=None):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
     data = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
 
     def loss_terms(model, batch, step):
@@ -44,16 +61,21 @@ def make_task(poison_at=-1, stop_at=-1, validate=None):
             raise Interrupt
         factor = math.nan if step == poison_at else 1.0
         return {
-            "square": model(batch.values).square().mean() * factor,
-            "weights": 0.01 * next(model.parameters()).abs().sum(),
+            "square": Term(model(batch.values).square().mean() * factor),
+            "weights": Term(next(model.parameters()).abs().sum(), 0.01),
         }
 
     groups = [{"params": list(model.parameters()), "lr": 0.05}]
-    return Task(model, groups, len(data), lambda order: (Items(data[items]) for items in order), loss_terms, validate)
+    return Task(model, groups, len(data), lambda order: (Items(data[items]) for items in order), loss_terms, validation)
 
 
 def weights(task):
     return {name: value.clone() for name, value in task.model.state_dict().items()}
+
+
+def assert_same_weights(task, other):
+    for name, value in weights(other).items():
+        assert torch.equal(weights(task)[name], value), name
 
 
 class Table(nn.Module):
@@ -79,7 +101,7 @@ def test_two_runs_on_several_threads_end_bit_identical(tmp_path):
             groups,
             4,
             lambda order: (Items(picks) for _ in order),
-            lambda m, b, _: {"l2": (m(b.values) - targets).square().mean()},
+            lambda m, b, _: {"l2": Term((m(b.values) - targets).square().mean())},
         )
         fit(task, FitConfig(num_steps=6, batch_size=2), RUNTIME, tmp_path / name)
         return weights(task)["rows"]
@@ -99,8 +121,7 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, stop_at):
     resumed = make_task()
     summary = fit(resumed, config, RUNTIME, tmp_path / "parts")
     assert summary.resumed_from_step == stop_at // 3 * 3
-    for name, value in weights(whole).items():
-        assert torch.equal(weights(resumed)[name], value), name
+    assert_same_weights(resumed, whole)
     assert [row["step"] for row in summary.history] == list(range(1, 12))
 
 
@@ -117,8 +138,8 @@ def test_a_non_finite_term_stops_before_the_update_and_is_named(tmp_path):
     fit(good, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "good")
     with pytest.raises(DivergedError, match="step 5: not finite: square"):
         fit(bad, config, RUNTIME, tmp_path / "bad")
-    for name, value in weights(good).items():
-        assert torch.equal(weights(bad)[name], value), name
+    for one, other in zip(bad.model.parameters(), good.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_clipping_acts_after_backward_and_bounds_the_gradient(tmp_path):
@@ -130,28 +151,32 @@ def test_clipping_acts_after_backward_and_bounds_the_gradient(tmp_path):
 
 
 def test_early_stopping_returns_the_best_weights(tmp_path):
-    seen = []
-
-    def validate(model):
-        seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        return [3.0, 1.0, 2.0, 2.0, 2.0][len(seen) - 1]
-
-    task = make_task(validate=validate)
+    task = make_task(validation=measured([3.0, 1.0, 2.0, 2.0, 2.0]))
     config = FitConfig(num_steps=50, learning_rate=0.05, validate_every_steps=2, patience=2)
-    summary = fit(task, config, RUNTIME, tmp_path)
+    summary = fit(task, config, RUNTIME, tmp_path / "stopped")
     assert summary.stopped_early
-    assert summary.num_steps == 8
+    assert (summary.num_steps, summary.kept_step) == (8, 4)
     assert summary.best_validation == 1.0
-    for name, value in seen[1].items():
-        assert torch.equal(weights(task)[name], value)
+    after_four = make_task()
+    fit(after_four, FitConfig(num_steps=4, learning_rate=0.05), RUNTIME, tmp_path / "four")
+    assert_same_weights(task, after_four)
 
 
-def test_learning_rate_by_hand():
-    config = FitConfig(num_steps=10, warmup_steps=2, final_learning_rate_ratio=0.2)
-    assert rate_factor(0, 10, config) == 0.5
-    assert rate_factor(2, 10, config) == 1.0
-    assert rate_factor(6, 10, config) == pytest.approx(0.6)  # half way down from 1 to 0.2
-    assert rate_factor(10, 10, config) == pytest.approx(0.2)
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("cosine", (1.0, 0.883, 0.6, 0.2)), ("linear", (1.0, 0.8, 0.6, 0.2)), ("constant", (1.0, 1.0, 1.0, 1.0))],
+)
+def test_learning_rate_by_hand(schedule, expected):
+    config = FitConfig(num_steps=10, warmup_steps=2, final_learning_rate_ratio=0.2, schedule=schedule)
+    assert config.rate_factor(0, 99) == 0.5
+    assert [config.rate_factor(step, 99) for step in (2, 4, 6, 10)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_warm_up_in_epochs_by_hand():
+    config = FitConfig(num_epochs=4, batch_size=5, warmup_epochs=1.5)  # 2 steps an epoch
+    assert [config.rate_factor(step, 10) for step in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    with pytest.raises(ValidationError, match="either warmup_steps or warmup_epochs"):
+        FitConfig(num_epochs=1, warmup_epochs=1, warmup_steps=1)
 
 
 def test_every_epoch_sees_every_sample_once():
@@ -185,7 +210,7 @@ def test_an_epoch_is_told_validated_and_kept_even_across_an_interruption(tmp_pat
     config = FitConfig(num_epochs=4, batch_size=5, validate_every_epoch=True, keep_every_epochs=2)  # 2 steps an epoch
 
     def run(folder, stop_at=-1):
-        task = make_task(stop_at=stop_at, validate=lambda model: 1.0)
+        task = make_task(stop_at=stop_at, validation=measured(cycle([1.0])))
         kept = []
         task = replace(task, save_epoch=kept.append)
         with caplog.at_level(logging.INFO), suppress(Interrupt):
@@ -195,9 +220,214 @@ def test_an_epoch_is_told_validated_and_kept_even_across_an_interruption(tmp_pat
 
     whole, kept = run(tmp_path / "whole")
     assert kept == ["epoch_002.safetensors", "epoch_004.safetensors"]
-    assert [line[:13] for line in whole] == [f"epoch {n} of 4:" for n in range(1, 5)]
-    assert all(name in whole[0] for name in ("square", "weights", "total", "best validation 1"))
+    assert [line[:13] for line in whole[:-1]] == [f"epoch {n} of 4:" for n in range(1, 5)]
+    assert whole[-1] == "ended after step 8: all steps were done; kept the weights of step 2 (validation 1)"
+    assert all(name in whole[0] for name in ("square", "weights", "loss", "best validation 1"))
     first, _ = run(tmp_path / "parts", stop_at=5)  # in the middle of the third epoch
     assert load_resume_state(tmp_path / "parts")["step"] == 4  # saved at the end of the second
     rest, _ = run(tmp_path / "parts")
     assert first + rest == whole
+
+
+def discriminator():
+    torch.manual_seed(5)
+    model = nn.Linear(1, 1)
+
+    def loss_terms(opponent, batch, step):
+        return {"real": Term((opponent(batch.values[:, :1]) - 1).square().mean(), 0.5)}
+
+    return Opponent("critic", model, [{"params": list(model.parameters()), "lr": 0.1}], loss_terms, from_step=2)
+
+
+def grow(task):
+    """With a parameter that has three rows and, after step 4, five, as a densified cloud has."""
+    extra = nn.Parameter(torch.ones(3))
+    task.model.register_parameter("extra", extra)
+    task.parameter_groups[0]["params"].append(extra)
+    inner = task.loss_terms
+
+    def loss_terms(model, batch, step):
+        return dict(inner(model, batch, step)) | {"extra": Term(model.extra.square().sum(), 0.1)}
+
+    def after_step(optimizer, num_steps):
+        if num_steps != 4:
+            return
+        state = optimizer.state[extra]
+        extra.data = torch.cat([extra.data, extra.data[:2]])
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = torch.cat([state[name], torch.zeros(2)])
+
+    return replace(task, loss_terms=loss_terms, after_step=after_step)
+
+
+VARIANTS = {
+    "adamw": ({"optimizer": OptimizerConfig(name="adamw", betas=(0.8, 0.99), weight_decay=0.1)}, None),
+    "linear": ({"schedule": "linear", "final_learning_rate_ratio": 0.1, "warmup_epochs": 0.5}, None),
+    "accumulated": ({"batch_size": 4, "accumulate": 2}, None),
+    "averaged": ({"ema_decay": 0.9, "validate_every_steps": 3, "patience": 99}, None),
+    "frozen": ({"frozen": ("0.*", "1.*")}, None),
+    "opponent": ({}, lambda task: replace(task, opponents=(discriminator(),))),
+    "selected late": ({"validate_every_epoch": True, "validations_per_epoch": 2, "patience": 99,
+                       "selection": SelectionConfig(from_step=6)}, None),
+    "grown": ({}, grow),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("stop_at", [2, 5, 8])
+def test_each_variant_resumes_bit_identical(tmp_path, name, stop_at):
+    changes, change = VARIANTS[name]
+    config = FitConfig(**{"num_steps": 10, "batch_size": 3, "learning_rate": 0.05} | changes)
+
+    def run(folder, stop_at=-1):
+        validation = Validation(lambda: [Items(torch.ones(2, 4))], lambda m, b: {"output": m(b.values).mean()})
+        task = make_task(stop_at=stop_at, validation=validation)
+        task = change(task) if change else task
+        with suppress(Interrupt):
+            fit(task, config, RUNTIME, folder)
+        return task
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", stop_at)
+    resumed = run(tmp_path / "parts")
+    assert_same_weights(resumed, whole)
+    for one, other in zip(resumed.opponents, whole.opponents, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
+    assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole_batch(tmp_path):
+    def run(folder, accumulate):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        data = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+        read = lambda order: (Items(data[items]) for items in order)  # noqa: E731
+        terms = lambda m, b, _: {"square": Term(m(b.values).square().mean(), 2.0)}  # noqa: E731
+        task = Task(model, [{"params": list(model.parameters())}], 8, read, terms)
+        summary = fit(task, FitConfig(num_steps=5, batch_size=4, accumulate=accumulate), RUNTIME, folder)
+        return model.weight.detach(), summary.history
+
+    (whole, history), (parts, parts_history) = run(tmp_path / "1", 1), run(tmp_path / "2", 2)
+    assert torch.allclose(whole, parts, atol=1e-7)
+    assert [row["square"] for row in parts_history] == pytest.approx([row["square"] for row in history])
+
+
+def test_the_optimizer_is_the_configured_one(tmp_path):
+    def run(**changes):
+        task = make_task()
+        fit(task, FitConfig(num_steps=3, learning_rate=0.05, **changes), RUNTIME, tmp_path / str(len(changes)))
+        return weights(task)["0.weight"]
+
+    adam = run()
+    decayed = run(optimizer=OptimizerConfig(name="adamw", weight_decay=0.5), schedule="constant")
+    assert not torch.equal(adam, decayed)
+    assert decayed.norm() < adam.norm()
+
+
+def test_frozen_parameters_and_their_statistics_stay_and_are_free_again_afterwards(tmp_path):
+    task = make_task()
+    before = weights(task)
+    fit(task, FitConfig(num_steps=4, learning_rate=0.05, frozen=("0.*", "1.*")), RUNTIME, tmp_path)
+    changed = {name for name, value in weights(task).items() if not torch.equal(value, before[name])}
+    assert changed == {"3.weight", "3.bias"}
+    assert all(parameter.requires_grad for parameter in task.model.parameters())
+    for patterns, message in ((("5.*",), r"'5.\*' matches no parameter; expected a pattern of 0.\*, 1.\*, 3.\*"),
+                              (("*",), "nothing is left to train")):  # fmt: skip
+        with pytest.raises(BadInput, match=message):
+            fit(make_task(), FitConfig(num_steps=1, frozen=patterns), RUNTIME, tmp_path / "bad")
+
+
+def test_the_averaged_weights_are_validated_and_kept(tmp_path):
+    task, seen = make_task(), []
+    measure = lambda m, b: seen.append(weights(task)["3.weight"]) or {"error": torch.tensor(0.0)}  # noqa: E731
+    task = replace(task, validation=Validation(lambda: [Items(torch.zeros(1, 4))], measure))
+    config = FitConfig(num_steps=4, learning_rate=0.05, ema_decay=0.5, validate_every_steps=4)
+    recorded, start = [], weights(make_task())["3.weight"]
+    again = make_task()
+    again = replace(again, after_step=lambda _, n: recorded.append(weights(again)["3.weight"]))
+    fit(again, FitConfig(num_steps=4, learning_rate=0.05), RUNTIME, tmp_path / "again")
+    fit(task, config, RUNTIME, tmp_path / "averaged")
+    expected = start
+    for step, value in enumerate(recorded, start=1):
+        expected = torch.lerp(expected, value, 1 - min(0.5, (1 + step) / (10 + step)))
+    assert torch.allclose(seen[0], expected, atol=1e-7)
+    assert torch.allclose(weights(task)["3.weight"], expected, atol=1e-7)
+
+
+def test_an_opponent_takes_part_from_its_step_on_and_learns_alone(tmp_path):
+    with_opponent = replace(make_task(), opponents=(discriminator(),))
+    before = with_opponent.opponents[0].model.weight.detach().clone()
+    alone = make_task()
+    summary = fit(with_opponent, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "two")
+    fit(alone, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "one")
+    assert_same_weights(with_opponent, alone)
+    assert not torch.equal(with_opponent.opponents[0].model.weight, before)
+    assert ["critic/real" in row for row in summary.history] == [False, False, True, True, True]
+    assert summary.history[-1]["critic/weighted/real"] == pytest.approx(0.5 * summary.history[-1]["critic/real"])
+
+
+def run_selection(folder, values, **selection):
+    task = make_task(validation=measured(values))
+    every = {"validate_every_steps": 1, "patience": 2, "selection": SelectionConfig(**selection)}
+    summary = fit(task, FitConfig(num_steps=len(values), learning_rate=0.05, **every), RUNTIME, folder)
+    return summary.num_steps, summary.kept_step, summary.best_validation
+
+
+def test_selection_by_hand(tmp_path):
+    nan = math.nan
+    assert run_selection(tmp_path / "a", [1.0, 9.0, 8.0, 7.0], from_step=2) == (4, 4, 7.0)
+    assert run_selection(tmp_path / "b", [1.0, 9.0, 9.0, 9.0], enabled=False) == (4, 4, None)
+    assert run_selection(tmp_path / "c", [1.0, 3.0, 2.0, 2.0], mode="max") == (4, 2, 3.0)
+    assert run_selection(tmp_path / "d", [nan, 3.0, 2.0, 4.0]) == (4, 3, 2.0)
+    # The smallest value is kept even where it is too small an improvement to count for patience.
+    assert run_selection(tmp_path / "e", [1.0, 0.99995, 0.9999]) == (3, 3, pytest.approx(0.9999))
+    with pytest.raises(BadInput, match="selection.metric 'psnr' is not measured; expected one of: error"):
+        run_selection(tmp_path / "f", [1.0], metric="psnr")
+
+
+def test_validation_means_weigh_every_sample_and_nothing_to_validate_is_told(tmp_path):
+    config = FitConfig(num_steps=1, validate_every_steps=1)
+    task = make_task(validation=measured([1.0, 5.0], batch_sizes=(3, 1)))
+    assert fit(task, config, RUNTIME, tmp_path / "some").best_validation == 2.0
+    with pytest.raises(BadInput, match="no held-out sample"):
+        fit(make_task(validation=measured([], batch_sizes=())), config, RUNTIME, tmp_path / "none")
+
+
+def test_terms_are_logged_in_their_unit_and_weighted_beside_it(tmp_path):
+    summary = fit(make_task(), FitConfig(num_steps=1, learning_rate=0.05), RUNTIME, tmp_path)
+    row = summary.history[0]
+    assert row["weighted/weights"] == pytest.approx(0.01 * row["weights"])
+    assert row["loss"] == pytest.approx(row["square"] + row["weighted/weights"])
+    assert "weighted/square" not in row  # its weight is 1
+
+
+def test_a_history_that_was_cut_short_is_read_to_its_last_whole_line(tmp_path):
+    (tmp_path / STATS_FILE).write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert read_history(tmp_path) == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_resume_state_of_another_format_is_not_gone_on_from(tmp_path):
+    torch.save({"step": 3, "model": {}}, tmp_path / "last.train.pt")
+    assert fit(make_task(), FitConfig(num_steps=2), RUNTIME, tmp_path).resumed_from_step == 0
+
+
+def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
+    assert FitConfig(num_steps=400, batch_size=4, learning_rate=1e-3).digest() == "f078bc3a02dd"
+    assert FitConfig(num_steps=400, accumulate=2).digest() != FitConfig(num_steps=400).digest()
+
+
+def test_of_several_processes_only_the_first_writes(tmp_path, monkeypatch):
+    config = FitConfig(num_epochs=2, batch_size=5, validate_every_epoch=True, keep_every_epochs=1)
+
+    def run(is_first):
+        kept = []
+        task = replace(make_task(validation=measured([2.0, 1.0])), save_epoch=kept.append)
+        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_first))
+        fit(task, config, RUNTIME.model_copy(update={"checkpoint_every_steps": 1}), tmp_path)
+        return kept, {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    kept, written = run(is_first=True)
+    assert len(kept) == 2
+    (tmp_path / "last.train.pt").unlink()  # so that the other process begins at the beginning, too
+    del written["last.train.pt"]
+    assert run(is_first=False) == ([], written)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy import ndarray
 
+from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 
 
@@ -23,7 +24,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """The file for reading.
 
     Raises:
-        BadInput: it is missing, truncated, or not HDF5.
+        BadInput: it is missing, truncated, not HDF5, or names data in other files.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a published HDF5 file")
@@ -32,6 +33,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise BadInput(f"{path}: not a readable HDF5 file, truncated or of another format ({error})") from error
     with file:
+        require_self_contained(file, path)
         yield file
 
 

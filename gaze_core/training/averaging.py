@@ -1,0 +1,42 @@
+"""An exponential moving average of a model's weights, which is often better than the last step's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """The average over the steps so far; a tensor whose shape changes starts again.
+
+    The decay of step n is min(decay, (1 + n) / (10 + n)), so the first weights do not weigh for ever.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay = model, decay
+        self.values = self._copy()
+
+    @torch.no_grad()
+    def update(self, num_steps: int) -> None:
+        """Adds the weights at hand, after `num_steps` steps."""
+        decay = min(self.decay, (1 + num_steps) / (10 + num_steps))
+        for name, value in self.model.state_dict().items():
+            old = self.values[name]
+            if value.is_floating_point() and old.shape == value.shape:
+                old.lerp_(value, 1 - decay)
+            else:
+                self.values[name] = value.clone()
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model with the averaged weights; afterwards it has its own again."""
+        own = self._copy()
+        self.model.load_state_dict(self.values)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
