@@ -10,7 +10,9 @@ from flows.driver_report import JSON_FILE, DriverReport, write_driver_report
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.driver.extraction import ExtractConfig
+from gaze_core.driver.footage import TileLayout, open_footage
 from gaze_core.driver.report import DriverTolerance
+from gaze_core.driver.sensors import read_track
 from gaze_core.stages.driver_evaluate import DriverEvaluateConfig
 from gaze_core.stages.driver_finetune import DriverFinetuneConfig
 from gaze_core.stages.driver_pretrain import DriverPretrainConfig
@@ -51,8 +53,9 @@ def driver(
     """
     started_s = time.monotonic()
     with tracked_flow({"plan": plan.model_dump(mode="json")}, force) as ledger:
-        data = _extracted(files, plan.extract, runtime)
+        require_readable(files, plan.extract)
         base = import_estimator(weights)
+        data = _extracted(files, plan.extract, runtime)
         tuned = finetune(data, base, plan.finetune, runtime)
         before, after = (evaluate(data, estimator, plan.evaluate, runtime) for estimator in (base, tuned))
         comparison = compare(after, before, plan.tolerance)
@@ -77,6 +80,7 @@ def extract_only(
 ) -> ArtifactRef:
     """Frames, faces and, with a table, labels of one drive."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
+        require_readable(files, config)
         return _extracted(files, config, runtime)
 
 
@@ -90,6 +94,15 @@ def pretrain_only(
     """A face estimator from the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         return pretrain(import_recording(people), config, runtime)
+
+
+def require_readable(files: DriveFiles, config: ExtractConfig) -> None:
+    """Raises BadInput for a video or a table that cannot be read: of the user's own file, before anything is imported."""
+    open_footage(files.video, config.layout)
+    if files.road:
+        open_footage(files.road, TileLayout())
+    if files.sensors:
+        read_track(files.sensors, config.columns)
 
 
 def _extracted(files: DriveFiles, config: ExtractConfig, runtime: Runtime) -> ArtifactRef:

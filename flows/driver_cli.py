@@ -87,6 +87,7 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Take labelled frames from a drive's video: faces, pictures of both views, gaze, splits by blocks of time."""
+    from flows.drive_folder import require_drive_folder, write_drive_folder
     from flows.driver_plans import driver_plan
     from gaze_core.config import Runtime
     from gaze_core.driver.legacy import write_legacy
@@ -96,13 +97,14 @@ def extract(
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)
+    require_drive_folder(out, (video, sensors, road, settings))
     with prefect_server() as ready:
         from flows.driver import extract_only
 
         environment.configure_logging()
         ready()
         ref = extract_only(files, plan.extract, Runtime(progress=not as_json), tuple(force or ()))
-    folder = _copied(ref, out)
+    folder = write_drive_folder(ref, out)
     record = DriveRecord.read(folder)
     if legacy:
         write_legacy(folder, legacy)
@@ -135,6 +137,8 @@ def pretrain(
 
     if not people.is_dir():
         raise BadInput(f"{people}: no such folder; render people with: gazeworks driver people --out {people}")
+    if people.resolve() in out.resolve().parents:
+        raise BadInput(f"{out}: lies in the folder of people, which is imported as it is; choose another --out")
     config = DriverPretrainConfig(network=FaceEstimatorConfig(backbone=backbone, image_px=image_px))
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": steps})})
     from gaze_core.training.checkpoint import WEIGHTS_FILE
@@ -205,6 +209,8 @@ def import_weights(
     """Turn an earlier gaze tracker's weights into a file of ours. Nothing but tensors is unpickled."""
     from gaze_core.driver.checkpoints import load_estimator, save_estimator
 
+    if out.resolve() == path.resolve():
+        raise BadInput(f"{out}: is the file to import; choose another --out")
     model, card = load_estimator(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_estimator(out, model, card)
@@ -234,18 +240,3 @@ def _files(video: Path, sensors: Path | None, road: Path | None) -> Any:
             raise BadInput(f"{path}: no such file; expected {what}")
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(video.parent)])
     return DriveFiles(video=video.resolve(), sensors=sensors and sensors.resolve(), road=road and road.resolve())
-
-
-def _copied(ref: Any, out: Path) -> Path:
-    """The artifact's files in a folder of the user's, in place of an earlier extraction."""
-    from gaze_core.driver.record import DRIVE_FILE
-    from tasks.store import Store
-
-    if out.exists() and any(out.iterdir()) and not (out / DRIVE_FILE).is_file():
-        raise BadInput(f"{out}: not empty, and no extracted drive; choose another --out")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(Store.from_environment().fetch(ref), partial)
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return out

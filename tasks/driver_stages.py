@@ -67,8 +67,7 @@ def import_estimator(path: Path) -> ArtifactRef:
     """Publishes the weights of a file or folder, a gaze tracker's `.pth` in our form.
 
     Raises:
-        BadInput: no such file, or a `.pth` file of another network.
-        MissingArtifact, ContractViolation: the weights are unreadable, or of something else.
+        BadInput: no such file, unreadable, of another network, or with weights that are not finite.
     """
     model, card = load_estimator(path)
     file = path / WEIGHTS_FILE if path.is_dir() else path

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.extraction import read_picture
 from gaze_core.driver.readings import Drive
+from gaze_core.preprocess.images import RgbImage, read_image
 
 TRUE, PREDICTED = (60, 200, 90), (240, 110, 40)  # colours (RGB) of the two gazes
 _LENGTH = 0.9  # of an arrow seen from the side, in face widths
 _FACE_M = 0.14
-RgbImage = UInt8[ndarray, "h w 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ def _in_camera(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Float[ndarray,
 
 def driver_view(drive: Drive, gaze: Gaze, position: int) -> RgbImage:
     """The driver with an arrow from between the eyes for each gaze."""
-    image = read_picture(drive.record.picture(drive.folder, position, "driver"))
+    image = read_image(drive.record.picture(drive.folder, position, "driver"))
     image, _ = _enlarged(image)
     pose = drive.head_to_camera[position]
     focal_px = drive.record.focal_factor * max(image.shape[:2])
@@ -63,7 +62,7 @@ def road_view(drive: Drive, gaze: Gaze, position: int, to_road: Float[ndarray, "
     """The road with a ring where each gaze meets it; None without a picture of the road."""
     if not drive.record.has_road:
         return None
-    image, scale = _enlarged(read_picture(drive.record.picture(drive.folder, position, "road")))
+    image, scale = _enlarged(read_image(drive.record.picture(drive.folder, position, "road")))
     true = drive.record.frames[position].road_px
     marks = [(None if true is None else np.array(true), TRUE)]
     if to_road is not None:

@@ -8,22 +8,25 @@ import torch
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.splits import Splits
 from gaze_core.driver.faces import FaceSet, predict
+from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
 from gaze_core.reproducibility import choose_device
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
 
+SeenFrames = Mapping[str, Sequence[tuple[int, int]]]  # sha256 of a video -> its stretches, as first and last frame
 KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
 
 
 def card_of(
     model: FaceEstimator, made_by: str, version: int, config: Config | None, normalization: Mapping[str, Any],
-    trained_on: Mapping[str, Sequence[str]],
+    trained_on: Mapping[str, Sequence[str]], seen_frames: SeenFrames | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What a weights file must say of itself."""
+    """What a weights file must say of itself; `seen_frames` of all videos by which it was trained or chosen."""
     return {
         "stage": KIND,
         "made_by": made_by,
@@ -33,6 +36,7 @@ def card_of(
         "schema_version": SCHEMA_VERSION,
         "normalization": dict(normalization),
         "trained_on": {role: list(names) for role, names in trained_on.items()},
+        "seen_frames": {video: [list(ends) for ends in stretches] for video, stretches in (seen_frames or {}).items()},
     }
 
 
@@ -40,20 +44,72 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
     """The estimator of a weights file, or of a folder that holds one, and its card; `.pth` files are imported.
 
     Raises:
-        BadInput: no such file, or a `.pth` file of another network.
-        MissingArtifact, ContractViolation: the weights are unreadable, or of something else.
+        BadInput: no such file, unreadable, of another network or of something else, or with weights that are not finite.
     """
     path = path / WEIGHTS_FILE if path.is_dir() else path
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a face estimator (.safetensors) or a gaze tracker (.pth)")
-    if path.suffix in (".pth", ".pt"):
+    if path.suffix.lower() in (".pth", ".pt"):
         model = import_gaze_tracker(path)
         card = card_of(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     else:
+        model, card = _own_estimator(path)
+    if spoilt := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
+        raise BadInput(f"{path}: not finite: {', '.join(spoilt[:4])}; its training diverged, use other weights")
+    return model.to(choose_device(runtime)).eval(), card
+
+
+def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
+    try:
         card = read_card(path, KIND)
         model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))
         model.load_state_dict(load_weights(path))
-    return model.to(choose_device(runtime)).eval(), card
+        if wrong := [name for name in ("normalization", "trained_on") if not isinstance(card.get(name), dict)]:
+            raise ContractViolation(f"{path}: its card lacks {', '.join(wrong)}")
+    except (MissingArtifact, ContractViolation, KeyError, AttributeError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].removeprefix(f"{path}: ")
+        raise BadInput(f"{path}: not a face estimator ({reason}); make one with: gazeworks driver pretrain") from error
+    return model, card
+
+
+def frames_seen(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> SeenFrames:
+    """What an estimator has seen that was `card`'s and then learned from a drive, with what its best epoch was chosen by."""
+    numbers = [frame.frame for frame in record.frames]
+    stretches = [
+        (numbers[run[0]], numbers[run[-1]]) for part in (splits.train, splits.validation) for run in _runs(part)
+    ]
+    before = card.get("seen_frames", {})
+    return before | {record.video_sha256: [*before.get(record.video_sha256, []), *stretches]}
+
+
+def require_unseen_frames(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> None:
+    """Refuses to measure an estimator on frames of stretches from which it, or one before it, has learned.
+
+    Raises:
+        ContractViolation: with the number of such frames; also where the card of an earlier version does not tell.
+    """
+    if "seen_frames" not in card and record.name in card["trained_on"].get("train", []):
+        raise ContractViolation(f"{record.name}: the estimator has learned from it, but not said from which frames; "
+                                "fine-tune it again")  # fmt: skip
+    stretches = card.get("seen_frames", {}).get(record.video_sha256, [])
+    test = [record.frames[position].frame for position in splits.test]
+    seen = [number for number in test if any(first <= number <= last for first, last in stretches)]
+    if seen:
+        raise ContractViolation(
+            f"{record.name}: the estimator has learned from {len(seen)} of its {len(test)} test frames ({seen[0]} and on), "
+            "expected none; evaluate with the split that it was trained with, or fine-tune it anew"
+        )
+
+
+def _runs(positions: Sequence[int]) -> list[list[int]]:
+    """Consecutive positions together."""
+    runs: list[list[int]] = []
+    for position in sorted(positions):
+        if runs and position == runs[-1][-1] + 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    return runs
 
 
 def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) -> None:

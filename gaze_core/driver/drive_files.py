@@ -25,8 +25,8 @@ from gaze_core.driver.drive_pictures import (
     road_tile,
 )
 from gaze_core.driver.drive_plan import MOUNT_DEG, DriveConfig, DriveMoment, mount_matrix
-from gaze_core.driver.footage import RgbImage
 from gaze_core.errors import BadInput
+from gaze_core.preprocess.images import RgbImage
 
 VIDEO_FILE, TABLE_FILE = "synthetic_drive.mp4", "synthetic_drive.csv"
 SETTINGS_FILE, TRUTH_FILE = "settings.json", "truth.json"
@@ -36,6 +36,7 @@ HEADER = (
     "elevation [deg]", "dash gaze x [px]", "dash gaze y [px]", "scenario",
 )  # fmt: skip
 _SCENE_FOCAL_PX, _SCENE_CENTER_PX = 770.0, (544.0, 540.0)  # of the glasses' camera
+_KEYS = "keys-"  # how the folder of rendered pictures begins
 _LOST_SHARE = 0.003  # of the frames: no row at all
 Tick = Callable[[int, int], None]
 
@@ -44,10 +45,14 @@ def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, tick: Tic
     """Writes the drive to `out` and returns the video's path. Interrupted, it goes on with the pictures that are missing.
 
     Raises:
-        BadInput: anny or mitsuba is not installed, or OpenCV cannot write MPEG-4.
+        BadInput: `out` holds other things, anny or mitsuba is not installed, or OpenCV cannot write MPEG-4.
     """
+    if out.is_dir() and any(out.iterdir()) and not any(out.glob(f"{_KEYS}*")):
+        raise BadInput(
+            f"{out}: not empty, and no synthetic drive, whose files would replace others; choose another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    keys = out / f"keys-{GENERATOR_VERSION}-{config.digest()}"
+    keys = out / f"{_KEYS}{GENERATOR_VERSION}-{config.digest()}"
     moments = render_keys(config, keys, num_workers, lambda done: tick(done, config.num_keys) if tick else None)
     write_table(out / TABLE_FILE, moments, config)
     write_video(out / VIDEO_FILE, drive_frames(config, moments, keys), config.frames_per_s)

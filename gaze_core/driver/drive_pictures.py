@@ -15,8 +15,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from gaze_core.driver.drive_plan import CAMERA_M, DriveConfig, DriveMoment, camera_extrinsics, plan_drive
-from gaze_core.driver.footage import RgbImage, TileLayout
+from gaze_core.driver.footage import TileLayout
 from gaze_core.errors import BadInput
+from gaze_core.preprocess.images import RgbImage
 from gaze_core.synthesis.factory import make_person, place
 from gaze_core.synthesis.rig import View
 from gaze_core.synthesis.scene import load_mitsuba, render_head, use_one_thread

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
@@ -21,15 +20,17 @@ from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
-from gaze_core.driver.footage import RgbImage, TileLayout
+from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, picture_name
-from gaze_core.driver.sensors import GazeTrack, SensorColumns, SignCheck, check_signs
+from gaze_core.driver.sensors import GazeTrack, SensorColumns
+from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.geometry.normalization import NormalizationConfig
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
+from gaze_core.preprocess.images import read_image
 from gaze_core.preprocess.iris_gaze import read_eyes
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
@@ -94,7 +95,7 @@ def label_drive(
     signs = check_signs(track, config.trust_pixels) if track else None
     frames = drive_frames(numbers, times_s, duration_s, track, signs, config.blocks)
     record = DriveRecord(
-        name=name, labelled=track is not None, gaze_frame=config.gaze_frame, frames=frames, has_road=False,
+        name=name, video_sha256="", labelled=track is not None, gaze_frame=config.gaze_frame, frames=frames, has_road=False,
         focal_factor=config.focal_factor,
         duration_s=duration_s, requested=len(decoded), dropped=dict(dropped), row_faults=track.row_faults if track else {},
         sign_correlations=signs.correlations if signs else (None, None), warnings=signs.warnings if signs else (),
@@ -107,7 +108,7 @@ def label_drive(
     view = config.normalization.resized(config.size_px)
     with SubjectWriter(folder / SUBJECT_FILE, config.size_px) as writer:
         for row, (number, (_, face), pose) in enumerate(zip(numbers, found.items(), poses, strict=True)):
-            image = read_picture(folder / picture_name(number, "driver"))
+            image = read_image(folder / picture_name(number, "driver"))
             whole = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
             values = label_frame(image, face, pose, person.head, intrinsics_px, view, whole)
             if track:
@@ -195,14 +196,6 @@ def tracker_labels(
         "gaze_camera": angles(head_to_view @ in_head),
         "valid/gaze": True,
     }
-
-
-def read_picture(path: Path) -> RgbImage:
-    """A JPEG that the decoding step wrote."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise BadInput(f"{path}: not a readable picture; extract the drive again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _attributes(record: DriveRecord, config: ExtractConfig, person: Person) -> dict[str, Any]:

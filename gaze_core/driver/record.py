@@ -33,6 +33,7 @@ class DriveRecord(Config):
     """A drive as it was extracted."""
 
     name: str
+    video_sha256: str  # which recording it is, whatever its file is called
     labelled: bool
     gaze_frame: GazeFrame
     frames: tuple[DriveFrame, ...]

@@ -7,20 +7,23 @@ the wearer's right, elevation > 0 up. The tracker is faster than the video, so a
 import csv
 import io
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from pydantic import PositiveFloat
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
 
 _DELIMITERS = (",", ";", "\t")
+_EMPTY = ("", "nan", "none", "null", "n/a", "-")
+_YES, _NO = ("true", "yes", "y", "t", "on"), ("false", "no", "n", "f", "off")
+# Three noughts after a comma or a point may be thousands: 1,000 is neither frame 1 nor frame 1000.
+_FRAME_NUMBER = re.compile(r"([0-9]+)(?:[.,](?!000$)0*)?")
 _TO_DEG = {"deg": 1.0, "°": 1.0, "degree": 1.0, "degrees": 1.0, "": 1.0, "rad": 180 / math.pi, "radians": 180 / math.pi}
 
 
@@ -86,7 +89,8 @@ def read_track(path: Path, columns: SensorColumns) -> GazeTrack:
     """Reads a CSV: commas, semicolons or tabs, with or without a byte-order mark, decimal points or commas.
 
     Raises:
-        BadInput: the file is missing, no text, empty, lacks a column, has a unit that is no angle, or no valid row.
+        BadInput: the file is missing, no text, empty, lacks a column, has a quote that is not closed or a unit that is
+            no angle, or has no valid row.
     """
     header, rows = _table(path)
     places = _places(path, header, columns)
@@ -97,13 +101,13 @@ def read_track(path: Path, columns: SensorColumns) -> GazeTrack:
     for row in rows:
         num_rows += 1
         cells = {name: row[place].strip() if place < len(row) else None for name, place in places.items()}
-        number = _number(cells["frame"])
-        if any(cells[name] is None for name in _REQUIRED):
+        number = _FRAME_NUMBER.fullmatch(cells["frame"] or "")
+        if any(cells[name] is None for name in _REQUIRED) or any(cell.strip() for cell in row[len(header) :]):
             row_faults["malformed"] += 1
-        elif not number.is_integer():
+        elif not number:
             row_faults["no_frame_number"] += 1
         else:
-            fault = _take(frames[int(number)], cells, scales, columns.max_angle_deg)
+            fault = _take(frames[int(number[1])], cells, scales, columns.max_angle_deg)
             row_faults[fault] += bool(fault)
     gaze = {number: _median(frame) for number, frame in frames.items() if frame.values}
     if not gaze:
@@ -127,9 +131,18 @@ def _table(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     if not first.strip():
         raise BadInput(f"{path.name}: empty; expected a CSV with a header")
     delimiter = max(_DELIMITERS, key=first.count)
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = _rows(path, text, delimiter)
     header = [cell.strip() for cell in next(rows)]
-    return header, (row for row in rows if row)
+    return header, rows
+
+
+def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
+    """The cells of each line that is not empty. A cell ends with its line, or an open quote would swallow the next rows."""
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        try:
+            yield from (row for row in csv.reader([line], delimiter=delimiter, strict=True) if row)
+        except csv.Error as error:
+            raise BadInput(f"{path.name}: line {number}: {error}; mend the quotes or the delimiters") from error
 
 
 def _places(path: Path, header: Sequence[str], columns: SensorColumns) -> dict[str, int]:
@@ -169,15 +182,27 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
+def _flag(text: str | None) -> bool | None:
+    """What a cell that says yes or no means, in words or numbers; None if it says something else."""
+    word = (text or "").lower()
+    if word in (*_YES, *_NO):
+        return word in _YES
+    number = _number(text)
+    return None if math.isnan(number) else number > 0
+
+
 def _take(frame: _Frame, cells: Mapping[str, str | None], scales: Sequence[float], max_angle_deg: float) -> str:
     """Adds a row to its frame; returns why the row is not valid, or nothing."""
     names = ("azimuth", "elevation", "scene_x_px", "scene_y_px", "road_x_px", "road_y_px")
     values = [_number(cells.get(name)) for name in names]
     values[:2] = [value * scale for value, scale in zip(values, scales, strict=False)]
     fault = ""
-    if _number(cells.get("worn") or "1") == 0 or (cells.get("worn") or "").lower() == "false":
+    flags = {name: _flag(cells[name]) for name in ("worn", "blink") if (cells.get(name) or "").lower() not in _EMPTY}
+    if None in flags.values():
+        fault = "worn_or_blink_not_readable"
+    elif flags.get("worn") is False:
         fault = "not_worn"
-    elif _number(cells.get("blink")) > 0:
+    elif flags.get("blink"):
         fault = "blink"
     elif not np.isfinite(values[:2]).all():
         fault = "angle_not_a_number"
@@ -204,47 +229,3 @@ def _median(frame: _Frame) -> FrameGaze:
         middle[0], middle[1], float(spread[0]), float(spread[1]), len(values),
         pixel(middle[2:4]), pixel(middle[4:6]), frame.scenario,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SignCheck:
-    """What the scene's pixels say about the signs of the angles: factors for (azimuth, elevation), and correlations."""
-
-    factors: tuple[float, float]
-    correlations: tuple[float | None, float | None]  # azimuth with x, elevation with y; None: cannot be told
-    warnings: tuple[str, ...]
-
-
-MIN_CORRELATION = 0.3
-
-
-def check_signs(track: GazeTrack, trust_pixels: bool = True) -> SignCheck:
-    """Compares the angles with the scene's pixels: x grows to the right and y downward, so signs are + and -.
-
-    Where the pixels disagree with the tracker's convention they win (unless not trusted), and a warning says so.
-    """
-    seen = [g for g in track.gaze.values() if g.scene_px is not None]
-    factors, correlations, warnings = [], [], []
-    for axis, (name, expected, meant) in enumerate((("azimuth", 1.0, "right"), ("elevation", -1.0, "up"))):
-        angles = np.array([(g.azimuth_deg, g.elevation_deg)[axis] for g in seen])
-        pixels = np.array([g.scene_px[axis] for g in seen if g.scene_px])
-        correlation = _correlation(angles, pixels)
-        factor = 1.0
-        if correlation is None or abs(correlation) < MIN_CORRELATION:
-            found = "no pixel columns" if correlation is None else f"correlation with the pixels {correlation:+.2f}"
-            warnings.append(f"sign of {name} not verified ({found}); taken as documented, > 0 is {meant}")
-        elif correlation * expected < 0:
-            factor = -1.0 if trust_pixels else 1.0
-            done = "the sign is turned" if trust_pixels else "the documented sign is kept"
-            warnings.append(
-                f"{name} > 0 should be {meant}, but its correlation with the scene's pixels is {correlation:+.2f}; {done}"
-            )
-        factors.append(factor)
-        correlations.append(correlation)
-    return SignCheck((factors[0], factors[1]), (correlations[0], correlations[1]), tuple(warnings))
-
-
-def _correlation(a: Float[ndarray, " n"], b: Float[ndarray, " n"]) -> float | None:
-    if len(a) < 10 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])

@@ -85,7 +85,7 @@ def _load(config: AutoencoderConfig) -> Any:
     try:
         model = AutoencoderKL.from_pretrained(config.source, use_safetensors=True, **given)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise MissingArtifact(
             f"autoencoder {config.source!r}: neither at hand nor to be had ({reason}); expected a folder with config.json and "
             "diffusion_pytorch_model.safetensors, or a hub id that this machine can reach"

@@ -79,10 +79,10 @@ def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:
         raise BadInput(f"{path}: no such file; expected the weights of a gaze tracker (.pth)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        reason = str(error).partition("\n")[0][:120] or "cut short or empty"
         raise BadInput(
-            f"{path}: not a file of tensors alone ({reason[:120]}); save the model's state_dict() with torch.save"
+            f"{path}: not a file of tensors alone ({reason}); save the model's state_dict() with torch.save"
         ) from error
     state = _state_dict(path, content)
     backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
@@ -124,8 +124,10 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
 def _linear_layers(path: Path, state: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of the two linear layers of `fc`."""
     names = sorted(name for name in state if name.startswith("fc.") and name.endswith(".weight"))
-    layers = [(state[name], state[name.replace(".weight", ".bias")]) for name in names]
-    if len(layers) != 2 or layers[0][0].shape[1] != 512 or layers[1][0].shape != (2, layers[0][0].shape[0]):
-        shapes = [tuple(weight.shape) for weight, _ in layers]
+    layers = [(state[name], state.get(name.replace(".weight", ".bias"), torch.empty(0))) for name in names]
+    shapes = [tuple(weight.shape) for weight, _ in layers]
+    hidden = shapes[0][0] if shapes and shapes[0] else 0
+    biases = [tuple(bias.shape) for _, bias in layers]
+    if shapes != [(hidden, 512), (2, hidden)] or biases != [(hidden,), (2,)]:
         raise BadInput(f"{path}: expected fc of two linear layers, 512 to hidden to 2; found shapes {shapes}")
     return layers

@@ -1,22 +1,19 @@
-"""Pictures of a recording, one at a time: a video file, an image, or a folder of images in the order of their names."""
+"""Images of a recording, one at a time: a video file, an image, or a folder of images in the order of their names."""
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
-import cv2
-import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
-
 from gaze_core.errors import BadInput
+from gaze_core.preprocess.images import IMAGE_SUFFIXES, RgbImage, read_image
+from gaze_core.preprocess.video_reader import Video, open_video, read_video
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-Frame = tuple[int, UInt8[ndarray, "h w 3"]]  # (index in the recording, RGB)
+Frame = tuple[int, RgbImage]  # (index in the recording, RGB)
 
 
 class Recording:
-    """A recording that can be read more than once. Only one picture is in memory.
+    """A recording that can be read more than once. Only one image is in memory.
 
     Raises:
         BadInput: the path is missing, holds no image, or cannot be decoded.
@@ -30,58 +27,51 @@ class Recording:
 
     @property
     def expected_count(self) -> int:
-        """How many pictures there should be, as far as the container tells."""
-        if self.is_video:
-            capture = cv2.VideoCapture(str(self.path))
-            total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            capture.release()
-        else:
-            total = len(self._images())
-        count = max(0, -(-total // self.every_nth))
-        return count if self.max_frames is None else min(count, self.max_frames)
+        """How many images are asked for."""
+        return len(self._chosen)
 
-    def frames(self) -> Iterator[Frame]:
-        """Each chosen picture with its index in the recording."""
-        frames = self._video_frames() if self.is_video else self._image_frames()
-        for count, frame in enumerate(frames):
-            if self.max_frames is not None and count >= self.max_frames:
-                return
-            yield frame
+    def frames(self, faults: Counter[str] | None = None) -> Iterator[Frame]:
+        """Each chosen image with its index in the recording; `faults` counts by reason those that a video lacks."""
+        yield from (
+            self._video_frames(Counter() if faults is None else faults) if self.is_video else self._image_frames()
+        )
 
-    def _video_frames(self) -> Iterator[Frame]:
-        capture = cv2.VideoCapture(str(self.path))
-        try:
-            index = 0
-            while capture.grab():
-                if index % self.every_nth == 0:
-                    decoded, image = capture.retrieve()
-                    if not decoded:
-                        break
-                    yield index, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                index += 1
-        finally:
-            capture.release()
-        if index == 0:
-            raise BadInput(f"{self.path}: not a readable video; convert it to H.264 in MP4, or give a folder of images")
+    @property
+    def _chosen(self) -> range:
+        total = self._video.num_frames if self.is_video else len(self._images)
+        return range(0, total, self.every_nth)[: self.max_frames]
+
+    def _video_frames(self, faults: Counter[str]) -> Iterator[Frame]:
+        for frame in read_video(self._video, self._chosen):
+            if isinstance(frame, int):
+                continue
+            if frame.rgb is None:
+                faults[frame.fault] += 1
+            else:
+                yield frame.number, frame.rgb
 
     def _image_frames(self) -> Iterator[Frame]:
         size: tuple[int, ...] | None = None
-        for index, path in list(enumerate(self._images()))[:: self.every_nth]:
-            image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-            if image is None:
-                raise BadInput(f"{path}: not a readable image; remove it or convert it to PNG or JPEG")
+        for index in self._chosen:
+            path = self._images[index]
+            image = read_image(path)
             if size is not None and image.shape != size:
                 raise BadInput(
                     f"{path}: {image.shape[1]} x {image.shape[0]} px, the images before it are "
-                    f"{size[1]} x {size[0]} px; one folder holds the pictures of one camera"
+                    f"{size[1]} x {size[0]} px; one folder holds the images of one camera"
                 )
             size = image.shape
-            yield index, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield index, image
 
+    @cached_property
+    def _video(self) -> Video:
+        return open_video(self.path)
+
+    @cached_property
     def _images(self) -> list[Path]:
         if self.path.is_file():
             return [self.path]
         images = sorted(path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if not images:
-            raise BadInput(f"{self.path}: no images ({', '.join(IMAGE_SUFFIXES)}); expected one picture per file")
+            raise BadInput(f"{self.path}: no images ({', '.join(IMAGE_SUFFIXES)}); expected one image per file")
         return images

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -24,6 +24,7 @@ from gaze_core.errors import BadInput
 from gaze_core.geometry.normalization import NORMALIZATIONS, NormalizationConfig, face_center_m
 from gaze_core.preprocess.face_mesh import IBUG_68, read_average_face
 from gaze_core.preprocess.head_pose import Pose, estimate_pose
+from gaze_core.preprocess.images import RgbImage, read_image
 from gaze_core.preprocess.iris_gaze import angles_of, camera_gaze
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
@@ -32,7 +33,6 @@ from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.sampling import evenly_spaced
 
 VERSION = 1
-Image = UInt8[ndarray, "h w 3"]
 
 
 class RawConfig(Config):
@@ -129,17 +129,19 @@ def _no_face(frames: Sequence[RawFrame], reasons: Counter[str]) -> BadInput:
     return BadInput(f"{where}: no photograph of {len(frames)} shows one usable face ({counts}); check the folder")
 
 
-def _picture(frame: RawFrame, config: RawConfig) -> Image:
+def _picture(frame: RawFrame, config: RawConfig) -> RgbImage:
     """The photograph as RGB, upright, as a pinhole camera would have taken it."""
-    data = np.fromfile(frame.image_path, np.uint8) if frame.image_path.is_file() else np.empty(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise _Unusable("unreadable_image" if data.size else "missing_image")
+    if not frame.image_path.exists():
+        raise _Unusable("missing_image")
+    try:
+        image = read_image(frame.image_path)
+    except BadInput as error:
+        raise _Unusable("unreadable_image") from error
     if frame.rotated_180:
         image = cv2.rotate(image, cv2.ROTATE_180)
     if config.undistort and np.any(frame.distortion):
         image = cv2.undistort(image, _of_opencv(frame.intrinsics_px), frame.distortion)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return np.asarray(image)
 
 
 def _of_opencv(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
@@ -149,7 +151,7 @@ def _of_opencv(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
     return out
 
 
-def _face(image: Image, find: FaceLandmarker) -> Face:
+def _face(image: RgbImage, find: FaceLandmarker) -> Face:
     faces = find.faces(image)
     if not faces:
         raise _Unusable("no_face")

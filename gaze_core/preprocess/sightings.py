@@ -36,7 +36,7 @@ def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, 
     samples: list[Picture] = []
     size_px = (0, 0)
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
-    for index, image in recording.frames():
+    for index, image in recording.frames(dropped):
         size_px = (image.shape[1], image.shape[0])
         found = landmarker.faces(image)
         fault = _fault(found, size_px, config.min_second_face)

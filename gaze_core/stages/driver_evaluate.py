@@ -17,7 +17,7 @@ from gaze_core.driver.baselines import (
     head_pose_regression,
 )
 from gaze_core.driver.blocks import IntervalConfig
-from gaze_core.driver.checkpoints import load_estimator
+from gaze_core.driver.checkpoints import load_estimator, require_unseen_frames
 from gaze_core.driver.readings import Drive
 from gaze_core.driver.report import (
     DriverEvaluation,
@@ -48,12 +48,14 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
 
     Raises:
         BadInput: the drive has no labels.
+        ContractViolation: the estimator has learned from test frames.
     """
     drive = Drive.open(inputs["data"])
     if not drive.record.labelled:
         raise BadInput(f"{drive.record.name}: has no gaze labels to measure against; extract it with the tracker's CSV")
     model, card = load_estimator(inputs["checkpoint"], context.runtime)
     drive.require_view_of(card["normalization"])
+    require_unseen_frames(card, drive.record, drive.splits)
     train, test = list(drive.splits.train), list(drive.splits.test)
     truth = drive.record.tracker
     read = {

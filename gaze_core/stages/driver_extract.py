@@ -7,19 +7,21 @@ from pathlib import Path
 
 import cv2
 
-from gaze_core.artifacts import MANIFEST_FILE, Produced, files_in
+from gaze_core.artifacts import MANIFEST_FILE, Produced, file_sha256, files_in
 from gaze_core.assets import resolve
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
-from gaze_core.driver.footage import Footage, RgbImage, TileLayout, open_footage, read_frames, tile
+from gaze_core.driver.footage import TileLayout, open_footage, tile
 from gaze_core.driver.record import PICTURES, picture_name
 from gaze_core.driver.sensors import GazeTrack, read_track
 from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.preprocess.images import RgbImage
+from gaze_core.preprocess.video_reader import Video, read_video
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "driver_extract", 1
-_TIMES_FILE, _JPEG_QUALITY = "times.json", 95
+NAME, VERSION = "driver_extract", 2
+_DECODED_FILE, _JPEG_QUALITY = "decoded.json", 95
 _FACE_FRAMES = 25  # decoded frames that take about as long as one look at a face; for the progress bar
 
 
@@ -37,8 +39,10 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     folder = context.work_dir / "drive"
     wanted, dropped = _with_labels(footage, config.num_frames, track)
     steps = footage.num_frames + 2 * _FACE_FRAMES * len(wanted)
-    decoded = _decode(footage, road, wanted, config.layout, folder, context, steps)
-    dropped["not_decodable"] += len(wanted) - len(decoded)
+    decoded, faults = _decode(footage, road, wanted, config.layout, folder, context, steps)
+    if not decoded:
+        raise BadInput(f"{video.name}: none of {len(wanted)} frames can be decoded ({faults}); use another recording")
+    dropped.update(faults)
     done = footage.num_frames
 
     def tick() -> None:
@@ -58,6 +62,7 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     )
     record = record.model_copy(
         update={
+            "video_sha256": file_sha256(video),
             "has_road": road is not None or config.layout.road is not None,
             "requested": min(config.num_frames, footage.num_frames),
             "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
@@ -68,7 +73,7 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
         context.logger.warning("%s: %s", video.name, warning)
     record.write(folder)
     write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
-    (folder / _TIMES_FILE).unlink()
+    (folder / _DECODED_FILE).unlink()
     return Produced(
         kind="dataset",
         files=files_in(folder),
@@ -88,7 +93,7 @@ def only_file(folder: Path) -> Path:
     return files[0]
 
 
-def _require_same_length(footage: Footage, road: Footage | None) -> None:
+def _require_same_length(footage: Video, road: Video | None) -> None:
     if road and abs(road.num_frames - footage.num_frames) > 0.01 * footage.num_frames + 1:
         raise BadInput(
             f"{road.path.name} has {road.num_frames} frames, {footage.path.name} has {footage.num_frames}; expected the "
@@ -96,7 +101,7 @@ def _require_same_length(footage: Footage, road: Footage | None) -> None:
         )
 
 
-def _with_labels(footage: Footage, num_frames: int, track: GazeTrack | None) -> tuple[list[int], Counter[str]]:
+def _with_labels(footage: Video, num_frames: int, track: GazeTrack | None) -> tuple[list[int], Counter[str]]:
     """The evenly spaced frames that have a label, and why the others have none."""
     wanted = evenly_spaced(footage.num_frames, num_frames)
     if track is None:
@@ -113,44 +118,50 @@ def _with_labels(footage: Footage, num_frames: int, track: GazeTrack | None) -> 
 
 
 def _decode(
-    footage: Footage,
-    road: Footage | None,
+    footage: Video,
+    road: Video | None,
     wanted: list[int],
     layout: TileLayout,
     folder: Path,
     context: StageContext,
     steps: int,
-) -> dict[int, float]:
-    """Writes the pictures of the wanted frames, unless an earlier attempt did; returns the frames' times."""
-    times_file = folder / _TIMES_FILE
-    if times_file.is_file():
-        return {int(frame): time_s for frame, time_s in json.loads(times_file.read_text()).items()}
+) -> tuple[dict[int, float], dict[str, int]]:
+    """Writes the images of the wanted frames, unless an earlier attempt did.
+
+    Returns:
+        the times of the frames that could be decoded, by number; and how many could not, by reason.
+    """
+    record = folder / _DECODED_FILE
+    if record.is_file():
+        found = json.loads(record.read_text())
+        return {int(frame): time_s for frame, time_s in found["times_s"].items()}, found["faults"]
     for view in ("driver", "road"):
         (folder / PICTURES / view).mkdir(parents=True, exist_ok=True)
-    times: dict[int, float] = {}
-    for frame in read_frames(footage, wanted):
+    times_s: dict[int, float] = {}
+    faults: Counter[str] = Counter()
+    for frame in read_video(footage, wanted):
         if isinstance(frame, int):
             context.progress(frame, steps, float("nan"))
+        elif frame.rgb is None:
+            faults[frame.fault] += 1
+        else:
+            _write(folder / picture_name(frame.number, "driver"), tile(frame.rgb, layout.driver))
+            if layout.road and not road:
+                _write(folder / picture_name(frame.number, "road"), tile(frame.rgb, layout.road))
+            times_s[frame.number] = frame.time_s
+    for frame in read_video(road, list(times_s)) if road else ():
+        if isinstance(frame, int):
             continue
-        _write(folder / picture_name(frame.index, "driver"), tile(frame.rgb, layout.driver))
-        if layout.road and not road:
-            _write(folder / picture_name(frame.index, "road"), tile(frame.rgb, layout.road))
-        times[frame.index] = frame.time_s
-    if road:
-        for frame in read_frames(road, wanted):
-            if not isinstance(frame, int):
-                _write(folder / picture_name(frame.index, "road"), frame.rgb)
-        _drop_without_road(folder, times)
-    partial = times_file.with_suffix(".partial")
-    partial.write_text(json.dumps(times))
-    os.replace(partial, times_file)
-    return times
-
-
-def _drop_without_road(folder: Path, times: dict[int, float]) -> None:
-    for frame in [frame for frame in times if not (folder / picture_name(frame, "road")).is_file()]:
-        del times[frame]
-        (folder / picture_name(frame, "driver")).unlink()
+        if frame.rgb is None:  # a frame is kept with both views or not at all
+            faults[frame.fault] += 1
+            del times_s[frame.number]
+            (folder / picture_name(frame.number, "driver")).unlink()
+        else:
+            _write(folder / picture_name(frame.number, "road"), frame.rgb)
+    partial = record.with_suffix(".partial")
+    partial.write_text(json.dumps({"times_s": times_s, "faults": faults}))
+    os.replace(partial, record)
+    return times_s, dict(faults)
 
 
 def _write(path: Path, rgb: RgbImage) -> None:

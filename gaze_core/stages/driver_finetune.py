@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.checkpoints import card_of, error_deg, load_estimator, save_estimator
+from gaze_core.driver.checkpoints import card_of, error_deg, frames_seen, load_estimator, save_estimator
 from gaze_core.driver.faces import FaceChanges, FaceSet, require_view
 from gaze_core.driver.readings import read_drive_splits
 from gaze_core.driver.record import DriveRecord
@@ -18,7 +18,7 @@ from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
-NAME, VERSION = "driver_finetune", 1
+NAME, VERSION = "driver_finetune", 2
 FinetunePreset = Literal["full", "frozen"]
 
 
@@ -70,7 +70,8 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
     summary = train_estimator(model, faces, splits.train, splits.validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     trained_on = {"train": [record.name], "base": base["trained_on"].get("train", [])}
-    save_estimator(weights, model, card_of(model, NAME, VERSION, config, base["normalization"], trained_on))
+    seen = frames_seen(base, record, splits)
+    save_estimator(weights, model, card_of(model, NAME, VERSION, config, base["normalization"], trained_on, seen))
     return Produced(
         kind="checkpoint",
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},

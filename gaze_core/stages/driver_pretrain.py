@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
+from gaze_core.data.subjects import SubjectDataset
 from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
 from gaze_core.driver.faces import FaceChanges, FaceSet
 from gaze_core.errors import BadInput
@@ -18,7 +19,7 @@ from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
-NAME, VERSION = "driver_pretrain", 1
+NAME, VERSION = "driver_pretrain", 2
 _WIDE_CHANGES = FaceChanges(
     shift=0.05, scale=0.08, roll_deg=8, brightness=0.4, contrast=0.3, color=0.15, noise=0.03, smallest=0.4,
     mirror=True, background=True,
@@ -44,12 +45,12 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     Raises:
         BadInput: no subject file, or too few people.
     """
-    files = {path.stem: path for path in sorted(Path(inputs["people"]).rglob("*.h5"))}
-    if not files:
-        raise BadInput("no subject file (.h5) to learn from; render some with: gazeworks driver people")
+    files = _files_by_person(inputs["people"])
     people = split_subjects("driver_people", files, (), config.validation_fraction, config.seed)
-    faces = FaceSet.of_files([files[name] for name in (*people.train, *people.validation)])
-    num_train = sum(len(part) for part in faces.parts[: len(people.train)])
+    parts = {role: [path for name in names for path in files[name]]
+             for role, names in (("train", people.train), ("validation", people.validation))}  # fmt: skip
+    faces = FaceSet.of_files([*parts["train"], *parts["validation"]])
+    num_train = sum(len(part) for part in faces.parts[: len(parts["train"])])
     training, validation = range(num_train), range(num_train, len(faces))
     seed_everything("driver pretrain", config.seed)
     model = FaceEstimator(config.network)
@@ -58,8 +59,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     normalization = faces.parts[0].normalization
-    names = [part.subject for part in faces.parts]
-    card = card_of(model, NAME, VERSION, config, normalization, {"train": names[: len(people.train)]})
+    card = card_of(model, NAME, VERSION, config, normalization, {"train": people.train})
     save_estimator(weights, model, card)
     error = error_deg(model.to(choose_device(context.runtime)), faces, validation)
     return Produced(
@@ -67,5 +67,15 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},
         metrics=summary.metrics() | {"validation_gaze_error_deg": error},
         normalization=normalization,
-        subjects={"train": names[: len(people.train)], "validation": names[len(people.train) :]},
+        subjects={"train": people.train, "validation": people.validation},
     )
+
+
+def _files_by_person(folder: Path) -> dict[str, list[Path]]:
+    """Subject files by the person whom they show, whatever the files are called."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.h5")):
+        files.setdefault(SubjectDataset(path, required_labels=("gaze",)).subject, []).append(path)
+    if not files:
+        raise BadInput("no subject file (.h5) to learn from; render some with: gazeworks driver people")
+    return files

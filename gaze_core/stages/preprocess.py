@@ -18,7 +18,7 @@ from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 3
+NAME, VERSION = "preprocess", 4
 
 
 class PreprocessConfig(Config):

@@ -66,7 +66,7 @@ def read_card(path: Path, stage: str, version: int | None = None) -> dict[str, A
     try:
         with safe_open(path, framework="pt") as file:
             card: dict[str, Any] = json.loads(file.metadata()["card"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MissingArtifact(f"{path}: no readable {stage} checkpoint ({error}); run the {stage} stage") from error
     if card.get("stage") != stage:
         raise ContractViolation(f"{path}: written by stage {card.get('stage')!r}, expected {stage!r}")

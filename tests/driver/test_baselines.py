@@ -77,6 +77,30 @@ def test_a_verdict_against_before_and_against_every_baseline():
     assert compare(evaluation(2.0), evaluation(2.05), DriverTolerance()).verdict == "equal"
 
 
+def scattered(mean_deg, spread_deg):
+    """Errors in elevation that change from block to block of two seconds."""
+    found = evaluation(0.0)
+    blocks = np.repeat(np.random.default_rng(2).normal(size=25), 4)
+    off = mean_deg + spread_deg * (blocks - blocks.mean())
+    predicted = np.array(found.truth) + np.stack([np.abs(off), np.zeros(100)], axis=1)
+    return found.model_copy(update={"predicted": found.predicted | {"model": tuple(map(tuple, predicted.tolist()))}})
+
+
+def test_a_difference_within_its_interval_is_no_verdict():
+    # Mean errors differ by a degree in both directions, by blocks that differ by much more.
+    noisy, still = scattered(8.0, 6.0), evaluation(8.0)
+    gap = np.abs(np.array(noisy.predicted["model"]) - np.array(noisy.truth))[:, 0].mean() - 8.0
+    shifts = (gap + 1.0, gap - 1.0)
+    for shift, sign in zip(shifts, (1, -1), strict=True):
+        found = compare(noisy, evaluation(8.0 + shift), DriverTolerance())
+        (gain, *_) = found.gains
+        assert sign * gain.gain > 0.5
+        assert gain.low < 0 < gain.high
+        assert (found.verdict, gain.verdict) == ("equal", "equal")
+        assert not found.beats_all
+    assert compare(evaluation(8.0 - 1.0), still, DriverTolerance()).verdict == "better"  # the same gain without noise
+
+
 def test_other_frames_cannot_be_compared():
     with pytest.raises(ContractViolation, match="not the same; evaluate both on one extraction"):
         compare(evaluation(2.0), evaluation(2.0, positions=range(1, 101)), DriverTolerance())

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gaze_core.driver.sensors import SensorColumns, check_signs, read_track
+from gaze_core.driver.sensors import SensorColumns, read_track
+from gaze_core.driver.signs import check_signs
 from gaze_core.errors import BadInput
 
 HEADER = "timestamp [ns],dash_frames,gaze x [px],gaze y [px],worn,blink id,azimuth [deg],elevation [deg]"
@@ -89,9 +90,70 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "gaze.csv"
     with pytest.raises(BadInput, match="not readable"):
         read_track(path, SensorColumns())
-    path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(BadInput, match="not UTF-8 text"):
+    for text in (b"\xff\xfe\x00\x01", "frame;azimuth [\u00b0]".encode("latin-1")):
+        path.write_bytes(text)
+        with pytest.raises(BadInput, match="not UTF-8 text"):
+            read_track(path, SensorColumns())
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(BadInput, match="not readable"):
         read_track(path, SensorColumns())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('8,"1.0,2.0', "gaze.csv: line 9: unexpected end of data; mend the quotes or the delimiters"),
+        ('8,"1.0"x,2.0', "gaze.csv: line 9: ',' expected after"),
+        (f"8,{'1' * 200_000},2.0", "gaze.csv: line 9: field larger than field limit"),
+    ],
+)
+def test_a_quote_that_is_not_closed_costs_no_rows_unsaid(tmp_path, line, message):
+    lines = [
+        "frame,azimuth,elevation",
+        *(f"{n},1,2" for n in range(1, 8)),
+        line,
+        *(f'{n},1,2,""' for n in range(9, 60)),
+    ]
+    with pytest.raises(BadInput) as caught:
+        read(tmp_path, "\n".join(lines))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_quoted_cell_may_hold_the_delimiter(tmp_path):
+    track = read(tmp_path, 'frame,azimuth,elevation,scenario\r\n"1",2,3,"left, then 5"" right"\r\n')
+    assert track.gaze[1].scenario == 'left, then 5" right'
+
+
+@pytest.mark.parametrize(
+    ("cell", "frame"),
+    [("1000", 1000), ("1000.0", 1000), ('"12,00"', 12), ("7.", 7), ("12.000000", 12), ('"1,000"', None), ('"1,234"', None),
+     ("1.000", None), ("1e3", None), ("-1", None), ("0x10", None), ("inf", None)],
+)  # fmt: skip
+def test_a_frame_number_is_never_guessed(tmp_path, cell, frame):
+    track = read(tmp_path, f"frame,azimuth,elevation\n5,1,2\n{cell},1,2\n")
+    assert set(track.gaze) == ({5} if frame is None else {5, frame})
+    assert track.row_faults == ({"no_frame_number": 1} if frame is None else {})
+
+
+def test_a_row_with_more_cells_than_the_header_is_malformed(tmp_path):
+    # Decimal commas between commas would put each angle into its neighbour's column.
+    track = read(tmp_path, "frame,azimuth,elevation\n1,2,3\n2,-1,5,2,25\n3,4,5,\n")
+    assert set(track.gaze) == {1, 3}
+    assert track.row_faults == {"malformed": 1}
+
+
+@pytest.mark.parametrize(
+    ("worn", "blink", "fault"),
+    [("1", "", ""), ("Yes", "no", ""), ("TRUE", "0", ""), ("", "nan", ""), ("1.0", "False", ""), ("255", "-1", ""),
+     ("No", "", "not_worn"), ("false", "", "not_worn"), ("0.0", "", "not_worn"), ("n", "", "not_worn"),
+     ("1", "yes", "blink"), ("1", "True", "blink"), ("1", "17", "blink"),
+     ("perhaps", "", "worn_or_blink_not_readable"), ("1", "b17", "worn_or_blink_not_readable")],
+)  # fmt: skip
+def test_worn_and_blink_are_read_in_words_and_numbers(tmp_path, worn, blink, fault):
+    track = read(tmp_path, f"{HEADER}\n0,1,,,1,,5,5\n0,2,,,{worn},{blink},5,5\n")
+    assert track.fault(2) == fault
 
 
 def test_columns_can_be_named(tmp_path):

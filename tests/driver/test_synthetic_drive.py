@@ -19,7 +19,8 @@ from gaze_core.driver.drive_plan import (
     plan_drive,
 )
 from gaze_core.driver.extraction import ExtractConfig
-from gaze_core.driver.sensors import SensorColumns, check_signs, read_track
+from gaze_core.driver.sensors import SensorColumns, read_track
+from gaze_core.driver.signs import check_signs
 
 EYES_M = np.array([[0.031, 0.0, 0.0], [-0.031, 0.0, 0.0]])
 CONFIG = DriveConfig(num_keys=300)

@@ -1,6 +1,7 @@
 """The driver flow on a tiny drive: run twice, forced, from earlier weights; and its commands."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,11 +111,44 @@ def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shar
     assert not stopped.value.code, printed.err
     assert json.loads(printed.out)["kept"] == 6
     assert len(list((out / "frames" / "driver").iterdir())) == 6
-    (out / "drive.json").unlink()
-    from flows.driver_cli import _copied
+    (out / "drive.json").touch()
+    monkeypatch.setattr("sys.argv", ["gazeworks", *map(str, command), "--json"])
+    with pytest.raises(SystemExit):  # once more, in place of the first
+        cli.main()
+    assert (out / "drive.json").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
 
-    with pytest.raises(BadInput, match="not empty, and no extracted drive"):
-        _copied(None, out)
+
+def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatch):
+    from flows.drive_folder import require_drive_folder
+
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for out in (".", "..", str(work)):
+        with pytest.raises(BadInput, match="the folder in which you are"):
+            require_drive_folder(Path(out))
+    video = work / "drives" / "deep" / "v.mp4"
+    video.parent.mkdir(parents=True)
+    video.touch()
+    for out in (Path("drives"), video.parent, work / "link"):
+        if out.name == "link":
+            out.symlink_to(video.parent)
+        with pytest.raises(BadInput, match="holds the input v.mp4"):
+            require_drive_folder(out, (video, None))
+    with pytest.raises(BadInput, match="there is a file"):
+        require_drive_folder(video)
+    earlier = work / "earlier"
+    earlier.mkdir()
+    assert require_drive_folder(earlier) == earlier  # empty
+    (earlier / "subject.h5").touch()
+    with pytest.raises(BadInput, match=r"not empty, and not only an extracted drive \(no drive.json\)"):
+        require_drive_folder(earlier)
+    (earlier / "drive.json").touch()
+    assert require_drive_folder(earlier) == earlier
+    (earlier / "notes.txt").touch()  # would be lost
+    with pytest.raises(BadInput, match=r"not only an extracted drive \(notes.txt\)"):
+        require_drive_folder(earlier)
 
 
 MISTAKES = [
@@ -145,12 +179,44 @@ def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(
     assert not (home / "store").exists()
 
 
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.parametrize(
+    ("spoilt", "content", "expected"),
+    [
+        ("video", b"no video", "drive.mp4: not a readable video"),
+        ("sensors", b'frame,azimuth,elevation\n1,"2,3\n2,2,3\n', "drive.csv: line 2: unexpected end of data"),
+        ("sensors", b"frame,azimuth [\xb0],elevation\n", "drive.csv: not UTF-8 text"),
+        ("weights", b"", "base.safetensors: not a face estimator"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
+    tiny_drive, weights, settings, monkeypatch, capsys, tmp_path, spoilt, content, expected
+):
+    given = {"video": tmp_path / "drive.mp4", "sensors": tmp_path / "drive.csv", "weights": weights}
+    for name, original in (("video", tiny_drive.video), ("sensors", tiny_drive.table)):
+        given[name].write_bytes(original.read_bytes())
+    given[spoilt].write_bytes(content)
+    store = tmp_path / "store"
+    monkeypatch.setenv("GAZEWORKS_STORE", store.as_uri())
+    options = [part for name, path in given.items() for part in (f"--{name}", path)]
+    out = tmp_path / "report"
+    code, printed, err = gazeworks(monkeypatch, capsys, "driver", "run", *options, "--settings", settings, "--out", out)
+    assert (code, printed) == (2, "")
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+    assert not out.exists()
+    assert not list(store.rglob("*.*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["driver", "extract", "--video", "x", "--legacy", "y"], "--legacy writes ground truth and needs"),
         (["driver", "pretrain", "--people", "absent"], "absent: no such folder; render people with"),
         (["driver", "import-weights", "absent.pth"], "absent.pth: no such file"),
+        (["driver", "pretrain", "--people", ".", "--out", "base.safetensors"], "lies in the folder of people"),
+        (["driver", "import-weights", "x.pth", "--out", "./x.pth"], "is the file to import; choose another --out"),
+        (["driver", "synth", "--out", "."], ".: not empty, and no synthetic drive"),
         (["app", "driver"], "nothing to show; give --report FOLDER (of driver run) or --data FOLDER"),
         (["app", "driver", "--report", "absent"], "absent: no report of a driver run"),
         (["app", "driver", "--data", "absent"], "absent: no extracted drive"),

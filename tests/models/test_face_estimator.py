@@ -98,6 +98,13 @@ def test_other_files_and_networks_are_refused_by_name(tracker, tmp_path):
         import_gaze_tracker(path)
 
 
+def test_a_head_without_its_bias_is_refused(tracker, tmp_path):
+    state = {name: tensor for name, tensor in tracker.state_dict().items() if name != "fc.3.bias"}
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(BadInput, match="expected fc of two linear layers"):
+        import_gaze_tracker(tmp_path / "x.pth")
+
+
 def test_an_unknown_backbone_lists_its_neighbours():
     with pytest.raises(BadInput, match="timm has no network 'resnet19'; similar names: resnet"):
         FaceEstimator(FaceEstimatorConfig(backbone="resnet19"))
