@@ -1,5 +1,6 @@
 """The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
+import gc
 import importlib
 import json
 import os
@@ -36,6 +37,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 register_driver(app)
 console, errors = Console(), Console(stderr=True)
+INTERRUPTED = 130  # typer's exit code after CTRL-C
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report.")]
@@ -180,9 +182,15 @@ def _print_json(value: Any) -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    """Entry point: a user's mistake is one line on stderr and exit code 2, CTRL-C one line and 130; never a traceback."""
     try:
         app()
     except GazeworksError as error:
         errors.print(f"gazeworks: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            errors.print("gazeworks: interrupted; the same command goes on from the last checkpoint", highlight=False)
+        raise
+    finally:
+        gc.freeze()  # or the interpreter would look through every object of torch and Prefect before it ends, for 2 s

@@ -27,7 +27,7 @@ logger = logging.getLogger("gazeworks.prefect_database")
 def prepare() -> None:
     """Makes Prefect's file, or a new one from a file of an earlier version; one process at a time.
 
-    What a killed process or a full disk left half-made in the file's place, and what is no database, is moved aside, with a word.
+    What a killed process or a full disk left half-made in the file's place, and what is no database, is moved aside.
     PostgreSQL is left to Prefect: there a killed migration undoes itself.
 
     Raises:
