@@ -44,7 +44,7 @@ server-stop:  ## stop what make server started, and nothing else
 	$(BIN)/gazeworks server stop
 
 deploy: install  ## put the deployments of prefect.yaml on the server that PREFECT_API_URL names
-	PREFECT_API_URL=$${PREFECT_API_URL:-http://127.0.0.1:4200/api} $(BIN)/prefect --no-prompt deploy --all
+	$(BIN)/gazeworks server deploy
 
 clean:  ## remove the environment, the artifact store and the reports
 	rm -rf $(VENV) .gazeworks reports build *.egg-info .mypy_cache .pytest_cache .ruff_cache

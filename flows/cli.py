@@ -1,5 +1,6 @@
 """The command `gazeworks`. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
+import gc
 import importlib
 import os
 import sys
@@ -42,6 +43,7 @@ serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 register_driver(app)
+INTERRUPTED = 130  # typer's exit code after CTRL-C
 
 
 @app.command()
@@ -176,7 +178,7 @@ def _redirect(
 
 
 def main() -> None:
-    """Entry point: a mistake, or what the system refuses, is one line on stderr and an exit code, never a traceback."""
+    """Entry point: a mistake, CTRL-C, or what the system refuses, is one line on stderr and an exit code, no traceback."""
     try:
         _require_unicode(*sys.argv[1:], str(environment.home()))
         app()
@@ -186,6 +188,12 @@ def main() -> None:
         _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
     except UnicodeError as error:
         _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _say_error("interrupted; the same command goes on from the last checkpoint")
+        raise
+    finally:
+        gc.freeze()  # or the interpreter would look through every object of torch and Prefect before it ends, for 2 s
 
 
 def _require_unicode(*texts: str) -> None:
@@ -205,5 +213,9 @@ def _in_words(error: OSError) -> str:
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:
-    plain_console(stderr=True).print(f"gazeworks: {text}", soft_wrap=True)
+    _say_error(text)
     sys.exit(exit_code)
+
+
+def _say_error(text: str) -> None:
+    plain_console(stderr=True).print(f"gazeworks: {text}", soft_wrap=True)

@@ -2,10 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.states import Completed
+from pydantic import Field
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
@@ -89,7 +90,7 @@ def redirect(
     out: str = "reports/redirect",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
-    processes: int = 1,
+    processes: Annotated[int, Field(ge=1)] = 1,
     force: list[StageName] = [],  # noqa: B006
 ) -> RedirectionResult:
     """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.

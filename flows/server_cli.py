@@ -1,11 +1,15 @@
 """`gazeworks server`: Prefect, MLflow and workers on this machine, in the background."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tasks import services
 from tasks.console import say
+from tasks.own_server import prefect_server
+from tasks.services import Addresses
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -21,10 +25,8 @@ def start(
     gpus: Annotated[int, typer.Option(min=0, help="Runs that may use a GPU at the same time.")] = 1,
 ) -> None:
     """Start the servers and workers; they go on after this command."""
-    from tasks import services
-
-    addresses = services.Addresses(host, prefect_port, mlflow_port)
-    os.environ["PREFECT_API_URL"] = f"{addresses.prefect}/api"  # before Prefect is imported
+    addresses = Addresses(host, prefect_port, mlflow_port)
+    os.environ["PREFECT_API_URL"] = addresses.prefect_api  # before Prefect is imported
 
     def set_up() -> None:
         from tasks.server_setup import set_up
@@ -35,15 +37,24 @@ def start(
         say(f"{process.name:10} {process.url or f'process {process.pid}'}")
     say(f"logs       {services.folder()}")
     say("\nNext, in this folder:")
-    say(f"  export PREFECT_API_URL={addresses.prefect}/api")
-    say("  prefect --no-prompt deploy --all    # or: make deploy")
+    say(f"  export PREFECT_API_URL={addresses.prefect_api}")
+    say("  gazeworks server deploy    # or: make deploy")
+
+
+@app.command()
+def deploy() -> None:
+    """Put the deployments of this folder's prefect.yaml on the server that PREFECT_API_URL names."""
+    os.environ.setdefault("PREFECT_API_URL", Addresses().prefect_api)  # before Prefect is imported
+    with prefect_server() as ready:
+        ready()
+        from tasks.deploying import deploy
+
+        deploy(Path.cwd())
 
 
 @app.command()
 def stop() -> None:
     """Stop what `start` started, and nothing else."""
-    from tasks import services
-
     stopped = services.stop()
     for process in stopped:
         say(f"stopped {process.name}")
@@ -54,7 +65,5 @@ def stop() -> None:
 @app.command()
 def status() -> None:
     """Say what runs."""
-    from tasks import services
-
     for process in services.running():
         say(f"{process.name:10} process {process.pid} {process.url}")

@@ -51,6 +51,7 @@ def prefect_server() -> Iterator[Callable[[], None]]:
         try:
             yield ready
         finally:
+            _send_what_waits()
             _stop(server)
 
 
@@ -112,6 +113,14 @@ def _told(log: Path) -> list[str]:
     """What the log holds for the user."""
     lines = log.read_text(errors="replace").splitlines()
     return [line.removeprefix(OUR_LINE) for line in lines if line.startswith(OUR_LINE)]
+
+
+def _send_what_waits() -> None:
+    """Or Prefect would look for the server that has gone, for seconds, when the interpreter ends."""
+    if "prefect.events.worker" in sys.modules:
+        from prefect.events.worker import EventsWorker
+
+        EventsWorker.drain_all(timeout=STOP_TIMEOUT_S)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -32,6 +32,11 @@ class Addresses:
         return f"http://{self._reachable}:{self.prefect_port}"
 
     @property
+    def prefect_api(self) -> str:
+        """What `PREFECT_API_URL` must be."""
+        return f"{self.prefect}/api"
+
+    @property
     def mlflow(self) -> str:
         """MLflow's pages, and its tracking URI."""
         return f"http://{self._reachable}:{self.mlflow_port}"
@@ -122,7 +127,7 @@ def stop() -> list[processes.Process]:
 def worker_environment(addresses: Addresses) -> dict[str, str]:
     """What a worker and its runs need to find the servers and the store."""
     return _server_environment(addresses) | {
-        "PREFECT_API_URL": f"{addresses.prefect}/api",
+        "PREFECT_API_URL": addresses.prefect_api,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "MLFLOW_TRACKING_URI": addresses.mlflow,
         environment.STORE_VARIABLE: environment.store_uri(),
@@ -138,7 +143,7 @@ def _server_environment(addresses: Addresses) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in for_one_run}
     return kept | {
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or f"{addresses.prefect}/api",
+        "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or addresses.prefect_api,
         "MLFLOW_BACKEND_STORE_URI": backend,  # as an option, everybody could read its password in the list of processes
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job queue is eight more processes, for nothing we use
         **_allowed_hosts(addresses),

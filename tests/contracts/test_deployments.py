@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.settings import get_current_settings
+from prefect.exceptions import PrefectHTTPStatusError
 
 from gaze_core.errors import BadInput
 from tasks import environment
+from tasks.deploying import deploy
 from tasks.policies import GPU_LIMIT_VARIABLE
 from tasks.server_setup import GPU_LIMIT
 from tasks.services import POOLS
@@ -60,6 +58,7 @@ def test_each_field_of_the_form_is_explained_and_filled_in(deployment):
         assert "default" in schema, name
         kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
         assert kinds <= {"string", "integer", "number", "boolean", "array"}, f"{name}: a form cannot show {kinds}"
+        assert "minimum" in schema or "integer" not in kinds, f"{name}: a number without a lower bound"
 
 
 @each_deployment
@@ -161,22 +160,35 @@ def test_the_file_knows_no_machine():
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_prefect_deploys_them_all_to_a_fresh_server(tmp_path):
+def test_prefect_deploys_them_all_to_a_fresh_server():
     from tasks.server_setup import set_up
 
     set_up()
     set_up()  # changes nothing
-    settings = get_current_settings().to_environment_variables(exclude_unset=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, **settings, "PWD": str(ROOT), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    deploy(ROOT)
     with get_client(sync_client=True) as client:
         for row in DEPLOYMENTS:
             made = client.read_deployment_by_name(f"{flow_of(row).name}/{row['name']}")
             assert (made.work_pool_name, made.tags) == (row["work_pool"]["name"], row["tags"])
             assert made.parameters == row["parameters"]
             assert made.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(ROOT)
-            assert len(made.schedules) == len(row.get("schedules", []))
+            assert [schedule.active for schedule in made.schedules] == [True] * len(row.get("schedules", []))
             assert made.global_concurrency_limit.limit == 1
+            _require_refusal(client, made)
+        _require_that_pauses_stay(client)
+
+
+def _require_refusal(client, deployment):
+    for parameters in ({"no_such_field": 1}, {"out": {}}):
+        with pytest.raises(PrefectHTTPStatusError, match="Error creating flow run: Validation failed"):
+            client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+
+
+def _require_that_pauses_stay(client):
+    paused = client.read_deployment_by_name("redirect/nightly")
+    client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
+    client.pause_deployment(client.read_deployment_by_name("evaluate/nightly").id)
+    deploy(ROOT)
+    (schedule,) = client.read_deployment_by_name("redirect/nightly").schedules
+    assert not schedule.active
+    assert client.read_deployment_by_name("evaluate/nightly").paused

@@ -60,6 +60,10 @@ class Cluster:
         command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name]
         self._start(name, [sys.executable, *command])
 
+    def start_watcher(self, beat_s: float, num_beats: int) -> None:
+        code = f"from tasks.watcher import watch; watch({beat_s}, {num_beats})"
+        self._start("watcher", [sys.executable, "-c", code])
+
     def _start(self, name: str, command: list[str]) -> None:
         self.running[name] = processes.spawn(name, command, self.env, self.home)
 

@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             from tasks import server_setup
 
             server_setup.create_pool("cpu", "process", None)
-            cluster._start("watcher", [sys.executable, "-m", "tasks.watcher"])
+            cluster.start_watcher(beat_s=25, num_beats=3)
             cluster.start_worker("first")
             cluster.deploy()
             yield cluster
