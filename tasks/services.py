@@ -4,12 +4,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gaze_core.errors import BadInput, GazeworksError
+from gaze_core.errors import BadInput
 from tasks import environment, prefect_database, processes
 from tasks.own_server import wait_for_url
 
@@ -79,13 +80,13 @@ def start(addresses: Addresses, pools: Sequence[str], set_up: Callable[[], None]
 
     make_database(environment.tracking_uri())
     prefect_database.prepare()
-    try:
+    with ExitStack() as undo:
+        undo.callback(stop)  # whatever goes wrong, CTRL-C too
         started = _start_servers(addresses)
         set_up()
-        return [*started, _start_watcher(addresses), *(start_worker(pool, addresses) for pool in pools)]
-    except (GazeworksError, OSError, KeyboardInterrupt):
-        stop()
-        raise
+        started = [*started, _start_watcher(addresses), *(start_worker(pool, addresses) for pool in pools)]
+        undo.pop_all()
+    return started
 
 
 def _start_servers(addresses: Addresses) -> list[processes.Process]:
