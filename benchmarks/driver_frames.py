@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.driver_plans import driver_plan
 from gaze_core.config import Runtime
 from gaze_core.driver.blocks import IntervalConfig, block_interval
 from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE
 from gaze_core.driver.report import METRICS, errors_deg
 from gaze_core.errors import GazeworksError
-from gaze_core.stages import driver_evaluate, driver_extract, driver_finetune
+from gaze_core.plans.driver import driver_plan
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.driver import evaluate, extract, finetune
 
 
 def context(folder: Path) -> StageContext:
@@ -43,7 +43,7 @@ def extracted(drive: Path, count: int, work: Path) -> Path:
             inputs[name].mkdir(parents=True, exist_ok=True)
             shutil.copy(path, inputs[name])
         plan = driver_plan("full", "whole", drive / SETTINGS_FILE, count)
-        driver_extract.run(plan.extract, inputs, context(folder))
+        extract.run(plan.extract, inputs, context(folder))
         (folder / "done").touch()
     return folder / "drive"
 
@@ -51,18 +51,16 @@ def extracted(drive: Path, count: int, work: Path) -> Path:
 def tuned(data: Path, weights: Path, preset: str, seed: int, folder: Path) -> Path:
     """The estimator after fine-tuning on one extraction."""
     if not (folder / "done").exists():
-        config = driver_finetune.FINETUNE_PRESETS[preset].model_copy(update={"seed": seed})
-        driver_finetune.run(config, {"data": data, "base": weights}, context(folder))
+        config = finetune.FINETUNE_PRESETS[preset].model_copy(update={"seed": seed})
+        finetune.run(config, {"data": data, "base": weights}, context(folder))
         (folder / "done").touch()
     return folder
 
 
 def errors_of(data: Path, checkpoint: Path, folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Errors of each test frame, and the frames' times."""
-    driver_evaluate.run(
-        driver_evaluate.DriverEvaluateConfig(), {"data": data, "checkpoint": checkpoint}, context(folder)
-    )
-    evaluation = driver_evaluate.read_driver_evaluation(folder)
+    evaluate.run(evaluate.DriverEvaluateConfig(), {"data": data, "checkpoint": checkpoint}, context(folder))
+    evaluation = evaluate.read_driver_evaluation(folder)
     return errors_deg(np.array(evaluation.predicted["model"]), np.array(evaluation.truth)), np.array(evaluation.times_s)
 
 

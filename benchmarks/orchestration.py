@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"GAZEWORKS_HOME": home, "PREFECT_LOGGING_LEVEL": "ERROR"}
-        from tasks.own_server import prefect_server
+        from tasks.server.own_server import prefect_server
 
         with prefect_server() as ready:
             ready()
@@ -85,9 +85,9 @@ def _fan_out(subjects: int, folder: Path) -> dict[str, float]:
 
 
 def _metrics() -> dict[str, float]:
-    from tasks import tracking
+    from tasks.tracking import runs
 
-    with tracking.stage_run("metrics", "metrics-0", "", {}) as run:
+    with runs.stage_run("metrics", "metrics-0", "", {}) as run:
         elapsed_ms = _ms(lambda: _log_steps(run))
     return {"terms": len(TERMS), "ms_per_logged_step": elapsed_ms / NUM_STEPS}
 

@@ -18,12 +18,12 @@ import torch
 from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
-from gaze_core.models.gaze_gaussian import GazeGaussian
-from gaze_core.models.hand_over import start_from_mesh_head
-from gaze_core.models.mesh_head import MeshHead
-from gaze_core.presets import RedirectionPlan, redirection_plan
-from gaze_core.stages.gaze_gaussian import parameter_groups
-from gaze_core.stages.gaze_gaussian_losses import loss_terms
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
+from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.mesh_head import MeshHead
+from gaze_core.plans.redirection import RedirectionPlan, redirection_plan
+from gaze_core.stages.redirection.gaze_gaussian import parameter_groups
+from gaze_core.stages.redirection.losses import loss_terms
 from gaze_core.training.loop import total
 
 PUBLISHED_FRAMES_PER_S = 74  # GazeGaussian (Wei et al. 2025), table 1

@@ -10,10 +10,10 @@ from prefect.artifacts import create_markdown_artifact
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.downstream_page import markdown, write_downstream_page
-from gaze_core.stages.downstream import PICTURES_FILE, DownstreamConfig, read_downstream
+from gaze_core.stages.redirection.downstream import PICTURES_FILE, DownstreamConfig, read_downstream
 from tasks.stage_task import tracked_flow
-from tasks.stages import downstream
-from tasks.store import Store
+from tasks.stages.redirection import downstream
+from tasks.store.artifacts import Store
 
 
 class AugmentationResult(Config):

@@ -6,28 +6,17 @@ from pathlib import Path
 from prefect import flow
 from prefect.states import Completed
 
-from flows.driver_report import JSON_FILE, DriverReport, write_driver_report
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.footage import TileLayout, open_footage
-from gaze_core.driver.report import DriverTolerance
 from gaze_core.driver.sensors import read_track
-from gaze_core.stages.driver_evaluate import DriverEvaluateConfig
-from gaze_core.stages.driver_finetune import DriverFinetuneConfig
-from gaze_core.stages.driver_pretrain import DriverPretrainConfig
-from tasks.driver_stages import compare, evaluate, extract, finetune, import_estimator, pretrain
-from tasks.recordings import import_recording
+from gaze_core.plans.driver import DriverPlan
+from gaze_core.stages.driver.pretrain import DriverPretrainConfig
+from tasks.reports.driver import JSON_FILE, DriverReport, write_driver_report
 from tasks.stage_task import tracked_flow
-
-
-class DriverPlan(Config):
-    """All that decides the result of a run."""
-
-    extract: ExtractConfig = ExtractConfig()
-    finetune: DriverFinetuneConfig = DriverFinetuneConfig()
-    evaluate: DriverEvaluateConfig = DriverEvaluateConfig()
-    tolerance: DriverTolerance = DriverTolerance()
+from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
+from tasks.store.recordings import import_recording
 
 
 class DriveFiles(Config):

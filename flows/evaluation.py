@@ -10,12 +10,12 @@ from prefect.states import Completed
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.report import Tolerance
-from gaze_core.stages.evaluate import EvaluateConfig
-from tasks.registry import champion, model_name, promote, register
-from tasks.reports import EvaluationFacts, publish_report, write_evaluation_report
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from tasks.reports.evaluation import EvaluationFacts, publish_report, write_evaluation_report
 from tasks.stage_task import tracked_flow
-from tasks.stages import compare, evaluate
-from tasks.store import Store
+from tasks.stages.redirection import compare, evaluate
+from tasks.store.artifacts import Store
+from tasks.tracking.registry import champion, model_name, promote, register
 
 
 class EvaluationResult(Config):

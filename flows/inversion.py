@@ -8,15 +8,15 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.data.splits import SPLITS_FILE, read_splits
-from gaze_core.stages.code_encoder import CodeEncoderStageConfig
-from gaze_core.stages.invert import InvertConfig
-from gaze_core.stages.official_checkpoint import require_trained_here
-from gaze_core.stages.preprocess import PreprocessConfig
+from gaze_core.stages.redirection.code_encoder import CodeEncoderStageConfig
+from gaze_core.stages.redirection.invert import InvertConfig
+from gaze_core.stages.redirection.official_checkpoint import require_trained_here
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
-from tasks.recordings import import_recording
 from tasks.stage_task import tracked_flow
-from tasks.stages import invert, preprocess, train_code_encoder
-from tasks.store import Store
+from tasks.stages.redirection import invert, preprocess, train_code_encoder
+from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording
 
 
 class InversionPlan(Config):

@@ -11,14 +11,14 @@ from pydantic import Field
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.judge import CnnJudge, require_unseen
-from gaze_core.presets import PresetName, RedirectionPlan, Source, redirection_plan
+from gaze_core.plans.redirection import PresetName, RedirectionPlan, Source, redirection_plan
 from gaze_core.synthesis.packs import pack_path
-from tasks.recordings import import_recording, require_recording
-from tasks.reports import RunFacts, publish_report, write_redirection_report
-from tasks.roots import input_path, output_path, require_inputs
+from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.stage_task import tracked_flow
-from tasks.stages import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
-from tasks.store import Store
+from tasks.stages.redirection import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording, require_recording
+from tasks.store.roots import input_path, output_path, require_inputs
 
 StageName = Literal["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import WEIGHTS_FILE
-from tasks.store import Store
+from tasks.store.artifacts import Store
 
 
 def checkpoint_folder(path: Path) -> Path:

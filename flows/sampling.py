@@ -11,9 +11,9 @@ from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, read_splits
 from gaze_core.data.subjects import SUBJECT_FILE, open_subject
 from gaze_core.errors import BadInput
-from gaze_core.stages import sample
 from gaze_core.stages.context import StageContext
-from tasks.store import Store
+from gaze_core.stages.redirection import sample
+from tasks.store.artifacts import Store
 
 
 def parse_angles(text: str, option: str) -> tuple[tuple[float, float], ...]:
@@ -34,7 +34,7 @@ def parse_angles(text: str, option: str) -> tuple[tuple[float, float], ...]:
 def draw_samples(
     checkpoint: Path, recording: Path | None, changes: dict[str, Any], out: Path, runtime: Runtime
 ) -> Path:
-    """Writes the pictures of `stages/sample.py` to `out` and returns the contact sheet.
+    """Writes the pictures of `stages/redirection/sample.py` to `out` and returns the contact sheet.
 
     Args:
         checkpoint: the folder of a trained GazeGaussian, or of a report, whose candidate is meant.

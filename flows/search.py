@@ -6,15 +6,15 @@ from typing import Any
 from prefect import flow
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.changes import changed
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
-from gaze_core.presets import RedirectionPlan
+from gaze_core.plans.overrides import changed
+from gaze_core.plans.redirection import RedirectionPlan
 from tasks import environment
-from tasks.recordings import import_recording
 from tasks.stage_task import tracked_flow
-from tasks.stages import evaluate, preprocess, train_gaze_gaussian, train_mesh_head
-from tasks.store import Store
+from tasks.stages.redirection import evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording
 
 PERCEPTUAL = ("lpips", "st_lpips", "ssim")  # the first that this machine can measure; ssim counts as 1 - ssim
 

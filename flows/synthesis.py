@@ -19,8 +19,8 @@ from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.rig import RIGS, RigName, View
 from gaze_core.synthesis.scene import LIGHTS, LightName
-from tasks.roots import output_path
 from tasks.runners import RunnerName, task_runner
+from tasks.store.roots import output_path
 
 PX_AT_STANDARD_FOCAL, STANDARD_FOCAL_PX = 128, 264.0
 CORES = os.cpu_count() or 1

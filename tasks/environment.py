@@ -10,9 +10,9 @@ from rich.logging import RichHandler
 
 from gaze_core.errors import BadInput
 from gaze_core.outputs import output_folder
-from tasks import store_address
 from tasks.console import plain_console
-from tasks.store_address import VARIABLE, store_root
+from tasks.store import address as store_address
+from tasks.store.address import VARIABLE, store_root
 
 # A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
 OWN_SERVER = {
@@ -110,7 +110,7 @@ def set_defaults() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # Training waits for a tracking server that is away, so give up soon: what is to be said is kept (tasks.outbox).
+        # Training waits for a tracking server that is away, so give up soon: the outbox keeps what is to be said.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     }

@@ -30,13 +30,14 @@ from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Input, references
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import Inputs, Stage, StageContext
 from gaze_core.stages.distributed import run_stage
-from tasks import environment, tracking
-from tasks.figures import figures_of
+from tasks import environment
 from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
 from tasks.policies import gpu_slot, is_refreshing
 from tasks.progress import shown_progress
-from tasks.store import Store
+from tasks.store.artifacts import Store
+from tasks.tracking import runs
+from tasks.tracking.figures import figures_of
 
 P = ParamSpec("P")
 How = Literal["cached", "computed", "resumed"]
@@ -59,7 +60,7 @@ class StageOutcome:
 class FlowLedger:
     """What the stages of one flow run did, in the order in which their results were asked for."""
 
-    run: tracking.TrackedRun
+    run: runs.TrackedRun
     force: frozenset[str] = frozenset()
     outcomes: list[StageOutcome] = field(default_factory=list)
     _used: dict[str, ArtifactRef] = field(default_factory=dict)
@@ -95,7 +96,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
     name, flow_run_id = "flow", ""
     if context and context.flow and context.flow_run:
         name, flow_run_id = context.flow.name, str(context.flow_run.id)
-    with tracking.flow_run(name, flow_run_id, parameters) as run:
+    with runs.flow_run(name, flow_run_id, parameters) as run:
         ledger = FlowLedger(run, frozenset(force))
         token = _ledger.set(ledger)
         try:
@@ -187,7 +188,7 @@ class StageTask(Generic[P]):
         parameters = {"config": arguments.config.model_dump(mode="json"), "version": self.stage.VERSION}
         with (
             gpu_slot(arguments.runtime),
-            tracking.stage_run(self.name, key, *_prefect_ids(), parameters) as run,
+            runs.stage_run(self.name, key, *_prefect_ids(), parameters) as run,
             shown_progress(self.name, arguments.runtime, logger) as progress,
         ):
             context = StageContext(arguments.runtime, work_dir, run, progress, logger)

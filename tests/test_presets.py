@@ -1,7 +1,7 @@
 import pytest
 
 from gaze_core.errors import BadInput
-from gaze_core.presets import PRESETS, redirection_plan
+from gaze_core.plans.redirection import PRESETS, redirection_plan
 
 
 @pytest.mark.parametrize("preset", PRESETS)

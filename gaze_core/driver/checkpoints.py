@@ -14,7 +14,7 @@ from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.geometry.angles import angular_error_deg
-from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
+from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
 from gaze_core.reproducibility import choose_device
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
 

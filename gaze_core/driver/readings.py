@@ -14,7 +14,7 @@ from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.faces import FaceSet, predict, require_view
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import ContractViolation
-from gaze_core.models.face_estimator import FaceEstimator
+from gaze_core.models.estimation.face_estimator import FaceEstimator
 
 
 def read_drive_splits(folder: Path) -> Splits:

@@ -16,7 +16,7 @@ from gaze_core.evaluation.judge import Judge, JudgeReading
 from gaze_core.evaluation.metrics import gaze_error_deg, head_error_deg, psnr_db, ssim
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.cameras import Camera
-from gaze_core.models.estimator import head_pitchyaw
+from gaze_core.models.estimation.gaze_net import head_pitchyaw
 
 _CHUNK = 8
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaze_core.errors import ContractViolation, MissingArtifact
-from gaze_core.models.estimator import GazeNet, GazeNetConfig
+from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 
 ReadGaze = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """RGB uint8 (N, H, W, 3) to `[pitch, yaw]` rad, camera frame (N, 2), and whether each was readable (N,)."""
@@ -78,7 +78,7 @@ def require_no_critic(judge: Judge, critic_sha256: str | None) -> None:
 
 
 class CnnJudge:
-    """`GazeNet` with the shipped weights, or those of `path`; `stages/estimator.py` says how they are made.
+    """`GazeNet` with the shipped weights, or those of `path`; `stages/judge/estimator.py` says how they are made.
 
     It reads each image and its mirror image, and takes the mean.
     """
@@ -96,7 +96,7 @@ class CnnJudge:
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ContractViolation(
                 f"{place}: expected the weights of a gaze judge, found {error!r}; train one with "
-                "gaze_core.stages.estimator"
+                "gaze_core.stages.judge.estimator"
             ) from error
         self._model.eval().requires_grad_(False)
         self.digest = hashlib.sha256(content).hexdigest()[:12]

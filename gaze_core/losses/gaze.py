@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.geometry.angles import angular_error_deg
-from gaze_core.models.estimator import GazeNet
+from gaze_core.models.estimation.gaze_net import GazeNet
 from gaze_core.reproducibility import generator
 
 

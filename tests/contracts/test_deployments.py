@@ -13,10 +13,10 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from gaze_core.errors import BadInput
 from tasks import environment
-from tasks.deploying import deploy
 from tasks.policies import GPU_LIMIT_VARIABLE
-from tasks.server_setup import GPU_LIMIT
-from tasks.services import POOLS
+from tasks.server.deploying import deploy
+from tasks.server.services import POOLS
+from tasks.server.setup import GPU_LIMIT
 
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -95,7 +95,7 @@ def test_every_pipeline_is_deployed_and_names_are_unique():
 def test_choices_and_bounds_reach_the_form():
     from typing import get_args
 
-    from gaze_core.presets import PRESETS, PresetName
+    from gaze_core.plans.redirection import PRESETS, PresetName
 
     forms = {flow_of(d).name: flow_of(d).parameters.properties for d in DEPLOYMENTS}
     assert set(get_args(PresetName)) == set(PRESETS) == set(forms["redirect"]["preset"]["enum"])
@@ -161,7 +161,7 @@ def test_the_file_knows_no_machine():
 
 @pytest.mark.usefixtures("prefect_api")
 def test_prefect_deploys_them_all_to_a_fresh_server():
-    from tasks.server_setup import set_up
+    from tasks.server.setup import set_up
 
     set_up()
     set_up()  # changes nothing

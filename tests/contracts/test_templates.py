@@ -44,7 +44,7 @@ def test_prefect_accepts_the_template(kind: str) -> None:
 def test_the_server_makes_a_pool_of_it(kind: str) -> None:
     from prefect.client.orchestration import get_client
 
-    from tasks.server_setup import create_pool
+    from tasks.server.setup import create_pool
 
     create_pool(f"pool-{kind}", kind, ROOT / "deployments" / f"{kind}.json")
     with get_client(sync_client=True) as client:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from flows.data_cli import app
+from flows.cli.data import app
 from gaze_core.data.schema import FIELDS, OPTIONAL_FIELDS
 from gaze_core.data.validation import validate_file
 from gaze_core.errors import BadInput

@@ -12,7 +12,6 @@ from gaze_core.config import Runtime
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.footage import TileLayout
-from gaze_core.stages import driver_extract
 from gaze_core.stages.context import StageContext
 from tests.driver.tiny_drive import LAYOUT, TinyDrive, write_tiny_drive
 
@@ -51,7 +50,7 @@ def extract_into(shared_data: Path) -> Extract:
         context = context or StageContext(Runtime(device="cpu", progress=False), root / "work")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("GAZEWORKS_ASSETS", str(shared_data))
-            produced = driver_extract.run(config, inputs, context)
+            produced = extract.run(config, inputs, context)
         return root / "work" / "drive", produced
 
     return extract

@@ -18,8 +18,8 @@ from gaze_core.driver.readings import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.sampling import evenly_spaced
-from gaze_core.stages import driver_extract
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.driver import extract
 from tests.driver.conftest import CONFIG
 from tests.driver.tiny_drive import NUM_FRAMES, write_tiny_drive
 
@@ -177,7 +177,7 @@ def test_interrupted_after_decoding_it_decodes_no_more(tiny_drive, extract_into,
     def refuse(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(driver_extract, "read_video", refuse)
+    monkeypatch.setattr(extract, "read_video", refuse)
     folder, _ = extract_into(tmp_path, config, **files)
     assert len(DriveRecord.read(folder).frames) == len(set(evenly_spaced(NUM_FRAMES, 24)) - {3, 41})
     assert not list(folder.rglob("*.partial"))

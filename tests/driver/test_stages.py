@@ -17,13 +17,13 @@ from gaze_core.driver.report import BASELINES
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.geometry.angles import vector_from_pitchyaw
-from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
-from gaze_core.stages import driver_compare, driver_evaluate, driver_finetune, driver_pretrain
+from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.driver_evaluate import DriverEvaluateConfig, read_driver_evaluation
-from gaze_core.stages.driver_finetune import FINETUNE_PRESETS
-from gaze_core.stages.driver_pretrain import DriverPretrainConfig
-from gaze_core.stages.driver_training import train_estimator
+from gaze_core.stages.driver import compare, evaluate, finetune, pretrain
+from gaze_core.stages.driver.evaluate import DriverEvaluateConfig, read_driver_evaluation
+from gaze_core.stages.driver.finetune import FINETUNE_PRESETS
+from gaze_core.stages.driver.pretrain import DriverPretrainConfig
+from gaze_core.stages.driver.training import train_estimator
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights
 from tests.tiny_subject import write_tiny_subject
 
@@ -48,7 +48,7 @@ def base(tmp_path_factory):
 
 def finetune(extracted, base, work, preset="frozen", **changes):
     config = FINETUNE_PRESETS[preset].model_copy(update={"epochs": 2, **changes})
-    return driver_finetune.run(config, {"data": extracted, "base": base}, context(work))
+    return finetune.run(config, {"data": extracted, "base": base}, context(work))
 
 
 def test_presets_are_those_that_the_user_asked_for():
@@ -84,16 +84,14 @@ def test_interrupted_fine_tuning_ends_with_the_same_bytes(extracted, base, tmp_p
     inputs = {"data": extracted, "base": base}
     (tmp_path / "work").mkdir()
     with pytest.raises(Stop):
-        driver_finetune.run(config, inputs, StageContext(RUNTIME, tmp_path / "work", progress=progress))
-    produced = driver_finetune.run(config, inputs, context(tmp_path / "work"))
+        finetune.run(config, inputs, StageContext(RUNTIME, tmp_path / "work", progress=progress))
+    produced = finetune.run(config, inputs, context(tmp_path / "work"))
     assert produced.metrics["resumed_from_step"] > 0
     assert produced.files[WEIGHTS_FILE].read_bytes() == whole
 
 
 def test_an_evaluation_names_every_baseline_and_scenario(extracted, base, tmp_path):
-    produced = driver_evaluate.run(
-        DriverEvaluateConfig(), {"data": extracted, "checkpoint": base}, context(tmp_path / "a")
-    )
+    produced = evaluate.run(DriverEvaluateConfig(), {"data": extracted, "checkpoint": base}, context(tmp_path / "a"))
     found = read_driver_evaluation(tmp_path / "a")
     assert set(found.errors) == {"model", "constant", "head pose", "bias", "affine"}
     assert produced.metrics["angular_deg_error"] == found.errors["model"].angular_deg.mean
@@ -105,15 +103,13 @@ def test_an_evaluation_names_every_baseline_and_scenario(extracted, base, tmp_pa
     assert 5 < found.errors["constant"].angular_deg.mean < 20
     assert {row.count for row in found.few_shot} == {4, 9}
     tuned = finetune(extracted, base, tmp_path / "tuned")
-    driver_evaluate.run(
+    evaluate.run(
         DriverEvaluateConfig(),
         {"data": extracted, "checkpoint": tuned.files[WEIGHTS_FILE].parent},
         context(tmp_path / "b"),
     )
-    driver_compare.run(
-        driver_compare.DriverTolerance(), {"after": tmp_path / "b", "before": tmp_path / "a"}, context(tmp_path / "c")
-    )
-    comparison = driver_compare.read_driver_comparison(tmp_path / "c")
+    compare.run(compare.DriverTolerance(), {"after": tmp_path / "b", "before": tmp_path / "a"}, context(tmp_path / "c"))
+    comparison = compare.read_driver_comparison(tmp_path / "c")
     assert comparison.gains[0].other == pytest.approx(found.errors["model"].angular_deg.mean)
 
 
@@ -161,7 +157,7 @@ def test_no_baseline_learns_from_the_test_frames(extracted, base, tmp_path):
     found = []
     for number, drive in enumerate(drives):
         work = context(tmp_path / f"work{number}")
-        driver_evaluate.run(DriverEvaluateConfig(), {"data": drive, "checkpoint": base}, work)
+        evaluate.run(DriverEvaluateConfig(), {"data": drive, "checkpoint": base}, work)
         found.append(read_driver_evaluation(work.work_dir))
     assert found[0].truth != found[1].truth
     assert found[0].predicted == found[1].predicted
@@ -191,9 +187,7 @@ def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
     for checkpoint in (tuned, again):
         for drive, counts in ((validation, f"{len(splits.validation)} of its"), (training, "3 of its 4")):
             with pytest.raises(ContractViolation, match=rf"has learned from {counts} .*test frames"):
-                driver_evaluate.run(
-                    DriverEvaluateConfig(), {"data": drive, "checkpoint": checkpoint}, context(tmp_path / "e")
-                )
+                evaluate.run(DriverEvaluateConfig(), {"data": drive, "checkpoint": checkpoint}, context(tmp_path / "e"))
     _, card = load_estimator(tuned)
     video = DriveRecord.read(extracted).video_sha256
     assert len(card["seen_frames"][video]) == 2  # one stretch, with a block for training and one for validation
@@ -221,7 +215,7 @@ def test_a_drive_without_labels_teaches_nothing(extracted, base, tmp_path):
     with pytest.raises(BadInput, match="no gaze labels to learn from"):
         finetune(tmp_path, base, tmp_path / "work")
     with pytest.raises(BadInput, match="no gaze labels to measure against"):
-        driver_evaluate.run(DriverEvaluateConfig(), {"data": tmp_path, "checkpoint": base}, context(tmp_path / "e"))
+        evaluate.run(DriverEvaluateConfig(), {"data": tmp_path, "checkpoint": base}, context(tmp_path / "e"))
 
 
 def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_path):
@@ -230,7 +224,7 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
         write_tiny_subject(tmp_path / "people" / f"p{seed}.h5", 8, 32, f"p{seed}", seed)
     config = DriverPretrainConfig(network=NETWORK, num_validations=2)
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": 4, "batch_size": 8})})
-    produced = driver_pretrain.run(config, {"people": tmp_path}, context(tmp_path / "work"))
+    produced = pretrain.run(config, {"people": tmp_path}, context(tmp_path / "work"))
     model, card = load_estimator(tmp_path / "work")
     assert model.config == NETWORK
     assert set(produced.subjects["train"]).isdisjoint(produced.subjects["validation"])
@@ -238,7 +232,7 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
     assert card["trained_on"]["train"] == list(produced.subjects["train"])
     assert produced.metrics["validation_gaze_error_deg"] > 0
     with pytest.raises(BadInput, match="no subject file"):
-        driver_pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
+        pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
 
 
 def test_pretraining_knows_people_by_what_their_files_say_and_keeps_some_for_validation(tmp_path, monkeypatch):
@@ -254,10 +248,10 @@ def test_pretraining_knows_people_by_what_their_files_say_and_keeps_some_for_val
         seen["count"] = len(training) + len(validation)
         return train_estimator(model, faces, training, validation, *rest)
 
-    monkeypatch.setattr(driver_pretrain, "train_estimator", record)
+    monkeypatch.setattr(pretrain, "train_estimator", record)
     config = DriverPretrainConfig(network=NETWORK, num_validations=1)
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"num_steps": 1, "batch_size": 4})})
-    produced = driver_pretrain.run(config, {"people": tmp_path / "people"}, context(tmp_path / "work"))
+    produced = pretrain.run(config, {"people": tmp_path / "people"}, context(tmp_path / "work"))
     assert seen["train"].isdisjoint(seen["validation"])
     assert (len(seen["train"]), len(seen["validation"]), seen["count"]) == (3, 1, 20)
     assert {role: set(names) for role, names in produced.subjects.items()} == {

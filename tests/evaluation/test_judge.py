@@ -12,10 +12,10 @@ from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, require_unseen
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
-from gaze_core.models.estimator import GazeNet, GazeNetConfig, head_pitchyaw
+from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig, head_pitchyaw
 from gaze_core.reproducibility import seed_everything
-from gaze_core.stages.estimator import JUDGE_FILE, EstimatorConfig, errors_deg, main, train_judge
-from gaze_core.stages.judge_faces import EYEBALL_RADIUS_M, AugmentConfig, augment, mirrored, read_faces
+from gaze_core.stages.judge.estimator import JUDGE_FILE, EstimatorConfig, errors_deg, main, train_judge
+from gaze_core.stages.judge.faces import EYEBALL_RADIUS_M, AugmentConfig, augment, mirrored, read_faces
 from gaze_core.training.checkpoint import load_weights
 from tests.tiny_subject import write_tiny_subject
 
@@ -204,7 +204,7 @@ def test_the_command_takes_files_for_each_purpose(tiny_subjects, tmp_path, monke
         given.update(training=training, validation=validation, test=test, config=config, out_dir=out_dir)
         return {"errors_deg": {"test": 1.5}}
 
-    monkeypatch.setattr("gaze_core.stages.estimator.train_judge", train)
+    monkeypatch.setattr("gaze_core.stages.judge.estimator.train_judge", train)
     main(["--training", "a.h5", "b.h5", "--validation", "c.h5", "--test", "d.h5", "--out", str(tmp_path)])
     assert given["training"] == [Path("a.h5"), Path("b.h5")]
     assert given["test"] == [Path("d.h5")]

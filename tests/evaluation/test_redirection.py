@@ -19,7 +19,7 @@ from gaze_core.evaluation.redirection import HeldOut
 from gaze_core.evaluation.redirection import evaluate as evaluate_subjects
 from gaze_core.evaluation.report import ProtocolRecord
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector, vector_from_pitchyaw
-from gaze_core.models.estimator import head_pitchyaw
+from gaze_core.models.estimation.gaze_net import head_pitchyaw
 from tests.tiny_subject import write_tiny_subject
 
 HALF_TURN = torch.pi

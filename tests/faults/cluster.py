@@ -13,8 +13,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
-from tasks import environment, processes
-from tasks.own_server import free_port, wait_for_url
+from tasks import environment
+from tasks.server import processes
+from tasks.server.own_server import free_port, wait_for_url
 from tests.faults.conftest import ROOT, wait_for
 from tests.faults.pipeline import DIARY_VARIABLE, STEP_S_VARIABLE
 
@@ -61,7 +62,7 @@ class Cluster:
         self._start(name, [sys.executable, *command])
 
     def start_watcher(self, beat_s: float, num_beats: int) -> None:
-        code = f"from tasks.watcher import watch; watch({beat_s}, {num_beats})"
+        code = f"from tasks.server.watcher import watch; watch({beat_s}, {num_beats})"
         self._start("watcher", [sys.executable, "-c", code])
 
     def _start(self, name: str, command: list[str]) -> None:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tasks import storage
+from tasks.store import s3
 from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import DIARY_VARIABLE
 
@@ -79,7 +79,7 @@ def bucket(moto_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
         "GAZEWORKS_STORE": f"s3://gaze/{tmp_path.name}",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(s3, "FIRST_PAUSE_S", 0.01)
     boto3.client("s3").create_bucket(Bucket="gaze")
     yield proxy
     proxy.shutdown()

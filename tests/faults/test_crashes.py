@@ -29,9 +29,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster.settings():
         try:
             cluster.start_server()
-            from tasks import server_setup
+            from tasks.server import setup
 
-            server_setup.create_pool("cpu", "process", None)
+            setup.create_pool("cpu", "process", None)
             cluster.start_watcher(beat_s=25, num_beats=3)
             cluster.start_worker("first")
             cluster.deploy()
@@ -141,7 +141,7 @@ def test_the_command_line_killed_in_training_goes_on_when_it_is_called_again(tmp
              "gaze_gaussian.fit.num_steps=2", "gaze_gaussian.model.cell_m=0.03",
              "gaze_gaussian.model.points_per_eye=20", "evaluate.num_shown=2"]  # fmt: skip
     options = [part for step in steps for part in ("--set", step)]
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "redirect", "--source", "synthetic",
+    command = [sys.executable, "-c", "from flows.cli.main import main; main()", "redirect", "--source", "synthetic",
                "--input", str(tmp_path / "subject.h5"), "--out", str(tmp_path / "out"), *options]  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))}
     env = kept | {"GAZEWORKS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}

@@ -13,7 +13,7 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.errors import NoSpace
 from gaze_core.training.checkpoint import load_resume_state, save_resume_state, save_weights
-from tasks.store import Store
+from tasks.store.artifacts import Store
 from tests.faults.conftest import ROOT
 
 SMALL, LARGE = {"step": 1, "weights": torch.ones(10_000)}, {"step": 2, "weights": torch.ones(2_000_000)}

@@ -39,7 +39,7 @@ def in_a_terminal(command: list[str], env: dict[str, str], work: Path) -> tuple[
 def test_ctrl_c_in_training_ends_at_once_with_one_line_and_leaves_the_checkpoint(tmp_path: Path) -> None:
     write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
     options = [part for step in STEPS for part in ("--set", step)]
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "redirect", "--source", "synthetic", "--json",
+    command = [sys.executable, "-c", "from flows.cli.main import main; main()", "redirect", "--source", "synthetic", "--json",
                "--input", str(tmp_path / "subject.h5"), "--out", str(tmp_path / "out"), *options]  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))}
     env = kept | {"GAZEWORKS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": "dumb"}

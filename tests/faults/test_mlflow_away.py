@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from werkzeug.serving import make_server
 
 from gaze_core.errors import BadInput
-from tasks import outbox, tracking
-from tasks.mlflow_runs import FLOW_RUN_TAG, PARENT_TAG
-from tasks.sending import send_all
+from tasks.tracking import outbox, runs
+from tasks.tracking.sending import send_all
+from tasks.tracking.writer import FLOW_RUN_TAG, PARENT_TAG
 from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import STAGES, counted
 
@@ -44,7 +44,7 @@ def network(mlflow_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[BadNe
     proxy = BadNetwork(mlflow_port)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(tracking, "MAX_METRICS_PER_CALL", 4)
+    monkeypatch.setattr(runs, "MAX_METRICS_PER_CALL", 4)
     yield proxy
     proxy.shutdown()
     proxy.server_close()
@@ -64,7 +64,7 @@ def test_an_outage_in_the_middle_loses_no_step(network: BadNetwork, tmp_path: Pa
     key = f"fit-{uuid.uuid4()}"
     figure = tmp_path / "figure.png"
     figure.write_bytes(b"picture")
-    with tracking.stage_run("fit", key, "", {}) as run:
+    with runs.stage_run("fit", key, "", {}) as run:
         for step in range(20):
             if step == 6:
                 network.spoil(ALWAYS, "closed")
@@ -86,8 +86,8 @@ def test_a_run_that_never_met_mlflow_arrives_as_a_whole(network: BadNetwork) -> 
     flow_run_id, key = str(uuid.uuid4()), f"fit-{uuid.uuid4()}"
     network.spoil(ALWAYS, "unavailable")
     with (
-        tracking.flow_run("flow", flow_run_id, {"a": 1}) as parent,
-        tracking.stage_run("fit", key, flow_run_id, {}) as run,
+        runs.flow_run("flow", flow_run_id, {"a": 1}) as parent,
+        runs.stage_run("fit", key, flow_run_id, {}) as run,
     ):
         run.log(1, {"loss": 1.0})
         assert (parent.run_id, run.run_id, run.url) == ("", "", "")
@@ -95,7 +95,7 @@ def test_a_run_that_never_met_mlflow_arrives_as_a_whole(network: BadNetwork) -> 
     network.spoil(0, "unavailable")
     assert send_all() == 0
     client = MlflowClient(network.url)
-    parent_run, child = run_of(client, FLOW_RUN_TAG, flow_run_id), run_of(client, tracking.KEY_TAG, key)
+    parent_run, child = run_of(client, FLOW_RUN_TAG, flow_run_id), run_of(client, runs.KEY_TAG, key)
     assert child.data.tags[PARENT_TAG] == parent_run.info.run_id
     assert {parent_run.info.status, child.info.status} == {"FINISHED"}
     assert parent_run.data.params == {"a": "1"}
@@ -104,8 +104,8 @@ def test_a_run_that_never_met_mlflow_arrives_as_a_whole(network: BadNetwork) -> 
 def test_mlflow_that_comes_back_gets_the_rest_in_the_same_run(
     network: BadNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "RETRY_S", 0.0)
-    with tracking.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run:
+    monkeypatch.setattr(runs, "RETRY_S", 0.0)
+    with runs.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run:
         network.spoil(2, "closed")
         for step in range(40):
             run.log(step, {"loss": float(step)})
@@ -114,7 +114,7 @@ def test_mlflow_that_comes_back_gets_the_rest_in_the_same_run(
 
 
 def test_what_a_live_run_keeps_is_not_sent_by_another(network: BadNetwork) -> None:
-    with tracking.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run:
+    with runs.stage_run("fit", f"fit-{uuid.uuid4()}", "", {}) as run:
         network.spoil(ALWAYS, "closed")
         run.tags({"a": "1"})
         network.spoil(0, "closed")
@@ -157,7 +157,7 @@ def test_a_password_in_the_address_of_a_server_is_refused_without_being_shown(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:canary@127.0.0.1:1")
     with (
         pytest.raises(BadInput, match="MLFLOW_TRACKING_URI.*MLFLOW_TRACKING_PASSWORD") as raised,
-        tracking.flow_run("flow", "", {}),
+        runs.flow_run("flow", "", {}),
     ):
         pass
     assert "canary" not in str(raised.value)

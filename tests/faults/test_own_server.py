@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from gaze_core.errors import GazeworksError
-from tasks import processes
-from tasks.own_server import free_port, prefect_server, wait_for_url
+from tasks.server import processes
+from tasks.server.own_server import free_port, prefect_server, wait_for_url
 from tests.faults.conftest import ROOT, wait_for
 
 COMMAND = """
 import time
-from tasks.own_server import prefect_server
+from tasks.server.own_server import prefect_server
 with prefect_server() as ready:
     from prefect.settings import PREFECT_API_URL
     ready()

@@ -15,7 +15,7 @@ import pytest
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
 from gaze_core.errors import BadInput, NoSpace
-from tasks import prefect_database
+from tasks.server import prefect_database
 from tests.faults.conftest import ROOT, wait_for
 
 pytestmark = pytest.mark.faults
@@ -70,7 +70,7 @@ def test_a_new_file_is_whole_and_alone(made: Path) -> None:
 def test_of_three_processes_one_makes_it_and_another_does_when_that_is_killed(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     env = kept | {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tasks.prefect_database", "this"]
+    command = [sys.executable, "-m", "tasks.server.prefect_database", "this"]
     three = [subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(3)]
     new = tmp_path / "prefect.db.new"
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.store import Store
+from tasks.store.artifacts import Store
 from tests.faults.conftest import ROOT
 
 PUBLISH = """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
-from tasks.store import Store
+from tasks.store.artifacts import Store
 produced = Produced("dataset", {"video.mp4": Path(sys.argv[1])})
 print("ready", flush=True)
 sys.stdin.readline()

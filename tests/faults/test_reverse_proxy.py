@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks import environment
-from tasks.own_server import free_port
+from tasks.server.own_server import free_port
 from tests.faults.conftest import ROOT, wait_for
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -98,7 +98,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             value = value.replace(old, new)
         env[name] = value
     env |= {"GAZEWORKS_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "server"]
+    command = [sys.executable, "-c", "from flows.cli.main import main; main()", "server"]
     options = ["--prefect-port", str(behind["prefect"]), "--mlflow-port", str(behind["mlflow"]), "--pool", "cpu"]
     nginx = subprocess.Popen(
         [str(NGINX), "-c", folder / "nginx.conf", "-e", folder / "error.log"], stderr=subprocess.PIPE

@@ -12,8 +12,8 @@ import pytest
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, MissingArtifact
-from tasks import storage
-from tasks.store import Store
+from tasks.store import s3
+from tasks.store.artifacts import Store
 from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import STAGES, counted
 
@@ -55,7 +55,7 @@ def test_a_large_file_travels_in_parts(
     content = WEIGHTS * 2048  # 32 MiB: more than one part
     ref = publish(store, tmp_path, content)
     uploads = [path for method, path in bucket.seen if method == "PUT" and "partNumber" in path]
-    assert len(uploads) == len(content) // storage.PART_BYTES == 2
+    assert len(uploads) == len(content) // s3.PART_BYTES == 2
     assert (store.fetch(ref) / "weights.bin").stat().st_size == len(content)
     assert store.exists(ref)
 

@@ -8,11 +8,13 @@ import boto3
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.doctor import examine
+from flows.cli.doctor import examine
 from gaze_core.errors import BadInput
-from tasks import environment, roots, tracking
+from tasks import environment
 from tasks.redaction import SECRET_VARIABLES, redacted
-from tasks.store import Store
+from tasks.store import roots
+from tasks.store.artifacts import Store
+from tasks.tracking import runs
 from tests.faults.bad_network import BadNetwork
 from tests.faults.pipeline import STAGES, counted
 
@@ -95,7 +97,7 @@ def test_addresses_are_shown_without_passwords(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_parameter_that_holds_a_secret_is_blanked(canaries: None) -> None:
-    with tracking.flow_run("flow", "", {"note": f"used {CANARY}"}) as run:
+    with runs.flow_run("flow", "", {"note": f"used {CANARY}"}) as run:
         pass
     from mlflow import MlflowClient
 
@@ -128,7 +130,7 @@ def test_a_deployed_run_reads_and_writes_nothing_elsewhere(tmp_path: Path, monke
 
 
 def test_the_servers_listen_at_loopback_unless_told_otherwise() -> None:
-    from tasks import services
+    from tasks.server import services
 
     commands = [services._prefect(services.Addresses()), services._mlflow(services.Addresses())]
     assert all(command[command.index("--host") + 1] == "127.0.0.1" for command in map(list, commands))

@@ -12,9 +12,9 @@ import pytest
 
 from flows.references import data_of, find_reference
 from flows.sampling import draw_samples
-from gaze_core.presets import redirection_plan
-from tasks.inventory import faults, stored
-from tasks.store import Store
+from gaze_core.plans.redirection import redirection_plan
+from tasks.store.artifacts import Store
+from tasks.store.inventory import faults, stored
 from tests.driver.conftest import *  # noqa: F403 (fixtures)
 from tests.driver.tiny_drive import TinyDrive
 from tests.faults.bad_network import BadNetwork
@@ -102,9 +102,9 @@ def test_driver_gaze_is_computed_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from flows.apps.driver.serve import sources
     from flows.driver import DriveFiles, driver
-    from flows.driver_app.serve import sources
-    from flows.driver_plans import driver_plan
+    from gaze_core.plans.driver import driver_plan
 
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     plan = driver_plan("frozen", "whole", settings, 30, ["finetune.epochs=1"])

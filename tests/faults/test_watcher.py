@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import emit_event
 from prefect.states import AwaitingConcurrencySlot, AwaitingRetry, Cancelling, Completed, Failed, Running, State
 
-from tasks import watcher
+from tasks.server import watcher
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import wait_for
 

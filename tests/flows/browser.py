@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tasks.own_server import free_port, wait_for_url
+from tasks.server.own_server import free_port, wait_for_url
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = (

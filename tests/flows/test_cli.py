@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows import cli
+from flows.cli import main as cli
 from tests.tiny_subject import write_tiny_subject
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_an_empty_folder_is_no_recording(monkeypatch, capsys, tmp_path):
 def test_a_mistake_found_by_a_stage_is_shown_without_a_traceback(tmp_path):
     path = write_tiny_subject(tmp_path / "subject.h5", num_images=4)
     path.write_bytes(path.read_bytes()[:3000])
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "redirect", "--source", "synthetic"]
+    command = [sys.executable, "-c", "from flows.cli.main import main; main()", "redirect", "--source", "synthetic"]
     environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run([*command, "--input", str(path)], env=environment, cwd=tmp_path, capture_output=True,
                           text=True, check=False, timeout=300)  # fmt: skip

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows import cli
+from flows.cli import main as cli
 from gaze_core.config import Runtime
 from gaze_core.driver.checkpoints import card_of, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
-from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
+from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
 from tests.driver.conftest import *  # noqa: F403 (fixtures)
 from tests.driver.tiny_drive import LAYOUT
 from tests.flows.test_cli import gazeworks
@@ -44,7 +44,7 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
     tiny_drive, weights, settings, shared_data, tmp_path, monkeypatch
 ):
     from flows.driver import DriveFiles, driver
-    from flows.driver_plans import driver_plan
+    from gaze_core.plans.driver import driver_plan
 
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     plan = driver_plan("frozen", "whole", settings, 30, ["finetune.epochs=1"])
@@ -75,7 +75,7 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
     forced = run("forced", force=("driver_compare",))
     assert [stage["how"] for stage in forced["stages"]] == ["cached"] * 4 + ["computed"]
 
-    from flows.driver_app.serve import sources
+    from flows.apps.driver.serve import sources
 
     shown = sources(tmp_path / "first", None, (weights,))
     assert list(shown["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
@@ -86,7 +86,7 @@ def test_an_estimator_that_became_worse_ends_as_regressed(
     tiny_drive, weights, settings, shared_data, tmp_path, monkeypatch
 ):
     from flows.driver import DriveFiles, driver
-    from flows.driver_plans import driver_plan
+    from gaze_core.plans.driver import driver_plan
 
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     far_too_fast = ["finetune.epochs=1", "finetune.learning_rate=10", "finetune.batch_size=4"]
@@ -120,7 +120,7 @@ def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shar
 
 
 def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatch):
-    from flows.drive_folder import require_drive_folder
+    from flows.cli.drive_folder import require_drive_folder
 
     work = tmp_path / "work"
     work.mkdir()

@@ -16,8 +16,8 @@ from gaze_core.driver.checkpoints import card_of, save_estimator
 from gaze_core.driver.readings import Drive
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
-from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig
-from tasks.own_server import free_port, wait_for_url
+from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
+from tasks.server.own_server import free_port, wait_for_url
 from tests.driver.conftest import *  # noqa: F403 (fixtures)
 from tests.flows.browser import browser
 
@@ -42,7 +42,7 @@ def open_page(monkeypatch, data, *weights):
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
-    from flows.driver_app.serve import SOURCE_VARIABLE, sources
+    from flows.apps.driver.serve import SOURCE_VARIABLE, sources
 
     st.cache_resource.clear()
     monkeypatch.setenv(SOURCE_VARIABLE, json.dumps(sources(None, data, weights)))
@@ -100,7 +100,7 @@ def test_a_drive_without_labels_shows_the_gaze_alone(extracted, weights, monkeyp
 def test_arrows_end_where_the_gaze_points(extracted):
     import numpy as np
 
-    from flows.driver_app.drawing import PREDICTED, TRUE, driver_view, fit_road, read_gaze, road_view
+    from flows.apps.driver.drawing import PREDICTED, TRUE, driver_view, fit_road, read_gaze, road_view
 
     drive = Drive.open(extracted)
     labels = np.asarray(drive.dataset.labels["gaze_camera"], dtype=float)
@@ -133,7 +133,7 @@ def served(extracted, weights, tmp_path):
     """The address of the page, started by its command; and the process."""
     port, log = free_port(), tmp_path / "log"
     files = [weights / "first.safetensors", weights / "second.safetensors"]
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "app", "driver", "--headless"]
+    command = [sys.executable, "-c", "from flows.cli.main import main; main()", "app", "driver", "--headless"]
     command += ["--data", str(extracted), "--port", str(port)]
     command += [part for file in files for part in ("--weights", str(file))]
     env = os.environ | {"PYTHONPATH": str(PAGE.parents[2]), "GAZEWORKS_HOME": str(tmp_path / "home")}

@@ -11,9 +11,9 @@ from gaze_core.data.splits import SPLITS_FILE
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.report import Tolerance
-from gaze_core.stages.evaluate import EvaluateConfig
-from gaze_core.stages.preprocess import PreprocessConfig
-from tasks.store import Store
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
+from tasks.store.artifacts import Store
 from tests.flows.test_cli import gazeworks
 from tests.flows.uploaded import uploaded_files
 from tests.stages.tiny_run import CONFIGS, train, write_dataset

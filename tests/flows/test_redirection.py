@@ -8,7 +8,7 @@ import pytest
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
-from gaze_core.presets import redirection_plan
+from gaze_core.plans.redirection import redirection_plan
 from tests.tiny_subject import write_tiny_subject
 
 RUNTIME = Runtime(device="cpu", progress=False)
@@ -45,7 +45,7 @@ def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
     assert second["digests"] == first["digests"]
     assert [row["name"] for row in first["enhancements"]][0] == "renderer"
 
-    from tasks.store import Store
+    from tasks.store.artifacts import Store
 
     store = Store.from_environment()
     lost = next(store_ref for store_ref in _references(store) if store_ref.stage == "mesh_head")

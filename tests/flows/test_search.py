@@ -3,7 +3,7 @@
 import pytest
 
 from gaze_core.config import Runtime
-from gaze_core.presets import redirection_plan
+from gaze_core.plans.redirection import redirection_plan
 from tests.flows.test_redirection import STEPS
 from tests.tiny_subject import write_tiny_subject
 
@@ -45,9 +45,9 @@ def test_trials_are_remembered_and_an_interrupted_one_is_tried_again(tmp_path, m
 
 def test_validation_frames_are_measured_and_test_frames_are_not(tmp_path):
     from gaze_core.data.splits import SPLITS_FILE, read_splits
-    from gaze_core.stages import evaluate
     from gaze_core.stages.context import StageContext
-    from gaze_core.stages.evaluate import EvaluateConfig
+    from gaze_core.stages.redirection import evaluate
+    from gaze_core.stages.redirection.evaluate import EvaluateConfig
     from tests.stages.tiny_run import train, write_dataset
 
     write_dataset(tmp_path)
@@ -65,6 +65,6 @@ def test_validation_frames_are_measured_and_test_frames_are_not(tmp_path):
 
 def evaluate_report(produced):
     from gaze_core.evaluation.report import EvaluationReport
-    from gaze_core.stages.evaluate import EVALUATION_FILE
+    from gaze_core.stages.redirection.evaluate import EVALUATION_FILE
 
     return EvaluationReport.model_validate_json(produced.files[EVALUATION_FILE].read_text())

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gaze_core.errors import BadInput, MissingArtifact
-from gaze_core.models.autoencoder import AutoencoderConfig, FrozenAutoencoder
-from gaze_core.models.renderers import RendererConfig, enlarge, make_renderer
+from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
+from gaze_core.models.redirection.renderers import RendererConfig, enlarge, make_renderer
 
 diffusers = pytest.importorskip("diffusers", reason="the extra gazeworks[vae] is not installed")
 

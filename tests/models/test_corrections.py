@@ -8,7 +8,7 @@ import torch
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.geometry.cameras import rigid_transform
 from gaze_core.geometry.rotations import matrix_from_axis_angle
-from gaze_core.models.corrections import CorrectionsConfig, FrameCorrections
+from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from tests.tiny_subject import write_tiny_subject
 
 

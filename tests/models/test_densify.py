@@ -5,9 +5,9 @@ import torch
 
 from gaze_core.config import Runtime
 from gaze_core.data.subjects import SubjectDataset
-from gaze_core.models.densify import DensifyConfig, densified
-from gaze_core.stages import gaze_gaussian
+from gaze_core.models.redirection.densify import DensifyConfig, densified
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tests.stages.tiny_run import CONFIGS, train, write_dataset
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gaze_core.errors import BadInput
-from gaze_core.models.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
+from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig, import_gaze_tracker
 from gaze_core.training.freezing import frozen, training_mode
 
 SMALL = FaceEstimatorConfig(image_px=32, hidden=8)

@@ -6,12 +6,12 @@ import torch
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector
 from gaze_core.losses.disentangle import orthogonality
-from gaze_core.models.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.hand_over import start_from_mesh_head
-from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig
-from gaze_core.models.renderers import RendererConfig
-from gaze_core.models.streams import eyeball_cap, lid_opening
-from gaze_core.stages.gaze_gaussian_losses import GazeGaussianLossWeights, loss_terms
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
+from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig
+from gaze_core.models.redirection.renderers import RendererConfig
+from gaze_core.models.redirection.streams import eyeball_cap, lid_opening
+from gaze_core.stages.redirection.losses import GazeGaussianLossWeights, loss_terms
 from gaze_core.training.loop import total
 from tests.tiny_subject import EYE_RADIUS_M, EYES_M, write_tiny_subject
 

@@ -5,7 +5,7 @@ import torch
 
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.geometry.rotations import matrix_from_quaternion
-from gaze_core.models.mesh_head import MeshHead, MeshHeadConfig, flat_gaussians
+from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig, flat_gaussians
 from tests.tiny_subject import write_tiny_subject
 
 CONFIG = MeshHeadConfig(cell_m=0.03, hidden=16, feature_width=8, color_channels=4)

@@ -15,9 +15,9 @@ from gaze_core.models.official.frames import OfficialConfig, poses
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import OFFICIAL_NAMES, translate
 from gaze_core.models.official.networks import EnlargingBlock
-from gaze_core.models.renderers import PixelShuffleRenderer, RendererConfig
+from gaze_core.models.redirection.renderers import PixelShuffleRenderer, RendererConfig
 from gaze_core.splat.rasterize import rasterize
-from gaze_core.stages.import_gazegaussian import model_of
+from gaze_core.stages.redirection.import_gazegaussian import model_of
 from tests.models import official_state as published
 
 CONFIG = OfficialConfig(image_px=4 * published.RASTER_PX, raster_px=published.RASTER_PX, scale=1.2)

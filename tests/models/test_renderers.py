@@ -5,7 +5,7 @@ import torch
 
 from gaze_core.errors import BadInput
 from gaze_core.models.dit import DiTBlock
-from gaze_core.models.renderers import RendererConfig, ShuffleBlock, enlarge, make_renderer
+from gaze_core.models.redirection.renderers import RendererConfig, ShuffleBlock, enlarge, make_renderer
 
 KINDS = ["dit", "pixel_shuffle"]
 

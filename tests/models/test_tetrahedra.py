@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gaze_core.models.tetrahedra import find_crossings, interpolate, tet_grid
+from gaze_core.models.redirection.tetrahedra import find_crossings, interpolate, tet_grid
 
 RADIUS_M, CENTER = 0.08, torch.tensor([0.003, -0.002, 0.001])
 

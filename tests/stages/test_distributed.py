@@ -9,9 +9,9 @@ import pytest
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import MissingArtifact
-from gaze_core.stages import gaze_gaussian
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.distributed import run_stage
+from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import read_history
 from tests.stages.tiny_run import CONFIGS, train, write_dataset

@@ -12,9 +12,9 @@ from gaze_core.evaluation.downstream_page import markdown, write_downstream_page
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.reproducibility import generator
-from gaze_core.stages import downstream, gaze_gaussian
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.downstream import DownstreamConfig, read_downstream, redirected
+from gaze_core.stages.redirection import downstream, gaze_gaussian
+from gaze_core.stages.redirection.downstream import DownstreamConfig, read_downstream, redirected
 from tests.stages.tiny_run import train, write_dataset
 
 TINY = DownstreamConfig(num_real=3, num_generated=5, num_steps=2, batch_size=4, num_repeats=2)

@@ -11,15 +11,15 @@ from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation import judge
 from gaze_core.losses.gaze import SyntheticGazeConfig, draw_gaze
-from gaze_core.models.estimator import GazeNet, GazeNetConfig
-from gaze_core.models.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.hand_over import start_from_mesh_head
-from gaze_core.models.mesh_head import MeshHead
-from gaze_core.models.renderers import RendererConfig
-from gaze_core.stages import gaze_gaussian, mesh_head
+from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
+from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.mesh_head import MeshHead
+from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.critic import CriticConfig, load_critic
-from gaze_core.stages.gaze_gaussian_losses import Critics, GazeGaussianLossWeights, loss_terms
+from gaze_core.stages.redirection import gaze_gaussian, mesh_head
+from gaze_core.stages.redirection.critic import CriticConfig, load_critic
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, loss_terms
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import total
 from tests.stages.tiny_run import CONFIGS, train, write_dataset

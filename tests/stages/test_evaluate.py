@@ -11,9 +11,9 @@ from gaze_core.evaluation.pictures import Pictures
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
-from gaze_core.stages import evaluate
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.evaluate import EvaluateConfig
+from gaze_core.stages.redirection import evaluate
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
 from tests.stages.tiny_run import train, write_dataset
 from tests.tiny_subject import write_tiny_subject
 

@@ -18,9 +18,9 @@ from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation, NoSpace
 from gaze_core.models.official.frames import OfficialConfig, codes_of
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
-from gaze_core.stages import evaluate, gaze_gaussian, invert, sample
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.import_gazegaussian import import_gazegaussian, model_of
+from gaze_core.stages.redirection import evaluate, gaze_gaussian, invert, sample
+from gaze_core.stages.redirection.import_gazegaussian import import_gazegaussian, model_of
 from gaze_core.synthesis.packs import pack_path
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from tests.data.published import BFM_ORIGIN_M, landmarks_head_m, make_scenes, write_gazegaussian
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gaze_core.stages.official_checkpoint.save_file", full)
+    monkeypatch.setattr("gaze_core.stages.redirection.official_checkpoint.save_file", full)
     with pytest.raises(NoSpace, match="no space to write it .* free some and run again"):
         import_gazegaussian(checkpoint, tmp_path / "out", CONFIG)
     assert not list(tmp_path.iterdir())

@@ -11,9 +11,9 @@ from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_with_held_out, write_splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.stages import code_encoder, gaze_gaussian, invert, mesh_head
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.invert import InvertConfig
+from gaze_core.stages.redirection import code_encoder, gaze_gaussian, invert, mesh_head
+from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.loop import FitConfig
 from tests.stages.tiny_run import CONFIGS

@@ -7,9 +7,9 @@ from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, read_splits
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.errors import BadInput
-from gaze_core.stages import preprocess
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.preprocess import PreprocessConfig
+from gaze_core.stages.redirection import preprocess
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tests.tiny_subject import write_tiny_subject
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
-from gaze_core.stages import sample
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.sample import SampleConfig, contact_sheet, sweep
+from gaze_core.stages.redirection import sample
+from gaze_core.stages.redirection.sample import SampleConfig, contact_sheet, sweep
 from tests.stages.tiny_run import train, write_dataset
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
-from gaze_core.models.corrections import CorrectionsConfig
-from gaze_core.stages import gaze_gaussian, mesh_head
+from gaze_core.models.redirection.corrections import CorrectionsConfig
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.redirection import gaze_gaussian, mesh_head
 from gaze_core.training.checkpoint import RESUME_FILE, WEIGHTS_FILE, read_card
 from tests.stages.tiny_run import CONFIGS, train, write_dataset
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.models.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.mesh_head import MeshHeadConfig
-from gaze_core.models.renderers import RendererConfig
-from gaze_core.stages import gaze_gaussian, mesh_head
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
+from gaze_core.models.redirection.mesh_head import MeshHeadConfig
+from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.distributed import run_stage
+from gaze_core.stages.redirection import gaze_gaussian, mesh_head
 from gaze_core.training.loop import FitConfig
 from tests.tiny_subject import write_tiny_subject
 

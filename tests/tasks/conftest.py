@@ -12,7 +12,7 @@ from moto import mock_aws
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.config import Config, Runtime
 from gaze_core.stages.context import Inputs, StageContext
-from tasks.store import Store
+from tasks.store.artifacts import Store
 
 
 class CountConfig(Config):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 
 from gaze_core.training.history import STATS_FILE, write_history
-from tasks.figures import CURVES_FILE, figures_of
+from tasks.tracking.figures import CURVES_FILE, figures_of
 
 
 def test_a_training_becomes_a_picture_of_its_curves(tmp_path):

@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows import cli
+from flows.cli import main as cli
 from gaze_core.artifacts import ArtifactRef, Produced
 from gaze_core.errors import BadInput
-from tasks import environment, outbox, tracking
-from tasks.disk import scratch_file
-from tasks.inventory import copies, faults, remove, stored, unneeded, unneeded_copies
-from tasks.kept import KEEP_TAG, USED_FILE, kept
-from tasks.store import Store
+from tasks import environment
+from tasks.store.artifacts import Store
+from tasks.store.disk import scratch_file
+from tasks.store.inventory import copies, faults, remove, stored, unneeded, unneeded_copies
+from tasks.tracking import outbox, runs
+from tasks.tracking.kept import KEEP_TAG, USED_FILE, kept
 from tests.tasks.test_store import Settings, overwrite
 
 NOW = timedelta(0)
@@ -93,7 +94,7 @@ def kept_text(keep_last: int = 1) -> str:
 
 
 def run_that_used(*refs: ArtifactRef) -> str:
-    with tracking.flow_run("train", str(uuid.uuid4()), {}) as run:
+    with runs.flow_run("train", str(uuid.uuid4()), {}) as run:
         run.used(refs)
     return run.run_id
 
@@ -256,7 +257,7 @@ def test_a_moved_home_keeps_what_it_kept(experiment, monkeypatch, capsys, tmp_pa
 def as_earlier_versions_did(client: MlflowClient, run_id: str, *refs: ArtifactRef) -> str:
     """The run with its list of used artifacts in a file, and not in tags."""
     for name in client.get_run(run_id).data.tags:
-        if name.startswith(tracking.USED_TAG):
+        if name.startswith(runs.USED_TAG):
             client.delete_tag(run_id, name)
     client.log_text(run_id, json.dumps([ref.model_dump(mode="json") for ref in refs]), USED_FILE)
     return run_id
@@ -332,7 +333,7 @@ def test_no_database_is_made_and_one_of_another_store_is_refused(experiment, mon
 def test_what_waits_for_mlflow_is_kept_even_if_it_can_no_longer_be_sent(experiment, home, tmp_path):
     refs = {name: publish(Store.from_environment(), tmp_path, "model", name) for name in ("told", "in_file", "broken")}
     box = outbox.Outbox.create()
-    box.add({"kind": "tags", "rows": [[f"{tracking.USED_TAG}.0", refs["told"].name]]})
+    box.add({"kind": "tags", "rows": [[f"{runs.USED_TAG}.0", refs["told"].name]]})
     (tmp_path / USED_FILE).write_text(json.dumps([refs["in_file"].model_dump(mode="json")]))
     box.add({"kind": "artifact", "path": str(tmp_path / USED_FILE), "folder": None})
     with (box.folder / outbox.OPERATIONS_FILE).open("a") as file:

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from gaze_core.errors import BadInput
-from tasks import services
-from tasks.mlflow_database import make_database
-from tasks.own_server import free_port
+from tasks.server import services
+from tasks.server.own_server import free_port
+from tasks.tracking.database import make_database
 
 HALF_MADE = """
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL);

@@ -6,8 +6,8 @@ import pytest
 
 from gaze_core.artifacts import files_in
 from gaze_core.errors import BadInput
-from tasks.recordings import import_recording
-from tasks.store import Store
+from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording
 
 
 def test_hidden_files_of_a_folder_change_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from mlflow.utils.uri import is_local_uri
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
 from tasks import environment
-from tasks.registry import CHAMPION, VERDICT_TAG, champion, model_name, promote, register
+from tasks.tracking.registry import CHAMPION, VERDICT_TAG, champion, model_name, promote, register
 
 
 def checkpoint(kind="checkpoint"):

@@ -8,11 +8,12 @@ import pytest
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.autoencoder import AutoencoderConfig
-from gaze_core.presets import redirection_plan
-from tasks import environment, roots
-from tasks.recordings import import_recording, require_recording
-from tasks.store import Store
+from gaze_core.models.redirection.autoencoder import AutoencoderConfig
+from gaze_core.plans.redirection import redirection_plan
+from tasks import environment
+from tasks.store import roots
+from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording, require_recording
 from tests.tasks.test_store import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks import outbox, sending, tracking
-from tasks.mlflow_client import Outage, Refusal
-from tasks.outbox import Outbox
-from tasks.sending import send, send_all
+from tasks.tracking import outbox, runs, sending
+from tasks.tracking.client import Outage, Refusal
+from tasks.tracking.outbox import Outbox
+from tasks.tracking.sending import send, send_all
 
-OPENING = tracking._opening("fit", {}, "id", "", {})
+OPENING = runs._opening("fit", {}, "id", "", {})
 
 
 class Told:
@@ -130,7 +130,7 @@ def test_another_mlflow_gets_nothing(
     told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://gaze:canary@a/db")
-    box = filled("tags", **tracking._opening("fit", {}, "id", "", {}))
+    box = filled("tags", **runs._opening("fit", {}, "id", "", {}))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://gaze:canary@b/db")
     assert send_all() == 1
     assert told.operations == []
@@ -143,7 +143,7 @@ def test_another_mlflow_gets_nothing(
 
 def test_the_experiment_is_the_one_of_the_run_that_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "then")
-    opening = tracking._opening("fit", {"id": str(tmp_path)}, "id", "", {})
+    opening = runs._opening("fit", {"id": str(tmp_path)}, "id", "", {})
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "now")
     box = Outbox.create()
     box.add(opening)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gaze_core.errors import BadInput, GazeworksError
-from tasks import processes, services
-from tasks.own_server import _require_answer, free_port
+from tasks.server import processes, services
+from tasks.server.own_server import _require_answer, free_port
 
 SLEEP = ("-c", "import time; time.sleep(60)")
 

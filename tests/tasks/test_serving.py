@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gaze_core.errors import BadInput
-from tasks.serving import EXAMPLE, SIGNATURE, save_served_model
+from tasks.serving.export import EXAMPLE, SIGNATURE, save_served_model
 from tests.faults.conftest import ROOT
 from tests.stages.tiny_run import train, write_dataset
 

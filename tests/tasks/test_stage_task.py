@@ -14,10 +14,11 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, ContractViolation
-from tasks import environment, tracking
-from tasks.mlflow_runs import PARENT_TAG
+from tasks import environment
 from tasks.stage_task import StageOutcome, tracked_flow
-from tasks.store import Store
+from tasks.store.artifacts import Store
+from tasks.tracking import runs
+from tasks.tracking.writer import PARENT_TAG
 from tests.tasks.conftest import CountConfig, Counter
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -214,8 +215,8 @@ def test_a_killed_stage_goes_on_and_its_mlflow_run_has_each_step_once(
     steps = [metric.step for metric in client.get_metric_history(key, "loss")]
     assert sorted(steps) == [0, 1, 2, 3]
     experiment = client.get_run(key).info.experiment_id
-    tag = client.get_run(key).data.tags[tracking.KEY_TAG]
-    assert len(client.search_runs([experiment], f"tags.`{tracking.KEY_TAG}` = '{tag}'")) == 1
+    tag = client.get_run(key).data.tags[runs.KEY_TAG]
+    assert len(client.search_runs([experiment], f"tags.`{runs.KEY_TAG}` = '{tag}'")) == 1
 
 
 def test_stages_are_children_of_the_flow_run(stages: SimpleNamespace, config: CountConfig) -> None:

@@ -16,9 +16,9 @@ from moto import mock_aws
 from gaze_core.artifacts import ArtifactRef, Manifest, Produced, files_in, lineage_digest
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
-from tasks.disk import LocalDisk
-from tasks.store import Store
-from tasks.store_address import local_path
+from tasks.store.address import local_path
+from tasks.store.artifacts import Store
+from tasks.store.disk import LocalDisk
 from tests.flows.test_cli import gazeworks
 
 

@@ -10,11 +10,11 @@ from gaze_core.data.adapters.units import METRES_PER_DM
 from gaze_core.data.batch import HeadParameters
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
-from gaze_core.models.gaze_gaussian import GazeGaussianOutput
 from gaze_core.models.official.clouds import CanonicalGaussians, Codes, EyeCloud, FaceCloud
 from gaze_core.models.official.frames import OfficialConfig, codes_of, shape_codes, stacked, to_head_frame
 from gaze_core.models.official.layout import COLOR_CHANNELS
 from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussianOutput
 from gaze_core.splat.gaussians import Gaussians, concatenate
 from gaze_core.splat.rasterize import rasterize
 

@@ -1,0 +1,53 @@
+"""The folder of a user's into which an extracted drive is copied."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
+from gaze_core.data.splits import SPLITS_FILE
+from gaze_core.data.subjects import SUBJECT_FILE
+from gaze_core.driver.record import DRIVE_FILE, PICTURES
+from gaze_core.errors import BadInput
+from tasks.store.artifacts import Store
+
+_OWN_ENTRIES = {DRIVE_FILE, PICTURES, SPLITS_FILE, SUBJECT_FILE, MANIFEST_FILE}
+
+
+def require_drive_folder(out: Path, inputs: Iterable[Path | None] = ()) -> Path:
+    """`out` as an absolute path, if an extracted drive may be put there in place of all that it holds.
+
+    Raises:
+        BadInput: it is a file, the current folder or one above it, holds an input, or holds anything but an earlier drive.
+    """
+    place = out.resolve()
+    if place == Path.cwd() or place in Path.cwd().parents:
+        raise BadInput(f"{out}: the folder in which you are, or one above it; choose a new folder with --out")
+    for path in filter(None, inputs):
+        if place in path.resolve().parents:
+            raise BadInput(f"{out}: holds the input {path.name}; choose another --out, what it holds is replaced")
+    if place.is_file():
+        raise BadInput(f"{out}: there is a file; choose a new folder with --out")
+    entries = {path.name for path in place.iterdir()} if place.is_dir() else set()
+    if entries and (DRIVE_FILE not in entries or not entries <= _OWN_ENTRIES):
+        strange = ", ".join(sorted(entries - _OWN_ENTRIES)[:3]) or f"no {DRIVE_FILE}"
+        raise BadInput(f"{out}: not empty, and not only an extracted drive ({strange}); choose another --out")
+    return place
+
+
+def write_drive_folder(ref: ArtifactRef, out: Path) -> Path:
+    """Copies an extracted drive from the store to `out`, in place of an earlier one, which stays until the copy is whole."""
+    place = require_drive_folder(out)
+    source = Store.from_environment().fetch(ref)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
+        new, old = Path(beside, "new"), Path(beside, "old")
+        for name in (*Manifest.read(source).files, MANIFEST_FILE):
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, new / name)
+        if place.exists():
+            os.replace(place, old)
+        os.replace(new, place)
+    return out

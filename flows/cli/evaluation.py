@@ -1,0 +1,208 @@
+"""`gazeworks evaluate`, `compare`, `pairs`, `augment`: is a model good, is it better, on which pairs, and does it help."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from flows.cli.options import Device, Force, Json, ReportFolder, file_option
+from gaze_core.errors import BadInput
+from tasks.console import say, say_json
+from tasks.server.own_server import prefect_server
+
+Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
+Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
+PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
+Data = Annotated[str | None, typer.Option(help="A data set's folder, or a report; else what the model was trained on.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the pairs, where the protocol has no list.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (evaluate, compare, pairs, augment):
+        app.command()(command)
+
+
+def evaluate(
+    checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    data: Data = None,
+    protocol: Protocol = "",
+    pairs: PairFile = None,
+    judge: Judge = "cnn",
+    seed: Seed = 0,
+    out: ReportFolder = Path("reports/evaluation"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained model on frames that no training has seen, and write a report."""
+    from flows.references import data_of, find_reference
+    from gaze_core.config import Runtime
+
+    model = find_reference(checkpoint, "candidate")
+    config, listed = _config(protocol, judge, seed, pairs)
+    source = find_reference(data, "data") if data else data_of(model)
+    with prefect_server() as ready:
+        from flows.evaluation import evaluation
+
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        result = evaluation(model, source, config, out.resolve(), runtime, listed, tuple(force or ()))
+    _show(result, as_json)
+
+
+def compare(
+    candidate: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    baseline: Annotated[str, typer.Option(help="The same, or: champion (the model registry's).")] = "champion",
+    data: Data = None,
+    protocol: Protocol = "",
+    pairs: PairFile = None,
+    judge: Judge = "cnn",
+    seed: Seed = 0,
+    tolerance: Annotated[
+        list[str] | None, typer.Option(help="metric=value, for example psnr_db=0.5 or ssim=null. May be repeated.")
+    ] = None,
+    out: ReportFolder = Path("reports/comparison"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
+    from flows.references import data_of, find_reference
+    from gaze_core.config import Runtime
+
+    limits = _tolerance(tolerance or ())
+    ours = find_reference(candidate, "candidate")
+    theirs = None if baseline == "champion" else find_reference(baseline, "candidate")
+    config, listed = _config(protocol, judge, seed, pairs)
+    source = find_reference(data, "data") if data else data_of(ours)
+    with prefect_server() as ready:
+        from flows.evaluation import comparison
+
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        state = comparison(
+            ours, theirs, source, config, out.resolve(), limits, runtime, listed, tuple(force or ()), return_state=True
+        )
+        result = state.result()
+    _show(result, as_json)
+
+
+def pairs(
+    published: Annotated[Path, typer.Argument(help="A published list, one frame a line.")],
+    protocol: Annotated[str, typer.Option(help="Whose pairs they are; an unknown name lists them.")],
+    out: Annotated[Path, file_option("The pair file to write.")] = Path("pairs.csv"),
+    subject: Annotated[list[str] | None, typer.Option(help="Of this subject; else all of the protocol.")] = None,
+    lines_hold: Annotated[Literal["targets", "inputs"], typer.Option(help="What a line's number is.")] = "targets",
+) -> None:
+    """Turn a published pair list into a pair file with named columns."""
+    from gaze_core.evaluation.pairs import from_published_list, write_pairs
+    from gaze_core.evaluation.protocols import protocol as protocol_named
+
+    chosen = protocol_named(protocol)
+    subjects = tuple(subject or chosen.subject_names)
+    if not subjects:
+        raise BadInput(f"protocol {chosen.name} names no subjects; name each with --subject")
+    listed = from_published_list(published, subjects, chosen.pairs_per_subject, lines_hold)
+    write_pairs(out, chosen.sources[0], listed)
+    count = len(listed[subjects[0]].inputs)
+    say(f"{out}: {count} pairs for each of {len(subjects)} subjects")
+
+
+def augment(
+    checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
+    data: Data = None,
+    real: Annotated[int, typer.Option(min=1, help="Real pictures of each subject that the estimator gets.")] = 8,
+    generated: Annotated[int, typer.Option(min=1, help="Redirected ones that join them.")] = 192,
+    repeats: Annotated[int, typer.Option(min=1, help="Choices of real pictures.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, in each arm.")] = 100,
+    start: Annotated[
+        Literal["pretrained", "scratch"], typer.Option(help="The shipped estimator of other people, or nothing.")
+    ] = "pretrained",
+    seed: Seed = 0,
+    out: ReportFolder = Path("reports/augmentation"),
+    device: Device = "auto",
+    force: Force = None,
+    as_json: Json = False,
+) -> None:
+    """Train an estimator on few real pictures, with and without redirected ones, and say what they are worth."""
+    from flows.references import data_of, find_reference
+    from gaze_core.config import Runtime
+    from gaze_core.stages.redirection.downstream import DownstreamConfig
+
+    model = find_reference(checkpoint)
+    source = find_reference(data, "data") if data else data_of(model)
+    config = DownstreamConfig(
+        num_real=real, num_generated=generated, num_repeats=repeats, num_steps=steps, start=start, seed=seed
+    )
+    with prefect_server() as ready:
+        from flows.augmentation import augmentation
+
+        runtime = _runtime(Runtime, device, as_json)
+        ready()
+        result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
+    if as_json:
+        say_json(result.model_dump(mode="json"))
+        return
+    for name, value in result.numbers.items():
+        say(f"{name:32} {value:.2f}")
+    say(f"redirected pictures: {result.verdict}\n{result.caveat}\nreport: {result.report}")
+
+
+def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
+    """The configuration of the evaluation, with all instruments at hand, and the pair file in the store."""
+    from gaze_core.evaluation.protocols import protocol as protocol_named
+    from gaze_core.stages.redirection.evaluate import EvaluateConfig
+    from tasks.store.recordings import import_recording
+
+    if protocol:
+        protocol_named(protocol)
+    config = EvaluateConfig(judge=judge, protocol=protocol, seed=seed).with_available_instruments()
+    if pair_file is not None and not pair_file.is_file():
+        raise BadInput(f"{pair_file}: no such file; expected a pair file, made by: gazeworks pairs")
+    return config, import_recording.fn(pair_file) if pair_file else None
+
+
+def _tolerance(changes: list[str] | tuple[str, ...]):  # type: ignore[no-untyped-def]
+    from gaze_core.evaluation.report import Tolerance
+
+    values = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in Tolerance.model_fields:
+            raise BadInput(
+                f"--tolerance {change!r}: expected NAME=VALUE, NAME one of {', '.join(Tolerance.model_fields)}"
+            )
+        values[name] = None if text == "null" else text
+    try:
+        return Tolerance.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"--tolerance {first['loc'][0]}: {first['msg']} (found {first['input']!r})") from error
+
+
+def _runtime(make, device: str, as_json: bool):  # type: ignore[no-untyped-def]
+    from tasks import environment
+
+    environment.configure_logging()
+    return make(device=device, progress=not as_json)
+
+
+def _show(result: Any, as_json: bool) -> None:
+    if as_json:
+        say_json(result.model_dump(mode="json"))
+        return
+    for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
+        value = result.numbers.get(name)
+        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+    for fault in result.faults:
+        say(f"FAULT: {fault}")
+    if result.verdict != "not compared":
+        say(f"verdict: {result.verdict}")
+        for reason in result.reasons:
+            say(f"  {reason}")
+    if result.registry:
+        say(f"registry: {result.registry}")
+    say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
+    say(f"report: {result.report}")

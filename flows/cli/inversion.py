@@ -1,0 +1,59 @@
+"""`gazeworks invert`: make a trained model draw someone else."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli.options import Device, folder_option
+from tasks.console import say
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(invert)
+
+
+def invert(
+    checkpoint: Annotated[Path, typer.Option(help="Folder of a report, or of a trained GazeGaussian.")],
+    recording: Annotated[
+        Path, typer.Option("--input", help="A photograph, a folder of them, a video, a subject file.")
+    ],
+    images: Annotated[int, typer.Option(min=1, help="From how many pictures.")] = 1,
+    mode: Annotated[
+        Literal["codes", "full"], typer.Option(help="codes: the weights stay. full: they may follow the pictures.")
+    ] = "full",
+    gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
+    out: Annotated[Path, folder_option("Folder for the adapted model and its pictures.")] = Path("inverted"),
+    device: Device = "auto",
+) -> None:
+    """Adapt a trained model to a person it has not met, from one or a few pictures, and draw that person."""
+    from flows.inversion import InversionPlan, inversion
+    from flows.references import checkpoint_ref
+    from flows.sampling import draw_samples, parse_angles
+    from gaze_core.config import Runtime
+    from gaze_core.stages.redirection.invert import InvertConfig
+    from gaze_core.stages.redirection.preprocess import PreprocessConfig
+    from tasks import environment
+    from tasks.server.own_server import prefect_server
+    from tasks.store.recordings import require_recording
+
+    changes = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
+    require_recording(recording)
+    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
+    source: Literal["synthetic", "video"] = "synthetic" if recording.suffix == ".h5" else "video"
+    plan = InversionPlan(
+        preprocess=PreprocessConfig(source=source, keep_back=False), invert=InvertConfig(num_images=images, mode=mode)
+    )
+    environment.configure_logging()
+    runtime = Runtime(device=device)
+    with prefect_server() as ready:
+        ready()
+        result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
+    sheet = draw_samples(result.model, result.person, changes, out, runtime)
+    shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
+    for name, value in sorted(result.numbers.items()):
+        say(f"{name:32} {value:.2f}")
+    say(f"model: {out / 'model'}\npictures: {sheet}")

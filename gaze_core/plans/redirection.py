@@ -1,0 +1,154 @@
+"""Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gaze_core.config import Config
+from gaze_core.errors import BadInput
+from gaze_core.evaluation.report import Tolerance
+from gaze_core.models.redirection.autoencoder import AutoencoderConfig
+from gaze_core.models.redirection.corrections import CorrectionsConfig
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
+from gaze_core.models.redirection.mesh_head import MeshHeadConfig
+from gaze_core.models.redirection.renderers import RendererConfig
+from gaze_core.plans.overrides import changed
+from gaze_core.preprocess.video_config import VideoConfig
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
+from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
+from gaze_core.training.loop import FitConfig
+
+Source = Literal["synthetic", "video"]
+PresetName = Literal["tiny", "small", "paper", "h200"]
+
+
+class RedirectionPlan(Config):
+    """The redirection pipeline. The baseline is the same model with another renderer, trained the same way."""
+
+    preprocess: PreprocessConfig = PreprocessConfig()
+    mesh_head: MeshHeadStageConfig = MeshHeadStageConfig()
+    gaze_gaussian: GazeGaussianStageConfig = GazeGaussianStageConfig()
+    baseline_renderer: RendererConfig = RendererConfig(kind="pixel_shuffle")
+    evaluate: EvaluateConfig = EvaluateConfig()
+    tolerance: Tolerance = Tolerance()
+
+    @property
+    def baseline(self) -> GazeGaussianStageConfig:
+        """The candidate's configuration with the baseline renderer."""
+        model = self.gaze_gaussian.model.model_copy(update={"renderer": self.baseline_renderer})
+        return self.gaze_gaussian.model_copy(update={"model": model})
+
+
+@dataclass(frozen=True)
+class Size:
+    """The shape of both models."""
+
+    image_px: int
+    mesh_cell_m: float
+    cell_m: float
+    raster_px: int
+    points_per_eye: int
+    hidden: int
+    feature_width: int
+    channels: int
+    token_width: int
+    depth: int
+    num_heads: int
+    patch_px: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How both are trained. `critics`: autoencoder, perceptual and gaze losses, whose weights a user has to bring."""
+
+    mesh_length: str
+    mesh_batch_size: int
+    length: str
+    batch_size: int
+    learning_rate: float
+    critics: bool
+
+
+SIZES = {
+    #              image  mesh    cell     raster  points  hid-  feature  chan-  token                patch
+    #              _px    cell_m  _m       _px     / eye   den   width    nels   width  depth  heads  _px
+    "tiny":  Size(128,    0.014,  0.010,   128,    250,    64,   32,      16,    96,    2,     4,     8),
+    "small": Size(128,    0.012,  0.009,   128,    250,    96,   32,      16,    192,   4,     4,     8),
+    "paper": Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
+    "h200":  Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
+}  # fmt: skip
+PRESETS = {
+    #                  mesh         batch                batch  learning
+    #                  length       size   length        size   rate      critics
+    "tiny":  Schedule("150 steps",  4,     "300 steps",  3,     1e-3,     False),
+    "small": Schedule("200 steps",  4,     "260 steps",  4,     1e-3,     False),
+    "paper": Schedule("10 epochs",  1,     "30 epochs",  1,     1e-4,     True),
+    "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
+}  # fmt: skip
+_CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
+
+
+def redirection_plan(preset: str, source: Source = "synthetic", overrides: Sequence[str] = ()) -> RedirectionPlan:
+    """The plan of a preset for a source, with `dotted.key=value` changes.
+
+    Raises:
+        BadInput: an unknown preset, key or value; the message lists what is known.
+    """
+    if preset not in PRESETS:
+        raise BadInput(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
+    return changed(_plan(SIZES[preset], PRESETS[preset], source), overrides)
+
+
+def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
+    weight = _CRITIC_WEIGHT if schedule.critics else 0.0
+    return RedirectionPlan(
+        preprocess=PreprocessConfig(source=source, video=VideoConfig(size_px=size.image_px)),
+        mesh_head=MeshHeadStageConfig(
+            model=MeshHeadConfig(
+                cell_m=size.mesh_cell_m,
+                hidden=size.hidden,
+                feature_width=size.feature_width,
+                color_channels=size.channels,
+            ),
+            fit=_fit(schedule.mesh_length, batch_size=schedule.mesh_batch_size, learning_rate=1e-3),
+        ),
+        gaze_gaussian=GazeGaussianStageConfig(
+            model=_model(size, AutoencoderConfig() if schedule.critics else None),
+            loss_weights=GazeGaussianLossWeights(perceptual=weight, gaze_deg=weight, synthetic_gaze_deg=weight),
+            corrections=CorrectionsConfig() if source == "video" else None,
+            fit=_fit(
+                schedule.length,
+                batch_size=schedule.batch_size,
+                learning_rate=schedule.learning_rate,
+                final_learning_rate_ratio=0.1,
+                warmup_steps=10,
+                keep_every_epochs=10 if schedule.critics else 0,
+            ),
+        ),
+        evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "iris"),
+    )
+
+
+def _model(size: Size, autoencoder: AutoencoderConfig | None) -> GazeGaussianConfig:
+    return GazeGaussianConfig(
+        image_px=size.image_px,
+        raster_px=size.raster_px,
+        cell_m=size.cell_m,
+        points_per_eye=size.points_per_eye,
+        renderer=RendererConfig(
+            token_width=size.token_width,
+            depth=size.depth,
+            num_heads=size.num_heads,
+            patch_px=size.patch_px,
+            autoencoder=autoencoder,
+        ),
+    )
+
+
+def _fit(length: str, **values: Any) -> FitConfig:
+    """For "200 steps" or "10 epochs", with a look at the validation frames after each epoch."""
+    number, unit = length.split()
+    return FitConfig(**{f"num_{unit}": int(number), "validate_every_epoch": True, **values})

@@ -1,0 +1,183 @@
+"""Face images as the judge learns from them: read from subject files, mirrored, and changed at random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, UInt8
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn import functional
+
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch, TensorRecord
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
+from gaze_core.geometry.rotations import matrix_from_axis_angle
+from gaze_core.models.estimation.gaze_net import MIRRORED_POINTS, POINTS, head_pitchyaw
+
+EYEBALL_RADIUS_M = 0.015
+
+
+class AugmentConfig(Config):
+    """How far a training image may differ from the recorded one; the judge must also read soft renderings."""
+
+    shift_px: NonNegativeFloat = 3.0
+    roll_deg: NonNegativeFloat = 6.0
+    scale: NonNegativeFloat = 0.08  # relative, either way
+    color: NonNegativeFloat = 0.2  # gain of each channel, relative, either way
+    brightness: NonNegativeFloat = 0.3
+    grey: NonNegativeFloat = 0.3  # largest share of colour that is taken away
+    noise: NonNegativeFloat = 0.03  # largest standard deviation
+    blur_sigma_px: PositiveFloat = 1.2
+    resampled_share: NonNegativeFloat = 0.2
+    smallest_resampled_px: PositiveInt = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Faces(TensorRecord):
+    """N face images as they are stored and what the judge learns to read; frames as in `GazeNetOutput`."""
+
+    rgb: UInt8[Tensor, "n 3 h w"]
+    head_mask: UInt8[Tensor, "n 1 h w"]  # 0 or 1
+    gaze_camera: Float[Tensor, "n 2"]
+    head_pitchyaw: Float[Tensor, "n 2"]
+    points_px: Float[Tensor, "n k 2"]
+    irises_px: Float[Tensor, "n 2 2"]
+    eyeballs_px: Float[Tensor, "n 2 2"]
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    @property
+    def rgb_on_white(self) -> Float[Tensor, "n 3 h w"]:
+        """The head on a white background, in [0, 1]."""
+        return self.rgb / 255 * self.head_mask + (1.0 - self.head_mask)
+
+
+def read_faces(dataset: SubjectDataset) -> Faces:
+    """All samples of a subject file as bytes, which keeps a dozen subjects in memory."""
+    return faces_of(dataset.everything)
+
+
+def faces_of(batch: GazeBatch) -> Faces:
+    """Samples that are in memory, as bytes."""
+    irises_px, eyeballs_px = _eye_points(batch)
+    return Faces(
+        rgb=(batch.rgb * 255).round().byte(),
+        head_mask=batch.head_mask.byte(),
+        gaze_camera=batch.gaze_camera,
+        head_pitchyaw=head_pitchyaw(batch.camera.world_to_camera @ batch.head.head_to_world),
+        points_px=batch.landmarks_2d_px[:, list(POINTS)],
+        irises_px=irises_px,
+        eyeballs_px=eyeballs_px,
+    )
+
+
+def _eye_points(batch: GazeBatch) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, "n 2 2"]]:
+    """Projected centres of the irises and of the eyeballs, (left, right)."""
+    eyeballs_m = batch.eye_centers_head_m
+    irises_m = eyeballs_m + EYEBALL_RADIUS_M * vector_from_pitchyaw(batch.head.gaze_head_eyes)
+    camera = batch.camera.seen_from(batch.head.head_to_world)
+    return camera.project(irises_m), camera.project(eyeballs_m)
+
+
+def concatenate(parts: Sequence[Faces]) -> Faces:
+    """All faces in one record."""
+    return Faces(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__})
+
+
+def mirrored(faces: Faces) -> Faces:
+    """The same faces in a mirror: yaw changes its sign, and left points change places with right ones."""
+    flip = faces.gaze_camera.new_tensor([1.0, -1.0])
+
+    def points(places_px: Tensor) -> Tensor:
+        return torch.stack([faces.rgb.shape[-1] - places_px[..., 0], places_px[..., 1]], dim=-1)
+
+    return Faces(
+        rgb=faces.rgb.flip(-1),
+        head_mask=faces.head_mask.flip(-1),
+        gaze_camera=faces.gaze_camera * flip,
+        head_pitchyaw=faces.head_pitchyaw * flip,
+        points_px=points(faces.points_px[:, list(MIRRORED_POINTS)]),
+        irises_px=points(faces.irises_px.flip(1)),
+        eyeballs_px=points(faces.eyeballs_px.flip(1)),
+    )
+
+
+def mirrored_half(faces: Faces) -> Faces:
+    """Every second face in a mirror; batches are shuffled, so this is a random half."""
+    return concatenate([faces[::2], mirrored(faces[1::2])])
+
+
+def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w"], Faces]:
+    """Images on white and their labels after a random change of place, size, roll, colour, sharpness and noise."""
+    n, size = len(faces), faces.rgb.shape[-1]
+    scale = 1 + config.scale * _uniform(faces, n)
+    shift_px = config.shift_px * _uniform(faces, n, 2)
+    roll = matrix_from_axis_angle(functional.pad(_uniform(faces, n, 1).mul(config.roll_deg).deg2rad(), (2, 0)))
+    rgb = _place(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
+    rgb = _resample(_blur(rgb, config), config)
+    rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
+
+    def turned(pitchyaw: Tensor) -> Tensor:
+        return pitchyaw_from_vector((roll @ vector_from_pitchyaw(pitchyaw)[..., None])[..., 0])
+
+    def moved(places_px: Tensor) -> Tensor:
+        return scale[:, None, None] * (places_px - size / 2) @ roll[:, :2, :2].mT + size / 2 + shift_px[:, None]
+
+    labels = replace(
+        faces,
+        gaze_camera=turned(faces.gaze_camera),
+        head_pitchyaw=turned(faces.head_pitchyaw),
+        **{name: moved(getattr(faces, name)) for name in ("points_px", "irises_px", "eyeballs_px")},
+    )
+    return rgb.clamp(0, 1), labels
+
+
+def _recolored(faces: Faces, config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
+    n = len(faces)
+    gain = 1 + config.color * _uniform(faces, n, 3, 1, 1) + config.brightness * _uniform(faces, n, 1, 1, 1)
+    rgb = (faces.rgb / 255).pow(1 + config.brightness * _uniform(faces, n, 1, 1, 1)) * gain
+    rgb = torch.lerp(rgb, rgb.mean(dim=1, keepdim=True), config.grey * torch.rand(n, 1, 1, 1).to(rgb))
+    return rgb.clamp(0, 1) * faces.head_mask + (1.0 - faces.head_mask)
+
+
+def _uniform(faces: Faces, *shape: int) -> Tensor:
+    """Between -1 and 1, where the faces are; the random numbers are the CPU's, so every device gets the same ones."""
+    return (2 * torch.rand(*shape) - 1).to(faces.gaze_camera)
+
+
+def _place(
+    rgb: Float[Tensor, "n 3 h w"],
+    scale: Float[Tensor, " n"],
+    shift_px: Float[Tensor, "n 2"],
+    roll: Float[Tensor, "n 2 2"],
+) -> Float[Tensor, "n 3 h w"]:
+    """Each image scaled and turned about its centre and then shifted; white comes in from outside."""
+    inverse = roll.mT / scale[:, None, None]  # affine_grid asks where each output pixel comes from
+    offset = -inverse @ (2 * shift_px / rgb.shape[-1])[..., None]
+    grid = functional.affine_grid(torch.cat([inverse, offset], dim=-1), list(rgb.shape), align_corners=False)
+    return 1 - functional.grid_sample(1 - rgb, grid, align_corners=False)
+
+
+def _blur(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
+    """A random mixture of each image and its Gaussian blur."""
+    radius = int(3 * config.blur_sigma_px)
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / config.blur_sigma_px) ** 2).to(rgb)
+    soft = functional.pad(rgb, (radius,) * 4, mode="replicate")
+    for axis in (2, 3):  # sums of shifted images are some eight times faster here than a grouped convolution
+        shifted = (soft.narrow(axis, k, rgb.shape[axis]) for k in range(len(line)))
+        soft = sum((w * image for w, image in zip(line / line.sum(), shifted, strict=True)), rgb.new_zeros(()))
+    return torch.lerp(rgb, soft, torch.rand(len(rgb), 1, 1, 1).square().to(rgb))
+
+
+def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
+    """Some of the images through a smaller size and back."""
+    count, size = round(config.resampled_share * len(rgb)), rgb.shape[-1]
+    chosen = torch.randperm(len(rgb))[:count]
+    small = int(torch.randint(min(config.smallest_resampled_px, size), size + 1, ()))
+    down = functional.interpolate(rgb[chosen], size=(small, small), mode="area")
+    result = rgb.clone()
+    result[chosen] = functional.interpolate(down, size=(size, size), mode="bilinear", align_corners=False)
+    return result

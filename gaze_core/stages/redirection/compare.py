@@ -1,0 +1,35 @@
+"""Stage: is a candidate better than a baseline, on the same samples, by more than a tolerance?"""
+
+from pathlib import Path
+
+from gaze_core.artifacts import Produced
+from gaze_core.evaluation.comparison import compare, copy_as_baseline
+from gaze_core.evaluation.report import Comparison, EvaluationReport, Tolerance
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.redirection.evaluate import EVALUATION_FILE
+
+NAME, VERSION = "compare", 2
+COMPARISON_FILE = "comparison.json"
+
+
+def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
+    """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations.
+
+    Without a baseline, the candidate is compared with handing back the recorded pictures.
+    """
+    candidate = read_evaluation(inputs["candidate"])
+    baseline = read_evaluation(inputs["baseline"]) if inputs.get("baseline") else copy_as_baseline(candidate)
+    comparison = compare(candidate, baseline, config)
+    path = context.work_dir / COMPARISON_FILE
+    path.write_text(comparison.model_dump_json(indent=1))
+    return Produced(kind="report", files={COMPARISON_FILE: path})
+
+
+def read_evaluation(folder: Path) -> EvaluationReport:
+    """What the evaluate stage wrote."""
+    return EvaluationReport.model_validate_json((folder / EVALUATION_FILE).read_text())
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What this stage wrote."""
+    return Comparison.model_validate_json((folder / COMPARISON_FILE).read_text())

@@ -1,0 +1,219 @@
+"""Stage: does redirection help those it is made for? An estimator from few real pictures, with and without redirected ones.
+
+The protocol of the papers' few-shot experiment (Wei et al. 2025, figure 6): an estimator that has learned from other
+people is fine-tuned on k labelled pictures of one person, or on those and redirected ones of the same person, and is then
+tested on pictures of that person that nobody has seen. Everything else is equal in both arms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch
+from gaze_core.data.splits import Splits
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import BadInput
+from gaze_core.evaluation.downstream import Arm, DownstreamReport, Repeat
+from gaze_core.evaluation.drawings import draw, gaze_in_camera
+from gaze_core.evaluation.intervals import Bootstrap, estimate
+from gaze_core.evaluation.judge import CnnJudge, require_unseen
+from gaze_core.geometry.angles import angular_error_deg
+from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
+from gaze_core.reproducibility import choose_device, derived_seed, generator, seed_everything
+from gaze_core.sampling import evenly_spaced
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.judge.estimator import EstimatorConfig, optimise
+from gaze_core.stages.judge.faces import AugmentConfig, Faces, concatenate, faces_of
+from gaze_core.stages.redirection import gaze_gaussian
+from gaze_core.stages.redirection.evaluate import held_out_files, render_rgb
+
+NAME, VERSION = "downstream", 2
+DOWNSTREAM_FILE, PICTURES_FILE = "downstream.json", "downstream.npz"
+_NUM_SHOWN = 8
+
+
+class DownstreamConfig(Config):
+    """The experiment. Asked gazes are uniform within `gaze_range_deg`, [pitch, yaw] in the head frame, either way."""
+
+    num_real: PositiveInt = 8  # labelled pictures of the person
+    num_generated: PositiveInt = 192  # redirected from those; the papers fill up to 200
+    gaze_range_deg: tuple[PositiveFloat, PositiveFloat] = (20.0, 30.0)
+    start: Literal["pretrained", "scratch"] = "pretrained"  # the shipped estimator of other people, or nothing
+    num_steps: PositiveInt = 100
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 3e-4
+    num_repeats: int = Field(3, ge=1)  # each with other real pictures
+    augment: AugmentConfig = AugmentConfig()
+    seed: NonNegativeInt = 0
+    bootstrap: Bootstrap = Bootstrap()
+
+
+def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Trains both arms for each subject of `inputs["data"]` with the redirector `inputs["checkpoint"]`.
+
+    Raises:
+        BadInput: a subject has fewer pictures to train on than asked for, or none to test on.
+    """
+    model, card = gaze_gaussian.load(inputs["checkpoint"])
+    model = model.to(choose_device(context.runtime))
+    subjects = list(held_out_files(inputs["data"]))
+    num_rounds = len(subjects) * config.num_repeats
+    repeats, shown = [], None
+    for path, splits in subjects:
+        _require_enough(splits, config)
+        require_unseen(CnnJudge(), splits.subject)  # whom the estimator knows already, it need not be taught
+        for number in range(config.num_repeats):
+            repeat, pictures = _repeat(config, model, path, splits, number, context)
+            repeats.append(repeat)
+            shown = shown or pictures
+            context.progress(len(repeats), num_rounds, float("nan"))
+    seen = card["trained_on"]
+    assert isinstance(seen, dict)
+    report = _report(config, repeats, {name: len(frames) for name, frames in seen.items()})
+    files = {name: context.work_dir / name for name in (DOWNSTREAM_FILE, PICTURES_FILE)}
+    files[DOWNSTREAM_FILE].write_text(report.model_dump_json(indent=1))
+    assert shown is not None
+    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **shown)
+    metrics = {f"{arm.name}_error_deg": arm.error_deg.value for arm in report.arms} | {
+        "gain_deg": report.gain_deg.value
+    }
+    return Produced(
+        kind="report",
+        files=files,
+        metrics={name: value for name, value in metrics.items() if value is not None},
+        subjects={"test": tuple(splits.subject for _, splits in subjects)},
+    )
+
+
+def read_downstream(folder: Path) -> DownstreamReport:
+    """What this stage wrote."""
+    return DownstreamReport.model_validate_json((folder / DOWNSTREAM_FILE).read_text())
+
+
+def _require_enough(splits: Splits, config: DownstreamConfig) -> None:
+    if len(splits.train) < config.num_real or not splits.test:
+        raise BadInput(
+            f"{splits.subject}: {len(splits.train)} training and {len(splits.test)} test pictures; expected at least "
+            f"{config.num_real} and 1; ask for fewer real pictures"
+        )
+
+
+def _repeat(
+    config: DownstreamConfig, model: GazeGaussian, path: Path, splits: Splits, number: int, context: StageContext
+) -> tuple[Repeat, dict[str, np.ndarray]]:
+    """One choice of real pictures: the errors of each arm on every test picture, and some pictures."""
+    random = generator("downstream", config.seed, splits.subject, number)
+    order = torch.randperm(len(splits.train), generator=random)[: config.num_real].tolist()
+    frames = sorted(splits.train[k] for k in order)
+    real = SubjectDataset(path, subset=frames).everything
+    test = faces_of(SubjectDataset(path, subset=splits.test).everything)
+    generated = redirected(model, real, config, random)
+    arms = {"start": None, "real": faces_of(real), "augmented": concatenate([faces_of(real), generated])}
+    work_dir = context.work_dir / f"{splits.subject}-{number}"
+    errors = {
+        name: _errors_deg(_fine_tuned(faces, config, number, context, work_dir / name), test).tolist()
+        for name, faces in arms.items()
+    }
+    repeat = Repeat(subject=splits.subject, number=number, real_frames=tuple(frames), errors_deg=errors)
+    return repeat, {"real": _shown(faces_of(real)), "generated": _shown(generated)}
+
+
+def redirected(
+    model: GazeGaussian, real: GazeBatch, config: DownstreamConfig, random: torch.Generator
+) -> Faces:  # fmt: skip
+    """`num_generated` drawings of the real heads, each asked for a random gaze, labelled with what was asked."""
+    rows = torch.randint(len(real), (config.num_generated,), generator=random).tolist()
+    spread = torch.deg2rad(torch.tensor(config.gaze_range_deg))
+    asked = (2 * torch.rand(config.num_generated, 2, generator=random) - 1) * spread
+    parts = []
+    for start in range(0, config.num_generated, 32):
+        part = slice(start, start + 32)
+        heads, gaze = real[rows[part]], asked[part]
+        parts.append(faces_of(_drawn(model, heads, gaze)))
+    return concatenate(parts)
+
+
+def _drawn(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> GazeBatch:
+    """The batch as it would have been recorded with this gaze; drawings stand on white already."""
+    device = next(model.parameters()).device
+    on_device = heads.to(device)
+    rgb = draw(partial(render_rgb, model), on_device.camera, on_device.head.with_gaze(gaze_head.to(device))).cpu()
+    return replace(
+        heads,
+        rgb=rgb,
+        head_mask=torch.ones_like(heads.head_mask),
+        head=heads.head.with_gaze(gaze_head),
+        gaze_head=gaze_head,
+        gaze_camera=gaze_in_camera(heads, gaze_head),
+    )
+
+
+def _fine_tuned(
+    faces: Faces | None, config: DownstreamConfig, number: int, context: StageContext, work_dir: Path
+) -> GazeNet:  # fmt: skip
+    """The estimator after training on `faces`; as it was before if None."""
+    judge = CnnJudge()
+    seed_everything("downstream initialise", config.seed, number)
+    network = GazeNet(GazeNetConfig.model_validate(judge.card["config"]["network"]))
+    if config.start == "pretrained":
+        network.load_state_dict(judge.state_dict())
+    if faces is None:
+        return network.eval()
+    how = EstimatorConfig(
+        augment=config.augment,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+    )
+    optimise(network, faces, how, context.runtime, work_dir, derived_seed("downstream step", config.seed, number))
+    return network
+
+
+@torch.no_grad()
+def _errors_deg(network: GazeNet, faces: Faces) -> Float[Tensor, " n"]:
+    """Angle between label and reading, of each picture and its mirror image together."""
+    unmirror, errors = torch.tensor([1.0, -1.0]), []
+    for start in range(0, len(faces), 32):
+        part = faces[start : start + 32]
+        seen, mirror = network(part.rgb_on_white), network(part.rgb_on_white.flip(-1))
+        errors.append(angular_error_deg((seen.gaze_camera + mirror.gaze_camera * unmirror) / 2, part.gaze_camera))
+    return torch.cat(errors)
+
+
+def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str, int]) -> DownstreamReport:
+    def by_subject(value: Any) -> list[np.ndarray]:
+        """Of each subject, each test picture's value averaged over the repeats."""
+        names = dict.fromkeys(repeat.subject for repeat in repeats)
+        return [np.mean([value(r.errors_deg) for r in repeats if r.subject == name], axis=0) for name in names]
+
+    arms = tuple(
+        Arm(name=name, error_deg=estimate(by_subject(lambda e, n=name: np.array(e[n])), config.bootstrap))
+        for name in ("start", "real", "augmented")
+    )
+    gains = by_subject(lambda e: np.array(e["real"]) - np.array(e["augmented"]))
+    return DownstreamReport(
+        arms=arms,
+        gain_deg=estimate(gains, config.bootstrap),
+        num_real=config.num_real,
+        num_generated=config.num_generated,
+        redirector_frames=seen,
+        repeats=tuple(repeats),
+    )
+
+
+def _shown(faces: Faces) -> np.ndarray:
+    chosen = evenly_spaced(len(faces), _NUM_SHOWN)
+    pictures = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
+    return pictures.numpy()

@@ -1,0 +1,174 @@
+"""Stage: measure a trained GazeGaussian on frames that no training stage has seen, and draw what it does."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from gaze_core.artifacts import MANIFEST_FILE, Produced
+from gaze_core.assets import resolve
+from gaze_core.config import Config
+from gaze_core.data.batch import HeadParameters
+from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
+from gaze_core.data.subjects import SubjectDataset, open_subject
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.instruments import InstrumentName, available, load_instruments
+from gaze_core.evaluation.intervals import Bootstrap
+from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic, require_unseen
+from gaze_core.evaluation.pairs import Pairs
+from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
+from gaze_core.evaluation.redirection import HeldOut, evaluate
+from gaze_core.evaluation.shown import PitchYawDeg, Shown, pictures
+from gaze_core.geometry.cameras import Camera
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
+from gaze_core.preprocess.iris_judge import read_gaze
+from gaze_core.reproducibility import choose_device
+from gaze_core.sampling import evenly_spaced
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.redirection import gaze_gaussian
+
+NAME, VERSION = "evaluate", 2
+EVALUATION_FILE, PICTURES_FILE = "evaluation.json", "pictures.npz"
+
+
+class EvaluateConfig(Config):
+    """What is measured and shown. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose.
+
+    `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
+    `instruments` are those that must be at hand: they decide which metrics a result has, so they belong to its identity.
+    """
+
+    judge: Literal["cnn", "iris"] = "cnn"
+    split: Literal["test", "validation"] = "test"  # validation: what a search may choose by
+    protocol: str = ""
+    seed: NonNegativeInt = 0
+    instruments: tuple[InstrumentName, ...] = ()
+    bootstrap: Bootstrap = Bootstrap()
+    num_shown: PositiveInt = 4
+    shown_gazes_deg: tuple[PitchYawDeg, ...] = ((0, 0), (0, 25), (0, -25), (15, 0), (-15, 0))
+    shown_poses_deg: tuple[PitchYawDeg, ...] = ((0, -20), (0, 0), (0, 20))
+
+    def with_available_instruments(self) -> "EvaluateConfig":
+        """The same, measured with all that this machine has."""
+        return self.model_copy(update={"instruments": available()})
+
+
+def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Evaluates `inputs["checkpoint"]` on the test frames of `inputs["data"]`, or on the pairs of `inputs["pairs"]`.
+
+    Raises:
+        ContractViolation: the checkpoint, or the judge, has seen a test frame or the subject.
+        BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
+    """
+    model, card = gaze_gaussian.load(inputs["checkpoint"])
+    instruments = load_instruments(_judge(config), config.instruments)
+    require_no_critic(instruments.judge, _critic_sha256(card))
+    device = choose_device(context.runtime)
+    redirector = partial(render_rgb, model.to(device))
+    pairs_file = _only_file(inputs["pairs"]) if inputs.get("pairs") else None
+    chosen = _protocol(config, inputs["data"])
+    dropped: Counter[str] = Counter()
+    subjects = []
+    for path, splits in held_out_files(inputs["data"]):
+        require_unseen(instruments.judge, splits.subject)
+        asked = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
+        if config.split == "test":
+            _require_unseen_frames(card["trained_on"], splits.subject, asked.targets)
+        subjects.append(_held_out(path, splits.subject, asked, device, dropped))
+    shown = _shown_heads(subjects, config.num_shown)
+    record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
+    report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
+    files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
+    files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
+    drawn = pictures(redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge)
+    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **drawn)
+    numbers = {name: value for name, value in report.numbers.items() if value is not None}
+    return Produced(
+        kind="report",
+        files=files,
+        metrics=numbers,
+        dropped=dropped,
+        subjects={"test": tuple(subject.subject for subject in subjects)},
+    )
+
+
+def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
+    """The model as a redirector: parameters in, final image out."""
+    with torch.no_grad():
+        rgb: Tensor = model(camera, head).rgb
+    return rgb
+
+
+def held_out_files(data_dir: Path) -> Iterator[tuple[Path, Splits]]:
+    """Each subject file of a data set artifact, with the frames that are kept for the test."""
+    for one in read_splits(data_dir / SPLITS_FILE).subjects:
+        yield data_dir / one.file, one
+
+
+def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
+    chosen = protocol(config.protocol) if config.protocol else None
+    for path, splits in held_out_files(data_dir):
+        with open_subject(path) as file:
+            source = str(file.attrs["source"])
+        chosen = chosen or protocol_of_source(source)
+        chosen.require(source, splits.subject)
+    assert chosen is not None
+    return chosen
+
+
+def _held_out(path: Path, subject: str, asked: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
+    """The pairs whose frames are both usable; the others are counted."""
+    dataset = SubjectDataset(path)
+    position = {int(frame): k for k, frame in enumerate(dataset.indices)}
+    pairs = [pair for pair in zip(asked.inputs, asked.targets, strict=True) if set(pair) <= set(position)]
+    if len(pairs) < len(asked.inputs):
+        dropped["pair_with_unusable_frame"] += len(asked.inputs) - len(pairs)
+    if not pairs:
+        raise BadInput(f"{subject}: no pair whose frames are both usable; dropped frames: {dataset.dropped}")
+    kept = Pairs(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+    return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
+
+
+def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
+    """(subject, batch of one) of evenly spread target frames."""
+    frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
+    chosen = evenly_spaced(len(frames), count)
+    return [(frames[k][0].subject, frames[k][0].frames([frames[k][1]])) for k in chosen]
+
+
+def _critic_sha256(card: Mapping[str, object]) -> str | None:
+    """Of the estimator whose gaze loss trained the checkpoint, if one did."""
+    config = card["config"]
+    critic = config.get("critic") if isinstance(config, Mapping) else None
+    return str(critic["sha256"]) if critic else None
+
+
+def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ...]) -> None:
+    assert isinstance(trained_on, Mapping)
+    seen = sorted(set(trained_on.get(subject, ())) & set(test))
+    if seen:
+        raise ContractViolation(
+            f"the checkpoint was trained on {len(seen)} of the {len(set(test))} test frames of {subject} "
+            f"(first: {seen[0]}); expected none; evaluate on the split it was trained with, or train again"
+        )
+
+
+def _only_file(folder: Path) -> Path:
+    files = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
+    if len(files) != 1:
+        raise BadInput(f"{folder}: expected one pair file, found {len(files)}")
+    return files[0]
+
+
+def _judge(config: EvaluateConfig) -> Judge:
+    if config.judge == "cnn":
+        return CnnJudge()
+    landmarker = resolve("face_landmarker")
+    return IrisJudge(lambda images: read_gaze(images, landmarker))

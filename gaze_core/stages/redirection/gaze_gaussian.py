@@ -1,0 +1,235 @@
+"""Stage: train GazeGaussian, with the DiT or the baseline renderer, from a fitted MeshHead."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.losses.gaze import SyntheticGazeConfig
+from gaze_core.losses.image import masked_l1
+from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
+from gaze_core.models.redirection.densify import DensifyConfig, densified
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianConfig, GazeGaussianOutput
+from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.mesh_head import MeshHeadConfig
+from gaze_core.reproducibility import deterministic, seed_everything
+from gaze_core.sampling import evenly_spaced
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.redirection import mesh_head, official_checkpoint
+from gaze_core.stages.redirection.critic import CriticConfig
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, loss_terms
+from gaze_core.stages.redirection.training_data import TrainingData, read_training_data, train
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
+from gaze_core.training.loop import FitConfig, Task, Term, fit, total
+
+NAME, VERSION = "gaze_gaussian", 4
+TRAINS = True  # may run in several processes
+
+
+class LearningRates(Config):
+    """Relative to the run's learning rate."""
+
+    positions: PositiveFloat = 0.2
+    appearance: PositiveFloat = 5.0
+    networks: PositiveFloat = 1.0
+
+
+class GazeGaussianStageConfig(Config):
+    """Everything that decides the trained model."""
+
+    model: GazeGaussianConfig = GazeGaussianConfig()
+    loss_weights: GazeGaussianLossWeights = GazeGaussianLossWeights()
+    learning_rates: LearningRates = LearningRates()
+    corrections: CorrectionsConfig | None = None  # for labels that are estimates
+    critic: CriticConfig | None = None  # for the gaze losses; never the judge
+    synthetic_gaze: SyntheticGazeConfig = SyntheticGazeConfig()
+    densify: DensifyConfig | None = None
+    fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
+
+
+def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Trains on `inputs["data"]` from `inputs["mesh_head"]`; writes `weights.safetensors` and `stats.jsonl`.
+
+    Goes on from an interrupted run.
+
+    Raises:
+        BadInput: the images have another size than the model is configured for.
+        MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
+    """
+    data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
+    if data.image_px != config.model.image_px:
+        raise BadInput(f"images are {data.image_px} px, the model expects image_px {config.model.image_px}")
+    seed_everything("initialise", NAME, config.fit.seed)
+    head = mesh_head.load(inputs["mesh_head"])
+    model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
+    critics = Critics(config.loss_weights, config.critic, config.synthetic_gaze, config.fit.seed)
+    active = active_enhancements(model, config, critics)
+    for name, detail in active:
+        context.logger.info("active: %s: %s", name, detail)
+    corrections = FrameCorrections(*data.train.frames) if config.corrections else None
+    num_steps = config.fit.steps(data.train.num_samples)
+    fit_config, done = config.fit, 0
+    if config.densify is not None:
+        done = max(1, int(config.densify.after * num_steps))
+        model = _grown(_Trained(model, corrections, critics), config, config.densify, data, done, context)
+        fit_config = config.fit.model_copy(update={"num_steps": max(1, num_steps - done), "num_epochs": None})
+    task = _task(_Trained(model, corrections, critics), config, data, done)
+    produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
+    return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
+
+
+def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
+    """What is left of the training after `done` steps."""
+    num_steps = config.fit.steps(data.train.num_samples)
+    return Task(
+        model=trained,
+        parameter_groups=parameter_groups(trained.model, trained.corrections, config),
+        num_samples=data.train.num_samples,
+        read_batches=data.batches,
+        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, done + step, (done + step) / num_steps),
+        validation=data.validation(lambda _, batch: _measure(trained.model, batch)),
+    )
+
+
+def _grown(
+    trained: "_Trained", config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
+    context: StageContext,
+) -> GazeGaussian:  # fmt: skip
+    """The model after its first `num_steps` steps, then densified; the steps go on from where they were interrupted."""
+    first_part = config.fit.model_copy(
+        update={"num_steps": num_steps, "num_epochs": None, "final_learning_rate_ratio": 1.0, "keep_every_epochs": 0}
+        | {"validate_every_epoch": False, "validate_every_steps": 0}
+    )
+    task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
+    fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
+    grown = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
+    context.logger.info(
+        "densified: %d face Gaussians, before %d", grown.face.num_points, trained.model.face.num_points
+    )  # fmt: skip
+    return grown
+
+
+def _gradients_px(
+    model: GazeGaussian, config: GazeGaussianStageConfig, num_frames: int, data: TrainingData
+) -> Tensor:  # fmt: skip
+    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the picture."""
+    device = model.face.means_m.device
+    norms_px = torch.zeros(model.face.num_points, device=device)
+    frames = evenly_spaced(data.train.num_samples, num_frames)
+    with deterministic(device):
+        for batch in data.batches([frame] for frame in frames):
+            here = batch.to(device)
+            output = model(here.camera, here.head)
+            output.head.means2d_px.retain_grad()
+            total(loss_terms(output, here, config.loss_weights)).backward()
+            assert output.head.means2d_px.grad is not None
+            norms_px += output.head.means2d_px.grad[0, : model.face.num_points].norm(dim=-1)
+    return norms_px
+
+
+class _Trained(nn.Module):
+    """The model and what is learned beside it about the training frames."""
+
+    def __init__(self, model: GazeGaussian, corrections: FrameCorrections | None, critics: Critics) -> None:
+        super().__init__()
+        self.model, self.corrections, self.critics = model, corrections, critics
+
+    def loss_terms(
+        self, batch: GazeBatch, config: GazeGaussianStageConfig, step: int, progress: float
+    ) -> dict[str, Term]:
+        """All terms of one batch."""
+        head = batch.head if self.corrections is None else self.corrections(batch)
+        output = self.model(batch.camera, head)
+        terms = loss_terms(output, batch, config.loss_weights)
+        terms |= self.critics.terms(self.model, output, batch, head, step, progress)
+        if self.corrections is not None and config.corrections is not None:
+            terms |= {name: Term(*row) for name, row in self.corrections.penalties(config.corrections).items()}
+        return terms
+
+
+def _card(
+    config: GazeGaussianStageConfig, data: TrainingData, model: GazeGaussian, active: list[tuple[str, str]]
+) -> dict[str, object]:
+    return data.card(NAME, VERSION, config) | {
+        "mesh": model.mesh.model_dump(mode="json"),
+        "num_face_points": model.face.num_points,
+        "enhancements": active,
+        "autoencoder": model.autoencoder_digest,
+        "people": _people(data),
+    }
+
+
+def _people(data: TrainingData) -> dict[str, list[float]]:
+    """Mean and standard deviation of the identity codes between the people: whom an inversion starts from."""
+    codes, subjects = data.label("identity_code"), data.train.frames[0]
+    people = torch.stack([codes[subjects == n].mean(dim=0) for n in range(len(data.splits.names))])
+    return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
+
+
+def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
+    """The trained model, in evaluation mode, and its card.
+
+    Raises:
+        MissingArtifact: no readable checkpoint.
+        ContractViolation: a checkpoint of another stage or stage version, or made with another autoencoder.
+    """
+    path = directory / WEIGHTS_FILE
+    card = read_card(path, NAME)
+    if card.get("compat") == official_checkpoint.COMPAT:
+        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # drawn by the same call
+    if card["stage_version"] != VERSION:
+        raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
+    config = GazeGaussianStageConfig.model_validate(card["config"])
+    model = GazeGaussian(config.model, MeshHeadConfig.model_validate(card["mesh"]), card["num_face_points"])
+    model.load_state_dict(load_weights(path))
+    if card["autoencoder"] != model.autoencoder_digest:
+        raise ContractViolation(
+            f"{path}: trained with autoencoder {card['autoencoder']}, found {model.autoencoder_digest} at the configured "
+            "source; put the former there"
+        )
+    if "person" in card:  # adapted to someone
+        model.become(torch.tensor(card["person"]))
+    return model.eval(), card
+
+
+def active_enhancements(
+    model: GazeGaussian, config: GazeGaussianStageConfig, critics: Critics
+) -> list[tuple[str, str]]:  # fmt: skip
+    """What this run has beyond the published baseline, with numbers; also what it goes without."""
+    corrections = "codes and pose" if config.corrections else "off (exact labels)"
+    grows = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
+    rows = [("corrections of each training frame", corrections), ("densification", grows)]
+    return [*model.enhancements(), *critics.active(), *rows]
+
+
+def parameter_groups(
+    model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
+) -> list[dict[str, object]]:
+    """Positions, appearance, networks and corrections with their learning rates."""
+    rates, base = config.learning_rates, config.fit.learning_rate
+    positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
+    appearance = [stream.features for stream in (model.face, model.eyes)]
+    appearance += [stream.attributes for stream in (model.face, model.eyes)]
+    own = {id(p) for p in positions + appearance}
+    networks = [p for p in model.parameters() if id(p) not in own]
+    groups: list[dict[str, object]] = [
+        {"params": positions, "lr": base * rates.positions},
+        {"params": appearance, "lr": base * rates.appearance},
+        {"params": networks, "lr": base * rates.networks},
+    ]
+    if corrections is not None and config.corrections is not None:
+        rate = base * config.corrections.learning_rate
+        groups.append({"params": list(corrections.parameters()), "lr": rate})
+    return groups
+
+
+def _measure(model: nn.Module, batch: GazeBatch) -> dict[str, Tensor]:
+    output: GazeGaussianOutput = model(batch.camera, batch.head)
+    return {"head_l1": masked_l1(output.rgb, batch.rgb_on_white, batch.head_mask)}

@@ -1,0 +1,198 @@
+"""Stage: make a trained GazeGaussian draw a person it has not met, from one or a few pictures.
+
+First the person's identity code, and what the pictures' labels are off by, are found with the model as it is; then, if
+asked, all weights give way a little. The published way (GazeNeRF, GazeGaussian) is the second part alone, about a
+minute a picture on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from gaze_core.artifacts import Produced
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch
+from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.metrics import psnr_db
+from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
+from gaze_core.reproducibility import choose_device
+from gaze_core.sampling import evenly_spaced
+from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.redirection import code_encoder, gaze_gaussian
+from gaze_core.stages.redirection.evaluate import render_rgb
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.losses import loss_terms
+from gaze_core.stages.redirection.official_checkpoint import require_trained_here
+from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from gaze_core.training.loop import FitConfig, Task, Term, fit
+
+NAME, VERSION = "invert", 1
+_MAX_MEASURED = 16
+
+
+class InvertConfig(Config):
+    """What is seen of the person, and how far the model may follow.
+
+    `codes` keeps the weights, so all that was learned from others stays; `full` goes on with all weights, closer to
+    the pictures. Its rate is that of the networks; other parameters relate to it as in training.
+    """
+
+    num_images: PositiveInt = 1
+    mode: Literal["codes", "full"] = "full"
+    codes: FitConfig = FitConfig(num_steps=30, batch_size=1, learning_rate=3e-2, final_learning_rate_ratio=0.1)
+    weights: FitConfig = FitConfig(num_steps=40, batch_size=1, learning_rate=5e-4, final_learning_rate_ratio=0.1)
+    corrections: CorrectionsConfig = CorrectionsConfig(learning_rate=0.1)
+    identity_prior: NonNegativeFloat = 0.002  # weight of the squared distance from the people of training
+
+
+def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced:
+    """Adapts `inputs["checkpoint"]` to the only person of `inputs["data"]`, from evenly spread training frames.
+
+    Starts at the code that `inputs["encoder"]` reads, if there is one, else at the mean of the people of training.
+    Writes a checkpoint of `gaze_gaussian` that draws this person; its metrics tell the PSNR of the head on the frames
+    that were used and, where the data keeps some back, on others, after each part.
+
+    Raises:
+        BadInput: the data has several people, or fewer training frames than asked for.
+        ContractViolation: the checkpoint was trained on the person.
+    """
+    model, card = gaze_gaussian.load(inputs["checkpoint"])
+    require_trained_here(card, "inversion")
+    seen, others, splits = _pictures(config, inputs["data"])
+    if splits.subject in card["trained_on"]:
+        raise ContractViolation(f"the checkpoint was trained on {splits.subject}; expected someone whom it has not met")
+    device = choose_device(context.runtime)
+    model, seen = model.to(device), seen.to(device)
+    encoder = code_encoder.load(inputs["encoder"]).to(device) if inputs.get("encoder") else None
+    people = _People(*(torch.tensor(card["people"][name], device=device) for name in ("mean", "std")))
+    measure = _Measure(model, seen, others.to(device) if others is not None else None)
+    measure("mean", people.mean)
+    with torch.no_grad():
+        start = people.mean if encoder is None else encoder(seen.rgb_on_white).mean(dim=0)
+    measure("start", start)
+    started_s = time.monotonic()
+    inversion = _Inversion(model, start, people, seen, config, GazeGaussianStageConfig.model_validate(card["config"]))
+    identity = _optimise(inversion, config, context)
+    seconds = time.monotonic() - started_s
+    measure("inverted", identity)
+    adapted = card | {
+        "person": identity.cpu().tolist(),
+        "adapted": {"to": splits.subject, "config": config.model_dump(mode="json")},
+        "trained_on": {**card["trained_on"], splits.subject: sorted(seen.sample_index.tolist())},
+    }
+    model.become(None)
+    save_weights(context.work_dir / WEIGHTS_FILE, model, adapted)
+    return Produced(
+        kind="checkpoint",
+        files={WEIGHTS_FILE: context.work_dir / WEIGHTS_FILE},
+        metrics=measure.values | {"seconds": seconds, "num_images": float(len(seen))},
+        subjects={"train": (splits.subject,)},
+    )
+
+
+def _pictures(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBatch | None, Splits]:
+    """The frames to invert and, if some are kept back, frames to measure on."""
+    splits = read_splits(dataset_dir / SPLITS_FILE)
+    if len(splits.subjects) != 1:
+        raise BadInput(
+            f"{len(splits.subjects)} people in the data; an inversion is of one; give one person's recording"
+        )
+    (own,) = splits.subjects
+    usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
+    if len(usable) < config.num_images:
+        raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {config.num_images}")
+    seen = usable.batch(evenly_spaced(len(usable), config.num_images))
+    if not own.test:
+        return seen, None, own
+    kept_back = SubjectDataset(dataset_dir / own.file, subset=own.test)
+    return seen, kept_back.batch(evenly_spaced(len(kept_back), _MAX_MEASURED)), own
+
+
+@dataclass(frozen=True)
+class _People:
+    """Identity codes of the people of training."""
+
+    mean: Float[Tensor, " 80"]
+    std: Float[Tensor, " 80"]
+
+    def strangeness(self, identity: Float[Tensor, " 80"]) -> Float[Tensor, ""]:
+        """Mean squared distance from the mean person in standard deviations; where nobody differs, in hundredths."""
+        return ((identity - self.mean) / self.std.clamp_min(0.01)).square().mean()
+
+
+class _Inversion(nn.Module):
+    """The model, and what is found about the person and about each picture."""
+
+    def __init__(
+        self, model: GazeGaussian, start: Tensor, people: _People, seen: GazeBatch, config: InvertConfig,
+        trained: GazeGaussianStageConfig,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model, self.seen, self.config, self.people, self.trained = model, seen, config, people, trained
+        self.identity = nn.Parameter(start.clone())
+        self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
+
+    def terms(self, batch: GazeBatch) -> dict[str, Term]:
+        """All loss terms of one batch of the pictures."""
+        self.model.become(self.identity)
+        terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
+        penalties = self.corrections.penalties(self.config.corrections)
+        terms |= {name: Term(*row) for name, row in penalties.items()}
+        return terms | {"identity": Term(self.people.strangeness(self.identity), self.config.identity_prior)}
+
+    def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
+        """Codes and corrections, and the weights if they take part."""
+        rate = self.config.codes.learning_rate
+        groups: list[dict[str, object]] = [
+            {"params": [self.identity], "lr": rate},
+            {"params": list(self.corrections.parameters()), "lr": rate * self.config.corrections.learning_rate},
+        ]
+        if not weights:
+            return groups
+        config = self.trained.model_copy(update={"fit": fit, "corrections": None})
+        return groups + gaze_gaussian.parameter_groups(self.model, None, config)
+
+
+def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext) -> Float[Tensor, " 80"]:
+    """Runs the parts; returns the identity. Each goes on from where it was interrupted."""
+    parts = [("codes", config.codes)] + ([("weights", config.weights)] if config.mode == "full" else [])
+    seen = inversion.seen
+    inversion.train()
+    for name, given in parts:
+        frozen = ("model.*",) if name == "codes" else ()
+        settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen)), "frozen": frozen})
+        task = Task(
+            model=inversion,
+            parameter_groups=inversion.groups(settings, weights=name == "weights"),
+            num_samples=len(seen),
+            read_batches=lambda order: (seen[items] for items in order),
+            loss_terms=lambda _, batch, step: inversion.terms(batch),
+        )
+        fit(task, settings, context.runtime, context.work_dir / name, context.log, context.progress)
+    inversion.eval()
+    return inversion.identity.detach()
+
+
+class _Measure:
+    """PSNR of the head on the pictures that are inverted and on those that are kept back."""
+
+    def __init__(self, model: GazeGaussian, seen: GazeBatch, others: GazeBatch | None) -> None:
+        self.model = model
+        self.batches = {"seen": seen} | ({} if others is None else {"others": others})
+        self.values: dict[str, float] = {}
+
+    def __call__(self, name: str, identity: Tensor) -> None:
+        self.model.eval()
+        self.model.become(identity)
+        for which, batch in self.batches.items():
+            rgb = render_rgb(self.model, batch.camera, batch.head)
+            self.values[f"{name}_psnr_db_{which}"] = float(psnr_db(rgb, batch.rgb_on_white, batch.head_mask).mean())

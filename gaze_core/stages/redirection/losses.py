@@ -1,0 +1,155 @@
+"""What GazeGaussian is trained for: pictures, masks, and what frozen networks see in the pictures."""
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+
+from gaze_core.assets import resolve
+from gaze_core.config import Config
+from gaze_core.data.batch import GazeBatch, HeadParameters
+from gaze_core.errors import BadInput
+from gaze_core.evaluation.drawings import gaze_in_camera
+from gaze_core.losses.disentangle import orthogonality
+from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
+from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
+from gaze_core.losses.perceptual import VggDistance
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianOutput
+from gaze_core.models.redirection.renderers import enlarge
+from gaze_core.splat.gaussians import Rendering
+from gaze_core.stages.redirection.critic import CriticConfig, load_critic
+from gaze_core.training.loop import Term
+
+
+class GazeGaussianLossWeights(Config):
+    """Weight of each term. `raw` is the enlarged first three raster channels, `final` the renderer's image."""
+
+    raw_l1: NonNegativeFloat = 1.0
+    final_l1: NonNegativeFloat = 1.0
+    eyes_l1: NonNegativeFloat = 1.0
+    dissimilarity: NonNegativeFloat = 0.1
+    silhouette: NonNegativeFloat = 0.1
+    hidden_matter: NonNegativeFloat = 0.1
+    face_in_openings: NonNegativeFloat = 0.1
+    eye_centers_dm2: NonNegativeFloat = 10.0
+    orthogonality: NonNegativeFloat = 0.01
+    perceptual: NonNegativeFloat = 0.0  # needs the asset vgg16
+    gaze_deg: NonNegativeFloat = 0.0  # needs a critic
+    synthetic_gaze_deg: NonNegativeFloat = 0.0  # needs a critic
+    critics_after: float = Field(0.25, ge=0, le=1)  # share of the run; published: epoch 5 of 20
+
+
+class Critics:
+    """The frozen networks that a run's loss weights ask for.
+
+    Raises:
+        BadInput: a weight needs a critic and none is given, or the file given is not one.
+        MissingArtifact: the weights of the perceptual network are not at hand.
+    """
+
+    def __init__(
+        self,
+        weights: GazeGaussianLossWeights,
+        critic: CriticConfig | None,
+        synthetic_gaze: SyntheticGazeConfig,
+        seed: int,
+    ) -> None:
+        self.weights, self.synthetic_gaze, self.seed = weights, synthetic_gaze, seed
+        asked = [name for name in ("gaze_deg", "synthetic_gaze_deg") if getattr(weights, name)]
+        if asked and critic is None:
+            raise BadInput(
+                f"loss_weights.{asked[0]} is {getattr(weights, asked[0])}, which needs a gaze estimator; expected "
+                "weights that gaze_core.stages.judge.estimator has written, given as --set "
+                """'gaze_gaussian.critic={"path": "FILE", "sha256": "SUM"}', or the weight 0"""
+            )
+        self.gaze: GazeCritic | None = load_critic(critic) if asked and critic else None
+        self.perceptual = VggDistance(resolve("vgg16")) if weights.perceptual else None
+
+    def terms(
+        self,
+        model: GazeGaussian,
+        output: GazeGaussianOutput,
+        batch: GazeBatch,
+        head: HeadParameters,
+        step: int,
+        progress: float,
+    ) -> dict[str, Term]:
+        """The terms with their weights; none in the first part of the run. `head` is the batch's after corrections."""
+        weights = self.weights
+        terms: dict[str, Term] = {}
+        if progress < weights.critics_after:
+            return terms
+        if self.perceptual is not None:
+            seen = torch.where(batch.observed_mask > 0, output.rgb, batch.rgb_on_white)
+            distance = self.perceptual.to(seen.device)(seen, batch.rgb_on_white)
+            terms["perceptual"] = Term(distance, weights.perceptual)
+        if self.gaze is not None and weights.gaze_deg:
+            error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze
+            terms["gaze_deg"] = Term(error_deg.mean(), weights.gaze_deg)
+        if self.gaze is not None and weights.synthetic_gaze_deg:
+            asked = draw_gaze(
+                self.synthetic_gaze, progress, batch.subject_index, batch.sample_index, self.seed, step
+            )  # fmt: skip
+            image = model.redirected(batch.camera, head.with_gaze(asked))
+            expected = gaze_in_camera(replace(batch, head=head), asked)
+            error_deg = self.gaze.error_deg(image, expected)
+            terms["synthetic_gaze_deg"] = Term(error_deg.mean(), weights.synthetic_gaze_deg)
+        return terms
+
+    def active(self) -> list[tuple[str, str]]:
+        """What takes part, with its weight, and what does not, with the reason."""
+        weights, late = self.weights, f"from {self.weights.critics_after:.0%} of the run on"
+        unset, no_critic = "off (weight 0)", "off (no gaze critic given)"
+        rows = {
+            "orthogonality loss": f"weight {weights.orthogonality}" if weights.orthogonality else unset,
+            "perceptual loss": f"VGG-16 features, frozen, weight {weights.perceptual}, {late}"
+            if self.perceptual
+            else "off (trained without; needs the asset vgg16)",
+            "gaze loss": f"weight {weights.gaze_deg} a degree, {late}" if self.gaze and weights.gaze_deg else no_critic,
+            "weak supervision by synthetic gaze": (
+                f"weight {weights.synthetic_gaze_deg} a degree, up to {self.synthetic_gaze.max_deg:g} degrees, {late}, "
+                f"whole range from {self.synthetic_gaze.full_after:.0%} on"
+            )
+            if self.gaze and weights.synthetic_gaze_deg
+            else no_critic,
+        }
+        return list(rows.items())
+
+
+def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Term]:
+    """The terms with their weights, each under the unit of its value."""
+    assert output.face is not None
+    assert output.eyes is not None
+    assert output.first_activations is not None
+    assert output.eye_centers_m is not None
+    target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
+    observed = batch.observed_mask
+    raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))
+    raw = masked_l1(raw_head[:, :3], target, observed)
+    raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
+    openings = masked_l1(raw_face[:, 3:], torch.zeros_like(eyes_mask), eyes_mask)
+    eye_centers_dm2 = 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m)
+    return {
+        "raw_l1": Term(raw, weights.raw_l1),
+        "raw_eyes_l1": Term(masked_l1(raw_eyes[:, :3], target, eyes_mask), weights.eyes_l1),
+        "final_l1": Term(masked_l1(output.rgb, target, observed), weights.final_l1),
+        "final_eyes_l1": Term(masked_l1(output.rgb, target, eyes_mask), weights.eyes_l1),
+        "final_dissimilarity": Term(dissimilarity(output.rgb, target, observed), weights.dissimilarity),
+        "raw_dissimilarity": Term(dissimilarity(raw_head[:, :3], target, observed), weights.dissimilarity),
+        "silhouette": Term(silhouette(raw_head[:, 3:], head_mask, observed), weights.silhouette),
+        "hidden_matter": Term(hidden_matter(raw_head[:, 3:], observed), weights.hidden_matter),
+        "face_in_openings": Term(openings, weights.face_in_openings),
+        "eye_centers_dm2": Term(eye_centers_dm2, weights.eye_centers_dm2),
+        "orthogonality": Term(orthogonality(*output.first_activations), weights.orthogonality),
+    }
+
+
+def _squared(difference: Tensor) -> Tensor:
+    return difference.square().sum(-1).mean()
+
+
+def _enlarged(rendering: Rendering, like: Tensor) -> Tensor:
+    """RGB and alpha of a raster at the size of the target, four channels."""
+    rgba = torch.cat([rendering.features[:, :3], rendering.alpha], dim=1)
+    return enlarge(rgba, like.shape[-1] // rgba.shape[-1])

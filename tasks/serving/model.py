@@ -1,0 +1,73 @@
+"""A trained head behind MLflow's interface: which frame, which gaze, which head pose in; a picture out.
+
+MLflow copies this file into the model's folder and runs it there, so nothing has to be pickled.
+"""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+
+from gaze_core.artifacts import files_in
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import BadInput
+from gaze_core.stages.redirection import gaze_gaussian
+from gaze_core.stages.redirection.sample import draw
+
+ANGLES = ("gaze_pitch_deg", "gaze_yaw_deg", "head_pitch_deg", "head_yaw_deg")
+MAX_DEG = 60.0
+
+
+class RedirectionModel(mlflow.pyfunc.PythonModel):
+    """One row of the answer for each row of the request."""
+
+    def load_context(self, context: Any) -> None:
+        """Reads the weights and the recording, whose frames give expression and place."""
+        self.model, _ = gaze_gaussian.load(Path(context.artifacts["checkpoint"]))
+        (recording,) = files_in(Path(context.artifacts["recording"])).values()
+        self.frames = SubjectDataset(recording)
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Draws each row: `frame`, gaze in the head's frame, and the head's pose, or as recorded where that is absent.
+
+        Raises:
+            BadInput: no such frame, or an angle that is absent, not a number or beyond 60 degrees.
+        """
+        rows = [self._answer(row) for row in model_input.to_dict("records")]
+        return pd.DataFrame(rows)
+
+    def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        frame = int(row["frame"])
+        if not 0 <= frame < len(self.frames):
+            raise BadInput(f"frame {frame}: the recording has {len(self.frames)} usable frames, from 0")
+        gaze_pitch, gaze_yaw, head_pitch, head_yaw = (_angle(row, name) for name in ANGLES)
+        if gaze_pitch is None or gaze_yaw is None:
+            raise BadInput("gaze_pitch_deg and gaze_yaw_deg: expected two numbers, found none")
+        if (head_pitch is None) != (head_yaw is None):
+            raise BadInput("head_pitch_deg and head_yaw_deg: expected both or neither")
+        pose = None if head_pitch is None or head_yaw is None else [(head_pitch, head_yaw)]
+        (image,) = draw(self.model, self.frames.batch([frame]), [(gaze_pitch, gaze_yaw)], pose)
+        return {"image_png_base64": _png(image), "width_px": image.shape[1], "height_px": image.shape[0]}
+
+
+def _angle(row: dict[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None or np.isnan(value):
+        return None
+    if not abs(value) <= MAX_DEG:
+        raise BadInput(f"{name} {value:g}: lies within {MAX_DEG:g} degrees")
+    return float(value)
+
+
+def _png(image: np.ndarray) -> str:
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert done
+    return base64.b64encode(encoded.tobytes()).decode()
+
+
+set_model(RedirectionModel())

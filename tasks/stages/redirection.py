@@ -1,0 +1,79 @@
+"""Every stage of `gaze_core` as a task: names and parameters only."""
+
+from gaze_core.artifacts import ArtifactRef
+from gaze_core.config import Runtime
+from gaze_core.evaluation.report import Tolerance
+from gaze_core.stages.redirection import code_encoder as code_encoder_stage
+from gaze_core.stages.redirection import compare as compare_stage
+from gaze_core.stages.redirection import downstream as downstream_stage
+from gaze_core.stages.redirection import evaluate as evaluate_stage
+from gaze_core.stages.redirection import gaze_gaussian as gaze_gaussian_stage
+from gaze_core.stages.redirection import invert as invert_stage
+from gaze_core.stages.redirection import mesh_head as mesh_head_stage
+from gaze_core.stages.redirection import preprocess as preprocess_stage
+from gaze_core.stages.redirection.code_encoder import CodeEncoderStageConfig
+from gaze_core.stages.redirection.downstream import DownstreamConfig
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.invert import InvertConfig
+from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
+from tasks.stage_task import stage_task
+
+
+@stage_task("preprocess", preprocess_stage)
+def preprocess(recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime) -> ArtifactRef:
+    """Labels, checks and splits a recording."""
+    ...
+
+
+@stage_task("mesh_head", mesh_head_stage)
+def train_mesh_head(data: ArtifactRef, config: MeshHeadStageConfig, runtime: Runtime) -> ArtifactRef:
+    """Fits a MeshHead to the training frames of `data`."""
+    ...
+
+
+@stage_task("gaze_gaussian", gaze_gaussian_stage)
+def train_gaze_gaussian(
+    data: ArtifactRef, mesh_head: ArtifactRef, config: GazeGaussianStageConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Trains GazeGaussian from a MeshHead, with the renderer that `config` names."""
+    ...
+
+
+@stage_task("evaluate", evaluate_stage)
+def evaluate(
+    data: ArtifactRef,
+    checkpoint: ArtifactRef,
+    config: EvaluateConfig,
+    runtime: Runtime,
+    pairs: ArtifactRef | None = None,
+) -> ArtifactRef:
+    """Measures a trained model on the test frames of `data`, or on listed pairs of its frames."""
+    ...
+
+
+@stage_task("code_encoder", code_encoder_stage)
+def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtime: Runtime) -> ArtifactRef:
+    """Learns to tell the identity codes of the people of `data` from pictures."""
+    ...
+
+
+@stage_task("invert", invert_stage)
+def invert(
+    checkpoint: ArtifactRef, encoder: ArtifactRef | None, data: ArtifactRef, config: InvertConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Adapts a trained model to the person of `data`, starting from what the encoder reads."""
+    ...
+
+
+@stage_task("downstream", downstream_stage)
+def downstream(data: ArtifactRef, checkpoint: ArtifactRef, config: DownstreamConfig, runtime: Runtime) -> ArtifactRef:
+    """Trains an estimator on few real pictures of each subject, with and without redirected ones."""
+    ...
+
+
+@stage_task("compare", compare_stage)
+def compare(candidate: ArtifactRef, baseline: ArtifactRef | None, config: Tolerance) -> ArtifactRef:
+    """Compares two evaluations; without a baseline, the candidate's with handing back the recorded pictures."""
+    ...

@@ -1,0 +1,49 @@
+"""What a manifest says about the code that made an artifact."""
+
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "gazeworks",
+    "torch",
+    "numpy",
+    "numba",
+    "gsplat",
+    "lightning",
+    "diffusers",
+    "mediapipe",
+    "prefect",
+    "mlflow",
+)
+
+
+@cache
+def git_commit() -> str:
+    """The commit of the checkout that this code runs from, `+changes` if edited; empty outside git."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    commit = _git(root, "rev-parse", "HEAD")
+    return f"{commit}+changes" if commit and _git(root, "status", "--porcelain") else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a number."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
