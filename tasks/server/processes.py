@@ -115,9 +115,7 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-if (
-    __name__ == "__main__"
-):  # python -m tasks.server.processes MODULE [ARGUMENT...]: the module, but ending with its parent
+if __name__ == "__main__":  # MODULE [ARGUMENT...]: runs the module, but ends with the process that started it
     import runpy
 
     end_with_parent()

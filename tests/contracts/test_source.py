@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import flows
+import flows.forms
 import gaze_core
 import tasks
 
@@ -47,7 +47,8 @@ def test_modules_and_functions_fit_their_budget(path):
 
 def test_flow_files_shadow_no_library():
     # Prefect puts the folder of an entrypoint first on the path.
-    names = {module.name for module in pkgutil.iter_modules(flows.__path__)}
+    folders = [*flows.__path__, *flows.forms.__path__]
+    names = {module.name for module in pkgutil.iter_modules(folders)}
     assert not names & (set(sys.stdlib_module_names) | {"prefect", "mlflow", "torch", "tasks", "gaze_core"})
 
 
@@ -69,3 +70,10 @@ def test_importing_everything_opens_no_connection_and_writes_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "home" / "store").exists()
+
+
+def test_no_module_carries_the_name_of_a_system_that_has_a_folder():
+    systems = ("driver", "redirection", "estimation", "one_shot", "talker")
+    rooms = [ROOT / folder for folder in ("flows", "tasks", "gaze_core/stages")]
+    for path in (path for path in SOURCES if any(path.is_relative_to(room) for room in rooms)):
+        assert not path.name.startswith(tuple(f"{system}_" for system in systems)), path

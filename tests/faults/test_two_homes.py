@@ -15,11 +15,11 @@ from flows.sampling import draw_samples
 from gaze_core.plans.redirection import redirection_plan
 from tasks.store.artifacts import Store
 from tasks.store.inventory import faults, stored
-from tests.driver.conftest import *  # noqa: F403 (fixtures)
-from tests.driver.tiny_drive import TinyDrive
 from tests.faults.bad_network import BadNetwork
 from tests.flows.test_driver import settings, weights  # noqa: F401 (fixtures)
 from tests.flows.test_redirection import RUNTIME, STEPS
+from tests.gaze_core.driver.conftest import *  # noqa: F403 (fixtures)
+from tests.gaze_core.driver.tiny_drive import TinyDrive
 from tests.tiny_subject import write_tiny_subject
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("prefect_api")]

@@ -12,10 +12,10 @@ from gaze_core.driver.checkpoints import card_of, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
-from tests.driver.conftest import *  # noqa: F403 (fixtures)
-from tests.driver.tiny_drive import LAYOUT
-from tests.flows.test_cli import gazeworks
+from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
+from tests.gaze_core.driver.conftest import *  # noqa: F403 (fixtures)
+from tests.gaze_core.driver.tiny_drive import LAYOUT
 
 SETTINGS = {
     "layout": LAYOUT, "gaze_frame": "camera", "size_px": 64,

@@ -14,9 +14,9 @@ from gaze_core.evaluation.report import Tolerance
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.store.artifacts import Store
-from tests.flows.test_cli import gazeworks
+from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
-from tests.stages.tiny_run import CONFIGS, train, write_dataset
+from tests.gaze_core.stages.redirection.tiny_run import CONFIGS, train, write_dataset
 
 RUNTIME = Runtime(device="cpu", progress=False)
 

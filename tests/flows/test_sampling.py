@@ -5,7 +5,7 @@ import pytest
 from flows.sampling import draw_samples, parse_angles
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
-from tests.stages.tiny_run import train, write_dataset
+from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
 
 
 def test_angles_are_pairs_of_degrees():

@@ -48,7 +48,7 @@ def test_validation_frames_are_measured_and_test_frames_are_not(tmp_path):
     from gaze_core.stages.context import StageContext
     from gaze_core.stages.redirection import evaluate
     from gaze_core.stages.redirection.evaluate import EvaluateConfig
-    from tests.stages.tiny_run import train, write_dataset
+    from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
 
     write_dataset(tmp_path)
     for stage in ("mesh_head", "gaze_gaussian"):

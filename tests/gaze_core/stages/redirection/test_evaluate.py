@@ -1,0 +1,122 @@
+import pytest
+import torch
+
+from gaze_core.config import Runtime
+from gaze_core.data.splits import DatasetSplits, Splits, write_splits
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.judge import CnnJudge, require_no_critic
+from gaze_core.evaluation.pairs import Pairs, write_pairs
+from gaze_core.evaluation.pictures import Pictures
+from gaze_core.evaluation.report import EvaluationReport
+from gaze_core.evaluation.shown import close_up, posed
+from gaze_core.geometry.angles import pitchyaw_from_vector
+from gaze_core.stages.context import StageContext
+from gaze_core.stages.redirection import evaluate
+from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
+from tests.tiny_subject import write_tiny_subject
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    write_dataset(root)
+    for stage in ("mesh_head", "gaze_gaussian"):
+        train(stage, root, root / stage)
+    return root
+
+
+def test_evaluates_the_test_frames_and_draws_what_was_asked(root, tmp_path):
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian"}
+    config = EvaluateConfig(num_shown=2)
+    first = evaluate.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    content = first.files[evaluate.EVALUATION_FILE].read_bytes()
+    again = evaluate.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert again.files[evaluate.EVALUATION_FILE].read_bytes() == content
+    assert first.metrics["psnr_db"] > 5
+
+
+def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_tiny_subject(data / "subject.h5", num_images=12)
+    splits = '{"subjects": [{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}]}'
+    (data / "splits.json").write_text(splits)
+    inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
+    with pytest.raises(ContractViolation, match=r"trained on 2 of the 2 test frames of tiny \(first: 7\)"):
+        evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+def test_a_posed_head_faces_the_asked_way_where_it_was(root):
+    batch = SubjectDataset(root / "data" / "subject.h5").batch([0, 1])
+    asked = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
+    pose = posed(batch.camera, batch.head, asked)
+    facing = pitchyaw_from_vector(-(batch.camera.world_to_camera @ pose)[:, :3, 2])
+    torch.testing.assert_close(facing, asked)
+    torch.testing.assert_close(pose[:, :3, 3], batch.head.head_to_world[:, :3, 3])
+
+
+def test_close_up_puts_the_middle_between_the_eyes_in_the_middle():
+    image, landmarks = torch.zeros(1, 3, 64, 64), torch.zeros(1, 68, 2)
+    image[..., 30:34, 30:34] = 1
+    landmarks[:, 36], landmarks[:, 45] = torch.tensor([22.0, 32]), torch.tensor([42.0, 32])
+    rows, columns = torch.nonzero(close_up(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
+    assert (columns.float().mean() + 0.5, rows.float().mean() + 0.5) == (80, 32)
+    assert columns.max() - columns.min() + 1 == pytest.approx(4 * 160 / 30, abs=1.5)  # 30 px wide on 160
+
+
+def test_a_judge_that_trained_the_model_does_not_judge_it():
+    judge = CnnJudge()
+    require_no_critic(judge, None)
+    require_no_critic(judge, "0" * 64)
+    with pytest.raises(
+        ContractViolation, match=f"trained with the gaze critic {judge.digest}, which is the judge 'cnn'"
+    ):
+        require_no_critic(judge, judge.digest + "0" * 52)
+
+
+def test_listed_pairs_are_followed_and_their_targets_must_be_unseen(root, tmp_path):
+    folder, work = tmp_path / "pairs", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian", "pairs": folder}
+    write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((0, 1), (9, 10))})
+    evaluate.run(EvaluateConfig(num_shown=1), inputs, StageContext(Runtime(device="cpu"), work))
+    report = EvaluationReport.model_validate_json((work / evaluate.EVALUATION_FILE).read_text())
+    assert (report.subjects[0].input_index, report.subjects[0].target_index) == ((0, 1), (9, 10))
+    assert report.protocol.pairs.startswith("pairs.csv, sha256 ")
+    write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((9, 10), (0, 1))})
+    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of tiny"):
+        evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), work))
+
+
+def test_a_protocol_of_another_source_is_refused(root, tmp_path):
+    inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian"}
+    context = StageContext(Runtime(device="cpu"), tmp_path)
+    with pytest.raises(BadInput, match="protocol columbia is for columbia, the subject tiny comes from synthetic"):
+        evaluate.run(EvaluateConfig(protocol="columbia"), inputs, context)
+    with pytest.raises(BadInput, match="no protocol named 'moon'"):
+        evaluate.run(EvaluateConfig(protocol="moon"), inputs, context)
+
+
+def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    work.mkdir()
+    for k, name in enumerate(("tiny", "other")):
+        write_tiny_subject(data / f"{name}.h5", num_images=12, subject=name, seed=k)
+    one = {"train": tuple(range(7)), "validation": (7, 8), "test": (9, 10, 11)}
+    splits = [Splits(subject=name, file=f"{name}.h5", **one) for name in ("tiny", "other")]
+    write_splits(data / "splits.json", DatasetSplits(subjects=tuple(splits)))
+    inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
+    produced = evaluate.run(EvaluateConfig(num_shown=3), inputs, StageContext(Runtime(device="cpu"), work))
+    report = EvaluationReport.model_validate_json((work / evaluate.EVALUATION_FILE).read_text())
+    assert produced.subjects == {"test": ("tiny", "other")}
+    assert [subject.subject for subject in report.subjects] == ["tiny", "other"]
+    found = report.estimate("psnr_db")
+    assert (found.num_samples, found.num_subjects) == (6, 2)
+    means = [sum(s.values["model"]["psnr_db"]) / 3 for s in report.subjects]
+    assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
+    pictures = Pictures.load(work / evaluate.PICTURES_FILE)
+    assert [label.split(",")[0] for label in pictures.head_labels] == ["tiny", "tiny", "other"]

@@ -1,0 +1,235 @@
+"""The published file becomes an artifact that the drawing stages take; any other file is refused in words."""
+
+import os
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gaze_core.artifacts import Manifest, file_sha256
+from gaze_core.config import Runtime
+from gaze_core.data.adapters.published import convert_subject, open_published
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_out, write_splits
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
+from gaze_core.errors import BadInput, ContractViolation, NoSpace
+from gaze_core.models.official.frames import OfficialConfig, codes_of
+from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
+from gaze_core.stages.context import StageContext
+from gaze_core.stages.redirection import evaluate, gaze_gaussian, invert, sample
+from gaze_core.stages.redirection.import_gazegaussian import import_gazegaussian, model_of
+from gaze_core.synthesis.packs import pack_path
+from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from tests.gaze_core.data.published import BFM_ORIGIN_M, landmarks_head_m, make_scenes, write_gazegaussian
+from tests.gaze_core.models.official import official_state as published
+
+CONFIG = OfficialConfig(image_px=4 * published.RASTER_PX, raster_px=published.RASTER_PX, recordings="any")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return published.official_file(tmp_path_factory.mktemp("published") / "gazegaussian_ckp.pth")
+
+
+@pytest.fixture(scope="module")
+def artifact(checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("artifacts") / "official"
+    import_gazegaussian(checkpoint, out, CONFIG)
+    return out
+
+
+def test_the_artifact_says_what_it_is_and_where_it_comes_from(artifact, checkpoint):
+    assert {path.name for path in artifact.iterdir()} == {
+        "weights.safetensors", "training_frames.safetensors", "manifest.json",
+    }  # fmt: skip
+    manifest = Manifest.read(artifact)
+    assert manifest.config["compat"] == "official"
+    assert manifest.config["source"] == {
+        "file": "gazegaussian_ckp.pth", "sha256": file_sha256(checkpoint), "bytes": checkpoint.stat().st_size,
+    }  # fmt: skip
+    assert manifest.ref.name.startswith("gaze_gaussian/")
+    assert {name: file_sha256(artifact / name) for name in manifest.files} == manifest.files
+    assert any("no licence" in note for note in manifest.notes)
+    assert len(manifest.trained_on) == 80
+    assert "subject0003" in manifest.trained_on
+    tables = load_file(artifact / "training_frames.safetensors")
+    content = torch.load(checkpoint, weights_only=True)
+    assert sorted(tables) == ["delta_EulurAngles", "delta_Tvecs", "expr_offset", "iden_offset"]
+    assert all(torch.equal(table, content[name].detach()) for name, table in tables.items())
+
+
+def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
+    loaded, card = gaze_gaussian.load(artifact)
+    assert isinstance(loaded, OfficialGazeGaussian)
+    assert not loaded.training
+    assert card["compat"] == "official"
+    assert card["trained_on"]["subject0003"] == [0, 1]  # 160 frames of 80 people
+    state = torch.load(checkpoint, weights_only=True)["gazegaussian"]
+    direct = model_of(state, CONFIG, "x")
+    assert loaded.state_dict().keys() == direct.state_dict().keys()
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in direct.state_dict().items())
+    batch = SubjectDataset(pack_path("synthetic_128")).batch([0])
+    with torch.no_grad():
+        images = [model(batch.camera, batch.head).rgb for model in (loaded, direct)]
+    assert torch.equal(*images)
+
+
+def test_pictures_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
+    """With random weights they show noise; what is tested is that the stage runs and that gaze reaches the picture."""
+    data = shipped_data(tmp_path / "data", "synthetic_128")
+    config = sample.SampleConfig(gazes_deg=((0, 0), (0, 25)), poses_deg=((0, 10),), sweep_s=0.1)
+    context = StageContext(Runtime(device="cpu"), tmp_path)
+    files = sample.run(config, {"checkpoint": artifact, "data": data}, context).files
+    one, other = (cv2.imread(str(files[f"head_+0_+10_gaze_+0_{yaw}.png"])) for yaw in ("+0", "+25"))
+    assert one.shape == (128, 128, 3)
+    assert (one != other).any()
+
+
+def test_converted_files_tell_the_model_what_the_published_loader_tells_it(tmp_path):
+    """Pose, gaze and codes of a published file, through our converter and head frame, are those in the file."""
+    path = write_gazegaussian(tmp_path / "xgaze_subject0096.h5", make_scenes(3, 3))
+    convert_subject(open_published(tmp_path, "gazegaussian_eth_xgaze"), "subject0096", tmp_path / "ours.h5")
+    batch = SubjectDataset(tmp_path / "ours.h5").everything
+    state = published.official_state()
+    canonical_dm = 10 * (landmarks_head_m() - BFM_ORIGIN_M) * [1, -1, -1]
+    state[f"{published.EYES}.landmarks_3d_neutral"] = torch.from_numpy(canonical_dm[36:48]).float()
+    config = CONFIG.model_copy(update={"recordings": "published"})
+    model = model_of(state, config, "x")
+    told = codes_of(batch.camera, batch.head, config, model.origin_m)
+    with h5py.File(path) as file:
+        pose, codes, gaze = (file[name][:] for name in ("pose", "latent_codes", "pitchyaw_head"))
+    for index, code in enumerate(told):
+        np.testing.assert_allclose(code.pose[:6], pose[index], atol=1e-4)
+        np.testing.assert_allclose(code.shape, [*codes[index, 80:144], *codes[index, :80]], atol=1e-6)
+        # The label is relative to a head without roll, the fitted head may have some.
+        np.testing.assert_allclose(code.gaze[:2], gaze[index], atol=0.1)
+    assert np.abs(gaze).max() > 0.15
+
+
+def shipped_data(folder, subject):
+    """The shipped subject as the preprocess stage leaves it, with three test frames, under a name of choice."""
+    folder.mkdir()
+    (folder / SUBJECT_FILE).symlink_to(pack_path("synthetic_128"))
+    splits = split_with_held_out(subject, range(3, 20), range(3), 0.2, seed=0)
+    write_splits(folder / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
+    return folder
+
+
+def test_evaluation_measures_it(artifact, tmp_path):
+    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "synthetic_128")}
+    produced = evaluate.run(evaluate.EvaluateConfig(num_shown=1), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert 0 < produced.metrics["psnr_db"] < 20  # random weights draw noise
+
+
+def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):
+    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "subject0003")}
+    with pytest.raises(ContractViolation, match="was trained on 2 of the 3 test frames of subject0003"):
+        evaluate.run(evaluate.EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+def test_inversion_asks_for_a_model_of_ours(artifact, tmp_path):
+    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "synthetic_128")}
+    with pytest.raises(
+        BadInput, match="inversion needs a model that was trained here; found the published GazeGaussian"
+    ):
+        invert.run(invert.InvertConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+class Code:
+    """Pickled, it asks whoever loads it to make a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def write_bad(kind, path):
+    good = published.official_file(path)
+    if kind == "cut":
+        path.write_bytes(good.read_bytes()[:-2000])
+    elif kind == "text":
+        path.write_text("hello")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "absent":
+        path.unlink()
+    elif kind == "code":
+        published.official_file(path, extra=Code(path.parent / "was_run"))
+    elif kind == "module":
+        published.official_file(path, gazegaussian=torch.nn.Linear(2, 2))
+    elif kind == "bare":
+        torch.save(published.official_state(), path)
+    elif kind == "mesh_head":
+        torch.save({"meshhead": {"xyz": torch.zeros(3)}, "optimizer": {}}, path)
+    elif kind == "list":
+        torch.save([torch.zeros(3)], path)
+    elif kind == "no tables":
+        published.official_file(path, iden_offset=None, delta_Tvecs=torch.zeros(4, 3))
+    elif kind == "tensors wrong":
+        state = published.official_state()
+        state["neural_render.k_proj.weight"] = torch.zeros(144, 64)
+        published.official_file(path, state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("absent", "no such file; expected the published GazeGaussian checkpoint"),
+        ("cut", "not a torch file, or cut short; expected the published GazeGaussian checkpoint"),
+        ("text", "not a torch file, or cut short"),
+        ("empty", "not a torch file, or cut short"),
+        ("code", "would run code when loaded .*mkdir.*; refused"),
+        ("module", "would run code when loaded .*torch.nn.modules.linear.Linear.*; refused"),
+        ("bare", "no 'gazegaussian' in it .found fg_CD_predictor_eyes.appea"),
+        ("mesh_head", "holds GazeGaussian's first stage .MeshHead.; expected"),
+        ("list", "holds a list; expected"),
+        ("no tables", r"iden_offset is NoneType, expected \(frames, 80\); delta_Tvecs is \(4, 3\), expected"),
+        ("tensors wrong", r"neural_render.k_proj.weight has shape \(144, 64\), expected \(144, 32\)"),
+    ],
+)
+def test_another_file_is_refused_and_nothing_is_left(tmp_path, kind, message):
+    path = tmp_path / "x.pth"
+    write_bad(kind, path)
+    with pytest.raises(BadInput, match=f"x.pth: .*{message}|x.pth: {message}"):
+        import_gazegaussian(path, tmp_path / "out", CONFIG)
+    assert {left.name for left in tmp_path.iterdir()} <= {"x.pth"}
+
+
+def test_a_folder_that_holds_something_is_left_alone(checkpoint, tmp_path):
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(BadInput, match="is there already; expected a new or empty folder"):
+        import_gazegaussian(checkpoint, tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="file/out: cannot be written .Not a directory"):
+        import_gazegaussian(checkpoint, tmp_path / "file" / "out", CONFIG)
+
+
+def test_a_full_disk_leaves_nothing(checkpoint, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gaze_core.stages.redirection.official_checkpoint.save_file", full)
+    with pytest.raises(NoSpace, match="no space to write it .* free some and run again"):
+        import_gazegaussian(checkpoint, tmp_path / "out", CONFIG)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_name_before_publication_is_known(tmp_path):
+    path = published.official_file(tmp_path / "a.pth", gazegaussian=None, gaussianhead=published.official_state())
+    assert import_gazegaussian(path, tmp_path / "out", CONFIG).metrics["num_face_points"] == published.FACE_POINTS
+
+
+def test_an_artifact_of_another_version_is_to_be_imported_again(artifact, tmp_path):
+    model, card = gaze_gaussian.load(artifact)
+    save_weights(tmp_path / WEIGHTS_FILE, model, card | {"stage_version": 99})
+    with pytest.raises(ContractViolation, match="imported as v99, expected v1; run gazeworks import gazegaussian"):
+        gaze_gaussian.load(tmp_path)
