@@ -8,6 +8,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.states import AwaitingConcurrencySlot, AwaitingRetry, Cancelling, Completed, Failed, Running, State
 
 from tasks.server import watcher
@@ -40,6 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClie
     with cluster.settings():
         try:
             cluster.start_server()
+            EventsWorker.drain_all(at_exit=False)  # of earlier tests, which would go on telling their own server
             with cluster.client() as client:
                 yield client
         finally:
