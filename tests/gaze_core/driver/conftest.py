@@ -13,6 +13,7 @@ from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.footage import TileLayout
 from gaze_core.stages.context import StageContext
+from gaze_core.stages.driver import extract
 from tests.gaze_core.driver.tiny_drive import LAYOUT, TinyDrive, write_tiny_drive
 
 BLOCKS = BlockConfig(num_stretches=1, gap_s=0.05, validation_fraction=0.2)
@@ -41,7 +42,7 @@ Extract = Callable[..., Path]
 def extract_into(shared_data: Path) -> Extract:
     """Runs the stage as a task would: inputs as folders of one file, results in the work folder."""
 
-    def extract(root: Path, config: ExtractConfig = CONFIG, context: StageContext | None = None, **files: Path):
+    def run(root: Path, config: ExtractConfig = CONFIG, context: StageContext | None = None, **files: Path):
         inputs = {}
         for name, path in files.items():
             inputs[name] = root / "inputs" / name
@@ -53,7 +54,7 @@ def extract_into(shared_data: Path) -> Extract:
             produced = extract.run(config, inputs, context)
         return root / "work" / "drive", produced
 
-    return extract
+    return run
 
 
 @pytest.fixture(scope="session")
