@@ -120,13 +120,16 @@ def _launch(count: int, context: StageContext) -> None:
             pipe = subprocess.PIPE
             processes.append(subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1))
         first, *others = processes
+        told: list[GazeworksError] = []
         for other in others:
-            threading.Thread(target=_watch, args=(other, first, context.logger), daemon=True).start()
+            threading.Thread(target=_watch, args=(other, first, context.logger, told), daemon=True).start()
         error = _relay(first.stdout, context)
+        if error is None and first.wait():  # a process that fails tells its error before the first one is killed for it
+            error = next(iter(told), None)
         if error is not None:
             raise error
         if any(process.wait() for process in processes):
-            codes = [process.wait() for process in processes]
+            codes = [process.poll() for process in processes]
             raise RuntimeError(f"the {count} training processes ended with codes {codes}; see their output above")
     finally:
         for process in processes:
@@ -134,10 +137,18 @@ def _launch(count: int, context: StageContext) -> None:
             process.wait()
 
 
-def _watch(process: "subprocess.Popen[str]", first: "subprocess.Popen[str]", logger: logging.Logger) -> None:
-    """Logs what a process prints; if it fails, the first one would wait for it for ever."""
+def _watch(
+    process: "subprocess.Popen[str]",
+    first: "subprocess.Popen[str]",
+    logger: logging.Logger,
+    told: list[GazeworksError],
+) -> None:
+    """Logs what a process prints and keeps the error it tells; if it fails, the first one would wait for it for ever."""
     for line in process.stdout or ():
-        logger.debug("%s", line.rstrip())
+        if line.startswith(_PREFIX):
+            told.append(_error(json.loads(line.removeprefix(_PREFIX))))
+        else:
+            logger.debug("%s", line.rstrip())
     if process.wait():
         first.kill()
 
@@ -165,8 +176,14 @@ def _relay(lines: IO[str] | None, context: StageContext) -> GazeworksError | Non
         elif "log" in message:
             context.logger.log(message["level"], "%s", message["log"])
         else:
-            error = getattr(errors, message["error"])(message["text"])
+            error = _error(message)
     return error
+
+
+def _error(message: Mapping[str, str]) -> GazeworksError:
+    """The error that a process told."""
+    kind: type[GazeworksError] = getattr(errors, message["error"])
+    return kind(message["text"])
 
 
 class _Teller(logging.Handler):
@@ -204,8 +221,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         produced = importlib.import_module(job.stage).run(job.config, job.inputs, context)
     except GazeworksError as error:
-        if is_first:
-            teller.say(error=type(error).__name__, text=str(error))
+        teller.say(error=type(error).__name__, text=str(error))
         return 1
     if is_first:
         (work_dir / RESULT_FILE).write_bytes(_PRODUCED.dump_json(produced))

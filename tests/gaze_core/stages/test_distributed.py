@@ -2,13 +2,14 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config, Runtime
-from gaze_core.errors import MissingArtifact
+from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.distributed import run_stage
 from gaze_core.stages.redirection import gaze_gaussian
@@ -70,6 +71,7 @@ def test_two_processes_train_as_one_with_their_batches_together(root, tmp_path, 
 
 class Choice(Config):
     width_px: int = 1
+    failing_rank: int | None = None
 
 
 VERSION, TRAINS = 1, True  # this module is a stage, too: it writes down what it was given
@@ -77,6 +79,10 @@ VERSION, TRAINS = 1, True  # this module is a stage, too: it writes down what it
 
 def run(config, inputs, context):
     seen = context.work_dir / "seen.txt"
+    if config.failing_rank == int(os.environ["RANK"]):
+        raise BadInput(f"rank {config.failing_rank}: no such thing")
+    if config.failing_rank is not None:
+        time.sleep(60)
     if os.environ["RANK"] == "0":
         seen.write_text(repr((config, dict(inputs), context.runtime)))
     return Produced("report", {"seen.txt": seen})
@@ -99,6 +105,14 @@ def test_an_error_of_the_stage_is_the_error_of_the_run(root, tmp_path, started):
     context = StageContext(Runtime(device="cpu", num_processes=2), tmp_path)
     with pytest.raises(MissingArtifact, match="no readable mesh_head checkpoint"):
         run_stage(gaze_gaussian, CONFIGS["gaze_gaussian"], {"data": root / "data", "mesh_head": tmp_path}, context)
+    assert all(process.returncode is not None for process in started)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_whichever_process_fails_its_error_is_told_and_ends_the_others(rank, tmp_path, started):
+    context = StageContext(Runtime(device="cpu", num_processes=2), tmp_path / "work")
+    with pytest.raises(BadInput, match=f"rank {rank}: no such thing"):
+        run_stage(sys.modules[__name__], Choice(failing_rank=rank), {}, context)
     assert all(process.returncode is not None for process in started)
 
 
