@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 from gaze_core.artifacts import files_in
 from gaze_core.data.subjects import SubjectDataset
@@ -23,7 +23,7 @@ ANGLES = ("gaze_pitch_deg", "gaze_yaw_deg", "head_pitch_deg", "head_yaw_deg")
 MAX_DEG = 60.0
 
 
-class RedirectionModel(mlflow.pyfunc.PythonModel):
+class RedirectionModel(PythonModel):
     """One row of the answer for each row of the request."""
 
     def load_context(self, context: Any) -> None:

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Outbox:
         logger.warning("MLflow never got what is now in %s", target)
         self.release()
 
-    def keep_only(self, operations: list[dict[str, Any]]) -> None:
+    def keep_only(self, operations: Sequence[Operation]) -> None:
         """What is left to do."""
         partial = self.folder / f".{OPERATIONS_FILE}"
         partial.write_text("".join(f"{json.dumps(operation)}\n" for operation in operations))
