@@ -9,7 +9,7 @@ from gaze_core.driver.drive_plan import DriveConfig, camera_extrinsics, plan_dri
 from gaze_core.driver.footage import tile
 from gaze_core.driver.sensors import SensorColumns, read_track
 from gaze_core.errors import BadInput
-from tests.gaze_core.driver.tiny_drive import frame_number
+from tests.numbered_video import frame_number
 
 pytest.importorskip("anny")
 pytest.importorskip("mitsuba")

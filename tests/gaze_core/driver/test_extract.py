@@ -20,7 +20,8 @@ from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.driver import extract
 from tests.gaze_core.driver.conftest import CONFIG
-from tests.gaze_core.driver.tiny_drive import NUM_FRAMES, frame_number, write_tiny_drive
+from tests.gaze_core.driver.tiny_drive import NUM_FRAMES, write_tiny_drive
+from tests.numbered_video import frame_number
 
 
 def read_jpeg(path):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from gaze_core.driver.drive_files import write_video
-from gaze_core.driver.drive_pictures import NUM_BITS, PANEL_PX, panel_tile
+from gaze_core.driver.drive_pictures import panel_tile
 
 NUM_FRAMES, FPS = 60, 30
 LAYOUT = {"frame_px": (496, 352), "driver": (0, 0, 176, 144), "road": (176, 0, 320, 352)}
@@ -45,9 +45,3 @@ def write_tiny_drive(folder: Path, faces: list[np.ndarray], dark: tuple[int, ...
             lines.append(f"{number},{544 + 13 * az},{540 - 13 * el},1,{az},{el},{160 + 4 * az},{170 - 4 * el}")
     (folder / "drive.csv").write_text("\n".join(lines) + "\n")
     return TinyDrive(folder / "drive.mp4", folder / "drive.csv", azimuth, elevation)
-
-
-def frame_number(panel):
-    """The number that the bars of a panel show."""
-    bars = panel[PANEL_PX[1] - 60 : PANEL_PX[1] - 40].mean(axis=(0, 2))
-    return sum(1 << bit for bit in range(NUM_BITS) if bars[16 * bit + 4 : 16 * bit + 12].mean() > 127)
