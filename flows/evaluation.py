@@ -74,7 +74,7 @@ def comparison(
     started_s = time.monotonic()
     parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
     with tracked_flow(parameters, force) as ledger:
-        name = model_name(_subjects(data))
+        name = model_name("redirection", _subjects(data))
         reigning = champion(name) if baseline is None else None
         other = baseline or (reigning.ref if reigning else None)
         refs = {"data": data, "candidate": candidate}

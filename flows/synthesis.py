@@ -19,7 +19,7 @@ from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.rig import RIGS, RigName, View
 from gaze_core.synthesis.scene import LIGHTS, LightName
-from tasks.runners import RunnerName, task_runner
+from tasks.runners import RunnerName, task_runner, threads
 from tasks.store.roots import output_path
 
 PX_AT_STANDARD_FOCAL, STANDARD_FOCAL_PX = 128, 264.0
@@ -32,7 +32,7 @@ def render_subject(config: SubjectConfig, out: Path, runtime: Runtime) -> Path:
     return synthesize_subject(config, out / f"{config.subject}.h5", runtime)
 
 
-@flow(name="synthesis", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=CORES))
+@flow(name="synthesis", persist_result=False, task_runner=threads(CORES))
 def synthesis(configs: list[SubjectConfig], out: Path, runtime: Runtime = Runtime()) -> list[Path]:  # noqa: B008
     """Renders each person to its own subject file below `out`; `runtime.num_workers` processes for each."""
     futures = [render_subject.submit(config, out, runtime) for config in configs]

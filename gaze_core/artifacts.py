@@ -127,6 +127,18 @@ def files_in(folder: Path) -> dict[str, Path]:
     return {name.as_posix(): path for name, path in found if not any(part.startswith(".") for part in name.parts)}
 
 
+def only_entry(folder: Path) -> Path:
+    """The one file, or the one folder of files, that an artifact consists of, such as a recording.
+
+    Raises:
+        ContractViolation: there is none, or there are several.
+    """
+    names = sorted({name.partition("/")[0] for name in files_in(folder)} - {MANIFEST_FILE})
+    if len(names) != 1:
+        raise ContractViolation(f"{folder}: expected one file or one folder, found {len(names)}: {', '.join(names)}")
+    return folder / names[0]
+
+
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:

@@ -25,5 +25,5 @@ class ContractViolation(GazeworksError):
     """Two stages disagree about what was handed over, for example a checkpoint from another schema."""
 
 
-class NoSpace(GazeworksError):
+class NoSpace(GazeworksError, OSError):
     """A disk is full. What had been written before is whole, and a run goes on from it when there is space again."""

@@ -1,4 +1,4 @@
-"""Seeding from (seed, rank, step), determinism and the choice of the device."""
+"""Seeds derived from names and numbers, determinism and the choice of the device."""
 
 import hashlib
 import random

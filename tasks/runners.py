@@ -12,6 +12,11 @@ RunnerName = Literal["threads", "dask"]
 RUNNER_VARIABLE, CLUSTER_VARIABLE = "GAZEWORKS_TASK_RUNNER", "GAZEWORKS_DASK_ADDRESS"
 
 
+def threads(max_workers: int) -> TaskRunner[Any]:
+    """Threads of this process."""
+    return ThreadPoolTaskRunner(max_workers=max_workers)
+
+
 def task_runner(name: str | None, max_workers: int) -> TaskRunner[Any]:
     """The runner of this name, or that of `$GAZEWORKS_TASK_RUNNER`, or threads.
 
@@ -25,10 +30,10 @@ def task_runner(name: str | None, max_workers: int) -> TaskRunner[Any]:
     if asked not in get_args(RunnerName):
         raise BadInput(f"{RUNNER_VARIABLE} {asked!r}: expected one of: {', '.join(get_args(RunnerName))}")
     if asked == "threads":
-        return ThreadPoolTaskRunner(max_workers=max_workers)
+        return threads(max_workers)
     if importlib.util.find_spec("prefect_dask") is None:
         raise BadInput("the task runner dask needs prefect-dask; run: pip install 'gazeworks[dask]'")
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     address = os.environ.get(CLUSTER_VARIABLE)
     local = {"n_workers": max_workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}

@@ -112,8 +112,11 @@ class StageTask(Generic[P]):
     def __init__(self, name: str, stage: Stage, declaration: Callable[P, ArtifactRef], **options: Any) -> None:
         self.name, self.stage = name, stage
         self._signature = inspect.signature(declaration)
-        self.task = task(
-            update_wrapper(lambda *args, **kwargs: self._body(self._bind(*args, **kwargs)), declaration),
+
+        def body(*args: P.args, **kwargs: P.kwargs) -> State[ArtifactRef]:
+            return self._body(self._bind(*args, **kwargs))
+
+        make = task(
             name=name,
             task_run_name=name,  # and no tag: Prefect asks the server for a slot of each tag before a task may start
             persist_result=True,
@@ -121,6 +124,7 @@ class StageTask(Generic[P]):
             cache_policy=cache_policy(name, stage.VERSION),
             **options,
         )
+        self.task = make(update_wrapper(body, declaration))
         update_wrapper(self, declaration)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ArtifactRef:

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from gaze_core.driver.drive_pictures import panel_tile
+from gaze_core.driver.drive_pictures import NUM_BITS, PANEL_PX, panel_tile
 
 
 def write_numbered(
@@ -51,3 +51,9 @@ def turn(path: Path, matrix: tuple[int, int, int, int]) -> Path:
     data[start : start + 36] = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4").tobytes()
     path.write_bytes(data)
     return path
+
+
+def frame_number(panel):
+    """The number that the bars of a panel show."""
+    bars = panel[PANEL_PX[1] - 60 : PANEL_PX[1] - 40].mean(axis=(0, 2))
+    return sum(1 << bit for bit in range(NUM_BITS) if bars[16 * bit + 4 : 16 * bit + 12].mean() > 127)

@@ -1,7 +1,6 @@
 """Writes a subject file frame by frame; the file appears under its name only when it is complete."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 import h5py
 import numpy as np
 
+from gaze_core.atomic import replacing
 from gaze_core.data.schema import ATTRIBUTES, FIELDS, SCHEMA_VERSION
 
 _BLOCK = 256  # frames by which arrays of numbers grow
@@ -21,13 +21,8 @@ Compression = Literal["gzip", "lzf"]
 def new_hdf5(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file that gets its name when the block ends well; otherwise nothing is left and nothing replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
+        yield file
 
 
 class SubjectWriter:

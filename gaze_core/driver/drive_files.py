@@ -6,14 +6,15 @@ The table has the columns of DashGaze's, with a byte-order mark, 200 rows a seco
 import csv
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from gaze_core.atomic import replacing
 from gaze_core.driver.drive_pictures import (
     LAYOUT,
     driver_tile,
@@ -82,21 +83,17 @@ def write_video(path: Path, frames: Iterator[RgbImage], frames_per_s: float) -> 
     Raises:
         BadInput: this build of OpenCV cannot write MPEG-4.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
     writer: Any = None
-    try:
+    with ExitStack() as stack:
         for image in frames:
             if writer is None:
+                partial = stack.enter_context(replacing(path, ".partial.mp4"))
                 size_px = (image.shape[1], image.shape[0])
                 writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_s, size_px)
+                stack.callback(writer.release)
                 if not writer.isOpened():
                     raise BadInput(f"{path}: OpenCV cannot write MPEG-4 here; install opencv-python-headless")
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        if writer is not None:
-            writer.release()
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_table(path: Path, moments: list[DriveMoment], config: DriveConfig) -> None:

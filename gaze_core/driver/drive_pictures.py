@@ -3,7 +3,6 @@
 The driver's tile is the picture of a pinhole camera with its principal point in the middle.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from gaze_core.atomic import replacing
 from gaze_core.driver.drive_plan import CAMERA_M, DriveConfig, DriveMoment, camera_extrinsics, plan_drive
 from gaze_core.driver.footage import TileLayout
 from gaze_core.errors import BadInput
@@ -83,9 +83,8 @@ def _render_chunk(config: DriveConfig, folder: Path, keys: list[int]) -> None:
             *surfaces, moment.light, head_view(config), camera_extrinsics(), config.num_samples, seed=key
         )
         rgba = np.dstack([picture.image[..., ::-1], picture.head_mask])
-        partial = folder / f".key_{key:05d}.{os.getpid()}.png"
-        cv2.imwrite(str(partial), rgba)
-        os.replace(partial, key_path(folder, key))
+        with replacing(key_path(folder, key)) as partial:
+            partial.write_bytes(cv2.imencode(".png", rgba)[1].tobytes())
 
 
 def driver_tile(rgba: UInt8[ndarray, "h w 4"], exposure: float) -> RgbImage:
@@ -153,12 +152,6 @@ def panel_tile(frame: int, scenario: str) -> RgbImage:
         if frame >> bit & 1:
             cv2.rectangle(image, (16 * bit, height - 80), (16 * bit + 15, height - 20), (255, 255, 255), -1)
     return image
-
-
-def frame_number(panel: RgbImage) -> int:
-    """The number that the bars of a panel show."""
-    bars = panel[PANEL_PX[1] - 60 : PANEL_PX[1] - 40].mean(axis=(0, 2))
-    return sum(1 << bit for bit in range(NUM_BITS) if bars[16 * bit + 4 : 16 * bit + 12].mean() > 127)
 
 
 def read_key(folder: Path, key: int) -> UInt8[ndarray, "h w 4"]:

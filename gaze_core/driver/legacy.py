@@ -1,10 +1,10 @@
 """The files of earlier DashGaze scripts: `frame_00042_driver.jpg`, `..._road.jpg` and `..._gt.json`."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
+from gaze_core.atomic import replacing, write_text
 from gaze_core.driver.record import DriveFrame, DriveRecord
 from gaze_core.errors import BadInput
 
@@ -27,9 +27,10 @@ def write_legacy(drive: Path, out: Path) -> int:
         name = f"frame_{row.frame:05d}"
         for view in ("driver", "road") if record.has_road else ("driver",):
             picture = record.picture(drive, position, view)
-            _write(out / f"{name}_{view}.jpg", lambda partial, picture=picture: shutil.copyfile(picture, partial))
+            with replacing(out / f"{name}_{view}.jpg") as partial:
+                shutil.copyfile(picture, partial)
         text = json.dumps(_truth(row, record), indent=1, allow_nan=False)
-        _write(out / f"{name}_gt.json", lambda partial, text=text: partial.write_text(text))
+        write_text(out / f"{name}_gt.json", text)
     return len(record.frames)
 
 
@@ -45,9 +46,3 @@ def _truth(row: DriveFrame, record: DriveRecord) -> dict[str, object]:
         "frame_of_reference": "glasses' scene camera" if record.gaze_frame == "scene" else "face camera",
         "signs": _SIGNS,
     }
-
-
-def _write(path: Path, write) -> None:  # type: ignore[no-untyped-def]
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    os.replace(partial, path)

@@ -7,6 +7,8 @@ from html import escape
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from gaze_core.sampling import evenly_spaced
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 32
 _MAX_POINTS = 160
 _PANEL = 220  # width beside the plot in which pictures appear
@@ -122,7 +124,7 @@ def _finite(line: Series) -> tuple[np.ndarray, np.ndarray]:
     x, y = x[keep], y[keep]
     if len(x) <= _MAX_POINTS:
         return x, y
-    chosen = np.linspace(0, len(x) - 1, _MAX_POINTS).round().astype(int)
+    chosen = evenly_spaced(len(x), _MAX_POINTS)
     return x[chosen], y[chosen]
 
 

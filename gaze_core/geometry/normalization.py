@@ -123,10 +123,6 @@ class Normalization:
         """A direction of the real camera's frame in the virtual camera's."""
         return direction @ self.rotation.T
 
-    def direction_in_picture(self, direction: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
-        """A direction of the virtual camera's frame in the real camera's; inverse of `direction`."""
-        return direction @ self.rotation
-
     @property
     def world_to_camera(self) -> Float[ndarray, "4 4"]:
         """Extrinsics of the virtual camera, if the world is the real camera's frame."""

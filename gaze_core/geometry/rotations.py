@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaze_core.geometry.angles import vector_from_pitchyaw
-
 
 def matrix_from_quaternion(quats_wxyz: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 3 3"]:
     """Rotation matrix of a non-zero quaternion, which is normalised first."""
@@ -93,8 +91,3 @@ def eye_rotation(gaze_head: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 3 3"]:
         -1, (3, 3)
     )
     return about_y @ about_x
-
-
-def rest_gaze(like: Tensor) -> Float[Tensor, "3"]:
-    """The unit vector of gaze (0, 0), on the device and in the type of `like`."""
-    return vector_from_pitchyaw(torch.zeros(2, dtype=like.dtype, device=like.device))

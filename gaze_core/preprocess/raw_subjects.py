@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from gaze_core.artifacts import file_sha256
 from gaze_core.assets import resolve
+from gaze_core.atomic import write_text
 from gaze_core.config import Runtime
 from gaze_core.data.adapters.raw import RawFrame
 from gaze_core.errors import BadInput
@@ -88,6 +88,4 @@ def _is_done(out: Path, subject: str, manifest: dict[str, Any]) -> bool:
 
 
 def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    partial = out / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-    os.replace(partial, out / MANIFEST)
+    write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import FIELDS, NUM_EXPRESSION, SCHEMA_VERSION
+from gaze_core.data.subject_writer import new_hdf5
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.rotations import eye_rotation, matrix_from_axis_angle
 from gaze_core.synthesis.appearance import Eyeball, Look, hair_offset, make_eyeball, paint_head
@@ -79,17 +79,11 @@ def synthesize_subject(config: SubjectConfig, out: Path, runtime: Runtime = Runt
         load_mitsuba()
         load_anny()  # here, so that workers find its cache instead of each building it
     count = config.num_images + config.num_held_out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            _create(file, config, count)
-            for index, record in enumerate(_records(config, count, runtime.num_workers)):
-                for name, value in record.items():
-                    file[name][index] = value
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_hdf5(out) as file:
+        _create(file, config, count)
+        for index, record in enumerate(_records(config, count, runtime.num_workers)):
+            for name, value in record.items():
+                file[name][index] = value
     return out
 
 

@@ -1,8 +1,6 @@
 """Checkpoints: weights in safetensors with what they need to be used, and one atomic file to resume from."""
 
-import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gaze_core.errors import ContractViolation, MissingArtifact, NoSpace
+from gaze_core.atomic import replacing
+from gaze_core.errors import ContractViolation, MissingArtifact
 
 WEIGHTS_FILE, RESUME_FILE, BEST_FILE = "weights.safetensors", "last.train.pt", "best.safetensors"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def epoch_file(epoch: int) -> str:
@@ -23,37 +21,12 @@ def epoch_file(epoch: int) -> str:
     return f"epoch_{epoch:03d}.safetensors"
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Calls `write(temporary_path)` and renames, so that a reader or a crash never meets half a file.
-
-    Raises:
-        NoSpace: the disk is full; what was at `path` is still there, and the half file is not.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)  # or it would keep the disk full
-        if _is_full(error):
-            raise NoSpace(f"{path}: no space to write it ({error}); free some and run again") from error
-        raise
-
-
-def _is_full(error: Exception) -> bool:
-    """torch tells a failed write by the place in its own code, safetensors by the system's words."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return any(sign in str(error) for sign in ("inline_container", "iostream error", *map(os.strerror, _FULL)))
-
-
 def save_weights(path: Path, model: nn.Module, card: Mapping[str, Any]) -> None:
     """Writes the weights and, in the header of the same file, the card: config, schema, normalisation, lineage."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"card": json.dumps(dict(card), sort_keys=True)}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata=metadata)
 
 
 def read_card(path: Path, stage: str, version: int | None = None) -> dict[str, Any]:
@@ -83,7 +56,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def save_resume_state(directory: Path, state: Mapping[str, Any]) -> None:
     """Replaces the state from which an interrupted run goes on."""
-    write_atomically(directory / RESUME_FILE, lambda temporary: torch.save(dict(state), temporary))
+    with replacing(directory / RESUME_FILE) as partial:
+        torch.save(dict(state), partial)
 
 
 def load_resume_state(directory: Path) -> dict[str, Any] | None:

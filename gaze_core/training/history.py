@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gaze_core.training.checkpoint import write_atomically
+from gaze_core.atomic import write_text
 
 STATS_FILE = "stats.jsonl"
 
@@ -20,4 +20,4 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 def write_history(folder: Path, rows: Sequence[dict[str, float]]) -> None:
     """Replaces the file by these rows."""
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
-    write_atomically(folder / STATS_FILE, lambda temporary: temporary.write_text(text))
+    write_text(folder / STATS_FILE, text)

@@ -1,4 +1,4 @@
-"""Which samples each step sees: a pure function of (seed, rank, step), so resuming needs no sampler state."""
+"""Which samples each step sees: a pure function of seed and step, so resuming needs no sampler state."""
 
 from functools import lru_cache
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaze_core.atomic import write_text
+
 PARENT_POLL_S = 0.5
 
 logger = logging.getLogger("gazeworks.processes")
@@ -78,9 +80,7 @@ def spawn(name: str, command: Sequence[str], env: Mapping[str, str], folder: Pat
 
 
 def _remember(process: Process, folder: Path) -> None:
-    new = folder / f"{process.name}.json.new"
-    new.write_text(json.dumps(process.__dict__))
-    new.replace(folder / f"{process.name}.json")
+    write_text(folder / f"{process.name}.json", json.dumps(process.__dict__))
 
 
 def remembered(folder: Path) -> list[Process]:

@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.events import EventPage
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.exceptions import PrefectHTTPStatusError
@@ -60,7 +61,7 @@ def look(client: SyncPrefectClient, num_beats: int, why: str) -> None:
         if _beats(client, f"{_WATCHER}.heartbeat", _WATCHER, since).total >= num_beats:
             logger.warning("%s (%s): %s", run.name, run.id, why)
             # Not forced: the server refuses if the run has ended meanwhile.
-            state = Crashed(name=STATE_NAME, message=f"{why}; a retry goes on from its last checkpoint")
+            state: State[Any] = Crashed(name=STATE_NAME, message=f"{why}; a retry goes on from its last checkpoint")
             client.set_flow_run_state(run.id, state)
 
 

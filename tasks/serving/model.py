@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
-from gaze_core.artifacts import files_in
+from gaze_core.artifacts import only_entry
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.stages.redirection import gaze_gaussian
@@ -23,14 +23,13 @@ ANGLES = ("gaze_pitch_deg", "gaze_yaw_deg", "head_pitch_deg", "head_yaw_deg")
 MAX_DEG = 60.0
 
 
-class RedirectionModel(mlflow.pyfunc.PythonModel):
+class RedirectionModel(PythonModel):
     """One row of the answer for each row of the request."""
 
     def load_context(self, context: Any) -> None:
         """Reads the weights and the recording, whose frames give expression and place."""
         self.model, _ = gaze_gaussian.load(Path(context.artifacts["checkpoint"]))
-        (recording,) = files_in(Path(context.artifacts["recording"])).values()
-        self.frames = SubjectDataset(recording)
+        self.frames = SubjectDataset(only_entry(Path(context.artifacts["recording"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Draws each row: `frame`, gaze in the head's frame, and the head's pose, or as recorded where that is absent.

@@ -1,6 +1,5 @@
 """Artifact folders on a mounted file system."""
 
-import errno
 import os
 import shutil
 import socket
@@ -9,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from gaze_core.artifacts import MANIFEST_FILE, Manifest, first_fault
+from gaze_core.atomic import FULL
 from gaze_core.errors import NoSpace
 from tasks.locks import work_lock
 from tasks.store.address import local_path
 
 SCRATCH_DIR = ".scratch"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class LocalDisk:
@@ -94,7 +93,7 @@ class LocalDisk:
 
 def cannot_write(where: str, error: OSError) -> NoSpace:
     """What a failed write to a disk means to the user; `where` names what was being written."""
-    remedy = "make room" if error.errno in _FULL else "see that the folder exists and may be written to"
+    remedy = "make room" if error.errno in FULL else "see that the folder exists and may be written to"
     return NoSpace(f"{where}: cannot be written ({error}); {remedy} and run again: nothing is lost")
 
 

@@ -216,14 +216,14 @@ def _number(variable: str, default: float, expected: str) -> float:
     return value
 
 
-def bucket_errors() -> tuple[type[Exception], ...]:
-    """What boto3 raises when a bucket is out of reach; nothing as long as nobody has imported it."""
+def or_bucket_errors(*errors: type[Exception]) -> tuple[type[Exception], ...]:
+    """`errors`, and what boto3 raises when a bucket is out of reach, once somebody has imported it."""
     if "boto3" not in sys.modules:
-        return ()
+        return errors
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return Boto3Error, BotoCoreError, ClientError
+    return *errors, Boto3Error, BotoCoreError, ClientError
 
 
 @contextmanager
@@ -233,7 +233,7 @@ def _told(what: str, remedy: str) -> Iterator[None]:
         yield
     except GazeworksError:
         raise
-    except (*bucket_errors(), ValueError, OSError) as error:
+    except or_bucket_errors(ValueError, OSError) as error:
         raise BadInput(f"{what} ({redacted(' '.join(str(error).split()))}); {remedy}") from error
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
 from tasks.redaction import redacted, require_no_credentials
-from tasks.store.s3 import bucket_errors
+from tasks.store.s3 import or_bucket_errors
 from tasks.tracking.database import make_database
 
 # MLflow lets through what any library below it raises; requests' errors are OSErrors, a driver's are SQLAlchemy's.
@@ -59,7 +59,7 @@ def noticing_outages() -> Iterator[None]:
         yield
     except GazeworksError:
         raise
-    except (*_ERRORS, *bucket_errors()) as error:
+    except or_bucket_errors(*_ERRORS) as error:
         kind = Refusal if _will_not_pass(error) else Outage
         raise kind(shorten(redacted(str(error)), _MAX_CHARS, placeholder=" ...") or type(error).__name__) from error
 

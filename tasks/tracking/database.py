@@ -7,7 +7,6 @@ killed, leave a file that no MLflow opens again.
 import logging
 import sqlite3
 import time
-import uuid
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from gaze_core.atomic import replacing
 from gaze_core.errors import BadInput
 from tasks import environment
 from tasks.locks import work_lock
@@ -55,12 +55,8 @@ def _make(url: URL, path: Path) -> None:
         aside = path.with_name(f"{path.name}.half-made-{time.time_ns()}")
         path.rename(aside)
         logger.warning("%s was half-made and held no run; it is made anew and the old file is now %s", path, aside.name)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
+    with replacing(path) as partial:
         _open(url.set(database=str(partial)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _open(url: URL) -> None:

@@ -14,10 +14,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gaze_core.atomic import write_text
 from tasks import environment
 
 OPERATIONS_FILE, FILES_DIR, LOCK_FILE, REFUSED_DIR = "operations.jsonl", "files", ".lock", "refused"
@@ -95,11 +96,9 @@ class Outbox:
         logger.warning("MLflow never got what is now in %s", target)
         self.release()
 
-    def keep_only(self, operations: list[dict[str, Any]]) -> None:
+    def keep_only(self, operations: Sequence[Operation]) -> None:
         """What is left to do."""
-        partial = self.folder / f".{OPERATIONS_FILE}"
-        partial.write_text("".join(f"{json.dumps(operation)}\n" for operation in operations))
-        partial.replace(self.folder / OPERATIONS_FILE)
+        write_text(self.folder / OPERATIONS_FILE, "".join(f"{json.dumps(operation)}\n" for operation in operations))
 
     def located(self, operation: Operation) -> Operation:
         """The operation with the path of its copy as it is now: a home may have been moved."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from gaze_core.artifacts import ArtifactRef
@@ -32,11 +33,14 @@ class RegisteredModel:
     ref: ArtifactRef
 
 
-def model_name(subjects: Sequence[str]) -> str:
-    """The registered model of everyone that a data set is about; champions of different people do not compete."""
+def model_name(system: str, subjects: Sequence[str]) -> str:
+    """A system's registered model of everyone that a data set is about.
+
+    Champions of different systems, or of different people, do not compete.
+    """
     named = sorted(set(subjects))
     text = "-".join(named) if len(named) <= _MAX_NAMED_SUBJECTS else f"{named[0]}-and-{len(named) - 1}-others"
-    return "redirection-" + re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+    return f"{system}-" + re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
 def champion(name: str) -> RegisteredModel | None:
@@ -115,7 +119,7 @@ def _registry() -> Iterator[MlflowClient]:
         ) from outage
 
 
-def _model(found) -> RegisteredModel:  # type: ignore[no-untyped-def]
+def _model(found: ModelVersion) -> RegisteredModel:
     ref = found.tags.get(REF_TAG)
     if ref is None:
         raise BadInput(

@@ -55,7 +55,7 @@ def published(root):
 def test_a_first_model_must_beat_the_copy_and_a_model_equals_itself(published, tmp_path, monkeypatch):
     from flows import evaluation as flows
 
-    monkeypatch.setattr(flows, "model_name", lambda subjects: f"redirection-{tmp_path.name}")
+    monkeypatch.setattr(flows, "model_name", lambda system, subjects: f"redirection-{tmp_path.name}")
     data, checkpoint = published
     config = EvaluateConfig(num_shown=2)
     alone = flows.evaluation(checkpoint, data, config, tmp_path / "alone", RUNTIME)

@@ -12,6 +12,7 @@ from gaze_core.artifacts import (
     file_sha256,
     files_in,
     lineage_digest,
+    only_entry,
     references,
     require_unseen,
     trained_on,
@@ -138,3 +139,17 @@ def test_a_reference_that_holds_an_address_is_read_by_its_last_two_parts() -> No
 def test_a_reference_names_nothing_outside_a_store(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         ref(name=name)
+
+
+def test_the_only_entry_is_a_file_or_a_folder_and_hidden_files_do_not_count(tmp_path):
+    (tmp_path / "manifest.json").touch()
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(ContractViolation, match="found 0"):
+        only_entry(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "frames" / name).touch()
+    assert only_entry(tmp_path) == tmp_path / "frames"
+    (tmp_path / "c.png").touch()
+    with pytest.raises(ContractViolation, match="found 2: c.png, frames"):
+        only_entry(tmp_path)

@@ -1,20 +1,20 @@
 """Stage: a drive's video and the eye tracker's table to labelled faces, pictures of both views, and their splits."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
 import cv2
 
-from gaze_core.artifacts import MANIFEST_FILE, Produced, file_sha256, files_in
+from gaze_core.artifacts import Produced, file_sha256, files_in, only_entry
 from gaze_core.assets import resolve
+from gaze_core.atomic import replacing, write_text
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
 from gaze_core.driver.footage import TileLayout, open_footage, tile
 from gaze_core.driver.record import PICTURES, picture_name
 from gaze_core.driver.sensors import GazeTrack, read_track
-from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.video_reader import Video, read_video
 from gaze_core.sampling import evenly_spaced
@@ -31,11 +31,11 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     Raises:
         BadInput: a file is not what it must be, or no frame is usable.
     """
-    video = only_file(inputs["video"])
+    video = only_entry(inputs["video"])
     footage = open_footage(video, config.layout)
-    road = open_footage(only_file(inputs["road"]), TileLayout()) if inputs.get("road") else None
+    road = open_footage(only_entry(inputs["road"]), TileLayout()) if inputs.get("road") else None
     _require_same_length(footage, road)
-    track = read_track(only_file(inputs["sensors"]), config.columns) if inputs.get("sensors") else None
+    track = read_track(only_entry(inputs["sensors"]), config.columns) if inputs.get("sensors") else None
     folder = context.work_dir / "drive"
     wanted, dropped = _with_labels(footage, config.num_frames, track)
     steps = footage.num_frames + 2 * _FACE_FRAMES * len(wanted)
@@ -83,14 +83,6 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
         notes=warnings,
         subjects={role: (record.name,) for role in ("train", "validation", "test") if getattr(splits, role)},
     )
-
-
-def only_file(folder: Path) -> Path:
-    """The one file of an imported recording."""
-    files = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
-    if len(files) != 1 or not files[0].is_file():
-        raise ContractViolation(f"{folder}: expected one file, found {[path.name for path in files]}")
-    return files[0]
 
 
 def _require_same_length(footage: Video, road: Video | None) -> None:
@@ -158,9 +150,7 @@ def _decode(
             (folder / picture_name(frame.number, "driver")).unlink()
         else:
             _write(folder / picture_name(frame.number, "road"), frame.rgb)
-    partial = record.with_suffix(".partial")
-    partial.write_text(json.dumps({"times_s": times_s, "faults": faults}))
-    os.replace(partial, record)
+    write_text(record, json.dumps({"times_s": times_s, "faults": faults}))
     return times_s, dict(faults)
 
 
@@ -169,9 +159,8 @@ def _write(path: Path, rgb: RgbImage) -> None:
     if path.is_file():
         return
     encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(encoded.tobytes())
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(encoded.tobytes())
 
 
 def _metrics(mount: object, splits: object) -> dict[str, float]:

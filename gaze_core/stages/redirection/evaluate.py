@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from gaze_core.artifacts import MANIFEST_FILE, Produced
+from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
@@ -72,7 +72,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     require_no_critic(instruments.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
-    pairs_file = _only_file(inputs["pairs"]) if inputs.get("pairs") else None
+    pairs_file = only_entry(inputs["pairs"]) if inputs.get("pairs") else None
     chosen = _protocol(config, inputs["data"])
     dropped: Counter[str] = Counter()
     subjects = []
@@ -158,13 +158,6 @@ def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ..
             f"the checkpoint was trained on {len(seen)} of the {len(set(test))} test frames of {subject} "
             f"(first: {seen[0]}); expected none; evaluate on the split it was trained with, or train again"
         )
-
-
-def _only_file(folder: Path) -> Path:
-    files = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
-    if len(files) != 1:
-        raise BadInput(f"{folder}: expected one pair file, found {len(files)}")
-    return files[0]
 
 
 def _judge(config: EvaluateConfig) -> Judge:

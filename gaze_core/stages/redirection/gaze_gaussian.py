@@ -29,7 +29,7 @@ from gaze_core.stages.redirection.training_data import TrainingData, read_traini
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, Term, fit, total
 
-NAME, VERSION = "gaze_gaussian", 4
+NAME, VERSION = "gaze_gaussian", 5
 TRAINS = True  # may run in several processes
 
 

@@ -51,7 +51,9 @@ def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> 
         manifest = write_artifact(work, model, tables, source)
         os.replace(work, out)
     except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder on a disk with room") from error
+        raise BadInput(
+            f"{out}: cannot be written ({error.strerror or error}); name a folder on a disk with room"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest

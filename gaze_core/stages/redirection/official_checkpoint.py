@@ -17,6 +17,7 @@ from gaze_core.artifacts import (
     file_sha256,
     lineage_digest,
 )
+from gaze_core.atomic import replacing, write_text
 from gaze_core.data.adapters.table import ADAPTERS
 from gaze_core.data.published_splits import ETH_XGAZE_TRAIN
 from gaze_core.data.schema import SCHEMA_VERSION
@@ -24,7 +25,7 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.models.official.frames import OfficialConfig
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import TRAINING_TABLES
-from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, save_weights, write_atomically
+from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, save_weights
 
 STAGE, COMPAT, VERSION = "gaze_gaussian", "official", 1
 TABLES_FILE = "training_frames.safetensors"
@@ -44,7 +45,8 @@ def write_artifact(
 ) -> Manifest:
     """Weights with their card, the training frames' tables, and last the manifest, into an empty folder."""
     save_weights(folder / WEIGHTS_FILE, model, _card(model, tables, source))
-    write_atomically(folder / TABLES_FILE, lambda temporary: save_file(tables, temporary))
+    with replacing(folder / TABLES_FILE) as partial:
+        save_file(tables, partial)
     files = {name: file_sha256(folder / name) for name in (WEIGHTS_FILE, TABLES_FILE)}
     config, content = model.config, content_sha256(files)
     manifest = Manifest(
@@ -66,7 +68,7 @@ def write_artifact(
         subjects={"train": _subjects()},
         trained_on=_subjects(),
     )
-    write_atomically(folder / MANIFEST_FILE, lambda temporary: temporary.write_text(manifest.model_dump_json(indent=1)))
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1))
     return manifest
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from gaze_core.artifacts import MANIFEST_FILE, Produced
+from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_video, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
-from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.errors import BadInput
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
@@ -41,7 +41,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     Raises:
         BadInput: the recording is missing, unreadable, without a face, or not of the configured source.
     """
-    recording = _only_entry(inputs["recording"])
+    recording = only_entry(inputs["recording"])
     dropped: Counter[str] = Counter()
     if config.source == "video":
         files = {SUBJECT_FILE: context.work_dir / SUBJECT_FILE}
@@ -88,14 +88,6 @@ def _require_different(datasets: dict[str, SubjectDataset]) -> None:
     for subject, names in files_of.items():
         if len(names) > 1:
             raise BadInput(f"subject {subject} stands in {', '.join(names)}; expected one file for each person")
-
-
-def _only_entry(folder: Path) -> Path:
-    """The recording inside its artifact: one file, or one folder of images."""
-    entries = [path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE]
-    if len(entries) != 1:
-        raise ContractViolation(f"{folder}: a recording is one file or one folder, found {len(entries)} entries")
-    return entries[0]
 
 
 def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Splits:

@@ -11,7 +11,6 @@ from gaze_core.config import Runtime
 from gaze_core.data.validation import validate_file
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.drive_pictures import frame_number
 from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.legacy import write_legacy
 from gaze_core.driver.readings import Drive, read_drive_splits
@@ -22,6 +21,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.stages.driver import extract
 from tests.gaze_core.driver.conftest import CONFIG
 from tests.gaze_core.driver.tiny_drive import NUM_FRAMES, write_tiny_drive
+from tests.numbered_video import frame_number
 
 
 def read_jpeg(path):

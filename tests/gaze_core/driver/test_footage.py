@@ -6,10 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from gaze_core.driver.drive_files import write_video
-from gaze_core.driver.drive_pictures import frame_number, panel_tile
+from gaze_core.driver.drive_pictures import panel_tile
 from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage, tile
 from gaze_core.errors import BadInput
 from gaze_core.sampling import evenly_spaced
+from tests.numbered_video import frame_number
 
 
 def write_numbered(path, count=90):

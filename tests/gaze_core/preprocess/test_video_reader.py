@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaze_core.driver.drive_pictures import frame_number
 from gaze_core.errors import BadInput
 from gaze_core.preprocess import images
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.video_reader import VideoFrame, open_video, read_video
-from tests.numbered_video import turn, write_numbered, zero_packets
+from tests.numbered_video import frame_number, turn, write_numbered, zero_packets
 
 
 def read(path, wanted=None):

@@ -78,15 +78,26 @@ def test_a_champion_of_someone_else_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize(
-    ("subjects", "expected"),
+    ("system", "subjects", "expected"),
     [
-        (["b", "a"], "redirection-a-b"),
-        (["p 1/x:y"], "redirection-p_1_x_y"),
-        (list("dcba"), "redirection-a-and-3-others"),
+        ("redirection", ["b", "a"], "redirection-a-b"),  # as registries of earlier versions have it
+        ("driver", ["p 1/x:y"], "driver-p_1_x_y"),
+        ("judge", list("dcba"), "judge-a-and-3-others"),
     ],
 )
-def test_a_registered_model_is_named_by_its_people(subjects, expected):
-    assert model_name(subjects) == expected
+def test_a_registered_model_is_named_by_its_system_and_its_people(system, subjects, expected):
+    assert model_name(system, subjects) == expected
+
+
+def test_the_champion_that_an_earlier_version_registered_is_found():
+    """It called each model `redirection-` and its people, and kept the reference in a tag."""
+    subject, ref, client = uuid.uuid4().hex, checkpoint(), MlflowClient(environment.tracking_uri())
+    client.create_registered_model(f"redirection-{subject}")
+    tags = {"gazeworks.artifact_ref": ref.model_dump_json(), "gazeworks.sha256": ref.sha256}
+    made = client.create_model_version(f"redirection-{subject}", f"gazeworks:/{ref.name}", tags=tags)
+    client.set_registered_model_alias(made.name, "champion", made.version)
+    assert champion(model_name("redirection", [subject])).ref == ref
+    assert champion(model_name("driver", [subject])) is None
 
 
 def test_a_server_of_mlflow_takes_the_source_of_a_version(name):
