@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
-from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
+from gaze_core.data.layout_checks import read_form
+from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName
 from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
@@ -148,12 +149,12 @@ def _packed(masks: Sequence[UInt8[ndarray, "h w"]]) -> UInt8[ndarray, "h w"]:
     return packed
 
 
-def open_subject(path: Path) -> h5py.File:
-    """Opens a subject file and checks what later reads rely on.
+def open_subject(path: Path, profile: ProfileName = DEFAULT_PROFILE) -> h5py.File:
+    """Opens a subject file whose form is right; `validation.require_valid` looks at its values, too.
 
     Raises:
-        BadInput: the file is absent, truncated, not HDF5, of another schema version, lacks a field, or names data in other
-            files.
+        BadInput: the file is absent, truncated, not HDF5, of another schema version or profile, names data in other
+            files, or has an attribute or a field of another form.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a subject file (HDF5, schema v{SCHEMA_VERSION})")
@@ -162,12 +163,9 @@ def open_subject(path: Path) -> h5py.File:
     except OSError as error:
         raise BadInput(f"{path}: not a readable HDF5 file, truncated or of another format ({error})") from error
     require_self_contained(file, path)
-    version = file.attrs.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise BadInput(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; run preprocess again")
-    missing = [name for name in FIELDS if name not in file]
-    if missing:
-        raise BadInput(f"{path}: lacks {', '.join(missing)}; run preprocess again (schema v{SCHEMA_VERSION})")
+    if faults := read_form(file, profile).faults:
+        file.close()
+        raise BadInput(f"{path}: {faults[0].text}; list all faults with: gazeworks data validate")
     return file
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import (
@@ -99,6 +100,8 @@ def train_judge(
 def _datasets(files: Sequence[Path], what: str) -> dict[str, SubjectDataset]:
     if not files:
         raise BadInput(f"no subject file for {what}; expected one or more; synthesize some")
+    for path in files:
+        require_valid(path)
     return {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
 
 
