@@ -28,7 +28,7 @@ def write(path, profile, like):
         for index in range(NUM_FRAMES):
             row = {}
             for name, field in PROFILES[profile].fields.items():
-                shape = tuple(sides[s] if s in sides else s for s in field.shape)
+                shape = tuple(sides.get(s, s) for s in field.shape)
                 row[name] = file[name][index] if name in FIELDS else np.full(shape, 1, field.dtype)
                 if name.endswith("eye_image"):
                     row[name][:] = 90

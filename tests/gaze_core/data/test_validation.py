@@ -382,7 +382,7 @@ UNUSABLE = {
     "no_rotation": (set_value("head_to_world", slice(None), 0), "head_to_world: expected a rotation"),
     "missing_attribute": (lambda file: file.attrs.pop("normalization"), "attribute normalization: .* found none"),
     "broken_json": (lambda file: file.attrs.update(normalization="{size"), "attribute normalization: expected valid"),
-    "unknown_profile": (lambda file: file.attrs.update(profile="car"), "attribute profile: expected one of redirection"),
+    "unknown_profile": (lambda file: file.attrs.update(profile="car"), "attribute profile: expected redirection, found car"),
 }  # fmt: skip
 
 
