@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import h5py
 import numpy as np
@@ -32,6 +32,7 @@ SUBJECT_FILE = "subject.h5"
 REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")  # of redirection; an estimator needs gaze alone
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bit k of `Pixels.masks` is number k
 _LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
+B_co = TypeVar("B_co", covariant=True)
 # A frame is a chunk and is read once for a batch, so a cache only has to hold the chunk at hand; a larger one would
 # be held for each of the five pictures of each file in each worker.
 _CHUNK_CACHE = {"rdcc_nbytes": 4 * 2**20, "rdcc_nslots": 101, "rdcc_w0": 1.0}
@@ -53,6 +54,15 @@ class Pixels:
     def at(self, rows: Sequence[int]) -> "Pixels":
         """A copy of these rows."""
         return Pixels(self.rgb[rows], self.masks[rows])
+
+
+class Assemble(Protocol[B_co]):
+    """Makes one batch, of any frozen type, of images as bytes and of labels by their names in the schema."""
+
+    def __call__(
+        self, pixels: Pixels, labels: dict[str, ndarray], frames: ndarray, subjects: ndarray, size_px: tuple[int, int],
+        allocate: Callable[..., Tensor] = ...,
+    ) -> B_co: ...  # fmt: skip
 
 
 class SubjectDataset(Dataset[GazeBatch]):

@@ -32,7 +32,7 @@ from gaze_core.models.estimation.gaze_net import (
     GazeNetOutput,
 )
 from gaze_core.reproducibility import seed_everything
-from gaze_core.stages.judge.faces import AugmentConfig, Faces, augment, concatenate, mirrored_half, read_faces
+from gaze_core.stages.judge.faces import AugmentConfig, Faces, augment, mirrored_half, read_faces
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import FitConfig, OptimizerConfig, Task, Term, fit
 
@@ -75,7 +75,7 @@ def train_judge(
     seen = _datasets(training, "training")
     kept_back = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
     _require_apart(seen, *kept_back.values())
-    faces = concatenate([read_faces(dataset) for dataset in seen.values()])
+    faces = read_faces(list(seen.values()))
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
     work_dir = out_dir / "work"
@@ -87,7 +87,7 @@ def train_judge(
         "training_subjects": list(seen),
         "num_training_images": len(faces),
         "errors_deg": {
-            split: {name: errors_deg(model, read_faces(dataset)) for name, dataset in subjects.items()}
+            split: {name: errors_deg(model, read_faces([dataset])) for name, dataset in subjects.items()}
             for split, subjects in kept_back.items()
         },
     }

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from gaze_core.data import benchmark, loading
-from gaze_core.data.augmentation import Augmentation
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.loading import subject_loader
 from gaze_core.data.subjects import SubjectDataset
@@ -258,33 +257,3 @@ def test_the_benchmark_compares_both_ways_and_leaves_nothing(tmp_path, monkeypat
     assert benchmark.table(result).row_count == 2
     assert len(lines) == 3
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("cache_bytes", "num_workers"), [(0, 0), (2**20, 0), (0, 2), (2**20, 2)])
-def test_augmentation_changes_pictures_alone_and_by_epoch_whoever_makes_it(datasets, cache_bytes, num_workers):
-    augmentation = Augmentation()
-    loader = subject_loader(datasets, 2, num_workers, 5, cache_bytes, augmentation=augmentation)
-    for epoch in range(2):
-        for batch, plain, items in zip(
-            copied(loader), expected_epoch(datasets, loader, epoch), loader.order(epoch), strict=True
-        ):
-            stored = (plain["rgb"] * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            changed = np.stack([augmentation(image, 5, epoch, item) for image, item in zip(stored, items, strict=True)])
-            assert torch.equal((batch.rgb * 255).round().byte(), torch.from_numpy(changed).permute(0, 3, 1, 2))
-            assert not np.array_equal(changed, stored)
-            for name, value in values(batch).items():
-                assert name == "rgb" or torch.equal(value, plain[name]), name
-    loader.close()
-
-
-def test_augmentation_by_hand():
-    image = np.full((8, 8, 3), 100, np.uint8)
-    still = Augmentation(brightness=0, contrast=0, color=0, blur_px=0, noise=0)
-    assert np.array_equal(still(image, 1), image)
-    brighter = still.model_copy(update={"brightness": 0.2})
-    changes = {int(brighter(image, seed)[0, 0, 0]) - 100 for seed in range(40)}
-    assert -51 <= min(changes) < -25 < 25 < max(changes) <= 51
-    noisy = still.model_copy(update={"noise": 0.1})(image, 3)
-    assert 0.5 < noisy.std() < 25.5 * 1.2
-    tinted = still.model_copy(update={"color": 0.3})(image, 2)
-    assert len(set(tinted[0, 0].tolist())) == 3
