@@ -1,6 +1,6 @@
 import json
 import multiprocessing
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
 import h5py
@@ -10,7 +10,7 @@ import torch
 
 from gaze_core.data import benchmark, loading
 from gaze_core.data.batch import GazeBatch
-from gaze_core.data.loading import subject_loader
+from gaze_core.data.loading import SubjectLoader, subject_loader
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from tests.tiny_subject import write_tiny_subject
@@ -257,3 +257,44 @@ def test_the_benchmark_compares_both_ways_and_leaves_nothing(tmp_path, monkeypat
     assert benchmark.table(result).row_count == 2
     assert len(lines) == 3
     assert not list(tmp_path.iterdir())
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A batch of a system that wants the frames' numbers and the images' bytes alone."""
+
+    images: np.ndarray
+    where: list[tuple[int, int]]
+
+
+def numbers(pixels, labels, frames, subjects, size_px, allocate=None):
+    assert size_px == (pixels.rgb.shape[2], pixels.rgb.shape[1])
+    assert len(labels["gaze_camera"]) == len(frames)
+    return Numbers(pixels.rgb, list(zip(subjects.tolist(), frames.tolist(), strict=True)))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_is_of_whatever_type_is_wanted(datasets, cache_bytes, num_workers):
+    loader = SubjectLoader(datasets, numbers, 4, num_workers, 3, cache_bytes, "fork" if num_workers else None)
+    plain = subject_loader(datasets, 4, seed=3)
+    for batch, expected in zip(loader, plain, strict=True):
+        assert batch.where == list(zip(expected.subject_index.tolist(), expected.sample_index.tolist(), strict=True))
+        assert np.array_equal(batch.images, (expected.rgb * 255).round().byte().permute(0, 2, 3, 1).numpy())
+    loader.close()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+def test_any_samples_may_be_asked_for_at_once(datasets, cache_bytes):
+    loader = subject_loader(datasets, 2, cache_bytes=cache_bytes)
+    items = [loader.num_samples - 1, 0, 3, 3, 1, 0]
+    batch = loader.batch(items)
+    places = [(s, f) for s, dataset in enumerate(datasets) for f in dataset.indices.tolist()]
+    assert list(zip(batch.subject_index.tolist(), batch.sample_index.tolist(), strict=True)) == [
+        places[item] for item in items
+    ]
+    for row, item in enumerate(items):
+        subject, frame = places[item]
+        own = datasets[subject].batch([datasets[subject].indices.tolist().index(frame)])
+        assert torch.equal(batch.rgb[row], own.rgb[0])
+        assert torch.equal(batch.gaze_head[row], own.gaze_head[0])
