@@ -9,7 +9,8 @@ from flows.references import checkpoint_folder
 from gaze_core.artifacts import MANIFEST_FILE, Manifest
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, read_splits
-from gaze_core.data.subjects import SUBJECT_FILE, open_subject
+from gaze_core.data.subjects import SUBJECT_FILE
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import sample
@@ -49,7 +50,8 @@ def draw_samples(
     """
     folder = checkpoint_folder(checkpoint)
     source = recording_file(folder) if recording is None else recording
-    open_subject(source).close()
+    if recording is not None:  # the other one was looked at before the model was trained on it
+        require_valid(recording)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         data = Path(work) / "data"

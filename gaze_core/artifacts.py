@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from gaze_core.config import Config
+from gaze_core.config import FULL_PRECISION, Config, Precision
 from gaze_core.errors import ContractViolation, MissingArtifact
 
 MANIFEST_FILE = "manifest.json"
@@ -76,6 +76,7 @@ class Manifest(Config):
     created: datetime
     git_commit: str = ""
     packages: dict[str, str] = {}
+    precision: Precision = FULL_PRECISION  # of the arithmetic of training
     dropped: dict[str, int] = {}
     metrics: dict[str, float] = {}
     normalization: dict[str, Any] = {}
@@ -161,15 +162,20 @@ def content_sha256(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
 
 
-def lineage_digest(stage: str, version: int, config: Config, inputs: Mapping[str, Input]) -> str:
-    """16 hex digits that name the computation: stage, version, config and inputs. The cache identity.
+def lineage_digest(
+    stage: str, version: int, config: Config, inputs: Mapping[str, Input], precision: Precision = FULL_PRECISION
+) -> str:
+    """16 hex digits that name the computation: stage, version, config, inputs and precision. The cache identity.
+
+    Full precision is left out, so that what was computed before precision counted keeps its name.
 
     Raises:
         ContractViolation: an input is of a type that has no digest.
     """
     named = {name: input_digest(name, value) for name, value in inputs.items() if value is not None}
-    identity = json.dumps([stage, version, config.digest(), sorted(named.items())])
-    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+    identity = [stage, version, config.digest(), sorted(named.items())]
+    identity += [] if precision == FULL_PRECISION else [precision]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def input_digest(name: str, value: Any) -> str:

@@ -58,11 +58,15 @@ def _paths_in(value: Any) -> Iterator[Path]:
             yield from _paths_in(item)
 
 
+Precision = Literal["32-true", "bf16-mixed"]
+FULL_PRECISION: Precision = "32-true"
+
+
 class Runtime(Config):
-    """How to run, never what to compute: it stays out of cache keys because it cannot change a result's meaning."""
+    """How to run, not what to compute. All but the precision stays out of cache keys: it does not change what is computed."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Precision = FULL_PRECISION  # part of the cache key and of the manifest
     num_workers: NonNegativeInt = 0  # that read pictures while a step computes
     num_processes: PositiveInt = 1  # that share each batch of a training stage, one for each device
     log_every_steps: PositiveInt = 20

@@ -1,4 +1,4 @@
-"""Cache identity: stage, version, config and the content of the inputs. Never where or how fast it ran."""
+"""Cache identity: stage, version, config, content of the inputs, precision. Never where or how fast it ran."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,8 @@ def stage_key(stage: str, version: int, arguments: Mapping[str, Any]) -> str:
         ContractViolation: an argument has no digest.
     """
     sorted_arguments = Arguments.sort(arguments)
-    return f"{stage}-{lineage_digest(stage, version, sorted_arguments.config, sorted_arguments.inputs)}"
+    config, inputs, runtime = sorted_arguments.config, sorted_arguments.inputs, sorted_arguments.runtime
+    return f"{stage}-{lineage_digest(stage, version, config, inputs, runtime.precision)}"
 
 
 def cache_policy(stage: str, version: int) -> CachePolicy:

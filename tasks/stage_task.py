@@ -203,6 +203,7 @@ class StageTask(Generic[P]):
                 version=self.stage.VERSION,
                 config=arguments.config,
                 parents=arguments.inputs,
+                precision=arguments.runtime.precision,
                 mlflow_run_id=run.run_id,
             )
             for figure in figures_of(produced.files, work_dir):

@@ -1,36 +1,51 @@
-"""Changes of a picture's light and sharpness that leave every label as it is; made by the loader's workers."""
+"""What random changes of training images are made of: each turns, moves or softens images, or turns their labels.
 
-import cv2
-import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
-from pydantic import NonNegativeFloat
+Random numbers are torch's on the CPU, which each step seeds, so that every device gets the same ones. What is drawn, and
+in which order, is up to the training (`driver/faces.py`, `stages/judge/faces.py`).
+"""
 
-from gaze_core.config import Config
-from gaze_core.reproducibility import derived_seed
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
 
-Image = UInt8[ndarray, "h w 3"]
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
+from gaze_core.geometry.rotations import matrix_from_axis_angle
 
 
-class Augmentation(Config):
-    """How far a picture may change; 0 leaves that part alone. Values are in parts of the whole range unless named."""
+def signed(*shape: int) -> Tensor:
+    """Random numbers between -1 and 1."""
+    return 2 * torch.rand(*shape) - 1
 
-    brightness: NonNegativeFloat = 0.15  # added, up to this much either way
-    contrast: NonNegativeFloat = 0.2  # the range around its middle is stretched by up to this much either way
-    color: NonNegativeFloat = 0.08  # each of R, G and B is scaled by up to this much either way
-    blur_px: NonNegativeFloat = 1.0  # largest standard deviation
-    noise: NonNegativeFloat = 0.02  # largest standard deviation
 
-    def __call__(self, image: Image, *seed: int | str) -> Image:
-        """A changed copy of an RGB picture; the same seed gives the same change."""
-        random = np.random.default_rng(derived_seed("augmentation", *seed))
-        gain = (1 + random.uniform(-self.contrast, self.contrast)) * (1 + random.uniform(-self.color, self.color, 3))
-        shift = random.uniform(-self.brightness, self.brightness) * 255
-        blur_px, noise = random.uniform(0, self.blur_px), random.uniform(0, self.noise) * 255
-        out = image.astype(np.float32)
-        if blur_px > 0.1:  # less cannot be seen
-            out = np.asarray(cv2.GaussianBlur(out, (0, 0), blur_px))
-        out = (out - 127.5) * gain.astype(np.float32) + np.float32(127.5 + shift)
-        if noise > 0:
-            out += random.standard_normal(out.shape, dtype=np.float32) * np.float32(noise)
-        return np.asarray(np.clip(np.rint(out), 0, 255).astype(np.uint8))
+def rolls(angle_rad: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
+    """Rotations about the camera's axis, clockwise in the image."""
+    return matrix_from_axis_angle(functional.pad(angle_rad[:, None], (2, 0)))
+
+
+def turned(pitchyaw: Float[Tensor, "n 2"], turn: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 2"]:
+    """Directions after a rotation."""
+    return pitchyaw_from_vector((turn @ vector_from_pitchyaw(pitchyaw)[..., None])[..., 0])
+
+
+def warped(
+    rgb: Float[Tensor, "n 3 h w"], inverse: Float[Tensor, "n 2 2"], offset: Float[Tensor, "n 2 1"], *, on_white: bool
+) -> Float[Tensor, "n 3 h w"]:
+    """Each output pixel taken from `inverse` times its place plus `offset`, in half sides about the centre.
+
+    From outside comes white, or else what is at the border.
+    """
+    grid = functional.affine_grid(torch.cat([inverse, offset], dim=-1), list(rgb.shape), align_corners=False)
+    if on_white:
+        return 1 - functional.grid_sample(1 - rgb, grid, align_corners=False)
+    return functional.grid_sample(rgb, grid, padding_mode="border", align_corners=False)
+
+
+def through_smaller(
+    rgb: Float[Tensor, "n 3 h w"], chosen: Bool[Tensor, " n"] | Tensor, side_px: int
+) -> Float[Tensor, "n 3 h w"]:
+    """The chosen images through a smaller size and back, the others as they are."""
+    small = functional.interpolate(rgb[chosen], size=(side_px, side_px), mode="area")
+    out = rgb.clone()
+    out[chosen] = functional.interpolate(small, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
+    return out

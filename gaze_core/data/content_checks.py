@@ -16,6 +16,9 @@ _GAZE_TOLERANCE_DEG = 0.1
 _ANGLE_TOLERANCE_RAD = 1e-6  # pi in float32 is a little more than pi
 _COEFFICIENT_TOLERANCE = 1e-3
 _FAR_OUTSIDE = 0.5  # image sizes beyond the border
+# Lengths of a head that only another unit exceeds: millimetres, decimetres, or a scale that was forgotten.
+_EYE_DISTANCE_M, _FACE_SIZE_M, _CAMERA_DISTANCE_M = (0.03, 0.12), (0.05, 0.6), (0.03, 30.0)
+_BLACK = 1  # the largest value of 8-bit images that were cast from [0, 1]
 _ON = 127  # above it a mask's pixel counts as set, as in `data/subjects.py`
 
 
@@ -27,6 +30,7 @@ class Check:
     expected: str
     fields: tuple[str, ...]
     wrong: Callable[..., ndarray]
+    basis: str = ""  # of the expression codes to which the rule is limited
     severity: Literal["error", "warning"] = "error"
 
 
@@ -66,8 +70,38 @@ def _no_pinhole(intrinsics_px: ndarray) -> ndarray:
     return np.asarray(finite & ((focal_px <= 0).any(axis=1) | (last_row > _ROTATION_TOLERANCE)))
 
 
-def _far_outside(landmarks_px: ndarray, head_mask: ndarray) -> ndarray:
-    size_px = np.array(head_mask.shape[:0:-1])  # (width, height)
+def _unlike(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) -> ndarray:
+    """Lengths outside of the limits; those that are not finite are another rule's fault."""
+    outside = np.isfinite(lengths_m) & ((lengths_m < limits_m[0]) | (lengths_m > limits_m[1]))
+    return np.logical_and.reduce([outside, *valid])
+
+
+def _no_eye_distance(eye_centers_m: ndarray, valid: ndarray) -> ndarray:
+    with np.errstate(all="ignore"):
+        return _unlike(np.linalg.norm(eye_centers_m[:, 0] - eye_centers_m[:, 1], axis=-1), _EYE_DISTANCE_M, valid)
+
+
+def _no_face_size(landmarks_m: ndarray, valid: ndarray) -> ndarray:
+    with np.errstate(all="ignore"):
+        return _unlike(np.ptp(landmarks_m, axis=1).max(axis=-1), _FACE_SIZE_M, valid)
+
+
+def _not_before_the_camera(head_to_world: ndarray, world_to_camera: ndarray, valid: ndarray) -> ndarray:
+    with np.errstate(all="ignore"):
+        return _unlike((world_to_camera @ head_to_world[:, :, 3:])[:, 2, 0], _CAMERA_DISTANCE_M, valid)
+
+
+def _not_on_the_image(intrinsics_px: ndarray, image: ndarray) -> ndarray:
+    size_px, center_px = np.array(image.shape[2:0:-1]), intrinsics_px[:, :2, 2]
+    return np.asarray(_per_frame((center_px < 0) | (center_px > size_px)).any(axis=1))
+
+
+def _black(image: ndarray) -> ndarray:
+    return np.asarray(_per_frame(image).max(axis=1) <= _BLACK)
+
+
+def _far_outside(landmarks_px: ndarray, image: ndarray) -> ndarray:
+    size_px = np.array(image.shape[2:0:-1])  # (width, height)
     margin_px, points_px = _FAR_OUTSIDE * size_px, _judged(landmarks_px)
     return np.asarray(_per_frame((points_px < -margin_px) | (points_px > size_px + margin_px)).any(axis=1))
 
@@ -105,10 +139,20 @@ def _no_coefficients(code: ndarray, valid: ndarray) -> ndarray:
     return np.asarray((beyond.any(axis=1) | (padding != 0).any(axis=1)) & valid)
 
 
+def _eyes_not_finite(pitchyaw: ndarray, valid: ndarray) -> ndarray:
+    return np.asarray((~np.isfinite(pitchyaw).all(axis=-1) & valid).any(axis=1))
+
+
+def _eyes_out_of_range(pitchyaw: ndarray, valid: ndarray) -> ndarray:
+    used = np.where(valid[..., None], pitchyaw, 0)
+    return _out_of_range(used, np.ones(len(used), bool))
+
+
 _GAZES = ("gaze_camera", "gaze_head", "gaze_head_eyes")
+_ANGLES = "pitch in [-pi/2, pi/2] and yaw in [-pi, pi], radians"
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")
 # Numbers, and the flag under which they may be used; those without a flag are always used.
-_NUMBERS = {
+_NUMBERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_GAZES, ("valid/gaze",)),
     "head_to_world": ("valid/head_pose",),
     "landmarks_3d_head_m": ("valid/landmarks_3d",),
@@ -118,6 +162,8 @@ _NUMBERS = {
     "landmarks_2d_px": (),
     "intrinsics_px": (),
     "world_to_camera": (),
+    "time_s": (),
+    "audio_features": (),
 }
 
 
@@ -126,26 +172,53 @@ def _finite(name: str, flags: tuple[str, ...]) -> Check:
     return Check(name, expected, (name, *flags), _not_finite)
 
 
+def _range(limits_m: tuple[float, float]) -> str:
+    return f"{limits_m[0]:g} to {limits_m[1]:g} m"
+
+
 CHECKS = (
     *(_finite(name, flags) for name, flags in _NUMBERS.items()),
     *(
-        Check(name, "pitch in [-pi/2, pi/2] and yaw in [-pi, pi], radians", (name, "valid/gaze"), _out_of_range)
+        Check(name, _ANGLES, (name, "valid/gaze"), _out_of_range)
         for name in _GAZES
     ),
+    Check("gaze_camera_eyes", "finite numbers where valid/gaze_eyes is true",
+          ("gaze_camera_eyes", "valid/gaze_eyes"), _eyes_not_finite),
+    Check("gaze_camera_eyes", _ANGLES, ("gaze_camera_eyes", "valid/gaze_eyes"), _eyes_out_of_range),
     *(
         Check(name, "a rotation (orthonormal, determinant +1) above the row 0 0 0 1", (name, *flags), _not_rigid)
         for name, flags in (("world_to_camera", ()), ("head_to_world", ("valid/head_pose",)))
     ),
     Check("intrinsics_px", "positive focal lengths above the row 0 0 1", ("intrinsics_px",), _no_pinhole),
     Check(
-        "landmarks_2d_px", "points on the image or near it", ("landmarks_2d_px", "head_mask"), _far_outside, "warning"
+        "intrinsics_px", "a principal point on the stored image", ("intrinsics_px", "image"), _not_on_the_image
+    ),
+    Check(
+        "eye_centers_head_m", f"eyeball centres {_range(_EYE_DISTANCE_M)} apart",
+        ("eye_centers_head_m", "valid/landmarks_3d"), _no_eye_distance,
+    ),
+    Check(
+        "landmarks_3d_head_m", f"a face of {_range(_FACE_SIZE_M)}", ("landmarks_3d_head_m", "valid/landmarks_3d"),
+        _no_face_size,
+    ),
+    Check(
+        "head_to_world", f"a head {_range(_CAMERA_DISTANCE_M)} in front of the camera",
+        ("head_to_world", "world_to_camera", "valid/head_pose"), _not_before_the_camera,
+    ),
+    *(
+        Check(name, "an image in [0, 255] that is not black", (name,), _black)
+        for name in ("image", "left_eye_image", "right_eye_image")
+    ),
+    Check(
+        "landmarks_2d_px", "points on the image or near it", ("landmarks_2d_px", "image"), _far_outside,
+        severity="warning",
     ),
     Check(
         "expression_code", "ARKit coefficients in [0, 1], then zeros", ("expression_code", "valid/expression"),
-        _no_coefficients,
+        _no_coefficients, basis="arkit",
     ),
     *(Check(name, "values 0 and 255 only", (name,), _not_binary) for name in _MASKS),
-    Check("head_mask", "a head; samples without one are dropped", ("head_mask",), _empty),
+    Check("head_mask", "a head; samples without one are dropped", ("head_mask",), _empty, severity="warning"),
     *(
         Check(f"{side}_eye_mask", f"an eyeball where valid/{side}_eye is true",
               (f"{side}_eye_mask", f"valid/{side}_eye"), _empty)

@@ -1,5 +1,7 @@
 """Batches of one or several subjects in a seeded order that does not depend on the number of worker processes.
 
+A batch is of whatever frozen type the training wants: an `Assemble` makes it of the images' bytes and the labels.
+
 Workers decompress pictures into memory that they share with this process and report only that they have done so; labels
 never travel. If the pictures of all samples fit into the memory granted they stay there, each as the bytes it was
 stored as, and are decompressed once and not once an epoch. Here the bytes become floats, in memory that is used again
@@ -9,11 +11,10 @@ once nobody holds the batch any more: fresh memory costs more than the conversio
 import shutil
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,9 +22,8 @@ from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gaze_core.data.augmentation import Augmentation, Image
 from gaze_core.data.batch import GazeBatch
-from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
+from gaze_core.data.subjects import Assemble, Pixels, SubjectDataset, assemble
 from gaze_core.errors import BadInput
 from gaze_core.reproducibility import generator
 
@@ -32,6 +32,7 @@ CACHE_BYTES = 2**30
 _PREFETCH = 2  # batches that each worker prepares ahead
 _PIXEL_BYTES = 4  # R, G, B and the byte of the masks
 _SHARED_MEMORY = Path("/dev/shm")
+B = TypeVar("B")
 
 
 def subject_loader(
@@ -41,34 +42,33 @@ def subject_loader(
     seed: int = 0,
     cache_bytes: int = CACHE_BYTES,
     start_method: StartMethod | None = None,
-    augmentation: Augmentation | None = None,
-) -> "SubjectLoader":
+) -> "SubjectLoader[GazeBatch]":
     """A loader over the samples of all these subjects.
 
     Pictures are kept in memory if all of them need no more than `cache_bytes` (4 bytes a pixel). `start_method` is
-    that of the workers; None is torch's choice. `augmentation` changes each picture anew in each epoch, in the workers,
-    as the seed, the epoch and the sample decide.
+    that of the workers; None is torch's choice.
 
     Raises:
         BadInput: no sample, subjects of different image size or normalisation, or too little shared memory.
     """
     several = [datasets] if isinstance(datasets, SubjectDataset) else list(datasets)
-    _require_alike(several)
-    return SubjectLoader(several, batch_size, num_workers, seed, cache_bytes, start_method, augmentation)
+    require_alike(several)
+    return SubjectLoader(several, assemble, batch_size, num_workers, seed, cache_bytes, start_method)
 
 
-class SubjectLoader:
-    """Iterating gives one epoch of `GazeBatch`es, the last one as short as it must be; iterating again, the next.
+class SubjectLoader(Generic[B]):
+    """Iterating gives one epoch of batches, the last one as short as it must be; iterating again, the next.
 
     The order of an epoch is a pure function of the seed and its number; `batches` takes an order from outside. One
     iteration at a time. `subject_index` is a position among `datasets`.
     """
 
     def __init__(
-        self, datasets: list[SubjectDataset], batch_size: int, num_workers: int, seed: int, cache_bytes: int,
-        start_method: StartMethod | None, augmentation: Augmentation | None,
+        self, datasets: list[SubjectDataset], assemble: Assemble[B], batch_size: int, num_workers: int = 0, seed: int = 0,
+        cache_bytes: int = CACHE_BYTES, start_method: StartMethod | None = None,
     ) -> None:  # fmt: skip
         self.datasets, self.batch_size, self.seed = datasets, batch_size, seed
+        self._assemble = assemble
         self.next_epoch = 0
         self._frames = np.concatenate([dataset.indices for dataset in datasets])
         self._subjects = np.repeat(np.arange(len(datasets)), [len(dataset) for dataset in datasets])
@@ -80,11 +80,9 @@ class SubjectLoader:
         num_rows = self._num_slots * batch_size
         self.keeps_pictures = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
         self._num_kept = self.num_samples if self.keeps_pictures else 0
-        if self.keeps_pictures and augmentation is None:
+        if self.keeps_pictures:
             num_rows = 0  # batches are taken from where the pictures are kept
-        self._augments = augmentation is not None
-        change = None if augmentation is None else partial(_changed, augmentation, seed)
-        self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0, change)
+        self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0)
         self._allocate = Recycled()
         self._tasks: Iterator[_Task] = iter(())
         self._iteration = 0
@@ -126,30 +124,43 @@ class SubjectLoader:
         """Ends the workers, as letting go of the loader does; what is read later is read in this process."""
         self._workers = None
 
-    def __iter__(self) -> Iterator[GazeBatch]:
+    def __iter__(self) -> Iterator[B]:
         epoch = self.next_epoch
         self.next_epoch += 1
-        return self.batches((items, epoch) for items in self.order(epoch))
+        return self.batches(self.order(epoch))
 
-    def batches(self, order: Iterable[tuple[list[int], int]]) -> Iterator[GazeBatch]:
-        """A batch of the samples at each of these positions; the number beside them seeds their augmentation.
+    def batches(self, order: Iterable[list[int]]) -> Iterator[B]:
+        """A batch of the samples at each of these positions.
 
         `order` is asked no further ahead than the workers read, so it may be long.
         """
-        tasks = ((self._rows(number, items), items, epoch) for number, (items, epoch) in enumerate(order))
-        self._tasks, ours = tee(tasks)
+        self._tasks, ours = tee((self._rows(number, items), items) for number, items in enumerate(order))
         self._iteration += 1
         return self._batches(ours, self._iteration)
 
+    def batch(self, items: Sequence[int]) -> B:
+        """The samples at these positions, as many as there are, read in this process; for a loader without workers.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        wanted = list(items)
+        if self.keeps_pictures:
+            self._reader.read(wanted, wanted)
+            return self._batch_of(self._reader.pixels.at(wanted), wanted)
+        pixels = Pixels.empty(len(wanted), self.datasets[0].size_px)
+        self._reader.read_into(pixels, np.arange(len(wanted)), np.asarray(wanted, dtype=int))
+        return self._batch_of(pixels, wanted)
+
     def _rows(self, number: int, items: list[int]) -> list[int]:
-        if self.keeps_pictures and not self._augments:
+        if self.keeps_pictures:
             return items
         first = self._num_kept + number % self._num_slots * self.batch_size
         return list(range(first, first + len(items)))
 
-    def _batches(self, tasks: "Iterator[_Task]", iteration: int) -> Iterator[GazeBatch]:
+    def _batches(self, tasks: "Iterator[_Task]", iteration: int) -> Iterator[B]:
         results = map(self._reader.__getitems__, self._tasks) if self._workers is None else iter(self._workers)
-        for rows, items, _ in tasks:
+        for rows, items in tasks:
             if iteration != self._iteration:
                 raise RuntimeError("another iteration over this loader has begun; only one at a time is possible")
             fault = next(results)
@@ -157,23 +168,21 @@ class SubjectLoader:
                 del results  # or the traceback would keep the workers
                 self.close()
                 raise BadInput(fault)
-            labels = {name: values[items] for name, values in self.labels.items()}
-            pixels = self._reader.pixels.at(rows)
-            where = self._frames[items], self._subjects[items]
-            yield assemble(pixels, labels, *where, self.datasets[0].size_px, self._allocate)
+            yield self._batch_of(self._reader.pixels.at(rows), items)
+
+    def _batch_of(self, pixels: Pixels, items: list[int]) -> B:
+        labels = {name: values[items] for name, values in self.labels.items()}
+        where = self._frames[items], self._subjects[items]
+        return self._assemble(pixels, labels, *where, self.datasets[0].size_px, self._allocate)
 
 
-_Task = tuple[list[int], list[int], int]  # rows of the shared memory, positions of the samples that go there, epoch
-
-
-def _changed(augmentation: Augmentation, seed: int, image: Image, epoch: int, item: int) -> Image:
-    return augmentation(image, seed, epoch, item)
+_Task = tuple[list[int], list[int]]  # rows of the shared memory, positions of the samples that go there
 
 
 class _TaskSampler:
     """The batch sampler of the workers: the tasks of the loader's present epoch."""
 
-    def __init__(self, loader: SubjectLoader) -> None:
+    def __init__(self, loader: SubjectLoader[Any]) -> None:
         self._loader = weakref.proxy(loader)  # no cycle, so workers end with the loader
 
     def __iter__(self) -> Iterator[_Task]:
@@ -186,11 +195,8 @@ class _TaskSampler:
 class _Reader(Dataset[str]):
     """Several subjects behind one another, and the memory into which their pictures are read."""
 
-    def __init__(
-        self, datasets: list[SubjectDataset], num_kept: int, num_slots: int, shared: bool,
-        change: Callable[[Image, int, int], Image] | None,
-    ) -> None:  # fmt: skip
-        self._datasets, self._num_kept, self._change = datasets, num_kept, change
+    def __init__(self, datasets: list[SubjectDataset], num_kept: int, num_slots: int, shared: bool) -> None:
+        self._datasets = datasets
         num_rows = num_kept + num_slots
         self._starts = np.cumsum([0, *map(len, datasets)])
         width, height = datasets[0].size_px
@@ -211,37 +217,31 @@ class _Reader(Dataset[str]):
 
     def __getitems__(self, task: _Task) -> str:
         """Fills rows with the pictures of these positions; empty, or what is wrong with a file."""
-        rows, items = np.asarray(task[0]), np.asarray(task[1])
-        sources = items if self._num_kept else rows  # where the picture is as it was stored
-        fault = self._read(sources, items)
-        if not fault and self._change is not None:
-            self._augment(self._change, sources, rows, items, task[2])
-        return fault
+        try:
+            self.read(*task)
+        except BadInput as error:  # as text, or torch wraps it into the traceback of its worker
+            return str(error)
+        return ""
 
-    def _read(self, rows: ndarray, items: ndarray) -> str:
-        held = self._held.numpy()
-        absent = held[rows] != items
-        rows, items = rows[absent], items[absent]
-        held[rows] = -1  # until all is read
+    def read(self, rows: Sequence[int], items: Sequence[int]) -> None:
+        """Fills rows with the pictures of these positions, unless they hold them already.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        held, wanted, positions = self._held.numpy(), np.asarray(rows, dtype=int), np.asarray(items, dtype=int)
+        absent = held[wanted] != positions
+        wanted, positions = wanted[absent], positions[absent]
+        held[wanted] = -1  # until all is read
+        self.read_into(self.pixels, wanted, positions)
+        held[wanted] = positions
+
+    def read_into(self, pixels: Pixels, rows: ndarray, items: ndarray) -> None:
+        """The same into other memory, whatever it holds."""
         owner = np.searchsorted(self._starts, items, side="right") - 1
         for number in np.unique(owner).tolist():
             own = owner == number
-            try:
-                self._datasets[number].read_pixels(items[own] - self._starts[number], self.pixels, rows[own].tolist())
-            except BadInput as error:  # as text, or torch wraps it into the traceback of its worker
-                return str(error)
-        held[rows] = items
-        return ""
-
-    def _augment(
-        self, change: Callable[[Image, int, int], Image], sources: ndarray, rows: ndarray, items: ndarray, epoch: int
-    ) -> None:
-        pixels = self.pixels
-        for source, row, item in zip(sources.tolist(), rows.tolist(), items.tolist(), strict=True):
-            pixels.rgb[row] = change(pixels.rgb[source], epoch, item)
-            if row != source:
-                pixels.masks[row] = pixels.masks[source]
-        self._held.numpy()[rows] = -1  # what is there now is no longer as it was stored
+            self._datasets[number].read_pixels(items[own] - self._starts[number], pixels, rows[own].tolist())
 
 
 class Recycled:
@@ -274,7 +274,8 @@ def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_byte
     return num_samples * picture_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
 
 
-def _require_alike(datasets: list[SubjectDataset]) -> None:
+def require_alike(datasets: Sequence[SubjectDataset]) -> None:
+    """Raises BadInput if there is no sample, or if the subjects differ in image size or normalisation."""
     if not any(len(dataset) for dataset in datasets):
         raise BadInput(
             "expected at least one usable sample, found none; look at the files with: gazeworks data validate"

@@ -1,12 +1,19 @@
 """The subject file: one HDF5 per subject, each label with its shape, type, unit and frame.
 
+A file has one of the `PROFILES`, which list what it holds: redirection needs every label of a single image, an estimator
+clips with crops of both eyes, a talking head the sound of each frame, one-shot redirection little but images and gaze.
+The attribute `profile` names it; a file without that attribute has the profile "redirection".
+
 Frames. World: the frame of the recording rig; for single-camera recordings it is the camera's. Head: origin midway
 between the two eyeball centres, axes of the camera when the head faces it (x image right, y down, z away from the
 camera), metres. Angles follow `geometry/angles.py`, landmarks and the (left, right) eye axis `geometry/landmarks.py`.
 Images are normalised crops (see `geometry/normalization.py`); intrinsics belong to the stored image size.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 SCHEMA_VERSION = 1
 
@@ -29,11 +36,19 @@ GAZE_COEFFICIENTS = tuple(name for name in ARKIT if name.startswith("eyeLook"))
 
 @dataclass(frozen=True)
 class Field:
-    """One array of a subject file; `shape` follows the frame axis, "h" and "w" stand for the image size."""
+    """One array of a subject file; `shape` follows the frame axis, names in it stand for lengths of the file's own.
+
+    "h" and "w" are the image size, "eye_h" and "eye_w" that of the eye crops.
+    """
 
     shape: tuple[int | str, ...]
     dtype: str
     meaning: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its frames are images, RGB or masks."""
+        return self.dtype == "uint8"
 
 
 FIELDS = {
@@ -70,7 +85,62 @@ OPTIONAL_FIELDS = {
     "head_area_px":        Field((),            "int32",   "set pixels of head_mask; where it lacks, masks are scanned"),
 }  # fmt: skip
 
-# Attributes of the file's root.
+# What only clips and sound have.
+_IN_TIME = {
+    "time_s":              Field((),            "float64", "since the start of the clip"),
+    "clip_index":          Field((),            "int32",   "which uninterrupted recording; its frames stand together"),
+}  # fmt: skip
+_EYES = {
+    "left_eye_image":      Field(("eye_h", "eye_w", 3), "uint8", "RGB, crop of the subject's left eye"),
+    "right_eye_image":     Field(("eye_h", "eye_w", 3), "uint8", "RGB, crop of the subject's right eye"),
+    "gaze_camera_eyes":    Field((2, 2),        "float32", "[pitch, yaw] rad of each eye (left, right), camera frame"),
+    "valid/gaze_eyes":     Field((2,),          "bool",    "gaze_camera_eyes (left, right) may be used"),
+}  # fmt: skip
+_SOUND = {
+    "audio_features":      Field(("steps", "features"), "float32", "a window of sound features about the frame"),
+}  # fmt: skip
+_POSE = ("world_to_camera", "head_to_world", "valid/head_pose")
+_GAZE = ("gaze_camera", "valid/gaze", "frame_index")
+
+ProfileName = Literal["redirection", "estimation", "talker", "pairs"]
+
+
+def _shared(*names: str) -> dict[str, Field]:
+    return {name: FIELDS[name] for name in names}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a subject file of one kind must hold, what it may hold, and its attributes beyond `ATTRIBUTES`."""
+
+    fields: Mapping[str, Field]
+    optional: Mapping[str, Field] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+PROFILES: dict[ProfileName, Profile] = {
+    "redirection": Profile(FIELDS, OPTIONAL_FIELDS),
+    # Clips of a face with crops of both eyes.
+    "estimation": Profile(
+        _shared("image", "camera_index", *_GAZE) | _EYES | _IN_TIME,
+        {"held_out": OPTIONAL_FIELDS["held_out"], **_shared("intrinsics_px", *_POSE)},
+    ),
+    # A speaking head: blinks and brows are coefficients of `expression_code`, by name in ARKIT.
+    "talker": Profile(
+        _shared("image", "head_mask", "landmarks_2d_px", "intrinsics_px", "expression_code", "valid/expression",
+                "gaze_head", *_GAZE, *_POSE) | _IN_TIME | _SOUND,
+        {"held_out": OPTIONAL_FIELDS["held_out"]},
+        {"audio": "JSON object: extractor (its name), rate_hz (windows in a second); equal where sounds are exchanged"},
+    ),
+    # Images of one person, any two of which are a pair.
+    "pairs": Profile(
+        _shared("image", "landmarks_2d_px", "camera_index", *_GAZE),
+        {"held_out": OPTIONAL_FIELDS["held_out"], **_shared("intrinsics_px", *_POSE)},
+    ),
+}  # fmt: skip
+DEFAULT_PROFILE: ProfileName = "redirection"
+
+# Attributes of the root of every file.
 ATTRIBUTES = {
     "schema_version": "int, SCHEMA_VERSION",
     "subject": "str, unique within the source",
@@ -80,5 +150,14 @@ ATTRIBUTES = {
     "provenance": "JSON object: how the file was made (generator, seed, tool versions)",
     "dropped": "JSON object: reason -> number of frames that were left out",
 }
-JSON_ATTRIBUTES = ("normalization", "provenance", "dropped")
+JSON_ATTRIBUTES = ("normalization", "provenance", "dropped", "audio")
 LABEL_SOURCES = ("exact", "iris", "target", "tracker")
+
+
+def expression_basis(attributes: Mapping[str, Any]) -> str:
+    """Whose coefficients `expression_code` holds, by the file's attributes: "arkit", or "bfm09" in GazeGaussian's files."""
+    try:
+        notes = json.loads(attributes["provenance"]).get("notes", {})
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):  # said by `layout_checks`
+        return "arkit"
+    return str(notes.get("expression_basis", "arkit")) if isinstance(notes, dict) else "arkit"

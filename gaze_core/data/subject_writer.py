@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from gaze_core.atomic import replacing
-from gaze_core.data.schema import ATTRIBUTES, FIELDS, SCHEMA_VERSION
+from gaze_core.data.schema import ATTRIBUTES, DEFAULT_PROFILE, PROFILES, SCHEMA_VERSION, ProfileName
 
 _BLOCK = 256  # frames by which arrays of numbers grow
 Compression = Literal["gzip", "lzf"]
@@ -28,37 +28,43 @@ def new_hdf5(path: Path) -> Iterator[h5py.File]:
 class SubjectWriter:
     """A subject file of the schema. As a context manager it commits on success and leaves nothing behind on failure.
 
-    Pictures have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
-    files, "lzf" is faster.
+    Images have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
+    files, "lzf" is faster. `sides` are the other lengths that the profile leaves to the file, such as `eye_h`.
     """
 
-    def __init__(self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip") -> None:
+    def __init__(
+        self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip",
+        profile: ProfileName = DEFAULT_PROFILE, **sides: int,
+    ) -> None:  # fmt: skip
         width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
-        sides = {"w": width, "h": height}
+        sides = {"w": width, "h": height, **sides}
+        self.profile = profile
         self._count = 0
         self._stack = ExitStack()
         self._file = self._stack.enter_context(new_hdf5(path))
         options = {"compression_opts": 4} if compression == "gzip" else {}
-        for name, field in FIELDS.items():
+        for name, field in PROFILES[profile].fields.items():
             shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
-            packed = {"compression": compression, **options} if "h" in field.shape else {}
+            packed = {"compression": compression, **options} if field.is_image else {}
             chunk = 1 if packed else _BLOCK
             self._file.create_dataset(
                 name, (0, *shape), field.dtype, maxshape=(None, *shape), chunks=(chunk, *shape), **packed
             )
 
     def append(self, values: Mapping[str, Any]) -> None:
-        """One frame: a value for each field of the schema."""
-        for name in FIELDS:
+        """One frame: a value for each field that the profile asks for."""
+        for name in PROFILES[self.profile].fields:
             array = self._file[name]
             array.resize(self._count + 1, axis=0)
             array[self._count] = np.asarray(values[name])
         self._count += 1
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
-        """The root attributes of the schema but its version; mappings are written as JSON."""
+        """The root attributes of the schema but its version and profile; mappings are written as JSON."""
         values = {"schema_version": SCHEMA_VERSION, **attributes}
-        for name in ATTRIBUTES:
+        if self.profile != DEFAULT_PROFILE:  # which files do not name, so that they are as they always were
+            self._file.attrs["profile"] = self.profile
+        for name in (*ATTRIBUTES, *PROFILES[self.profile].attributes):
             value = values[name]
             self._file.attrs[name] = json.dumps(value) if isinstance(value, Mapping) else value
 

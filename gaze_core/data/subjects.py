@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import h5py
 import numpy as np
@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
-from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
+from gaze_core.data.layout_checks import read_form
+from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName
 from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
@@ -31,6 +32,7 @@ SUBJECT_FILE = "subject.h5"
 REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")  # of redirection; an estimator needs gaze alone
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bit k of `Pixels.masks` is number k
 _LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
+B_co = TypeVar("B_co", covariant=True)
 # A frame is a chunk and is read once for a batch, so a cache only has to hold the chunk at hand; a larger one would
 # be held for each of the five pictures of each file in each worker.
 _CHUNK_CACHE = {"rdcc_nbytes": 4 * 2**20, "rdcc_nslots": 101, "rdcc_w0": 1.0}
@@ -52,6 +54,15 @@ class Pixels:
     def at(self, rows: Sequence[int]) -> "Pixels":
         """A copy of these rows."""
         return Pixels(self.rgb[rows], self.masks[rows])
+
+
+class Assemble(Protocol[B_co]):
+    """Makes one batch, of any frozen type, of images as bytes and of labels by their names in the schema."""
+
+    def __call__(
+        self, pixels: Pixels, labels: dict[str, ndarray], frames: ndarray, subjects: ndarray, size_px: tuple[int, int],
+        allocate: Callable[..., Tensor] = ...,
+    ) -> B_co: ...  # fmt: skip
 
 
 class SubjectDataset(Dataset[GazeBatch]):
@@ -148,12 +159,12 @@ def _packed(masks: Sequence[UInt8[ndarray, "h w"]]) -> UInt8[ndarray, "h w"]:
     return packed
 
 
-def open_subject(path: Path) -> h5py.File:
-    """Opens a subject file and checks what later reads rely on.
+def open_subject(path: Path, profile: ProfileName = DEFAULT_PROFILE) -> h5py.File:
+    """Opens a subject file whose form is right; `validation.require_valid` looks at its values, too.
 
     Raises:
-        BadInput: the file is absent, truncated, not HDF5, of another schema version, lacks a field, or names data in other
-            files.
+        BadInput: the file is absent, truncated, not HDF5, of another schema version or profile, names data in other
+            files, or has an attribute or a field of another form.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a subject file (HDF5, schema v{SCHEMA_VERSION})")
@@ -162,12 +173,9 @@ def open_subject(path: Path) -> h5py.File:
     except OSError as error:
         raise BadInput(f"{path}: not a readable HDF5 file, truncated or of another format ({error})") from error
     require_self_contained(file, path)
-    version = file.attrs.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise BadInput(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; run preprocess again")
-    missing = [name for name in FIELDS if name not in file]
-    if missing:
-        raise BadInput(f"{path}: lacks {', '.join(missing)}; run preprocess again (schema v{SCHEMA_VERSION})")
+    if faults := read_form(file, profile).faults:
+        file.close()
+        raise BadInput(f"{path}: {faults[0].text}; list all faults with: gazeworks data validate")
     return file
 
 

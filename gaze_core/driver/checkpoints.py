@@ -9,7 +9,7 @@ import torch
 from gaze_core.config import Config, Runtime
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.data.splits import Splits
-from gaze_core.driver.faces import FaceSet, predict
+from gaze_core.driver.faces import FaceLoader, predict
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
@@ -117,7 +117,7 @@ def save_estimator(path: Path, model: FaceEstimator, card: Mapping[str, Any]) ->
     save_weights(path, model, card)
 
 
-def error_deg(model: FaceEstimator, faces: FaceSet, items: Sequence[int]) -> float:
+def error_deg(model: FaceEstimator, faces: FaceLoader, items: Sequence[int]) -> float:
     """Mean angular error on these samples."""
-    with torch.no_grad():
-        return float(angular_error_deg(predict(model, faces, items), faces.batch(items).gaze_camera).mean())
+    labels = torch.from_numpy(faces.labels["gaze_camera"])[list(items)].float()
+    return float(angular_error_deg(predict(model, faces, items), labels).mean())

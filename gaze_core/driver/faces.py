@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gaze_core.config import Config
+from gaze_core.data.augmentation import rolls, signed, through_smaller, turned, warped
 from gaze_core.data.batch import TensorRecord
+from gaze_core.data.loading import SubjectLoader
 from gaze_core.data.subjects import Pixels, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
-from gaze_core.geometry.rotations import matrix_from_axis_angle
+from gaze_core.geometry.angles import vector_from_pitchyaw
 
 _MEMORY_BYTES = 2 * 2**30  # pictures of a set that are kept in memory; of a larger one they are read when asked for
 _PREDICT_BATCH = 64
@@ -35,62 +35,40 @@ class FaceBatch(TensorRecord):
         return len(self.rgb)
 
 
-class FaceSet:
-    """The samples of some subject files, one after another; a gaze label is all that they must have."""
-
-    def __init__(self, parts: Sequence[SubjectDataset]) -> None:
-        self.parts = list(parts)
-        self._ends = np.cumsum([len(part) for part in self.parts])
-        size = sum(len(part) * part.size_px[0] * part.size_px[1] * 4 for part in self.parts)
-        self._pixels = [self._read(part, range(len(part))) for part in self.parts] if size <= _MEMORY_BYTES else None
-
-    @classmethod
-    def of_files(cls, files: Sequence[Path]) -> Self:
-        """All usable samples of these subject files.
-
-        Raises:
-            BadInput: a file is none, they differ in size or view, or none has a usable sample.
-        """
-        parts = [SubjectDataset(path, required_labels=("gaze",)) for path in files]
-        if not sum(len(part) for part in parts):
-            raise BadInput(
-                f"{', '.join(path.name for path in files) or 'no subject file'}: no sample with a gaze label"
-            )
-        for part in parts[1:]:
-            require_view(part.normalization, parts[0].normalization, part.path.name)
-            if part.size_px != parts[0].size_px:
-                raise BadInput(f"{part.path.name}: {part.size_px} px, {parts[0].path.name}: {parts[0].size_px} px")
-        return cls(parts)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def batch(self, items: Sequence[int]) -> FaceBatch:
-        """The samples at these positions."""
-        where = [divmod_ends(self._ends, item) for item in items]
-        rgb, masks, gaze = [], [], []
-        for part, position in where:
-            pixels = self._pixels[part].at([position]) if self._pixels else self._read(self.parts[part], [position])
-            rgb.append(pixels.rgb)
-            masks.append(pixels.masks & 1)  # the head mask's bit
-            gaze.append(self.parts[part].labels["gaze_camera"][position])
-        return FaceBatch(
-            rgb=torch.from_numpy(np.concatenate(rgb)).permute(0, 3, 1, 2).float() / 255,
-            head_mask=torch.from_numpy(np.concatenate(masks))[:, None].float(),
-            gaze_camera=torch.from_numpy(np.stack(gaze)).float(),
-        )
-
-    @staticmethod
-    def _read(part: SubjectDataset, items: Sequence[int] | range) -> Pixels:
-        pixels = Pixels.empty(len(items), part.size_px)
-        part.read_pixels(list(items), pixels)
-        return pixels
+FaceLoader = SubjectLoader[FaceBatch]
 
 
-def divmod_ends(ends: np.ndarray, item: int) -> tuple[int, int]:
-    """Part and position within it of an item of parts that end before `ends`."""
-    part = int(np.searchsorted(ends, item, side="right"))
-    return part, item - (int(ends[part - 1]) if part else 0)
+def face_batch(
+    pixels: Pixels, labels: dict[str, ndarray], frames: ndarray, subjects: ndarray, size_px: tuple[int, int],
+    allocate: object = None,
+) -> FaceBatch:  # fmt: skip
+    """Crops as bytes and their labels as a batch; the colours of a pixel stay beside each other in memory."""
+    return FaceBatch(
+        rgb=torch.from_numpy(pixels.rgb).permute(0, 3, 1, 2).float() / 255,
+        head_mask=torch.from_numpy(pixels.masks & 1)[:, None].float(),  # the head mask's bit
+        gaze_camera=torch.from_numpy(labels["gaze_camera"]).float(),
+    )
+
+
+def face_loader(parts: Sequence[SubjectDataset]) -> FaceLoader:
+    """Crops of some subject files, one after another, kept in memory unless they are too many."""
+    return SubjectLoader(list(parts), face_batch, _PREDICT_BATCH, cache_bytes=_MEMORY_BYTES)
+
+
+def read_faces(files: Sequence[Path]) -> FaceLoader:
+    """All samples of these subject files that have a gaze label; they need no other.
+
+    Raises:
+        BadInput: a file is none, they differ in size or view, or none has a usable sample.
+    """
+    parts = [SubjectDataset(path, required_labels=("gaze",)) for path in files]
+    if not sum(len(part) for part in parts):
+        raise BadInput(f"{', '.join(path.name for path in files) or 'no subject file'}: no sample with a gaze label")
+    for part in parts[1:]:
+        require_view(part.normalization, parts[0].normalization, part.path.name)
+        if part.size_px != parts[0].size_px:
+            raise BadInput(f"{part.path.name}: {part.size_px} px, {parts[0].path.name}: {parts[0].size_px} px")
+    return face_loader(parts)
 
 
 def face_width_m(normalization: Mapping[str, Any]) -> float | None:
@@ -134,19 +112,17 @@ def changed(batch: FaceBatch, changes: FaceChanges) -> FaceBatch:
     rgb, gaze = batch.rgb, batch.gaze_camera
     if changes.background:
         plain = torch.rand(n, 3, 1, 1).to(rgb) * torch.rand(n, 1, 1, 1).to(rgb)
-        slope = torch.linspace(-1, 1, rgb.shape[-1]).to(rgb) * _signed(n, 1, 1, 1).to(rgb) * 0.3
+        slope = torch.linspace(-1, 1, rgb.shape[-1]).to(rgb) * signed(n, 1, 1, 1).to(rgb) * 0.3
         rgb = rgb * batch.head_mask + (plain + slope).clamp(0, 1) * (1 - batch.head_mask)
     if changes.mirror:
         flipped = (torch.rand(n) < 0.5).to(rgb.device)
         rgb = torch.where(flipped[:, None, None, None], rgb.flip(-1), rgb)
         gaze = gaze * torch.where(flipped[:, None], gaze.new_tensor([1.0, -1.0]), gaze.new_tensor([1.0, 1.0]))
-    roll = (_signed(n) * changes.roll_deg).deg2rad()
-    turn = matrix_from_axis_angle(functional.pad(roll[:, None], (2, 0))).to(rgb)
-    gaze = pitchyaw_from_vector((turn @ vector_from_pitchyaw(gaze)[..., None])[..., 0])
-    inverse = turn[:, :2, :2].mT / (1 + changes.scale * _signed(n, 1, 1)).to(rgb)
-    offset = 2 * changes.shift * _signed(n, 2, 1).to(rgb)
-    grid = functional.affine_grid(torch.cat([inverse, offset], dim=-1), list(rgb.shape), align_corners=False)
-    rgb = functional.grid_sample(rgb, grid, padding_mode="border", align_corners=False)
+    turn = rolls((signed(n) * changes.roll_deg).deg2rad()).to(rgb)
+    gaze = turned(gaze, turn)
+    inverse = turn[:, :2, :2].mT / (1 + changes.scale * signed(n, 1, 1)).to(rgb)
+    offset = 2 * changes.shift * signed(n, 2, 1).to(rgb)
+    rgb = warped(rgb, inverse, offset, on_white=False)
     return replace(batch, rgb=_relit(_softened(rgb, changes), changes), gaze_camera=gaze)
 
 
@@ -156,23 +132,16 @@ def _softened(rgb: Float[Tensor, "b 3 h w"], changes: FaceChanges) -> Float[Tens
     chosen = torch.rand(len(rgb)) < 1 / 3
     if side >= rgb.shape[-1] or not chosen.any():
         return rgb
-    out = rgb.clone()
-    small = functional.interpolate(rgb[chosen], size=(side, side), mode="area")
-    out[chosen] = functional.interpolate(small, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
-    return out
+    return through_smaller(rgb, chosen, side)
 
 
 def _relit(rgb: Float[Tensor, "b 3 h w"], changes: FaceChanges) -> Float[Tensor, "b 3 h w"]:
     n = len(rgb)
-    gain = (1 + changes.contrast * _signed(n, 1, 1, 1)) * (1 + changes.color * _signed(n, 3, 1, 1))
-    light = (1 + changes.brightness * _signed(n, 1, 1, 1)).to(rgb)
+    gain = (1 + changes.contrast * signed(n, 1, 1, 1)) * (1 + changes.color * signed(n, 3, 1, 1))
+    light = (1 + changes.brightness * signed(n, 1, 1, 1)).to(rgb)
     middle = rgb.mean(dim=(1, 2, 3), keepdim=True)
     out = ((rgb - middle) * gain.to(rgb) + middle) * light
     return (out + changes.noise * torch.randn(rgb.shape).to(rgb) * torch.rand(n, 1, 1, 1).to(rgb)).clamp(0, 1)
-
-
-def _signed(*shape: int) -> Tensor:
-    return 2 * torch.rand(*shape) - 1
 
 
 def gaze_distance(read: Float[Tensor, "b 2"], label: Float[Tensor, "b 2"]) -> Tensor:
@@ -182,7 +151,7 @@ def gaze_distance(read: Float[Tensor, "b 2"], label: Float[Tensor, "b 2"]) -> Te
 
 
 @torch.no_grad()
-def predict(model: nn.Module, faces: FaceSet, items: Sequence[int]) -> Float[Tensor, "n 2"]:
+def predict(model: nn.Module, faces: FaceLoader, items: Sequence[int]) -> Float[Tensor, "n 2"]:
     """The model's gaze for these samples, `[pitch, yaw]` rad, camera frame of the crop, on the CPU."""
     model.eval()
     device = next(model.parameters()).device

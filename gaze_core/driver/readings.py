@@ -11,7 +11,7 @@ from numpy import ndarray
 from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.faces import FaceSet, predict, require_view
+from gaze_core.driver.faces import FaceLoader, face_loader, predict, require_view
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import ContractViolation
 from gaze_core.models.estimation.face_estimator import FaceEstimator
@@ -34,7 +34,7 @@ class Drive:
     record: DriveRecord
     splits: Splits
     dataset: SubjectDataset
-    faces: FaceSet
+    faces: FaceLoader
 
     @classmethod
     def open(cls, folder: Path) -> "Drive":
@@ -49,7 +49,7 @@ class Drive:
             raise ContractViolation(
                 f"{folder}: {len(dataset)} faces and {len(record.frames)} frames in the record; extract the drive again"
             )
-        return cls(folder, record, read_drive_splits(folder), dataset, FaceSet([dataset]))
+        return cls(folder, record, read_drive_splits(folder), dataset, face_loader([dataset]))
 
     @property
     def head_to_camera(self) -> Float[ndarray, "n 4 4"]:

@@ -1,4 +1,12 @@
-"""What the networks are told about a head, and where on it each part of that matters."""
+"""What the networks are told about a head, and where on it each part of that matters.
+
+A `Condition` is one thing that they are told: a code of a known width, read from whatever describes a sample. Those of
+redirection read `HeadParameters`; a system with sound or blinks declares its own beside its own type.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -9,10 +17,20 @@ from gaze_core.data.schema import ARKIT, GAZE_COEFFICIENTS, NUM_EXPRESSION, NUM_
 from gaze_core.geometry.rotations import axis_angle_from_matrix
 from gaze_core.models.blocks import encoded_width, positional_encoding
 
-SHAPE_CODE_WIDTH = NUM_EXPRESSION + NUM_IDENTITY
-POSE_CODE_WIDTH = encoded_width(6)
-REST_CODE_WIDTH = POSE_CODE_WIDTH + NUM_IDENTITY
-GAZE_CODE_WIDTH = encoded_width(2)
+S = TypeVar("S")  # what describes a sample
+
+
+@dataclass(frozen=True)
+class Condition(Generic[S]):
+    """A code of `width` numbers that `read` makes of each sample's description, (b, width)."""
+
+    width: int
+    read: Callable[[S], Tensor]
+
+    def __call__(self, described: S) -> Float[Tensor, "b e"]:
+        """The codes of a batch."""
+        return self.read(described)
+
 
 _GAZE_COLUMNS = [ARKIT.index(name) for name in GAZE_COEFFICIENTS]
 
@@ -70,3 +88,10 @@ def proximity(
     """lambda(x) in GazeGaussian (Wei et al. 2025): 1 within `near_m` of a landmark, then linear to 0 at `far_m`."""
     distance_m = torch.cdist(points_m, landmarks_m).min(dim=-1).values
     return ((far_m - distance_m) / (far_m - near_m)).clamp(0, 1)
+
+
+SHAPE = Condition(NUM_EXPRESSION + NUM_IDENTITY, shape_code)
+REST = Condition(encoded_width(6) + NUM_IDENTITY, rest_code)
+GAZE: Condition[HeadParameters] = Condition(encoded_width(2), lambda head: gaze_code(mean_gaze(head)))
+BOTH_EYES = Condition(2 * encoded_width(2), eye_codes)
+IDENTITY: Condition[HeadParameters] = Condition(NUM_IDENTITY, lambda head: head.identity_code)

@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from gaze_core.data.subjects import open_subject
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 
@@ -44,7 +44,7 @@ def save_served_model(checkpoint: Path, recording: Path, folder: Path) -> Path:
     """
     if folder.exists():
         raise BadInput(f"{folder}: exists already; expected the name of a new folder")
-    open_subject(recording).close()
+    require_valid(recording)
     with tempfile.TemporaryDirectory() as staging:
         # By themselves: what lies beside them in the store is not part of the model.
         parts = {"checkpoint": checkpoint / WEIGHTS_FILE, "recording": recording}

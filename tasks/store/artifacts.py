@@ -26,7 +26,7 @@ from gaze_core.artifacts import (
     references,
     trained_on,
 )
-from gaze_core.config import Config
+from gaze_core.config import FULL_PRECISION, Config, Precision
 from gaze_core.errors import ContractViolation, MissingArtifact
 from tasks import environment
 from tasks.store.address import store_root
@@ -57,6 +57,7 @@ class Store:
         version: int,
         config: Config,
         parents: Mapping[str, Input],
+        precision: Precision = FULL_PRECISION,
         mlflow_run_id: str = "",
     ) -> ArtifactRef:
         """Commits the produced files and returns their reference; a whole artifact that is there stays.
@@ -69,7 +70,7 @@ class Store:
         content = content_sha256(files)
         ref = ArtifactRef(
             kind=produced.kind,
-            name=artifact_name(stage, lineage_digest(stage, version, config, parents), content),
+            name=artifact_name(stage, lineage_digest(stage, version, config, parents, precision), content),
             sha256=content,
             stage=stage,
             stage_version=version,
@@ -77,7 +78,7 @@ class Store:
             mlflow_run_id=mlflow_run_id,
         )
         if not self.exists(ref):
-            manifest = self._manifest(ref, files, produced, config, dict(references(parents)))
+            manifest = self._manifest(ref, files, produced, config, dict(references(parents)), precision)
             self.backend.commit(self.uri(ref), produced.files, manifest)
         return ref
 
@@ -158,6 +159,7 @@ class Store:
         produced: Produced,
         config: Config,
         parents: dict[str, ArtifactRef],
+        precision: Precision,
     ) -> Manifest:
         return Manifest(
             ref=ref,
@@ -167,6 +169,7 @@ class Store:
             created=datetime.now(UTC),
             git_commit=git_commit(),
             packages=package_versions(),
+            precision=precision,
             dropped=dict(produced.dropped),
             metrics=dict(produced.metrics),
             normalization=dict(produced.normalization),

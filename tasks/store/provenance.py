@@ -13,7 +13,10 @@ PACKAGES = (
     "gsplat",
     "lightning",
     "diffusers",
-    "mediapipe",
+    "timm",
+    "ai-edge-litert",
+    "opencv-python-headless",
+    "av",
     "prefect",
     "mlflow",
 )

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
 from gaze_core.config import Config
-from gaze_core.data.subjects import open_subject
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from tasks.store.artifacts import Store
 from tasks.store.roots import require_foreign
@@ -45,9 +45,9 @@ def require_recording(path: Path) -> None:
         raise BadInput(f"{path}: the folder is empty; expected images")
     if path.is_file() and _start(path).startswith(_PLAYLISTS):
         raise BadInput(f"{path}: a list that names videos in other files; expected the video itself")
-    subjects = sorted(path.glob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
+    subjects = sorted(path.rglob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
     for subject in subjects:  # said of the user's own path, not of its copy in the store
-        open_subject(subject).close()
+        require_valid(subject)
 
 
 def _shown_files(folder: Path) -> dict[str, Path]:

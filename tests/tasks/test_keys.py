@@ -40,6 +40,11 @@ def test_version_config_and_content_are_in_the_key() -> None:
     assert len(keys) == 4
 
 
+def test_precision_is_in_the_key() -> None:
+    half = {**CALL, "runtime": Runtime(precision="bf16-mixed")}
+    assert stage_key("fit", 1, half) != stage_key("fit", 1, CALL)
+
+
 def test_the_key_of_a_computation_is_the_same_in_every_process() -> None:
     # A change of this value makes every stored result of every user unreachable: it must be on purpose.
     assert stage_key("fit", 1, CALL) == "fit-cc7232c16b1b5600"

@@ -59,6 +59,19 @@ def test_a_second_flow_run_reuses_both_stages(
     assert list(work_dir.iterdir()) == []  # neither work folders nor locks stay behind
 
 
+def test_a_run_of_another_precision_is_given_no_result_of_full_precision(
+    stages: SimpleNamespace, config: CountConfig
+) -> None:
+    full = run_pipeline(stages, config)
+    half = run_pipeline(stages, config, Runtime(progress=False, precision="bf16-mixed"))
+    again = run_pipeline(stages, config, Runtime(progress=False, precision="bf16-mixed"))
+    assert [outcome.how for outcome in half] == ["computed", "computed"]
+    assert [outcome.how for outcome in again] == ["cached", "cached"]
+    manifests = [Store.from_environment().manifest(outcomes[0].ref) for outcomes in (full, half)]
+    assert [manifest.precision for manifest in manifests] == ["32-true", "bf16-mixed"]
+    assert {"torch", "timm", "ai-edge-litert"} <= set(manifests[0].packages)
+
+
 def address(name: str) -> str:
     return f"file:///gone/store/{name}"
 

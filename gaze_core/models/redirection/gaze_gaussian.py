@@ -16,7 +16,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.blocks import first_layer
-from gaze_core.models.conditioning import SHAPE_CODE_WIDTH, encode_points, eye_codes, rest_code, shape_code
+from gaze_core.models.conditioning import BOTH_EYES, SHAPE, encode_points, rest_code
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import LatentDiTRenderer, RendererConfig, make_renderer
 from gaze_core.models.redirection.streams import EyeStream, FaceStream
@@ -62,7 +62,7 @@ class GazeGaussian(nn.Module):
         self.face = FaceStream(num_face_points, *widths)
         self.eyes = EyeStream(2 * config.points_per_eye, *widths)
         self.renderer = make_renderer(
-            config.renderer, mesh.color_channels, SHAPE_CODE_WIDTH, config.raster_px, config.image_px
+            config.renderer, mesh.color_channels, SHAPE.width, config.raster_px, config.image_px
         )
 
     def become(self, identity_code: Float[Tensor, " 80"] | None) -> None:
@@ -108,15 +108,15 @@ class GazeGaussian(nn.Module):
     ) -> tuple[Rendering, Float[Tensor, "b 3 h w"]]:
         white = torch.ones(len(face.means), self.mesh.color_channels, device=face.means.device)
         whole = render(concatenate([face, eyes]), self._raster(camera, head), white)
-        return whole, self.renderer(whole.features, shape_code(head))
+        return whole, self.renderer(whole.features, SHAPE(head))
 
     def first_activations(self, head: HeadParameters) -> tuple[Tensor, Tensor, Tensor]:
         """First-layer outputs of the branches that move points by gaze, pose and expression."""
         points = encode_points(self.face.means_m)
         return (
-            self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), eye_codes(head)),
+            self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), BOTH_EYES(head)),
             first_layer(self.face.deform["pose"])(points, rest_code(head, of_pose_alone=True)),
-            first_layer(self.face.deform["shape"])(points, shape_code(head)),
+            first_layer(self.face.deform["shape"])(points, SHAPE(head)),
         )
 
     @property

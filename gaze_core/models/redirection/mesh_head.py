@@ -21,15 +21,11 @@ from gaze_core.geometry.landmarks import LEFT_EYE, RIGHT_EYE
 from gaze_core.geometry.rotations import quaternion_from_matrix
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
-    GAZE_CODE_WIDTH,
-    REST_CODE_WIDTH,
-    SHAPE_CODE_WIDTH,
+    GAZE,
+    REST,
+    SHAPE,
     encode_points,
-    gaze_code,
-    mean_gaze,
     proximity,
-    rest_code,
-    shape_code,
 )
 from gaze_core.models.redirection.tetrahedra import TetGrid, find_crossings, interpolate, tet_grid
 from gaze_core.splat.gaussians import Gaussians, Rendering
@@ -89,11 +85,11 @@ class MeshHead(nn.Module):
             nn.Linear(hidden, 1 + config.feature_width),
         )  # fmt: skip
         channels, features = config.color_channels, config.feature_width
-        self.shape_color = ConditionedMLP(features, SHAPE_CODE_WIDTH, hidden, channels, zero_output=False)
-        self.pose_color = ConditionedMLP(features, REST_CODE_WIDTH, hidden, channels, zero_output=False)
-        self.eye_color = ConditionedMLP(features, GAZE_CODE_WIDTH, hidden, channels, zero_output=True)
-        self.shape_deform = ConditionedMLP(width, SHAPE_CODE_WIDTH, hidden, 3, zero_output=True)
-        self.pose_deform = ConditionedMLP(width, REST_CODE_WIDTH, hidden, 3, zero_output=True)
+        self.shape_color = ConditionedMLP(features, SHAPE.width, hidden, channels, zero_output=False)
+        self.pose_color = ConditionedMLP(features, REST.width, hidden, channels, zero_output=False)
+        self.eye_color = ConditionedMLP(features, GAZE.width, hidden, channels, zero_output=True)
+        self.shape_deform = ConditionedMLP(width, SHAPE.width, hidden, 3, zero_output=True)
+        self.pose_deform = ConditionedMLP(width, REST.width, hidden, 3, zero_output=True)
         self.neutral_landmarks_m = nn.Parameter(neutral_landmarks_m.clone())
 
     # -- geometry ------------------------------------------------------------------------------------------------
@@ -127,8 +123,8 @@ class MeshHead(nn.Module):
         """Displacement of canonical points by expression (near landmarks), pose (elsewhere) and identity, in metres."""
         near = self.nearness(points_m)[:, None]
         encoded = encode_points(points_m)
-        by_shape = torch.tanh(self.shape_deform(encoded, shape_code(head)))
-        by_pose = torch.tanh(self.pose_deform(encoded, rest_code(head)))
+        by_shape = torch.tanh(self.shape_deform(encoded, SHAPE(head)))
+        by_pose = torch.tanh(self.pose_deform(encoded, REST(head)))
         return self.config.max_offset_m * (near * by_shape + (1 - near) * by_pose)
 
     def nearness(self, points_m: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -145,9 +141,9 @@ class MeshHead(nn.Module):
         lids = torch.cat([landmarks[LEFT_EYE], landmarks[RIGHT_EYE]])
         eye = proximity(surface.vertices_m.detach(), lids, self.config.near_m / 3, self.config.far_m / 3)[:, None]
         logits = (
-            near * self.shape_color(surface.features, shape_code(head))
-            + (1 - near) * self.pose_color(surface.features, rest_code(head))
-            + eye * self.eye_color(surface.features, gaze_code(mean_gaze(head)))
+            near * self.shape_color(surface.features, SHAPE(head))
+            + (1 - near) * self.pose_color(surface.features, REST(head))
+            + eye * self.eye_color(surface.features, GAZE(head))
         )
         return torch.sigmoid(logits)
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gaze_core.data.batch import HeadParameters
-from gaze_core.data.schema import NUM_IDENTITY
 from gaze_core.geometry.landmarks import EYE_LANDMARKS
 from gaze_core.geometry.rotations import (
     eye_rotation,
@@ -18,16 +17,13 @@ from gaze_core.geometry.rotations import (
 )
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
-    GAZE_CODE_WIDTH,
-    REST_CODE_WIDTH,
-    SHAPE_CODE_WIDTH,
+    BOTH_EYES,
+    GAZE,
+    IDENTITY,
+    REST,
+    SHAPE,
     encode_points,
-    eye_codes,
-    gaze_code,
-    mean_gaze,
     proximity,
-    rest_code,
-    shape_code,
 )
 from gaze_core.splat.gaussians import Gaussians
 
@@ -82,7 +78,7 @@ class FaceStream(Cloud):
         self.max_offset_m = max_offset_m
         self.register_buffer("near", torch.zeros(num_points))
         self.register_buffer("lids", torch.zeros(num_points))
-        widths = {"shape": SHAPE_CODE_WIDTH, "pose": REST_CODE_WIDTH, "lids": SHAPE_CODE_WIDTH + GAZE_CODE_WIDTH}
+        widths = {"shape": SHAPE.width, "pose": REST.width, "lids": SHAPE.width + GAZE.width}
 
         def branches(points: int, out: int, zero: bool) -> nn.ModuleDict:
             # A branch that MeshHead has not trained starts at zero, so the first image is MeshHead's.
@@ -99,11 +95,11 @@ class FaceStream(Cloud):
 
     def forward(self, head: HeadParameters) -> Gaussians:
         """The face of each sample, in the head frame."""
-        code = shape_code(head)
+        code = SHAPE(head)
         codes = {
             "shape": code,
-            "pose": rest_code(head),
-            "lids": torch.cat([code, gaze_code(mean_gaze(head))], dim=-1),
+            "pose": REST(head),
+            "lids": torch.cat([code, GAZE(head)], dim=-1),
         }
         weights = {"shape": self.near, "pose": 1 - self.near, "lids": self.lids}
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
@@ -145,31 +141,31 @@ class EyeStream(Cloud):
         self.register_buffer("side", torch.arange(2).repeat_interleave(num_points // 2))
         self.color = nn.ModuleDict(
             {
-                "shape": ConditionedMLP(feature_width, SHAPE_CODE_WIDTH, hidden, channels, zero_output=False),
-                "gaze": ConditionedMLP(feature_width, GAZE_CODE_WIDTH, hidden, channels, zero_output=True),
+                "shape": ConditionedMLP(feature_width, SHAPE.width, hidden, channels, zero_output=False),
+                "gaze": ConditionedMLP(feature_width, GAZE.width, hidden, channels, zero_output=True),
             }
         )
         self.attribute = ConditionedMLP(
-            feature_width, GAZE_CODE_WIDTH + SHAPE_CODE_WIDTH, hidden, _NUM_ATTRIBUTES, zero_output=True
+            feature_width, GAZE.width + SHAPE.width, hidden, _NUM_ATTRIBUTES, zero_output=True
         )
-        self.deform = ConditionedMLP(encoded_width(3), SHAPE_CODE_WIDTH, hidden, 3, zero_output=True)
-        self.rotate = ConditionedMLP(encoded_width(3), 2 * GAZE_CODE_WIDTH, hidden, 4, zero_output=True)
-        self.place_ball = ConditionedMLP(encoded_width(3), NUM_IDENTITY, hidden, 4, zero_output=True)
+        self.deform = ConditionedMLP(encoded_width(3), SHAPE.width, hidden, 3, zero_output=True)
+        self.rotate = ConditionedMLP(encoded_width(3), BOTH_EYES.width, hidden, 4, zero_output=True)
+        self.place_ball = ConditionedMLP(encoded_width(3), IDENTITY.width, hidden, 4, zero_output=True)
 
     def rotations(self, head: HeadParameters) -> Float[Tensor, "b 2 3 3"]:
         """R(gaze) of each eye after the learned residual, which is the identity at the start."""
-        residual = 0.1 * torch.tanh(self.rotate(encode_points(self.centers_m), eye_codes(head)))
+        residual = 0.1 * torch.tanh(self.rotate(encode_points(self.centers_m), BOTH_EYES(head)))
         identity = torch.tensor([1.0, 0, 0, 0], device=residual.device)
         return eye_rotation(head.gaze_head_eyes) @ matrix_from_quaternion(residual + identity)
 
     def balls(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
         """Centre of each person's eyeballs in metres, head frame, and their size relative to the shared one."""
-        change = torch.tanh(self.place_ball(encode_points(self.centers_m), head.identity_code))
+        change = torch.tanh(self.place_ball(encode_points(self.centers_m), IDENTITY(head)))
         return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_BALL_STEP * change[..., 3])
 
     def forward(self, head: HeadParameters) -> Gaussians:
         """Both eyeballs of each sample, in the head frame."""
-        code, gaze = shape_code(head), gaze_code(mean_gaze(head))
+        code, gaze = SHAPE(head), GAZE(head)
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
         rotations, (centers_m, sizes) = self.rotations(head), self.balls(head)
         spokes = sizes[:, self.side, None] * (self.means_m - self.centers_m[self.side])

@@ -8,7 +8,7 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.checkpoints import card_of, error_deg, frames_seen, load_estimator, save_estimator
-from gaze_core.driver.faces import FaceChanges, FaceSet, require_view
+from gaze_core.driver.faces import FaceChanges, read_faces, require_view
 from gaze_core.driver.readings import read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput
@@ -51,9 +51,9 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
     if not record.labelled:
         raise BadInput(f"{record.name}: has no gaze labels to learn from; extract it with the eye tracker's CSV")
     splits = read_drive_splits(inputs["data"])
-    faces = FaceSet.of_files([inputs["data"] / SUBJECT_FILE])
+    faces = read_faces([inputs["data"] / SUBJECT_FILE])
     model, base = load_estimator(inputs["base"], context.runtime)
-    require_view(faces.parts[0].normalization, base["normalization"], record.name)
+    require_view(faces.datasets[0].normalization, base["normalization"], record.name)
     model = model.cpu()
     fit_config = FitConfig(
         num_epochs=config.epochs,

@@ -9,7 +9,7 @@ from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
-from gaze_core.driver.faces import FaceChanges, FaceSet
+from gaze_core.driver.faces import FaceChanges, read_faces
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.reproducibility import choose_device, seed_everything
@@ -49,16 +49,16 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     people = split_subjects("driver_people", files, (), config.validation_fraction, config.seed)
     parts = {role: [path for name in names for path in files[name]]
              for role, names in (("train", people.train), ("validation", people.validation))}  # fmt: skip
-    faces = FaceSet.of_files([*parts["train"], *parts["validation"]])
-    num_train = sum(len(part) for part in faces.parts[: len(parts["train"])])
-    training, validation = range(num_train), range(num_train, len(faces))
+    faces = read_faces([*parts["train"], *parts["validation"]])
+    num_train = sum(len(part) for part in faces.datasets[: len(parts["train"])])
+    training, validation = range(num_train), range(num_train, faces.num_samples)
     seed_everything("driver pretrain", config.seed)
     model = FaceEstimator(config.network)
     every = max(1, config.fit.steps(num_train) // config.num_validations)
     fit_config = config.fit.model_copy(update={"validate_every_steps": every})
     summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
-    normalization = faces.parts[0].normalization
+    normalization = faces.datasets[0].normalization
     card = card_of(model, NAME, VERSION, config, normalization, {"train": people.train})
     save_estimator(weights, model, card)
     error = error_deg(model.to(choose_device(context.runtime)), faces, validation)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceSet, changed, gaze_distance
+from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceLoader, changed, gaze_distance
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.face_estimator import FaceEstimator
 from gaze_core.stages.context import StageContext
@@ -15,7 +15,7 @@ _VALIDATION_BATCH = 32
 
 def train_estimator(
     model: FaceEstimator,
-    faces: FaceSet,
+    faces: FaceLoader,
     training: Sequence[int],
     validation: Sequence[int],
     changes: FaceChanges,

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from gaze_core.config import Config, Runtime
 from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import (
@@ -31,7 +32,7 @@ from gaze_core.models.estimation.gaze_net import (
     GazeNetOutput,
 )
 from gaze_core.reproducibility import seed_everything
-from gaze_core.stages.judge.faces import AugmentConfig, Faces, augment, concatenate, mirrored_half, read_faces
+from gaze_core.stages.judge.faces import AugmentConfig, Faces, augment, mirrored_half, read_faces
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import FitConfig, OptimizerConfig, Task, Term, fit
 
@@ -74,7 +75,7 @@ def train_judge(
     seen = _datasets(training, "training")
     kept_back = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
     _require_apart(seen, *kept_back.values())
-    faces = concatenate([read_faces(dataset) for dataset in seen.values()])
+    faces = read_faces(list(seen.values()))
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
     work_dir = out_dir / "work"
@@ -86,7 +87,7 @@ def train_judge(
         "training_subjects": list(seen),
         "num_training_images": len(faces),
         "errors_deg": {
-            split: {name: errors_deg(model, read_faces(dataset)) for name, dataset in subjects.items()}
+            split: {name: errors_deg(model, read_faces([dataset])) for name, dataset in subjects.items()}
             for split, subjects in kept_back.items()
         },
     }
@@ -99,6 +100,8 @@ def train_judge(
 def _datasets(files: Sequence[Path], what: str) -> dict[str, SubjectDataset]:
     if not files:
         raise BadInput(f"no subject file for {what}; expected one or more; synthesize some")
+    for path in files:
+        require_valid(path)
     return {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
 
 

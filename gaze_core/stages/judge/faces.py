@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy import ndarray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
 from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch, TensorRecord
-from gaze_core.data.subjects import SubjectDataset
-from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
-from gaze_core.geometry.rotations import matrix_from_axis_angle
+from gaze_core.data.augmentation import rolls, signed, through_smaller, turned, warped
+from gaze_core.data.batch import GazeBatch, TensorRecord, concatenate
+from gaze_core.data.loading import SubjectLoader, require_alike
+from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
+from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import MIRRORED_POINTS, POINTS, head_pitchyaw
 
 EYEBALL_RADIUS_M = 0.015
@@ -55,9 +59,23 @@ class Faces(TensorRecord):
         return self.rgb / 255 * self.head_mask + (1.0 - self.head_mask)
 
 
-def read_faces(dataset: SubjectDataset) -> Faces:
-    """All samples of a subject file as bytes, which keeps a dozen subjects in memory."""
-    return faces_of(dataset.everything)
+def read_faces(datasets: Sequence[SubjectDataset]) -> Faces:
+    """All samples of some subject files as bytes, which keeps a dozen subjects in memory.
+
+    Raises:
+        BadInput: none is usable, or the files differ in image size or normalisation.
+    """
+    require_alike(datasets)
+    loader = SubjectLoader(list(datasets), _face_batch, batch_size=1, cache_bytes=0)
+    ends = np.cumsum([0, *map(len, datasets)]).tolist()
+    return concatenate([loader.batch(range(first, end)) for first, end in pairwise(ends)])
+
+
+def _face_batch(
+    pixels: Pixels, labels: dict[str, ndarray], frames: ndarray, subjects: ndarray, size_px: tuple[int, int],
+    allocate: object = None,
+) -> Faces:  # fmt: skip
+    return faces_of(assemble(pixels, labels, frames, subjects, size_px))
 
 
 def faces_of(batch: GazeBatch) -> Faces:
@@ -80,11 +98,6 @@ def _eye_points(batch: GazeBatch) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor,
     irises_m = eyeballs_m + EYEBALL_RADIUS_M * vector_from_pitchyaw(batch.head.gaze_head_eyes)
     camera = batch.camera.seen_from(batch.head.head_to_world)
     return camera.project(irises_m), camera.project(eyeballs_m)
-
-
-def concatenate(parts: Sequence[Faces]) -> Faces:
-    """All faces in one record."""
-    return Faces(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__})
 
 
 def mirrored(faces: Faces) -> Faces:
@@ -115,21 +128,18 @@ def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w
     n, size = len(faces), faces.rgb.shape[-1]
     scale = 1 + config.scale * _uniform(faces, n)
     shift_px = config.shift_px * _uniform(faces, n, 2)
-    roll = matrix_from_axis_angle(functional.pad(_uniform(faces, n, 1).mul(config.roll_deg).deg2rad(), (2, 0)))
+    roll = rolls(_uniform(faces, n).mul(config.roll_deg).deg2rad())
     rgb = _place(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
     rgb = _resample(_blur(rgb, config), config)
     rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
-
-    def turned(pitchyaw: Tensor) -> Tensor:
-        return pitchyaw_from_vector((roll @ vector_from_pitchyaw(pitchyaw)[..., None])[..., 0])
 
     def moved(places_px: Tensor) -> Tensor:
         return scale[:, None, None] * (places_px - size / 2) @ roll[:, :2, :2].mT + size / 2 + shift_px[:, None]
 
     labels = replace(
         faces,
-        gaze_camera=turned(faces.gaze_camera),
-        head_pitchyaw=turned(faces.head_pitchyaw),
+        gaze_camera=turned(faces.gaze_camera, roll),
+        head_pitchyaw=turned(faces.head_pitchyaw, roll),
         **{name: moved(getattr(faces, name)) for name in ("points_px", "irises_px", "eyeballs_px")},
     )
     return rgb.clamp(0, 1), labels
@@ -145,7 +155,7 @@ def _recolored(faces: Faces, config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
 
 def _uniform(faces: Faces, *shape: int) -> Tensor:
     """Between -1 and 1, where the faces are; the random numbers are the CPU's, so every device gets the same ones."""
-    return (2 * torch.rand(*shape) - 1).to(faces.gaze_camera)
+    return signed(*shape).to(faces.gaze_camera)
 
 
 def _place(
@@ -157,8 +167,7 @@ def _place(
     """Each image scaled and turned about its centre and then shifted; white comes in from outside."""
     inverse = roll.mT / scale[:, None, None]  # affine_grid asks where each output pixel comes from
     offset = -inverse @ (2 * shift_px / rgb.shape[-1])[..., None]
-    grid = functional.affine_grid(torch.cat([inverse, offset], dim=-1), list(rgb.shape), align_corners=False)
-    return 1 - functional.grid_sample(1 - rgb, grid, align_corners=False)
+    return warped(rgb, inverse, offset, on_white=True)
 
 
 def _blur(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
@@ -177,7 +186,4 @@ def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Ten
     count, size = round(config.resampled_share * len(rgb)), rgb.shape[-1]
     chosen = torch.randperm(len(rgb))[:count]
     small = int(torch.randint(min(config.smallest_resampled_px, size), size + 1, ()))
-    down = functional.interpolate(rgb[chosen], size=(small, small), mode="area")
-    result = rgb.clone()
-    result[chosen] = functional.interpolate(down, size=(size, size), mode="bilinear", align_corners=False)
-    return result
+    return through_smaller(rgb, chosen, small)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
-from gaze_core.data.batch import GazeBatch
+from gaze_core.data.batch import GazeBatch, concatenate
 from gaze_core.data.splits import Splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
@@ -34,7 +34,7 @@ from gaze_core.reproducibility import choose_device, derived_seed, generator, se
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.judge.estimator import EstimatorConfig, optimise
-from gaze_core.stages.judge.faces import AugmentConfig, Faces, concatenate, faces_of
+from gaze_core.stages.judge.faces import AugmentConfig, Faces, faces_of
 from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.stages.redirection.evaluate import held_out_files, render_rgb
 

@@ -13,6 +13,7 @@ from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_video, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
+from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
@@ -76,7 +77,7 @@ def _copied(recording: Path, folder: Path) -> list[str]:
             f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
         )
     for name, source in sources.items():
-        open_subject(source).close()
+        require_valid(source, called=source.name)
         shutil.copyfile(source, folder / name)
     return list(sources)
 

@@ -30,7 +30,7 @@ class TrainingData:
     """Training frames of one or several subjects, validation frames in memory, and where they come from."""
 
     splits: DatasetSplits
-    train: SubjectLoader
+    train: SubjectLoader[GazeBatch]
     held_out: GazeBatch  # validation frames: all, or evenly spread ones where there are many
     image_px: int
     normalization: dict[str, Any]
@@ -41,7 +41,7 @@ class TrainingData:
 
     def batches(self, order: Iterable[list[int]]) -> Iterator[GazeBatch]:
         """The training frames at these positions."""
-        return self.train.batches((items, 0) for items in order)
+        return self.train.batches(order)
 
     def validation(self, measure: Callable[[nn.Module, GazeBatch], Mapping[str, Tensor]]) -> Validation[GazeBatch]:
         """What `measure` finds on the validation frames, a few at a time."""

@@ -12,6 +12,7 @@ from gaze_core.data.adapters.published import Published, convert_subject, open_p
 from gaze_core.data.adapters.table import ADAPTERS
 from gaze_core.data.schema import ATTRIBUTES, FIELDS
 from gaze_core.data.subjects import SubjectDataset, open_subject
+from gaze_core.data.validation import validate_file
 from gaze_core.errors import BadInput
 from tests.gaze_core.data import published as layout
 from tests.gaze_core.data.published import PAIRS, Scene, camera_label, make_scenes, mirrored
@@ -156,6 +157,7 @@ def test_converts_to_a_subject_file(name, tmp_path):
                 assert not file[field][:].any()
         assert file["image"].chunks[0] == 1
     assert [path.name for path in out.parent.iterdir()] == ["subject.h5"]
+    assert [str(fault) for fault in validate_file(out)] == []
 
 
 def test_what_a_data_set_lacks_is_neutral_and_invalid(tmp_path):

@@ -1,6 +1,6 @@
 import json
 import multiprocessing
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
 import h5py
@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from gaze_core.data import benchmark, loading
-from gaze_core.data.augmentation import Augmentation
 from gaze_core.data.batch import GazeBatch
-from gaze_core.data.loading import subject_loader
+from gaze_core.data.loading import SubjectLoader, subject_loader
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from tests.tiny_subject import write_tiny_subject
@@ -260,31 +259,42 @@ def test_the_benchmark_compares_both_ways_and_leaves_nothing(tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("cache_bytes", "num_workers"), [(0, 0), (2**20, 0), (0, 2), (2**20, 2)])
-def test_augmentation_changes_pictures_alone_and_by_epoch_whoever_makes_it(datasets, cache_bytes, num_workers):
-    augmentation = Augmentation()
-    loader = subject_loader(datasets, 2, num_workers, 5, cache_bytes, augmentation=augmentation)
-    for epoch in range(2):
-        for batch, plain, items in zip(
-            copied(loader), expected_epoch(datasets, loader, epoch), loader.order(epoch), strict=True
-        ):
-            stored = (plain["rgb"] * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            changed = np.stack([augmentation(image, 5, epoch, item) for image, item in zip(stored, items, strict=True)])
-            assert torch.equal((batch.rgb * 255).round().byte(), torch.from_numpy(changed).permute(0, 3, 1, 2))
-            assert not np.array_equal(changed, stored)
-            for name, value in values(batch).items():
-                assert name == "rgb" or torch.equal(value, plain[name]), name
+@dataclass(frozen=True)
+class Numbers:
+    """A batch of a system that wants the frames' numbers and the images' bytes alone."""
+
+    images: np.ndarray
+    where: list[tuple[int, int]]
+
+
+def numbers(pixels, labels, frames, subjects, size_px, allocate=None):
+    assert size_px == (pixels.rgb.shape[2], pixels.rgb.shape[1])
+    assert len(labels["gaze_camera"]) == len(frames)
+    return Numbers(pixels.rgb, list(zip(subjects.tolist(), frames.tolist(), strict=True)))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_is_of_whatever_type_is_wanted(datasets, cache_bytes, num_workers):
+    loader = SubjectLoader(datasets, numbers, 4, num_workers, 3, cache_bytes, "fork" if num_workers else None)
+    plain = subject_loader(datasets, 4, seed=3)
+    for batch, expected in zip(loader, plain, strict=True):
+        assert batch.where == list(zip(expected.subject_index.tolist(), expected.sample_index.tolist(), strict=True))
+        assert np.array_equal(batch.images, (expected.rgb * 255).round().byte().permute(0, 2, 3, 1).numpy())
     loader.close()
 
 
-def test_augmentation_by_hand():
-    image = np.full((8, 8, 3), 100, np.uint8)
-    still = Augmentation(brightness=0, contrast=0, color=0, blur_px=0, noise=0)
-    assert np.array_equal(still(image, 1), image)
-    brighter = still.model_copy(update={"brightness": 0.2})
-    changes = {int(brighter(image, seed)[0, 0, 0]) - 100 for seed in range(40)}
-    assert -51 <= min(changes) < -25 < 25 < max(changes) <= 51
-    noisy = still.model_copy(update={"noise": 0.1})(image, 3)
-    assert 0.5 < noisy.std() < 25.5 * 1.2
-    tinted = still.model_copy(update={"color": 0.3})(image, 2)
-    assert len(set(tinted[0, 0].tolist())) == 3
+@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+def test_any_samples_may_be_asked_for_at_once(datasets, cache_bytes):
+    loader = subject_loader(datasets, 2, cache_bytes=cache_bytes)
+    items = [loader.num_samples - 1, 0, 3, 3, 1, 0]
+    batch = loader.batch(items)
+    places = [(s, f) for s, dataset in enumerate(datasets) for f in dataset.indices.tolist()]
+    assert list(zip(batch.subject_index.tolist(), batch.sample_index.tolist(), strict=True)) == [
+        places[item] for item in items
+    ]
+    for row, item in enumerate(items):
+        subject, frame = places[item]
+        own = datasets[subject].batch([datasets[subject].indices.tolist().index(frame)])
+        assert torch.equal(batch.rgb[row], own.rgb[0])
+        assert torch.equal(batch.gaze_head[row], own.gaze_head[0])

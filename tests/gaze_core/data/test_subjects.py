@@ -64,11 +64,12 @@ def test_missing_field_missing_file_and_other_version_are_named(subject, tmp_pat
         open_subject(tmp_path / "absent.h5")
     with h5py.File(subject, "a") as file:
         del file["gaze_head"]
-    with pytest.raises(BadInput, match="lacks gaze_head"):
+    with pytest.raises(BadInput, match="gaze_head: expected float32 .* found none"):
         open_subject(subject)
     with h5py.File(subject, "a") as file:
+        file["gaze_head"] = file["gaze_camera"][:]
         file.attrs["schema_version"] = 99
-    with pytest.raises(BadInput, match="schema version 99, expected 1"):
+    with pytest.raises(BadInput, match="schema_version: expected 1; run preprocess again, found 99"):
         open_subject(subject)
 
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from flows.cli.data import app
 from gaze_core.data.schema import FIELDS, OPTIONAL_FIELDS
-from gaze_core.data.validation import validate_file
+from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.validation import require_valid, validate_file
 from gaze_core.errors import BadInput
 from gaze_core.geometry.rotations import matrix_from_axis_angle
 from gaze_core.synthesis.packs import pack_path
@@ -65,7 +66,6 @@ CONTENT_FAULTS = [
     (set_value("intrinsics_px", 0, np.diag([70, 0, 1])), "intrinsics_px", "positive focal lengths", 1, 0),
     (set_value("expression_code", 5, 1.2), "expression_code", "coefficients in [0, 1]", 1, 5),
     (set_value("observed_mask", [2, 4], 1), "observed_mask", "0 and 255 only", 2, 2),
-    (set_value("head_mask", [0, 5], 0), "head_mask", "a head; samples without one are dropped", 2, 0),
     (set_value("left_eye_mask", 3, 0), "left_eye_mask", "where valid/left_eye is true", 1, 3),
     (set_value("right_eye_mask", 3, 0), "right_eye_mask", "where valid/right_eye is true", 1, 3),
     (turn_head, "gaze_head", "the direction of gaze_camera, within 0.1 degrees", 1, 5),
@@ -92,6 +92,15 @@ def test_a_bad_value_is_found_with_its_count_and_its_first_frame(subject, change
     assert (fault.where, fault.severity) == (where, "error")
     assert expected in fault.expected
     assert fault.found.endswith(f"in {count} frame{'s' if count > 1 else ''}, first {first}")
+
+
+def test_a_frame_without_a_head_is_a_warning_for_it_is_dropped(subject):
+    with h5py.File(subject, "a") as file:
+        set_value("head_mask", [0, 5], 0)(file)
+    (fault,) = validate_file(subject)
+    assert (fault.where, fault.severity) == ("head_mask", "warning")
+    assert fault.found == "otherwise in 2 frames, first 0"
+    require_valid(subject)
 
 
 def test_a_mirrored_head_pose_is_no_rotation(subject):
@@ -303,15 +312,14 @@ def test_the_command_prints_a_line_for_each_fault_and_a_summary(subject, tmp_pat
     (tmp_path / "more").mkdir()
     broken = write_tiny_subject(tmp_path / "more" / "b.h5", 4)
     with h5py.File(broken, "a") as file:
-        set_value("head_mask", 1, 0)(file)
+        set_value("observed_mask", 1, 3)(file)
         set_value("landmarks_2d_px", 1, 500)(file)
     bad = CliRunner().invoke(app, ["validate", str(tmp_path)])
     assert bad.exit_code == 2
     assert bad.output.splitlines() == [
         f"{broken}: warning: landmarks_2d_px: expected points on the image or near it, found otherwise in 1 frame, "
         "first 1",
-        f"{broken}: error: head_mask: expected a head; samples without one are dropped, found otherwise in 1 frame, "
-        "first 1",
+        f"{broken}: error: observed_mask: expected values 0 and 255 only, found otherwise in 1 frame, first 1",
         "2 files: 1 error, 1 warning",
     ]
 
@@ -330,6 +338,96 @@ def test_the_command_refuses_what_is_not_there(tmp_path):
         done = CliRunner().invoke(app, ["validate", str(path)])
         assert isinstance(done.exception, BadInput)
         assert message in str(done.exception)
+
+
+def scaled(*names, by=1000.0, rows=slice(None)):
+    """Lengths of these fields in another unit; of a pose, its last column."""
+
+    def change(file):
+        for name in names:
+            values = file[name][:]
+            values[(rows, slice(0, 3), 3) if values.shape[1:] == (4, 4) else rows] *= by
+            file[name][...] = values
+
+    return change
+
+
+def retyped(name, change):
+    return lambda file: refill(file, name, change(file[name][:]))
+
+
+def in_degrees(file):
+    for name in ("gaze_camera", "gaze_head", "gaze_head_eyes"):
+        file[name][...] = np.rad2deg(file[name][:])
+
+
+UNUSABLE = {
+    "floats_0_1": (retyped("image", lambda v: (v / 255).astype("float32")), r"image: expected uint8 .* found float32"),
+    "cast_from_0_1": (retyped("image", lambda v: v // 255), r"image: expected an image in \[0, 255\] that is not black"),
+    "channels_first": (retyped("image", lambda v: v.transpose(0, 3, 1, 2)), r"image: .*found uint8 of shape \(6, 3, 32"),
+    "gray": (retyped("image", lambda v: v[..., 0]), r"image: .*found uint8 of shape \(6, 32, 32\)"),
+    "rgba": (retyped("image", lambda v: v[..., [0, 1, 2, 2]]), r"image: .*found uint8 of shape \(6, 32, 32, 4\)"),
+    "fewer_images": (retyped("image", lambda v: v[:4]), "image: expected 6 frames, as in the other fields, found 4"),
+    "degrees": (in_degrees, r"gaze_camera: expected pitch in \[-pi/2, pi/2\] .* radians, found .* first 0"),
+    "one_nan_gaze": (set_value("gaze_camera", 3, np.nan), "gaze_camera: expected finite numbers .*1 frame, first 3"),
+    "float64": (retyped("gaze_head", lambda v: v.astype("float64")), "gaze_head: expected float32 .* found float64"),
+    "big_endian": (retyped("gaze_head", lambda v: v.astype(">f4")), "gaze_head: expected float32 .* found >f4"),
+    "head_in_mm": (scaled("head_to_world"), "head_to_world: expected a head 0.03 to 30 m in front of the camera"),
+    "eyes_in_mm": (scaled("eye_centers_head_m"), "eye_centers_head_m: expected eyeball centres 0.03 to 0.12 m apart"),
+    "eyes_6_m_apart": (scaled("eye_centers_head_m", by=100.0, rows=[2]), "eye_centers_head_m: .* 1 frame, first 2"),
+    "landmarks_in_mm": (scaled("landmarks_3d_head_m"), "landmarks_3d_head_m: expected a face of 0.05 to 0.6 m"),
+    "intrinsics_of_another_size": (scaled("intrinsics_px", by=4.0, rows=(slice(None), slice(2))),
+                                   "intrinsics_px: expected a principal point on the stored image"),
+    "zero_rotations": (scaled("head_to_world", by=0.0), "head_to_world: expected .* found otherwise in 6 frames"),
+    "no_rotation": (set_value("head_to_world", slice(None), 0), "head_to_world: expected a rotation"),
+    "missing_attribute": (lambda file: file.attrs.pop("normalization"), "attribute normalization: .* found none"),
+    "broken_json": (lambda file: file.attrs.update(normalization="{size"), "attribute normalization: expected valid"),
+    "unknown_profile": (lambda file: file.attrs.update(profile="car"), "attribute profile: expected redirection, found car"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(UNUSABLE))
+def test_what_nothing_should_be_trained_on_is_refused_in_one_line(subject, name):
+    require_valid(subject)
+    change, message = UNUSABLE[name]
+    with h5py.File(subject, "a") as file:
+        change(file)
+    with pytest.raises(BadInput, match=message) as refusal:
+        require_valid(subject)
+    assert str(refusal.value).startswith(f"{subject}: ")
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(BadInput, match=r"^portrait\.h5: "):
+        require_valid(subject, called="portrait.h5")
+
+
+@pytest.mark.parametrize("name", ["floats_0_1", "channels_first", "gray", "rgba", "fewer_images", "float64", "big_endian",
+                                  "missing_attribute", "broken_json", "unknown_profile"])  # fmt: skip
+def test_a_file_of_another_form_is_not_even_opened(subject, name):
+    with h5py.File(subject, "a") as file:
+        UNUSABLE[name][0](file)
+    with pytest.raises(BadInput, match=UNUSABLE[name][1]):
+        SubjectDataset(subject)
+
+
+def test_the_number_of_further_errors_is_said_and_a_good_file_is_read_once(subject, monkeypatch):
+    require_valid(subject)
+    with monkeypatch.context() as patch:
+        patch.setattr("gaze_core.data.validation.validate_file", lambda path: pytest.fail("read again"))
+        require_valid(subject.rename(subject.with_name("same.h5")))
+    with h5py.File(subject.with_name("same.h5"), "a") as file:
+        in_degrees(file)
+    with pytest.raises(BadInput, match="; and 3 more errors, list them with: gazeworks data validate"):
+        require_valid(subject.with_name("same.h5"))
+
+
+def test_expression_codes_of_another_face_model_have_no_range(subject):
+    with h5py.File(subject, "a") as file:
+        file["expression_code"][:] = -3
+    (fault,) = validate_file(subject)
+    assert fault.where == "expression_code"
+    with h5py.File(subject, "a") as file:
+        file.attrs["provenance"] = json.dumps({"notes": {"expression_basis": "bfm09"}})
+    assert validate_file(subject) == []
 
 
 def test_a_missing_group_is_each_of_its_fields(subject):

@@ -10,7 +10,7 @@ import torch
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.checkpoints import card_of, frames_seen, load_estimator, require_unseen_frames, save_estimator
-from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceSet, changed
+from gaze_core.driver.faces import FaceBatch, FaceChanges, changed, read_faces
 from gaze_core.driver.readings import read_drive_splits
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.report import BASELINES
@@ -323,8 +323,8 @@ def test_the_gaze_turns_with_the_picture(option):
 
 
 def test_a_set_that_does_not_fit_the_memory_is_read_from_disk(extracted, monkeypatch):
-    kept = FaceSet.of_files([extracted / "subject.h5"])
+    kept = read_faces([extracted / "subject.h5"])
     monkeypatch.setattr("gaze_core.driver.faces._MEMORY_BYTES", 0)
-    lazy = FaceSet.of_files([extracted / "subject.h5"])
+    lazy = read_faces([extracted / "subject.h5"])
     for name in ("rgb", "head_mask", "gaze_camera"):
         torch.testing.assert_close(getattr(kept.batch([5, 0, 5]), name), getattr(lazy.batch([5, 0, 5]), name))

@@ -131,7 +131,7 @@ def test_training_is_deterministic_and_its_file_is_a_judge(tiny_subjects, tmp_pa
 
 
 def test_a_mirror_twice_is_no_mirror_and_keeps_points_on_the_face(tiny_subjects):
-    faces = read_faces(SubjectDataset(tiny_subjects[0]))
+    faces = read_faces([SubjectDataset(tiny_subjects[0])])
     twice = mirrored(mirrored(faces))
     for name in type(faces).__dataclass_fields__:
         torch.testing.assert_close(getattr(twice, name), getattr(faces, name))
@@ -141,7 +141,7 @@ def test_a_mirror_twice_is_no_mirror_and_keeps_points_on_the_face(tiny_subjects)
 
 def test_irises_stand_off_their_eyeballs_by_the_sine_of_the_gaze(tiny_subjects):
     dataset = SubjectDataset(tiny_subjects[0])
-    faces, batch = read_faces(dataset), dataset.everything
+    faces, batch = read_faces([dataset]), dataset.everything
     px_per_m = batch.camera.intrinsics_px[:, 0, 0] / 0.6  # the tiny subject stands 0.6 m away
     across_m = EYEBALL_RADIUS_M * vector_from_pitchyaw(batch.gaze_camera)[:, :2]
     offset_px = (faces.irises_px - faces.eyeballs_px).mean(dim=1)
@@ -155,7 +155,7 @@ def as_complex(places: torch.Tensor) -> torch.Tensor:
 
 
 def test_augmentation_moves_labels_with_the_image(tiny_subjects):
-    faces = read_faces(SubjectDataset(tiny_subjects[0]))
+    faces = read_faces([SubjectDataset(tiny_subjects[0])])
     still, labels = augment(faces, UNCHANGED)
     torch.testing.assert_close(still, faces.rgb_on_white, atol=1e-4, rtol=0)
     for name in ("points_px", "irises_px", "eyeballs_px", "gaze_camera", "head_pitchyaw"):
@@ -216,7 +216,7 @@ def test_the_command_takes_files_for_each_purpose(tiny_subjects, tmp_path, monke
 
 def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
     subject = write_tiny_subject(tmp_path / "tiny.h5", num_images=4, size_px=128)
-    faces = read_faces(SubjectDataset(subject))
+    faces = read_faces([SubjectDataset(subject)])
     errors = errors_deg(judge._model, faces)
     read = judge.read(faces.rgb_on_white)
     assert errors["images"] == 4

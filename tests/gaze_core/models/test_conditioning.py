@@ -1,11 +1,23 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 
 from gaze_core.data.batch import HeadParameters
 from gaze_core.data.schema import ARKIT
 from gaze_core.models.blocks import ConditionedMLP, positional_encoding
-from gaze_core.models.conditioning import POSE_CODE_WIDTH, pose_code, proximity, shape_code
+from gaze_core.models.conditioning import (
+    BOTH_EYES,
+    GAZE,
+    IDENTITY,
+    REST,
+    SHAPE,
+    Condition,
+    gaze_code,
+    pose_code,
+    proximity,
+    shape_code,
+)
 
 
 def head(count=2):
@@ -25,7 +37,7 @@ def test_pose_code_is_finite_with_gradient_for_a_frontal_head():
     pose = torch.eye(4)[None].requires_grad_()
     code = pose_code(replace(head(1), head_to_world=pose))
     code.sum().backward()
-    assert code.shape == (1, POSE_CODE_WIDTH)
+    assert code.shape == (1, 54)
     assert pose.grad.isfinite().all()
 
 
@@ -49,3 +61,31 @@ def test_split_first_layer_equals_one_layer_on_the_concatenation():
     hidden = together @ weight.T + mlp.from_points.bias
     expected = mlp.output(mlp.activation(mlp.middle(mlp.activation(hidden))))
     torch.testing.assert_close(mlp(points, code), expected)
+
+
+@pytest.mark.parametrize(
+    ("condition", "width"), [(SHAPE, 144), (REST, 134), (GAZE, 18), (BOTH_EYES, 36), (IDENTITY, 80)]
+)
+def test_each_condition_is_as_wide_as_its_code(condition, width):
+    """The widths are those of the first layers in checkpoints."""
+    assert condition(head(3)).shape == (3, condition.width) == (3, width)
+
+
+def test_gaze_is_the_mean_of_both_eyes_and_the_eyes_are_apart():
+    looking = replace(head(1), gaze_head_eyes=torch.tensor([[[0.1, 0.4], [0.3, 0.2]]]))
+    torch.testing.assert_close(GAZE(looking), gaze_code(torch.tensor([[0.2, 0.3]])))
+    torch.testing.assert_close(BOTH_EYES(looking)[:, :2], torch.tensor([[0.1, 0.4]]))
+    torch.testing.assert_close(BOTH_EYES(looking)[:, 18:20], torch.tensor([[0.3, 0.2]]))
+
+
+def test_another_system_declares_its_own_conditions():
+    @dataclass(frozen=True)
+    class Speech:
+        sound: torch.Tensor
+        blink: torch.Tensor
+
+    conditions = {"sound": Condition(29, lambda s: s.sound.mean(1)), "blink": Condition(2, lambda s: s.blink)}
+    frames = Speech(torch.randn(4, 16, 29), torch.rand(4, 2))
+    for condition in conditions.values():
+        mlp = ConditionedMLP(3, condition.width, 8, 1, zero_output=False)
+        assert mlp(torch.randn(5, 3), condition(frames)).shape == (4, 5, 1)

@@ -68,3 +68,11 @@ def test_folders_that_hold_no_people_or_one_twice_are_refused(people, tmp_path):
     write_tiny_subject(people / "copy.h5", num_images=20, subject="anna")
     with pytest.raises(BadInput, match="subject anna stands in anna.h5, copy.h5; expected one file for each"):
         run(people.parent, tmp_path / "again")
+
+
+def test_a_file_with_errors_is_refused_by_its_name(tmp_path):
+    (tmp_path / "in").mkdir()
+    with h5py.File(write_tiny_subject(tmp_path / "in" / "ann.h5", num_images=4), "a") as file:
+        file["gaze_camera"][1] = float("nan")
+    with pytest.raises(BadInput, match=r"^ann\.h5: gaze_camera: expected finite numbers .* first 1"):
+        run(tmp_path / "in", tmp_path / "work")
