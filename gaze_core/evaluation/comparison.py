@@ -5,7 +5,8 @@ import numpy as np
 from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.catalog import METRICS
 from gaze_core.evaluation.intervals import estimate
-from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComparison, Tolerance, Values, Verdict
+from gaze_core.evaluation.paired import STORED, Verdict, paired_verdict
+from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComparison, Tolerance, Values
 
 
 def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
@@ -82,11 +83,7 @@ def _compare_metric(
     means = [estimate(values, tolerance.bootstrap).value for values in (ours, theirs)]
     if gain.value is None or gain.low is None or gain.high is None or means[0] is None or means[1] is None:
         return None
-    verdict: Verdict = "equal"
-    if gain.value > limit and gain.low > 0:
-        verdict = "better"
-    elif gain.value < -limit and gain.high < 0:
-        verdict = "regressed"
+    verdict = STORED[paired_verdict(gain, limit)]
     return MetricComparison(
         name=name, candidate=means[0], baseline=means[1], gain=gain.value, low=gain.low, high=gain.high,
         tolerance=limit, verdict=verdict, num_pairs=gain.num_samples, num_subjects=gain.num_subjects,

@@ -5,7 +5,7 @@ import pytest
 
 from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.comparison import compare, copy_as_baseline
-from gaze_core.evaluation.intervals import Bootstrap, estimate, percentile_interval
+from gaze_core.evaluation.intervals import Bootstrap, Units, estimate, percentile_interval
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
 from tests.gaze_core.evaluation.reports import COUNT, FAULT, report
 
@@ -132,11 +132,11 @@ def test_a_metric_without_tolerance_is_not_compared(spread):
 
 def test_the_interval_is_that_of_the_mean():
     values = np.random.default_rng(2).normal(3, 2, 400)
-    low, high = percentile_interval(values, Bootstrap())
+    low, high = percentile_interval(Units.of_subjects([values]), Bootstrap())
     half = 1.96 * values.std() / np.sqrt(len(values))
     assert low == pytest.approx(values.mean() - half, abs=0.03)
     assert high == pytest.approx(values.mean() + half, abs=0.03)
-    assert (low, high) == percentile_interval(values, Bootstrap())
+    assert (low, high) == percentile_interval(Units.of_subjects([values]), Bootstrap())
 
 
 def test_subjects_of_different_sizes_weigh_the_same():
