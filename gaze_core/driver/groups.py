@@ -11,6 +11,7 @@ from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import DriverEvaluation, errors_deg
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.paired import PairedVerdict, paired_gain
+from gaze_core.reports.text import signed_deg
 
 _EDGES_DEG = {"elevation": (-10.0, 0.0), "azimuth": (-15.0, -5.0, 5.0, 15.0)}
 """Between zones of the true gaze."""
@@ -52,8 +53,9 @@ def by_zone(before: DriverEvaluation, after: DriverEvaluation) -> list[GroupErro
 
 
 def _zones(edges: tuple[float, ...]) -> list[str]:
-    between = [f"{low:+.0f}° to {high:+.0f}°" for low, high in zip(edges, edges[1:], strict=False)]
-    return [f"below {edges[0]:+.0f}°", *between, f"above {edges[-1]:+.0f}°"]
+    marks = [signed_deg(edge) for edge in edges]
+    between = [f"{low} to {high}" for low, high in zip(marks, marks[1:], strict=False)]
+    return [f"below {marks[0]}", *between, f"above {marks[-1]}"]
 
 
 def _group(

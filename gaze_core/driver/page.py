@@ -85,7 +85,7 @@ def driver_page(data: DriverReportData) -> Page:
         verdict=Verdict(comparison.verdict, _WORDS[comparison.verdict], basis),
         blocks=[
             *([Alarm("Do not trust these numbers.", data.faults)] if data.faults else []),
-            *([Alarm("Warnings", data.record.warnings)] if data.record.warnings else []),
+            *([Alarm("Warnings", data.record.warnings, "warning")] if data.record.warnings else []),
             *_summary(data),
             *([Heading("Example frames", intro), *data.examples] if data.examples else []),
             Heading("Checks", "A mirrored or swapped convention can hide in an average."),
@@ -110,7 +110,7 @@ def _summary(data: DriverReportData) -> list[Block]:
                 f"{title} error after fine-tuning",
                 number(new.mean),
                 "°",
-                f"{interval(new)}; before {number(old.mean)}°, {data.comparison.reduction[metric]:.0%} less",
+                f"{interval(new)}; before {number(old.mean)}°, {_change(data.comparison.reduction[metric])}",
             )
         )
     bars = [
@@ -119,6 +119,10 @@ def _summary(data: DriverReportData) -> list[Block]:
     ]
     why = Fold("Against each", [Notes(data.comparison.reasons)], is_open=data.comparison.verdict != "better")
     return [Headlines(headlines), Bars("Mean angular errors on one scale", bars), why]
+
+
+def _change(reduction: float) -> str:
+    return f"{abs(reduction):.0%} {'less' if reduction >= 0 else 'more'}"
 
 
 def _predictors(data: DriverReportData):  # type: ignore[no-untyped-def]

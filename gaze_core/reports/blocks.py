@@ -40,6 +40,7 @@ class Alarm(Block):
     kind: ClassVar[str] = "alarm"
     title: str
     lines: Sequence[str]
+    level: Literal["fault", "warning"] = "fault"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def test_each_frame_is_in_one_zone_of_azimuth_and_one_of_elevation():
         of_axis = [group for group in groups if group.name.startswith(axis)]
         assert sum(group.after.num_samples for group in of_axis) == COUNT
         below = next(group for group in of_axis if "below" in group.name)
-        limit = float(below.name.rpartition(" ")[2].rstrip("°"))
+        limit = float(below.name.rpartition(" ")[2].rstrip("°").replace("\N{MINUS SIGN}", "-"))
         assert below.after.num_samples == np.sum(TRUTH_DEG[:, column] < limit) > 0
 
 

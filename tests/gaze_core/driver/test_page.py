@@ -28,6 +28,7 @@ def report(predicted=AFTER, **changes) -> DriverReportData:
         sources=Sources(
             trained=[TrainedRow("finetuned", "ended after step 30", "/store/x")],
             stages=[StageRow("driver_extract", "cached", 1)],
+            dropped={"no_face": 2},
         ),
     )  # fmt: skip
 
@@ -43,7 +44,7 @@ def test_the_page_has_every_section_and_says_what_was_found(tmp_path):
     assert_self_contained(path)
     assert "<i>" not in path.read_text()
     for fact in ("<i>drive</i>", "city <1>", "Better than before fine-tuning", "beats every baseline", "40 test frames",
-                 "before, bias corrected", "constant baseline", "azimuth below -15°", "improved", "gaze, rad",
+                 "before, bias corrected", "constant baseline", "azimuth below \N{MINUS SIGN}15°", "improved", "gaze, rad",
                  "/store/x", "no face 2", "gain +", "Share of frames below an error", "5.50°", "9.50°"):  # fmt: skip
         assert fact in text
     assert "Do not trust" not in text
