@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from gaze_core.driver.blocks import block_interval, block_units
 from gaze_core.driver.record import DriveRecord
-from gaze_core.driver.report import DriverEvaluation, errors_deg
+from gaze_core.driver.report import DriverEvaluation, ModelName, errors_deg
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.paired import PairedVerdict, paired_gain
 from gaze_core.reports.text import signed_deg
@@ -27,9 +27,9 @@ class GroupErrors:
     verdict: PairedVerdict
 
 
-def angular_errors_deg(evaluation: DriverEvaluation, name: str = "model") -> Float[ndarray, " n"]:
+def angular_errors_deg(evaluation: DriverEvaluation, name: ModelName = "model") -> Float[ndarray, " n"]:
     """Of each test frame, by one way to tell the gaze."""
-    predicted = np.array(evaluation.predicted[name])  # type: ignore[index]
+    predicted = np.array(evaluation.predicted[name])
     return errors_deg(predicted, np.array(evaluation.truth))["angular_deg"]
 
 

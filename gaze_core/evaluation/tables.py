@@ -131,7 +131,7 @@ def angle_table(
     """Error by target gaze."""
     columns = [Column("pitch, yaw in the head"), Column(candidate_name)]
     columns += ([Column(baseline_name)] if baseline else []) + [Column("n")]
-    rows = [
+    rows: list[Sequence[Cell | str]] = [
         (
             f"{signed_deg(row.pitch_deg)}, {signed_deg(row.yaw_deg)}",
             _degrees(row.gaze_error_deg, "strong"),

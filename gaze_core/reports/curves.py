@@ -12,6 +12,7 @@ from gaze_core.reports.text import short
 Curve = tuple[Sequence[float], Sequence[float]]
 """Steps and values of one logged number."""
 VALIDATION, WEIGHTED = "validation/", "weighted/"
+_FEW = 5
 _UNITS = {"deg": "°", "rad": "rad", "dm2": "dm²", "dm": "dm", "m": "m", "px": "px", "db": "dB"}
 
 
@@ -44,7 +45,7 @@ def curve_blocks(stages: Mapping[str, Mapping[str, Curve]]) -> list[Block]:
         weighted = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED in name]
         plain = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED not in name]
         if shown:
-            blocks += [Heading(stage, level=3), Charts(plain)]
+            blocks += [Heading(stage.replace("_", " "), level=3), Charts(plain)]
         if weighted:
             blocks.append(Fold("Weighted terms, as they add up to the loss", [Charts(weighted)]))
     if not blocks:
@@ -61,7 +62,8 @@ def _chart(name: str, curve: Curve) -> SmallChart:
     title = curve_title(name)
     change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
     style = "floor" if name.startswith(VALIDATION) else "candidate"
-    return SmallChart(title, change, line_chart([Series(title, steps, values, style)], title, "step"))
+    few = len(values) < _FEW  # a line through one point cannot be seen
+    return SmallChart(title, change, line_chart([Series(title, steps, values, style)], title, "step", markers=few))
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -93,7 +93,9 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         comparison=comparison,
         curves={role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
         enhancements=enhancements,
-        sources=sources_of(store, refs, facts.outcomes, manifest.dropped, {"judge": candidate.judge_digest}),
+        sources=sources_of(
+            store, refs, facts.outcomes, manifest.dropped, {"judge": candidate.judge_digest}, "baseline"
+        ),
         notes=(*_NOTES[source], *_loss_notes(enhancements)),
         seconds=time.monotonic() - facts.started_s,
     )
@@ -140,8 +142,13 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         baseline_pictures=baseline_pictures,
         comparison=read_comparison(folders["comparison"]) if "comparison" in folders else None,
         sources=sources_of(
-            store, refs, facts.outcomes, store.manifest(refs["candidate_evaluation"]).dropped, candidate.instruments
-        ),
+            store,
+            refs,
+            facts.outcomes,
+            store.manifest(refs["candidate_evaluation"]).dropped,
+            candidate.instruments,
+            "baseline",
+        ),  # fmt: skip
         notes=facts.notes,
         seconds=time.monotonic() - facts.started_s,
     )

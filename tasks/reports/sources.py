@@ -22,8 +22,12 @@ def sources_of(
     outcomes: Sequence[StageOutcome],
     dropped: Mapping[str, int],
     digests: Mapping[str, str],
+    second: str = "",
 ) -> Sources:
-    """The sources of a report on `refs` by role; `digests` are those of what is no artifact."""
+    """The sources of a report on `refs` by role.
+
+    `digests` are those of what is no artifact; `second` says of what a stage is that comes a second time.
+    """
     trained = [
         TrainedRow(role.replace("_", " "), ended_in_words(store.manifest(ref).metrics) or "not trained here", place)
         for role, ref in refs.items()
@@ -31,7 +35,7 @@ def sources_of(
     ]
     return Sources(
         trained=trained,
-        stages=list(_stage_rows(outcomes)),
+        stages=list(_stage_rows(outcomes, f" ({second})" if second else "")),
         dropped=dropped,
         digests={role: ref.digest() for role, ref in refs.items()} | dict(digests),
         versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
@@ -53,10 +57,9 @@ def training_curves(folder: Path) -> dict[str, Curve]:
     return curves_of(read_history(folder))
 
 
-def _stage_rows(outcomes: Sequence[StageOutcome]) -> Iterator[StageRow]:
-    seen: dict[str, int] = {}
+def _stage_rows(outcomes: Sequence[StageOutcome], suffix: str) -> Iterator[StageRow]:
+    seen: set[str] = set()
     for outcome in outcomes:
-        seen[outcome.stage] = seen.get(outcome.stage, 0) + 1
-        suffix = " (baseline)" if seen[outcome.stage] > 1 else ""
-        name = f"{outcome.stage}{suffix}"
+        name = outcome.stage + (suffix if outcome.stage in seen else "")
+        seen.add(outcome.stage)
         yield StageRow(name, outcome.how, round(outcome.seconds, 1), outcome.ref.digest(), outcome.note)

@@ -29,6 +29,7 @@ def test_weighted_terms_are_folded_away_below_those_in_their_units():
     assert [type(block) for block in blocks] == [Heading, Heading, Charts, Fold]
     assert [chart.name for chart in blocks[2].items] == ["validation: head l1", "loss", "gaze, °", "rgb l1"]
     assert [chart.change for chart in blocks[2].items][2] == "9 → 6"
+    assert "<circle" in blocks[2].items[0].svg  # one value, which no line shows
     (weighted,) = blocks[3].blocks
     assert [chart.name for chart in weighted.items] == ["weighted: gaze deg"]
     assert curve_blocks({"untrained": {}}) == []
