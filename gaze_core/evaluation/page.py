@@ -1,9 +1,7 @@
-"""The report of an evaluation: what stands on its page, and the same facts for `report.json`."""
+"""What stands on the page of an evaluation."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gaze_core.evaluation.intervals import Estimate
@@ -16,7 +14,6 @@ from gaze_core.evaluation.tables import (
     angle_table,
     check_rows,
     distance_table,
-    estimate_rows,
     number_table,
     published_blocks,
 )
@@ -39,7 +36,7 @@ from gaze_core.reports.blocks import (
     Notes,
     Table,
 )
-from gaze_core.reports.charts import Series, line_chart, standalone
+from gaze_core.reports.charts import Series, line_chart
 from gaze_core.reports.curves import Curve, curve_blocks
 from gaze_core.reports.sources import Sources
 from gaze_core.reports.text import counted, duration, interval, number
@@ -91,51 +88,6 @@ _VERDICTS: Mapping[str, skeleton.Verdict] = {
     "regressed": skeleton.Verdict("regressed", "Worse than the baseline"),
     "not compared": skeleton.Verdict("equal", "Not compared with a baseline"),
 }
-
-
-def write_report(data: ReportData, folder: Path) -> tuple[Path, Path]:
-    """Writes `report.html` and `report.json` to `folder` and returns their paths."""
-    return skeleton.write_report(page_of(data), report_facts(data), folder)
-
-
-def write_figures(data: ReportData, folder: Path) -> list[Path]:
-    """The redirection curve as SVG and every number as CSV, for those who do not look at the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    curve, numbers = folder / "redirection_curve.svg", folder / "numbers.csv"
-    curve.write_text(standalone(_distance_chart(data), skeleton.style_sheet("figure.css")), encoding="utf-8")
-    with numbers.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(estimate_rows(data.candidate))
-    return [curve, numbers]
-
-
-def report_facts(data: ReportData) -> dict[str, Any]:
-    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`."""
-    candidate, baseline = data.candidate, data.baseline
-    return {
-        "title": data.title,
-        "verdict": data.verdict,
-        "seconds": round(data.seconds, 1),
-        "num_samples": candidate.num_samples,
-        "num_unreadable": candidate.num_unreadable,
-        **candidate.numbers,
-        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
-        "protocol": candidate.protocol.model_dump(mode="json"),
-        "checks": [check.model_dump(mode="json") for check in candidate.checks],
-        "faults": list(candidate.faults),
-        "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
-        "comparison": data.comparison and data.comparison.model_dump(mode="json"),
-        "judge": {"name": candidate.judge_name, "digest": candidate.judge_digest},
-        "instruments": candidate.instruments,
-        "by_angle": [row.model_dump() for row in candidate.by_angle],
-        "by_distance": [row.model_dump() for row in candidate.by_distance],
-        "enhancements": [{"name": name, "detail": detail} for name, detail in data.enhancements],
-        **data.sources.facts(),
-        "notes": list(data.notes),
-    }
-
-
-def _known(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: found.model_dump(mode="json") for name, found in estimates.items()}
 
 
 def page_of(data: ReportData) -> skeleton.Page:
@@ -231,7 +183,7 @@ def _numbers(data: ReportData) -> list[Block]:
         *([Fold("Not measured", [Facts(absent)])] if absent else []),
         Fold("How these were measured", [Facts(measurement_facts(candidate))]),
         Heading("Error by the angle between original and target gaze", level=3),
-        Chart(_distance_chart(data), [*legend, ("", "lines: means of all pairs; dots: single images")]),
+        Chart(distance_chart(data), [*legend, ("", "lines: means of all pairs; dots: single images")]),
         Columns(
             [Heading("By angle", level=3), distance_table(candidate, data.candidate_name)],
             [Heading("By target gaze", level=3), angle_table(candidate, *names)],
@@ -256,7 +208,7 @@ def _enhancements(rows: Sequence[tuple[str, str]]) -> list[Block]:
     return [Heading("Model and losses"), table]
 
 
-def _distance_chart(data: ReportData) -> str:
+def distance_chart(data: ReportData) -> str:
     """Error over the angle between original and target gaze; the copy's error is that angle, apart from the judge's own."""
 
     def line(name: str, report: EvaluationReport, metric: str, style: str) -> Series:

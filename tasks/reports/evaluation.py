@@ -12,8 +12,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.evaluation.page import ReportData, write_figures, write_report
+from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.pictures import Pictures
+from gaze_core.evaluation.report_files import write_figures, write_report
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.reports.page import JSON_FILE

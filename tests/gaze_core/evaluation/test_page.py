@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from gaze_core.evaluation.comparison import compare
-from gaze_core.evaluation.page import ReportData, write_report
+from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.pictures import _ARRAYS, Pictures
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
+from gaze_core.evaluation.report_files import write_report
 from gaze_core.reports.sources import Sources, StageRow, TrainedRow
 from tests.gaze_core.evaluation.reports import COUNT, FAULT, report
 from tests.gaze_core.reports.html import assert_self_contained, headings, read_page
