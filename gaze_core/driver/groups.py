@@ -15,6 +15,7 @@ from gaze_core.reports.text import signed_deg
 
 _EDGES_DEG = {"elevation": (-10.0, 0.0), "azimuth": (-15.0, -5.0, 5.0, 15.0)}
 """Between zones of the true gaze."""
+_FEWEST_FRAMES = 8  # of which a change is told: the blocks of fewer are hardly more than single frames
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def _group(
 ) -> GroupErrors:  # fmt: skip
     how, times_s = after.intervals, np.array(after.times_s)[chosen]
     old, new = (angular_errors_deg(evaluation)[chosen] for evaluation in (before, after))
-    verdict: PairedVerdict = paired_gain(block_units(old - new, times_s, how), how.bootstrap).verdict
+    gain = paired_gain(block_units(old - new, times_s, how), how.bootstrap)
+    verdict: PairedVerdict = gain.verdict if len(old) >= _FEWEST_FRAMES else "cannot tell"
     estimates = []
     for values in (old, new):
         low, high = block_interval(values, times_s, how) if len(values) > 1 else (None, None)

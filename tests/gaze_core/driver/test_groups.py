@@ -1,6 +1,7 @@
 """Errors by scenario and by gaze zone."""
 
 import numpy as np
+import pytest
 
 from gaze_core.driver.groups import angular_errors_deg, by_scenario, by_zone
 from tests.gaze_core.driver.drives import AFTER, BEFORE, COUNT, TRUTH_DEG, evaluation, record
@@ -29,10 +30,12 @@ def test_each_frame_is_in_one_zone_of_azimuth_and_one_of_elevation():
         assert below.after.num_samples == np.sum(TRUTH_DEG[:, column] < limit) > 0
 
 
-def test_a_single_frame_has_no_interval_and_no_verdict():
-    names = ("lone", *["rest"] * (COUNT - 1))
+@pytest.mark.parametrize(("count", "verdict"), [(1, "cannot tell"), (7, "cannot tell"), (8, "improved")])
+def test_of_few_frames_no_change_is_told(count, verdict):
+    names = (*["few"] * count, *["rest"] * (COUNT - count))
     frames = tuple(
         frame.model_copy(update={"scenario": name}) for frame, name in zip(record().frames, names, strict=True)
     )
-    lone, _ = by_scenario(record(frames=frames), evaluation(BEFORE), evaluation(AFTER))
-    assert (lone.after.low, lone.after.num_samples, lone.verdict) == (None, 1, "cannot tell")
+    few, _ = by_scenario(record(frames=frames), evaluation(BEFORE), evaluation(AFTER))
+    assert (few.after.num_samples, few.verdict) == (count, verdict)
+    assert (few.after.low is None) == (count == 1)
