@@ -37,7 +37,7 @@ def augmentation(
 ) -> AugmentationResult:
     """Trains an estimator with and without redirected pictures and reports the difference with its interval."""
     store = Store.from_environment()
-    with tracked_flow({"downstream": config.model_dump(mode="json")}, force) as ledger:
+    with tracked_flow({"downstream": config.model_dump(mode="json")}, force, out) as ledger:
         measured = downstream(data, checkpoint, config, runtime)
         folder, manifest = store.fetch(measured), store.manifest(measured)
         report = read_downstream(folder)

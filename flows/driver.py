@@ -13,7 +13,7 @@ from gaze_core.driver.footage import TileLayout, open_footage
 from gaze_core.driver.sensors import read_track
 from gaze_core.plans.driver import DriverPlan
 from gaze_core.stages.driver.pretrain import DriverPretrainConfig
-from tasks.reports.driver import JSON_FILE, DriverReport, write_driver_report
+from tasks.reports.driver import FILES, DriverReport, write_driver_report
 from tasks.stage_task import tracked_flow
 from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
 from tasks.store.recordings import import_recording
@@ -41,7 +41,7 @@ def driver(
     An estimator that became worse ends the run as a completed state named `Regressed`.
     """
     started_s = time.monotonic()
-    with tracked_flow({"plan": plan.model_dump(mode="json")}, force) as ledger:
+    with tracked_flow({"plan": plan.model_dump(mode="json")}, force, out) as ledger:
         require_readable(files, plan.extract)
         base = import_estimator(weights)
         data = _extracted(files, plan.extract, runtime)
@@ -53,8 +53,8 @@ def driver(
         }  # fmt: skip
         report = write_driver_report(refs, ledger.outcomes, time.monotonic() - started_s, out)
         ledger.run.log_summary(report.numbers)
-        for file in (report.report, report.report.with_name(JSON_FILE)):
-            ledger.run.artifact(file, "report")
+        for name in FILES:
+            ledger.run.artifact(out / name, "report")
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=report)  # type: ignore[return-value]
     return report

@@ -27,6 +27,7 @@ class EvaluationResult(Config):
     faults: tuple[str, ...]
     numbers: dict[str, float | None]
     digests: dict[str, str]
+    checkpoints: dict[str, str] = {}
     registry: str = ""  # what became of the candidate in the model registry
 
 
@@ -42,7 +43,7 @@ def evaluation(
 ) -> EvaluationResult:
     """Measures one trained model on frames that no training has seen, and reports."""
     started_s = time.monotonic()
-    with tracked_flow({"evaluate": config.model_dump(mode="json")}, force) as ledger:
+    with tracked_flow({"evaluate": config.model_dump(mode="json")}, force, out) as ledger:
         measured = evaluate(data, checkpoint, config, runtime, pairs)
         refs = {"data": data, "candidate": checkpoint, "candidate_evaluation": measured}
         facts = EvaluationFacts(_title("Evaluation", data), _subtitle(), started_s, tuple(ledger.outcomes), "model")
@@ -51,6 +52,7 @@ def evaluation(
     return EvaluationResult(
         report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
+        checkpoints=dict(report.checkpoints),
     )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def comparison(
     """
     started_s = time.monotonic()
     parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
-    with tracked_flow(parameters, force) as ledger:
+    with tracked_flow(parameters, force, out) as ledger:
         name = model_name("redirection", _subjects(data))
         reigning = champion(name) if baseline is None else None
         other = baseline or (reigning.ref if reigning else None)
@@ -96,7 +98,8 @@ def comparison(
             ledger.run.tags({"gazeworks.registered": registered})
     result = EvaluationResult(
         report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
-        numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()}, registry=registered,
+        numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
+        checkpoints=dict(report.checkpoints), registry=registered,
     )  # fmt: skip
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]

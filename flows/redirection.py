@@ -24,11 +24,13 @@ StageName = Literal["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "com
 
 
 class RedirectionResult(Config):
-    """Where the report is, and the numbers that matter."""
+    """Where report and checkpoints are, the numbers that matter, and the checks that failed."""
 
     report: Path
     verdict: str
     numbers: dict[str, float | None]
+    faults: tuple[str, ...] = ()
+    checkpoints: dict[str, str] = {}
 
 
 @flow(name="redirection", persist_result=False)
@@ -45,7 +47,7 @@ def redirection(
     A worse candidate ends the run as a completed state named `Regressed`. `force` names stages to compute anew.
     """
     started_s = time.monotonic()
-    with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force) as ledger:
+    with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force, out) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
         _require_unseen_by_judge(data, plan)
         head = train_mesh_head(data, plan.mesh_head, runtime)
@@ -67,7 +69,10 @@ def redirection(
         facts = RunFacts(preset, plan, started_s, tuple(ledger.outcomes))
         report = write_redirection_report(refs, facts, out)
         publish_report(ledger, report)
-    result = RedirectionResult(report=report.page, verdict=report.verdict, numbers=report.numbers)
+    result = RedirectionResult(
+        report=report.page, verdict=report.verdict, numbers=report.numbers, faults=report.faults,
+        checkpoints=dict(report.checkpoints),
+    )  # fmt: skip
     if report.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]
     return result

@@ -1,5 +1,6 @@
 """Search for better settings: train, look at the validation frames, ask for the next settings; go on where it stopped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,19 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
+from gaze_core.evaluation.comparison import paired_estimate
+from gaze_core.evaluation.intervals import Bootstrap
+from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 from gaze_core.plans.overrides import changed
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.stages.redirection.compare import read_evaluation
 from tasks import environment
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import evaluate, preprocess, train_gaze_gaussian, train_mesh_head
 from tasks.store.artifacts import Store
 from tasks.store.recordings import import_recording
 
+_EVALUATION = "evaluation"  # attribute of a trial: the reference of what was measured
 PERCEPTUAL = ("lpips", "st_lpips", "ssim")  # the first that this machine can measure; ssim counts as 1 - ssim
 
 
@@ -46,13 +52,17 @@ class SearchConfig(Config):
 
 
 class Trial(Config):
-    """Settings and what came of them; `is_best` on the Pareto front: no other trial is better in both."""
+    """Settings and what came of them; `is_best` on the Pareto front: no other trial is better in both.
+
+    `against_lowest` is the paired verdict on its gaze errors against those of the trial with the lowest.
+    """
 
     number: int
     settings: dict[str, float]
     gaze_error_deg: float
     perceptual: float
     is_best: bool
+    against_lowest: PairedVerdict | None = None  # None for the lowest itself, and for trials of earlier releases
 
 
 class SearchResult(Config):
@@ -84,7 +94,9 @@ def search(
             settings = {r.key: trial.suggest_float(r.key, r.low, r.high, log=r.log) for r in config.ranges}
             tried = changed(plan, [f"{key}={value!r}" for key, value in settings.items()])
             candidate = train_gaze_gaussian(data, head, tried.gaze_gaussian, runtime)
-            study.tell(trial, _objectives(evaluate(data, candidate, measured_with, runtime), name))
+            measured = evaluate(data, candidate, measured_with, runtime)
+            trial.set_user_attr(_EVALUATION, measured.model_dump(mode="json"))
+            study.tell(trial, _objectives(measured, name))
         result = _result(study, name)
         ledger.run.log_summary({"num_trials": float(len(result.trials))})
     return result
@@ -141,6 +153,7 @@ def _result(study: Any, perceptual: str) -> SearchResult:
 
     best = {trial.number for trial in study.best_trials}
     finished = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    verdicts = _against_lowest(finished)
     trials = tuple(
         Trial(
             number=t.number,
@@ -148,7 +161,24 @@ def _result(study: Any, perceptual: str) -> SearchResult:
             gaze_error_deg=t.values[0],
             perceptual=t.values[1],
             is_best=t.number in best,
+            against_lowest=verdicts.get(t.number),
         )
         for t in finished
     )
     return SearchResult(perceptual_name="1 - ssim" if perceptual == "ssim" else perceptual, trials=trials)
+
+
+def _against_lowest(finished: Sequence[Any]) -> dict[int, PairedVerdict]:
+    """Whether chance may be all that parts a trial from the one with the lowest gaze error, by number."""
+    lowest = min(finished, key=lambda trial: trial.values[0])
+    found = {trial.number: trial.user_attrs[_EVALUATION] for trial in finished if _EVALUATION in trial.user_attrs}
+    store = Store.from_environment()
+    refs = {number: ArtifactRef.model_validate(ref) for number, ref in found.items()}
+    reports = {number: read_evaluation(store.fetch(ref)) for number, ref in refs.items() if store.exists(ref)}
+    baseline = reports.pop(lowest.number, None)
+    if baseline is None:
+        return {}
+    return {
+        number: paired_verdict(paired_estimate("gaze_error_deg", report, baseline, Bootstrap()))
+        for number, report in reports.items()
+    }

@@ -6,6 +6,8 @@ every console is made here, and none of them does.
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,3 +36,12 @@ def say_table(table: Table) -> None:
 def say_json(value: Any) -> None:
     """Prints a value for a program, and nothing else."""
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def say_report(report: Path, faults: Sequence[str] = (), checkpoints: Mapping[str, str] | None = None) -> None:
+    """Prints what a run's report shows in red, and where its checkpoints and the report itself lie."""
+    for fault in faults:
+        say(Text(f"failed check: {fault}", "red"))
+    for name, place in (checkpoints or {}).items():
+        say(f"checkpoint of {name}: {place}")
+    say(f"report: {report}")

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec
 
 from prefect import task
@@ -35,6 +36,7 @@ from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
 from tasks.policies import gpu_slot, is_refreshing
 from tasks.progress import shown_progress
+from tasks.run_log import run_log
 from tasks.store.artifacts import Store
 from tasks.tracking import runs
 from tasks.tracking.figures import figures_of
@@ -84,8 +86,12 @@ _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", def
 
 
 @contextmanager
-def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> Iterator[FlowLedger]:
+def tracked_flow(
+    parameters: Mapping[str, Any], force: tuple[str, ...] = (), out: Path | None = None
+) -> Iterator[FlowLedger]:
     """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew.
+
+    `out` is the folder of the flow's report, in which its log is kept too.
 
     Raises:
         BadInput: `force` names something that is no stage.
@@ -96,7 +102,7 @@ def tracked_flow(parameters: Mapping[str, Any], force: tuple[str, ...] = ()) -> 
     name, flow_run_id = "flow", ""
     if context and context.flow and context.flow_run:
         name, flow_run_id = context.flow.name, str(context.flow_run.id)
-    with runs.flow_run(name, flow_run_id, parameters) as run:
+    with run_log(name, out), runs.flow_run(name, flow_run_id, parameters) as run:
         ledger = FlowLedger(run, frozenset(force))
         token = _ledger.set(ledger)
         try:

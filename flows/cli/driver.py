@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import Device, Force, Json, ReportFolder, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
-from tasks.console import say, say_json
+from tasks.console import say, say_json, say_report
 from tasks.server.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -68,7 +68,9 @@ def run(
         before, after, share = (report.numbers[f"{metric}_{what}"] for what in ("before_deg", "after_deg", "reduction"))
         say(f"{metric:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
     say(f"verdict    {report.verdict}; {'beats' if report.beats_all else 'does not beat'} every baseline")
-    say(f"report: {report.report}")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    say_report(report.report, report.faults, report.checkpoints)
     say(f"look at it with: gazeworks app driver --report {report.report.parent}")
 
 

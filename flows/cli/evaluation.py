@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from flows.cli.options import Device, Force, Json, ReportFolder, file_option
 from gaze_core.errors import BadInput
-from tasks.console import say, say_json
+from tasks.console import say, say_json, say_report
 from tasks.server.own_server import prefect_server
 
 Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
@@ -196,8 +196,6 @@ def _show(result: Any, as_json: bool) -> None:
     for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
         value = result.numbers.get(name)
         say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
-    for fault in result.faults:
-        say(f"FAULT: {fault}")
     if result.verdict != "not compared":
         say(f"verdict: {result.verdict}")
         for reason in result.reasons:
@@ -205,4 +203,4 @@ def _show(result: Any, as_json: bool) -> None:
     if result.registry:
         say(f"registry: {result.registry}")
     say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
-    say(f"report: {result.report}")
+    say_report(result.report, result.faults, result.checkpoints)

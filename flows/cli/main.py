@@ -27,7 +27,7 @@ from flows.cli.server import app as server_app
 from flows.cli.store import app as store_app
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
-from tasks.console import plain_console, say, say_json, say_table
+from tasks.console import plain_console, say, say_json, say_report, say_table
 from tasks.server.own_server import prefect_server
 
 app = typer.Typer(
@@ -177,7 +177,7 @@ def _redirect(
         value = result.numbers.get(name)
         say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
     say(f"verdict against the baseline     {result.verdict}")
-    say(f"report: {result.report}")
+    say_report(result.report, result.faults, result.checkpoints)
 
 
 def main() -> None:

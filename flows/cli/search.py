@@ -47,10 +47,11 @@ def search(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(result.model_dump_json(indent=1) + "\n")
     keys = list(result.trials[0].settings)
-    table = Table("trial", "gaze error, deg", result.perceptual_name, *(key.rpartition(".")[2] for key in keys), "best")
+    table = Table("trial", "gaze error, deg", result.perceptual_name, *(key.rpartition(".")[2] for key in keys), "best",
+                  "gaze against lowest")  # fmt: skip
     for trial in sorted(result.trials, key=lambda t: t.gaze_error_deg):
         settings = (f"{trial.settings[key]:.3g}" for key in keys)
         row = (str(trial.number), f"{trial.gaze_error_deg:.2f}", f"{trial.perceptual:.4f}", *settings)
-        table.add_row(*row, "yes" if trial.is_best else "")
+        table.add_row(*row, "yes" if trial.is_best else "", trial.against_lowest or "")
     say_table(table)
     say(str(out))

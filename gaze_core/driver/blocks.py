@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from gaze_core.config import Config
 from gaze_core.data.splits import Splits
 from gaze_core.errors import BadInput
-from gaze_core.reproducibility import derived_seed
+from gaze_core.evaluation.intervals import Bootstrap, Units, percentile_interval
 
 _LEAST_BLOCKS = 4
 
@@ -64,19 +64,22 @@ class IntervalConfig(Config):
     num_resamples: PositiveInt = 2000
     seed: NonNegativeInt = 0
 
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """How blocks are drawn."""
+        return Bootstrap(confidence=self.confidence, num_resamples=self.num_resamples, seed=self.seed)
+
 
 def block_interval(
     values: Float[ndarray, " n"], times_s: Float[ndarray, " n"], config: IntervalConfig
 ) -> tuple[float, float]:
     """Percentile interval of the mean of `values`: whole blocks of time are drawn, not single frames."""
-    blocks = _blocks(np.asarray(times_s), config.block_s)
-    sums, counts = np.bincount(blocks, values), np.bincount(blocks)
-    rng = np.random.default_rng(derived_seed("blocks", config.seed))
-    drawn = rng.integers(0, len(sums), size=(config.num_resamples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    outside = (1 - config.confidence) / 2
-    low, high = np.quantile(means, [outside, 1 - outside])
-    return float(low), float(high)
+    return percentile_interval(block_units(values, times_s, config), config.bootstrap)
+
+
+def block_units(values: Float[ndarray, " n"], times_s: Float[ndarray, " n"], config: IntervalConfig) -> Units:
+    """The values in their blocks of time, for a bootstrap."""
+    return Units.of_blocks(values, _blocks(np.asarray(times_s), config.block_s))
 
 
 def _blocks(times_s: Float[ndarray, " n"], block_s: float) -> Int[ndarray, " n"]:

@@ -8,11 +8,11 @@ from numpy import ndarray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from gaze_core.config import Config
-from gaze_core.driver.blocks import IntervalConfig, block_interval
+from gaze_core.driver.blocks import IntervalConfig, block_interval, block_units
 from gaze_core.driver.calibration import angle_deg, directions
 from gaze_core.errors import ContractViolation
+from gaze_core.evaluation.paired import STORED, Verdict, paired_gain
 
-Verdict = Literal["better", "equal", "regressed"]
 ModelName = Literal["model", "constant", "head pose", "bias", "affine"]
 BASELINES: tuple[ModelName, ...] = ("constant", "head pose", "bias", "affine")
 METRICS = ("azimuth_deg", "elevation_deg", "angular_deg")
@@ -155,14 +155,9 @@ def _gain(name: str, after: DriverEvaluation, other: Float[ndarray, "n 2"], tole
     truth = np.array(after.truth)
     candidate = errors_deg(np.array(after.predicted["model"]), truth)["angular_deg"]
     theirs = errors_deg(other, truth)["angular_deg"]
-    low, high = block_interval(theirs - candidate, np.array(after.times_s), after.intervals)
-    gain = float((theirs - candidate).mean())
-    verdict: Verdict = "equal"
-    if gain > tolerance.angular_deg and low > 0:
-        verdict = "better"
-    elif gain < -tolerance.angular_deg and high < 0:
-        verdict = "regressed"
+    differences = block_units(theirs - candidate, np.array(after.times_s), after.intervals)
+    found = paired_gain(differences, after.intervals.bootstrap, tolerance.angular_deg)
     return Gain(
-        against=name, candidate=float(candidate.mean()), other=float(theirs.mean()), gain=gain, low=low, high=high,
-        verdict=verdict,
+        against=name, candidate=float(candidate.mean()), other=float(theirs.mean()), gain=found.value, low=found.low,
+        high=found.high, verdict=STORED[found.verdict],
     )  # fmt: skip

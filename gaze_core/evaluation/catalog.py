@@ -23,28 +23,32 @@ class Metric:
 
 _ZHANG = "angle between directions, Zhang et al. 2015 (MPIIGaze)"
 _STED = "Zheng et al. 2020 (self-learning transformations)"
-_PUBLISHED = "estimator's reading of both pictures, as Ruzzi et al. 2023 (GazeNeRF) and Wei et al. 2025 (GazeGaussian)"
+_PUBLISHED = (
+    "estimator's predictions for both images, as Ruzzi et al. 2023 (GazeNeRF) and Wei et al. 2025 (GazeGaussian)"
+)
 
 METRICS: dict[str, Metric] = {
-    # Asked for another frame's gaze, or for its camera and pose:
-    "gaze_error_deg": Metric("Gaze error, redirected: reading against the label", "°", "lower", _ZHANG),
-    "head_error_deg": Metric("Head error, redirected: reading against the label", "°", "lower", _STED),
-    "head_moved_by_gaze_deg": Metric("Head moves when only gaze is asked", "°", "lower", _STED),
-    "gaze_moved_by_head_deg": Metric("Gaze in the head moves when only the head is asked", "°", "lower", _STED),
-    # Drawn from a held-out frame's own labels, beside its recorded picture:
-    "self_gaze_error_deg": Metric("Gaze error, own labels: reading against the label", "°", "lower", _ZHANG),
-    "gaze_error_vs_original_deg": Metric("Gaze, reading against that of the recording", "°", "lower", _PUBLISHED),
-    "head_error_vs_original_deg": Metric("Head, reading against that of the recording", "°", "lower", _PUBLISHED),
-    "psnr_db": Metric("PSNR, whole picture", " dB", "higher", "10 log10(1 / MSE), mean of dB"),
+    # Redirected to another frame's gaze, or to its camera and pose:
+    "gaze_error_deg": Metric("Gaze error, redirected: prediction against the label", "°", "lower", _ZHANG),
+    "head_error_deg": Metric("Head error, redirected: prediction against the label", "°", "lower", _STED),
+    "head_moved_by_gaze_deg": Metric("Head change when only the target gaze changes", "°", "lower", _STED),
+    "gaze_moved_by_head_deg": Metric(
+        "Gaze change in the head when only the target head pose changes", "°", "lower", _STED
+    ),
+    # Rendered from a held-out frame's own labels, beside its recorded image:
+    "self_gaze_error_deg": Metric("Gaze error, own labels: prediction against the label", "°", "lower", _ZHANG),
+    "gaze_error_vs_original_deg": Metric("Gaze, prediction against that for the original", "°", "lower", _PUBLISHED),
+    "head_error_vs_original_deg": Metric("Head, prediction against that for the original", "°", "lower", _PUBLISHED),
+    "psnr_db": Metric("PSNR, whole image", " dB", "higher", "10 log10(1 / MSE), mean of dB"),
     "head_psnr_db": Metric("PSNR, head only", " dB", "higher", "over the head mask"),
     "eyes_psnr_db": Metric("PSNR, eyes only", " dB", "higher", "over the masks of both eyeballs"),
-    "ssim": Metric("SSIM, whole picture", "", "higher", "Wang et al. 2004, by torchmetrics", digits=3),
+    "ssim": Metric("SSIM, whole image", "", "higher", "Wang et al. 2004, by torchmetrics", digits=3),
     "lpips": Metric("LPIPS", "", "lower", "Zhang et al. 2018, VGG-16 v0.1, by torchmetrics", digits=3),
     "st_lpips": Metric("ST-LPIPS (not LPIPS)", "", "lower", "Ghildyal & Liu 2022, shift-tolerant AlexNet", digits=3),
     "identity_distance": Metric(
-        "Identity distance; 0.6 and more: someone else", "", "lower", "dlib's face descriptor, King 2017", digits=3
+        "Identity distance (0.6 or more: another person)", "", "lower", "dlib's face descriptor, King 2017", digits=3
     ),
-    # Between the sets of all drawn and all recorded pictures:
+    # Between the sets of all rendered and all recorded images:
     "kid": Metric("KID", "", "lower", "Binkowski et al. 2018, by torchmetrics", digits=4),
     "fid": Metric("FID", "", "lower", "Heusel et al. 2017, by torchmetrics", digits=1),
 }

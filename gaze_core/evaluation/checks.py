@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaze_core.data.batch import GazeBatch
-from gaze_core.evaluation.intervals import Bootstrap, estimate
+from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
+from gaze_core.evaluation.paired import paired_verdict
 from gaze_core.evaluation.report import Check, CheckVerdict
 
 MIN_SAMPLES = 5  # with fewer, nothing can be told
@@ -87,11 +88,12 @@ def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: B
     margin = estimate(margins, bootstrap, absent="nothing that the judge could read")
     return Check(
         name=name, question=question.question, unit=question.unit, value=means[CLAIM], rival=means.get(rival),
-        rival_name=rival, margin=margin, verdict=_verdict(margin.low, margin.high, margin.num_samples),
+        rival_name=rival, margin=margin, verdict=_verdict(margin),
     )  # fmt: skip
 
 
-def _verdict(low: float | None, high: float | None, num_samples: int) -> CheckVerdict:
-    if low is None or high is None or num_samples < MIN_SAMPLES:
+def _verdict(margin: Estimate) -> CheckVerdict:
+    if margin.num_samples < MIN_SAMPLES:
         return "unclear"
-    return "ok" if low > 0 else "fault" if high < 0 else "unclear"
+    verdicts: dict[str, CheckVerdict] = {"improved": "ok", "regressed": "fault"}
+    return verdicts.get(paired_verdict(margin), "unclear")

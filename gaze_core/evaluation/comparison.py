@@ -4,8 +4,9 @@ import numpy as np
 
 from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.catalog import METRICS
-from gaze_core.evaluation.intervals import estimate
-from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComparison, Tolerance, Values, Verdict
+from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
+from gaze_core.evaluation.paired import STORED, Verdict, paired_verdict
+from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComparison, Tolerance, Values
 
 
 def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
@@ -71,6 +72,32 @@ def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationR
 def _compare_metric(
     name: str, limit: float, candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance
 ) -> MetricComparison | None:
+    ours, theirs, gains = _paired(name, candidate, baseline)
+    gain = estimate(gains, tolerance.bootstrap)
+    means = [estimate(values, tolerance.bootstrap).value for values in (ours, theirs)]
+    if gain.value is None or gain.low is None or gain.high is None or means[0] is None or means[1] is None:
+        return None
+    verdict = STORED[paired_verdict(gain, limit)]
+    return MetricComparison(
+        name=name, candidate=means[0], baseline=means[1], gain=gain.value, low=gain.low, high=gain.high,
+        tolerance=limit, verdict=verdict, num_pairs=gain.num_samples, num_subjects=gain.num_subjects,
+    )  # fmt: skip
+
+
+def paired_estimate(
+    name: str, candidate: EvaluationReport, baseline: EvaluationReport, bootstrap: Bootstrap
+) -> Estimate:  # fmt: skip
+    """The mean gain of one metric on the same pairs, positive where the candidate is better, for `paired_verdict`.
+
+    Raises:
+        ContractViolation: the two were not measured on the same samples, pairs and judge.
+    """
+    _require_same_measurement(candidate, baseline)
+    return estimate(_paired(name, candidate, baseline)[2], bootstrap)
+
+
+def _paired(name: str, candidate: EvaluationReport, baseline: EvaluationReport) -> tuple[list[np.ndarray], ...]:
+    """Per subject the values of both and the gains; NaN where either has none."""
     ours, theirs, gains = [], [], []
     for mine, other in zip(candidate.subjects, baseline.subjects, strict=True):
         pair = [_array(subject.values["model"].get(name, ()), len(subject.input_index)) for subject in (mine, other)]
@@ -78,19 +105,7 @@ def _compare_metric(
         ours.append(np.where(both, pair[0], np.nan))
         theirs.append(np.where(both, pair[1], np.nan))
         gains.append((ours[-1] - theirs[-1]) * (1 if METRICS[name].better == "higher" else -1))
-    gain = estimate(gains, tolerance.bootstrap)
-    means = [estimate(values, tolerance.bootstrap).value for values in (ours, theirs)]
-    if gain.value is None or gain.low is None or gain.high is None or means[0] is None or means[1] is None:
-        return None
-    verdict: Verdict = "equal"
-    if gain.value > limit and gain.low > 0:
-        verdict = "better"
-    elif gain.value < -limit and gain.high < 0:
-        verdict = "regressed"
-    return MetricComparison(
-        name=name, candidate=means[0], baseline=means[1], gain=gain.value, low=gain.low, high=gain.high,
-        tolerance=limit, verdict=verdict, num_pairs=gain.num_samples, num_subjects=gain.num_subjects,
-    )  # fmt: skip
+    return ours, theirs, gains
 
 
 def _in_words(metric: MetricComparison, tolerance: Tolerance) -> str:

@@ -6,8 +6,10 @@ from pydantic import PositiveInt
 
 from gaze_core.config import Config
 from gaze_core.evaluation.intervals import Estimate
+from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 
 ArmName = Literal["start", "real", "augmented"]
+_WORDS: dict[PairedVerdict, str] = {"improved": "helps", "regressed": "hurts"}
 
 
 class Arm(Config):
@@ -50,9 +52,7 @@ class DownstreamReport(Config):
     @property
     def verdict(self) -> str:
         """helps, hurts, or undecided."""
-        if self.gain_deg.low is None or self.gain_deg.high is None:
-            return "undecided"
-        return "helps" if self.gain_deg.low > 0 else "hurts" if self.gain_deg.high < 0 else "undecided"
+        return _WORDS.get(paired_verdict(self.gain_deg), "undecided")
 
     @property
     def caveat(self) -> str:

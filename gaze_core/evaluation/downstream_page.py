@@ -1,39 +1,55 @@
-"""The page of the downstream experiment: one self-contained HTML file."""
+"""The report of the downstream experiment: one self-contained HTML page, and Markdown."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gaze_core.evaluation.downstream import DownstreamReport
-from gaze_core.evaluation.page import environment
-from gaze_core.evaluation.pictures import png_data_uri
 from gaze_core.evaluation.published import SOURCES, published_numbers
-from gaze_core.evaluation.tables import interval, number
+from gaze_core.reports import page as skeleton
+from gaze_core.reports.blocks import Bar, Bars, Block, Cell, Column, Heading, ImageGroup, ImageStrip, Style, Table, Text
+from gaze_core.reports.images import png_data_uri
+from gaze_core.reports.text import counted, interval, number
 
-_WORDS = {
-    "helps": "Redirected pictures help",
-    "hurts": "Redirected pictures hurt",
-    "undecided": "No difference can be told",
+_VERDICTS: Mapping[str, skeleton.Verdict] = {
+    "helps": skeleton.Verdict("better", "Redirected images help"),
+    "hurts": skeleton.Verdict("regressed", "Redirected images hurt"),
+    "undecided": skeleton.Verdict("equal", "No difference can be told"),
 }
-_STYLES = {"start": "copy", "real": "baseline", "augmented": "candidate"}
+_NAME = "downstream"
 
 
 def write_downstream_page(
     report: DownstreamReport, pictures: Mapping[str, np.ndarray], title: str, subtitle: str, out: Path
 ) -> Path:
     """Writes `downstream.html` and `downstream.json` to the folder `out` and returns the page's path."""
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / "downstream.html"
-    html = environment().get_template("downstream.html").render(
-        report=report, title=title, subtitle=subtitle, words=_WORDS[report.verdict], bars=_bars(report),
-        pictures=[(name, [png_data_uri(image) for image in images]) for name, images in _named(report, pictures)],
-        published=_published(), columns="1fr",
-    )  # fmt: skip
-    page.write_text(html, encoding="utf-8")
-    (out / "downstream.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return page
+    verdict = _VERDICTS[report.verdict]
+    gain = f"gain {number(report.gain_deg.value)}°, {interval(report.gain_deg)}"
+    held_out = counted(report.gain_deg.num_samples, "held-out image")
+    scale = (
+        f"Mean gaze error of a small estimator on {held_out} of {counted(report.gain_deg.num_subjects, 'subject')}, "
+        "averaged over the repeats. Lower is better."
+    )
+    page = skeleton.Page(
+        title,
+        subtitle,
+        skeleton.Verdict(verdict.style, verdict.words, gain),
+        [
+            Text(report.caveat),
+            _bars(report),
+            Text(scale),
+            *_repeats(report),
+            Heading("Training images"),
+            *(ImageStrip([_group(title, pictures[name])]) for title, name in _IMAGES),
+            *_published(),
+        ],
+        footer=f"The same facts as JSON: {_NAME}.json beside this page.",
+    )
+    return skeleton.write_report(page, report.model_dump(mode="json"), out, _NAME)[0]
+
+
+_IMAGES = (("Real", "real"), ("Redirected from those", "generated"))
 
 
 def markdown(report: DownstreamReport) -> str:
@@ -43,37 +59,50 @@ def markdown(report: DownstreamReport) -> str:
         for (name, _), arm in zip(_arm_names(report), report.arms, strict=True)
     ]
     head = ["| trained on | gaze error | interval | n |", "| --- | --- | --- | --- |"]
-    gain = f"Gain {number(report.gain_deg.value)}° ({interval(report.gain_deg)}): {_WORDS[report.verdict]}."
+    words = _VERDICTS[report.verdict].words
+    gain = f"Gain {number(report.gain_deg.value)}° ({interval(report.gain_deg)}): {words}."
     return "\n".join([gain, "", *head, *rows, "", report.caveat])
 
 
-def _arm_names(report: DownstreamReport) -> list[tuple[str, str]]:
+def _arm_names(report: DownstreamReport) -> list[tuple[str, Style]]:
     return [
-        ("nothing more (other people only)", _STYLES["start"]),
-        (f"{report.num_real} real pictures", _STYLES["real"]),
-        (f"{report.num_real} real, {report.num_generated} redirected", _STYLES["augmented"]),
+        ("nothing more (other people only)", "copy"),
+        (f"{report.num_real} real images", "baseline"),
+        (f"{report.num_real} real, {report.num_generated} redirected", "candidate"),
     ]
 
 
-def _bars(report: DownstreamReport) -> list[dict[str, Any]]:
-    values = [arm.error_deg.value or 0.0 for arm in report.arms]
-    return [
-        {"name": name, "value": value, "interval": interval(arm.error_deg), "style": style,
-         "percent": round(100 * value / (max(values) or 1.0), 1)}
-        for (name, style), value, arm in zip(_arm_names(report), values, report.arms, strict=True)
-    ]  # fmt: skip
+def _bars(report: DownstreamReport) -> Bars:
+    return Bars(
+        "Errors on one scale",
+        [
+            Bar(name, arm.error_deg.value or 0.0, f"{number(arm.error_deg.value)}°", interval(arm.error_deg), style)
+            for (name, style), arm in zip(_arm_names(report), report.arms, strict=True)
+        ],
+    )
 
 
-def _named(report: DownstreamReport, pictures: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
-    return [("Real", pictures["real"]), ("Redirected from those", pictures["generated"])]
+def _repeats(report: DownstreamReport) -> list[Block]:
+    rows = [
+        (repeat.subject, str(repeat.number + 1), Cell(f"{number(repeat.gain_deg)}°", emphasis="strong"))
+        for repeat in report.repeats
+    ]
+    columns = [Column("subject"), Column("repeat", numeric=False), Column("gain")]
+    return [Heading("Each choice of real images"), Table(columns, rows)]
 
 
-def _published() -> dict[str, Any]:
+def _group(title: str, images: np.ndarray) -> ImageGroup:
+    return ImageGroup(title, [("", png_data_uri(image)) for image in images])
+
+
+def _published() -> list[Block]:
     rows = [row for row in published_numbers() if row.experiment == "eth_xgaze_few_shot"]
     methods = dict.fromkeys(row.method for row in rows)
-    return {
-        "title": f"{SOURCES[rows[0].source]}, {rows[0].table}",
-        "ks": [row.setting.split()[0] for row in rows if row.method == rows[0].method],
-        "rows": [(method, [row.value for row in rows if row.method == method]) for method in methods],
-        "fault": rows[0].fault.capitalize(),
-    }
+    ks = [row.setting.split()[0] for row in rows if row.method == rows[0].method]
+    intro = (
+        f"{SOURCES[rows[0].source]}, {rows[0].table}: error in degrees after k real images of ETH-XGaze's person-specific "
+        "subjects. Other people, other estimator; a scale, not a ranking."
+    )
+    cells = [(method, *(number(row.value) for row in rows if row.method == method)) for method in methods]
+    table = Table([Column("k"), *(Column(k) for k in ks)], cells)
+    return [Heading("Published results", intro), table, Text(f"{rows[0].fault.capitalize()}.")]

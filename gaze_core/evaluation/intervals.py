@@ -1,9 +1,11 @@
-"""Means with their uncertainty: bootstrap intervals over subjects, because pictures of one person resemble each other."""
+"""Means with their uncertainty: bootstrap intervals over subjects or blocks of time, whose samples resemble each other."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -31,23 +33,50 @@ class Estimate(Config):
     num_subjects: NonNegativeInt = 0
     absent: str = ""
 
+    @property
+    def num_units(self) -> int:
+        """How many units its interval is drawn from: subjects, or the samples of the only one."""
+        return self.num_subjects if self.num_subjects > 1 else self.num_samples
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What a bootstrap draws: for each unit the sum of its values and its weight. `stream` names the random numbers."""
+
+    sums: Float[ndarray, " u"]
+    weights: Float[ndarray, " u"]
+    mean: float
+    stream: str
+
+    @classmethod
+    def of_subjects(cls, subjects: Sequence[Float[ndarray, " n"]]) -> Self:
+        """Each subject counts the same, as in the published experiments; the samples of the only subject are units."""
+        values = np.array([values.mean() for values in subjects]) if len(subjects) > 1 else subjects[0]
+        return cls(values, np.ones(len(values)), float(values.mean()), "bootstrap")
+
+    @classmethod
+    def of_blocks(cls, values: Float[ndarray, " n"], blocks: Int[ndarray, " n"]) -> Self:
+        """Each sample counts the same; those with one number belong to one block."""
+        sums, counts = np.bincount(blocks, values), np.bincount(blocks)
+        return cls(sums, counts.astype(float), float(values.mean()), "blocks")
+
 
 def estimate(
     subjects: Sequence[Float[ndarray, " n"]], bootstrap: Bootstrap, absent: str = "nothing to read"
 ) -> Estimate:
     """Mean over subjects of each subject's mean, where NaN is a sample without a value.
 
-    Each subject counts the same, as in the published experiments. With several subjects, whole subjects are drawn
-    again; within the only subject, its samples are, so that interval says nothing about other people.
+    With several subjects, whole subjects are drawn again; within the only subject, its samples are, so that interval
+    says nothing about other people.
     """
     readable = [values[~np.isnan(values)] for values in subjects]
     readable = [values for values in readable if len(values)]
     if not readable:
         return Estimate(absent=absent)
-    units = np.array([values.mean() for values in readable]) if len(readable) > 1 else readable[0]
+    units = Units.of_subjects(readable)
     low, high = percentile_interval(units, bootstrap)
     return Estimate(
-        value=float(units.mean()),
+        value=units.mean,
         low=low,
         high=high,
         num_samples=sum(len(values) for values in readable),
@@ -55,13 +84,14 @@ def estimate(
     )
 
 
-def percentile_interval(units: Float[ndarray, " n"], bootstrap: Bootstrap) -> tuple[float, float]:
-    """Interval of the mean of `units`, drawn with replacement. The same seed gives the same interval."""
-    rng = np.random.default_rng(derived_seed("bootstrap", bootstrap.seed))
-    means = []
+def percentile_interval(units: Units, bootstrap: Bootstrap) -> tuple[float, float]:
+    """Interval of the weighted mean of `units`, drawn with replacement. The same seed gives the same interval."""
+    rng = np.random.default_rng(derived_seed(units.stream, bootstrap.seed))
+    means, total = [], len(units.sums)
     for start in range(0, bootstrap.num_resamples, _CHUNK):
         count = min(_CHUNK, bootstrap.num_resamples - start)
-        means.append(units[rng.integers(0, len(units), size=(count, len(units)))].mean(axis=1))
+        drawn = rng.integers(0, total, size=(count, total))
+        means.append(units.sums[drawn].sum(axis=1) / units.weights[drawn].sum(axis=1))
     outside = (1 - bootstrap.confidence) / 2
     low, high = np.quantile(np.concatenate(means), [outside, 1 - outside])
     return float(low), float(high)

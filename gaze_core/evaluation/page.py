@@ -1,46 +1,45 @@
-"""The report of a run: one self-contained HTML page, and the same facts as `report.json`."""
+"""What stands on the page of an evaluation."""
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from gaze_core.artifacts import ArtifactRef
-from gaze_core.evaluation.figures import Series, line_chart, short, standalone
 from gaze_core.evaluation.intervals import Estimate
-from gaze_core.evaluation.pictures import EYES_TITLE, Pictures, curve_points, picture_groups
+from gaze_core.evaluation.method import measurement_facts
+from gaze_core.evaluation.pictures import Pictures, curve_points, image_strips
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.tables import (
     BESIDE,
-    MINUS,
     absent_rows,
+    angle_table,
     check_rows,
-    estimate_rows,
-    interval,
-    number,
-    number_rows,
-    published_rows,
+    distance_table,
+    number_table,
+    published_blocks,
 )
-
-PAGE_FILE, JSON_FILE = "report.html", "report.json"
-Curve = tuple[Sequence[float], Sequence[float]]
-"""Steps and values of one loss term."""
-
-
-@dataclass(frozen=True)
-class StageRow:
-    """One stage of the run."""
-
-    name: str
-    cached: bool
-    seconds: float
-    digest: str = ""
-    detail: str = ""  # for example "resumed from step 120"
+from gaze_core.reports import page as skeleton
+from gaze_core.reports.blocks import (
+    Alarm,
+    Bar,
+    Bars,
+    Block,
+    Cell,
+    Chart,
+    Checks,
+    Column,
+    Columns,
+    Facts,
+    Fold,
+    Heading,
+    Headline,
+    Headlines,
+    Notes,
+    Table,
+)
+from gaze_core.reports.charts import Series, line_chart
+from gaze_core.reports.curves import Curve, curve_blocks
+from gaze_core.reports.sources import Sources
+from gaze_core.reports.text import counted, duration, interval, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +55,9 @@ class ReportData:
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
         baseline, comparison: The model to beat, measured on the same samples, and the verdict.
         baseline_pictures: The same heads by the baseline; only the reconstruction is shown.
-        curves: Stage -> loss term -> (steps, values).
+        curves: Stage -> logged number -> (steps, values).
         enhancements: (name, detail) of what was active, with numbers, and of what was not.
-        stages: In the order in which they ran.
-        dropped: Reason -> number of frames that were left out.
-        versions: Package -> version.
-        digests: What -> digest: data, splits, configs, checkpoints, judge.
-        artifacts: Role -> reference of the artifact, from which another command can go on.
+        sources: Stages, checkpoints, digests and versions.
         notes: Sentences that a reader must know, for example how labels were obtained.
     """
 
@@ -78,11 +73,7 @@ class ReportData:
     baseline_pictures: Pictures | None = None
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     enhancements: Sequence[tuple[str, str]] = ()
-    stages: Sequence[StageRow] = ()
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)
-    artifacts: Mapping[str, ArtifactRef] = field(default_factory=dict)
+    sources: Sources = Sources()
     notes: Sequence[str] = ()
 
     @property
@@ -91,127 +82,134 @@ class ReportData:
         return self.comparison.verdict if self.comparison else "not compared"
 
 
-_VERDICT_WORDS = {
-    "better": "Better than the baseline",
-    "equal": "Equal to the baseline",
-    "regressed": "Worse than the baseline",
-    "not compared": "Not compared with a baseline",
+_VERDICTS: Mapping[str, skeleton.Verdict] = {
+    "better": skeleton.Verdict("better", "Better than the baseline"),
+    "equal": skeleton.Verdict("equal", "Equal to the baseline"),
+    "regressed": skeleton.Verdict("regressed", "Worse than the baseline"),
+    "not compared": skeleton.Verdict("equal", "Not compared with a baseline"),
 }
 
 
-def write_report(data: ReportData, out_dir: Path) -> tuple[Path, Path]:
-    """Writes `report.html` and `report.json` to `out_dir` and returns their paths."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    page, facts = out_dir / PAGE_FILE, out_dir / JSON_FILE
-    contents = {page: render_page(data), facts: json.dumps(report_facts(data), indent=1, allow_nan=False) + "\n"}
-    for path, text in contents.items():  # both are made before either is written
-        path.write_text(text, encoding="utf-8")
-    return page, facts
-
-
-def write_figures(data: ReportData, folder: Path) -> list[Path]:
-    """The redirection curve as SVG and every number as CSV, for those who do not look at the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    style = (resources.files("gaze_core.evaluation") / "templates" / "figure.css").read_text(encoding="utf-8")
-    curve, numbers = folder / "redirection_curve.svg", folder / "numbers.csv"
-    curve.write_text(standalone(_moved_chart(data), style), encoding="utf-8")
-    with numbers.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(estimate_rows(data.candidate))
-    return [curve, numbers]
-
-
-def report_facts(data: ReportData) -> dict[str, Any]:
-    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`."""
-    candidate, baseline = data.candidate, data.baseline
-    return {
-        "title": data.title,
-        "verdict": data.verdict,
-        "seconds": round(data.seconds, 1),
-        "num_samples": candidate.num_samples,
-        "num_unreadable": candidate.num_unreadable,
-        **candidate.numbers,
-        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
-        "protocol": candidate.protocol.model_dump(mode="json"),
-        "checks": [check.model_dump(mode="json") for check in candidate.checks],
-        "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
-        "comparison": data.comparison and data.comparison.model_dump(mode="json"),
-        "judge": {"name": candidate.judge_name, "digest": candidate.judge_digest},
-        "instruments": candidate.instruments,
-        "by_angle": [row.model_dump() for row in candidate.by_angle],
-        "by_distance": [row.model_dump() for row in candidate.by_distance],
-        "enhancements": [{"name": name, "detail": detail} for name, detail in data.enhancements],
-        "stages": [asdict(stage) for stage in data.stages],
-        "dropped": dict(data.dropped),
-        "versions": dict(data.versions),
-        "digests": dict(data.digests),
-        "artifacts": {role: ref.model_dump(mode="json") for role, ref in data.artifacts.items()},
-        "notes": list(data.notes),
-    }
-
-
-def _known(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: found.model_dump(mode="json") for name, found in estimates.items()}
-
-
-def environment() -> Environment:
-    """Where the templates are, and how they show numbers."""
-    made = Environment(
-        loader=PackageLoader("gaze_core.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def page_of(data: ReportData) -> skeleton.Page:
+    """What stands on the page, from the verdict to the sources."""
+    candidate = data.candidate
+    passed = sum(check.verdict == "ok" for check in candidate.checks)
+    verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
+    basis = (
+        f"{protocol.title} · pairs from {protocol.pairs} · {counted(candidate.num_samples, 'pair')} of "
+        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed"
     )
-    made.filters |= {"number": number, "interval": interval, "duration": duration, "signed": signed_deg}
-    return made
-
-
-def render_page(data: ReportData) -> str:
-    """The page as HTML. It asks for nothing outside itself and needs no script."""
-    heads = picture_groups(data.pictures, data.baseline_pictures)
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            data=data,
-            eyes_title=EYES_TITLE,
-            candidate=data.candidate,
-            baseline=data.baseline,
-            verdict_words=_VERDICT_WORDS[data.verdict],
-            heads=heads,
-            columns=" ".join(f"{len(group)}fr" for title, group in heads[0] if title != EYES_TITLE) if heads else "1fr",
-            bars=_bars(data),
-            rows=number_rows(data.candidate, data.baseline),
-            beside=list(BESIDE.values()),
-            absent=absent_rows(data.candidate),
-            checks=check_rows(data.candidate),
-            published=published_rows(data.candidate, data.candidate_name),
-            moved_chart=_moved_chart(data),
-            curves={stage: _term_charts(terms) for stage, terms in data.curves.items()},
-        )
+    return skeleton.Page(
+        title=data.title,
+        subtitle=" · ".join(filter(None, (data.subtitle, f"{duration(data.seconds)} in all"))),
+        verdict=skeleton.Verdict(verdict.style, verdict.words, basis),
+        blocks=[
+            *([Alarm("Do not trust these numbers.", candidate.faults)] if candidate.faults else []),
+            *_summary(data, verdict.words),
+            *_images(data),
+            *_checks(candidate),
+            *_numbers(data),
+            *published_blocks(candidate, data.candidate_name),
+            *curve_blocks(data.curves),
+            *_enhancements(data.enhancements),
+            *([Heading("Notes"), Notes(data.notes)] if data.notes else []),
+            *data.sources.blocks(),
+        ],
     )
 
 
-def _bars(data: ReportData) -> list[dict[str, Any]]:
-    """Gaze errors on one scale, as shares of the largest."""
+def _summary(data: ReportData, words: str) -> list[Block]:
+    gaze, psnr = (data.candidate.estimate(name) for name in ("gaze_error_deg", "psnr_db"))
+    copied = data.candidate.estimate("gaze_error_deg", "copy")
+    rival = data.baseline and f"; baseline {number(data.baseline.estimate('psnr_db').value, 1)} dB"
+    headlines = Headlines([
+        Headline("Gaze error", number(gaze.value, 1), "°", _between(
+            gaze, "between the target gaze and the gaze that an independent judge predicts from the rendering")),
+        Headline("Identity baseline", number(copied.value, 1), "°", _between(
+            copied, "the same error if each original image were returned unchanged")),
+        Headline("Reconstruction", number(psnr.value, 1), "dB PSNR", _between(
+            psnr, f"rendered with its own labels, against the held-out original{rival or ''}")),
+    ])  # fmt: skip
+    blocks: list[Block] = [headlines]
+    if (bars := _bars(data)).shown:
+        blocks.append(bars)
+    if data.comparison:
+        reasons = Notes(data.comparison.reasons)
+        blocks.append(Fold(f"Why {words.lower()}", [reasons], is_open=data.verdict != "equal"))
+    return blocks
+
+
+def _between(found: Estimate, text: str) -> str:
+    return f"{interval(found, 1)}; {text}" if found.value is not None else text
+
+
+def _bars(data: ReportData) -> Bars:
+    """Gaze errors on one scale."""
     candidate, baseline = data.candidate, data.baseline
-    found = (
-        ("judge on originals", candidate.estimate("gaze_error_deg", "floor"), "floor"),
+    found: list[tuple[str, Estimate, Any]] = [
+        (BESIDE["floor"], candidate.estimate("gaze_error_deg", "floor"), "floor"),
         (data.candidate_name, candidate.estimate("gaze_error_deg"), "candidate"),
         (data.baseline_name, baseline.estimate("gaze_error_deg") if baseline else Estimate(), "baseline"),
-        ("constant answer", candidate.estimate("gaze_error_deg", "constant"), "copy"),
-        ("unchanged copy", candidate.estimate("gaze_error_deg", "copy"), "copy"),
+        (BESIDE["constant"], candidate.estimate("gaze_error_deg", "constant"), "copy"),
+        (BESIDE["copy"], candidate.estimate("gaze_error_deg", "copy"), "copy"),
+    ]
+    bars = [Bar(name, one.value, f"{number(one.value, 1)}°", interval(one, 1), style) for name, one, style in found]
+    return Bars("Gaze errors on one scale", bars)
+
+
+def _images(data: ReportData) -> list[Block]:
+    strips = image_strips(data.pictures, data.baseline_pictures)
+    intro = (
+        "Frames that no training has seen, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
+        "(pitch, yaw in the camera). Positive is up and toward the left of the image."
     )
-    known = [(name, one.value, interval(one, 1), style) for name, one, style in found if one.value is not None]
-    largest = max((value for _, value, _, _ in known), default=0.0) or 1.0
+    return [Heading("Held-out heads", intro), *strips] if strips else []
+
+
+def _checks(candidate: EvaluationReport) -> list[Block]:
+    intro = "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault."
+    return [Heading("Checks", intro), Checks(check_rows(candidate))]
+
+
+def _numbers(data: ReportData) -> list[Block]:
+    candidate, names = data.candidate, (data.candidate_name, data.baseline, data.baseline_name)
+    absent = absent_rows(candidate)
+    legend = [("candidate", data.candidate_name), ("copy", BESIDE["copy"])]
+    if data.baseline:
+        legend.insert(1, ("baseline", data.baseline_name))
     return [
-        {"name": name, "value": value, "interval": between, "style": style, "percent": round(100 * value / largest, 1)}
-        for name, value, between, style in known
+        Heading("Metrics", _intervals_in_words(candidate)),
+        number_table(candidate, *names),
+        *([Fold("Not measured", [Facts(absent)])] if absent else []),
+        Fold("How these were measured", [Facts(measurement_facts(candidate))]),
+        Heading("Error by the angle between original and target gaze", level=3),
+        Chart(distance_chart(data), [*legend, ("", "lines: means of all pairs; dots: single images")]),
+        Columns(
+            [Heading("By angle", level=3), distance_table(candidate, data.candidate_name)],
+            [Heading("By target gaze", level=3), angle_table(candidate, *names)],
+        ),
     ]
 
 
-def _moved_chart(data: ReportData) -> str:
-    """Error against how far the gaze was moved; the copy's error is that distance, give or take the judge's own."""
+def _intervals_in_words(candidate: EvaluationReport) -> str:
+    units = "subjects" if len(candidate.subjects) > 1 else "the pairs of the only subject, so not for other people"
+    unread = f"; it found no face in {candidate.num_unreadable} renderings, which are in no average"
+    return (
+        f"Means with {candidate.bootstrap.confidence:.0%} bootstrap intervals over {units}. Judge {candidate.judge_name} "
+        f"({candidate.judge_digest}), used in no training{unread if candidate.num_unreadable else ''}."
+    )
+
+
+def _enhancements(rows: Sequence[tuple[str, str]]) -> list[Block]:
+    if not rows:
+        return []
+    columns = [Column("component", numeric=False), Column("setting", numeric=False)]
+    table = Table(columns, [(Cell(name, emphasis="strong"), detail) for name, detail in rows])
+    return [Heading("Model and losses"), table]
+
+
+def distance_chart(data: ReportData) -> str:
+    """Error over the angle between original and target gaze; the copy's error is that angle, apart from the judge's own."""
 
     def line(name: str, report: EvaluationReport, metric: str, style: str) -> Series:
         known = [
@@ -224,37 +222,13 @@ def _moved_chart(data: ReportData) -> str:
     lines = [line(data.candidate_name, data.candidate, "gaze_error_deg", "candidate")]
     if data.baseline:
         lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
-    lines.append(line("unchanged copy", data.candidate, "identity_copy_gaze_error_deg", "copy"))
+    lines.append(line(BESIDE["copy"], data.candidate, "identity_copy_gaze_error_deg", "copy"))
     return line_chart(
         lines,
-        "gaze error by angle moved",
-        "degrees moved",
+        "gaze error by angle between original and target gaze",
+        "degrees between original and target gaze",
         "°",
         markers=True,
         size_px=(1120, 300),
         points=curve_points(data.pictures),
     )
-
-
-def _term_charts(terms: Mapping[str, Curve]) -> list[dict[str, str]]:
-    charts = []
-    for name, (steps, values) in terms.items():
-        if len(values) > 0:
-            change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
-            charts.append(
-                {"name": name, "change": change, "svg": line_chart([Series(name, steps, values)], name, "step")}
-            )
-    return charts
-
-
-def signed_deg(value: float) -> str:
-    """Whole degrees with a sign; zero has none."""
-    return f"{value:+.0f}°".replace("+0°", "0°").replace("-0°", "0°").replace("-", MINUS)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 4.2 s, 42 s, 2 min 05 s or 1 h 02 min."""
-    if round(seconds) < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

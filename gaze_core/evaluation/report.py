@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from gaze_core.config import Config
 from gaze_core.evaluation.catalog import METRICS, RowName, flat_name
 from gaze_core.evaluation.intervals import Bootstrap, Estimate
+from gaze_core.evaluation.paired import Verdict
 
-Verdict = Literal["better", "equal", "regressed"]
 CheckVerdict = Literal["ok", "fault", "unclear"]
 Values = tuple[float | None, ...]
 """One value for each pair; None where the judge could not read an image, or the metric needs what is not there."""

@@ -1,6 +1,6 @@
-"""The tables of the report page, as plain rows: numbers with intervals, checks, what papers say, what is missing."""
+"""The tables of the evaluation report: numbers with intervals, checks, what papers report, what was not measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gaze_core.evaluation.catalog import METRICS, RowName
@@ -9,10 +9,12 @@ from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.protocols import protocol
 from gaze_core.evaluation.published import published_table
 from gaze_core.evaluation.report import Check, EvaluationReport
+from gaze_core.reports.blocks import Block, Cell, CheckRow, Column, Fold, Heading, Notes, Table
+from gaze_core.reports.text import counted, interval, number, signed_deg
 
 BESIDE: dict[RowName, str] = {
-    "copy": "unchanged copy",
-    "constant": "constant answer",
+    "copy": "identity baseline",
+    "constant": "constant prediction",
     "floor": "judge on originals",
 }
 _PUBLISHED_METRICS = {
@@ -23,43 +25,33 @@ _PUBLISHED_METRICS = {
     "lpips": "LPIPS",
     "fid": "FID",
 }
-MINUS = "\N{MINUS SIGN}"
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A number as people write it; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def interval(found: Estimate, digits: int = 2) -> str:
-    """An interval as "4.0 to 5.4"; empty where there is none."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"{number(found.low, digits)} to {number(found.high, digits)}"
-
-
-def number_rows(candidate: EvaluationReport, baseline: EvaluationReport | None) -> list[dict[str, Any]]:
+def number_table(
+    candidate: EvaluationReport, candidate_name: str, baseline: EvaluationReport | None, baseline_name: str
+) -> Table:
     """One row for each metric that was measured, with a cell for each who was measured."""
-    return [
-        {
-            "title": metric.title,
-            "source": metric.source,
-            "better": metric.better,
-            "candidate": _cell(candidate.estimate(name), name),
-            "baseline": baseline and _cell(baseline.estimate(name), name),
-            "beside": [_cell(candidate.estimate(name, row), name) for row in BESIDE],
-            "num": candidate.estimate(name).num_samples,
-            "num_subjects": candidate.estimate(name).num_subjects,
-        }
-        for name, metric in METRICS.items()
-        if candidate.estimate(name).value is not None or (baseline and baseline.estimate(name).value is not None)
+    named = [(candidate_name, candidate)] + ([(baseline_name, baseline)] if baseline else [])
+    columns = [Column("metric", numeric=False), *(Column(name) for name, _ in named)]
+    columns += [*(Column(name) for name in BESIDE.values()), Column("n"), Column("better", numeric=False, wide=True)]
+    rows = [
+        (
+            Cell(METRICS[name].title, hint=METRICS[name].source),
+            *(_cell(report, name, emphasis="" if report is baseline else "strong") for _, report in named),
+            *(_cell(candidate, name, row, "soft") for row in BESIDE),
+            Cell(str(candidate.estimate(name).num_samples), emphasis="soft"),
+            Cell(METRICS[name].better, emphasis="soft"),
+        )
+        for name in METRICS
+        if any(report.estimate(name).value is not None for _, report in named)
     ]
+    return Table(columns, rows)
 
 
-def _cell(found: Estimate, name: str) -> dict[str, str]:
-    metric = METRICS[name]
+def _cell(report: EvaluationReport, name: str, row: RowName = "model", emphasis: Any = "") -> Cell:
+    metric, found = METRICS[name], report.estimate(name, row)
     text = number(found.value, metric.digits) + (metric.unit if found.value is not None else "")
-    return {"text": text, "interval": interval(found, metric.digits)}
+    return Cell(text, interval(found, metric.digits), emphasis)
 
 
 def absent_rows(report: EvaluationReport) -> list[tuple[str, str]]:
@@ -87,21 +79,19 @@ def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
 
 def markdown_table(report: EvaluationReport, name: str) -> str:
     """The numbers with their intervals, for pages that show Markdown."""
-    head = ["measure", name, f"{report.bootstrap.confidence:.0%} interval", *BESIDE.values(), "n"]
+    head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BESIDE.values(), "n"]
     rows = [
-        [row["title"], row["candidate"]["text"], row["candidate"]["interval"], *(c["text"] for c in row["beside"]),
-         str(row["num"])]
-        for row in number_rows(report, None)
+        [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BESIDE),
+         str(report.estimate(key).num_samples)]
+        for key, metric in METRICS.items()
+        if (own := _cell(report, key)) and report.estimate(key).value is not None
     ]  # fmt: skip
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
 
 
-def check_rows(report: EvaluationReport) -> list[dict[str, str]]:
+def check_rows(report: EvaluationReport) -> list[CheckRow]:
     """Each question with its answer in words."""
-    return [
-        {"verdict": check.verdict, "question": check.question, "answer": _answer(check), "num": _count(check.margin)}
-        for check in report.checks
-    ]
+    return [CheckRow(check.verdict, check.question, _answer(check), _count(check.margin)) for check in report.checks]
 
 
 def _answer(check: Check) -> str:
@@ -113,37 +103,83 @@ def _answer(check: Check) -> str:
     )
     if check.verdict == "fault":
         return f"No: {found}"
-    return found if check.verdict == "ok" else f"Cannot be told from these pictures: {found}"
+    return found if check.verdict == "ok" else f"Cannot be told from these images: {found}"
 
 
 def _count(found: Estimate) -> str:
-    return f"{found.num_samples} of {found.num_subjects} subject{'s' * (found.num_subjects != 1)}"
+    return f"{found.num_samples} of {counted(found.num_subjects, 'subject')}"
 
 
-def published_rows(report: EvaluationReport, name: str) -> dict[str, Any]:
+def distance_table(candidate: EvaluationReport, name: str) -> Table:
+    """Error by the angle between original and target gaze."""
+    columns = [Column("angle"), Column(name), Column(BESIDE["copy"]), Column("n")]
+    rows = [
+        (
+            f"{row.low_deg:.0f}° to {row.high_deg:.0f}°",
+            _degrees(row.gaze_error_deg, "strong"),
+            Cell(_degrees(row.identity_copy_gaze_error_deg).text, emphasis="soft"),
+            Cell(str(row.gaze_error_deg.num_samples), emphasis="soft"),
+        )
+        for row in candidate.by_distance
+    ]
+    return Table(columns, rows)
+
+
+def angle_table(
+    candidate: EvaluationReport, candidate_name: str, baseline: EvaluationReport | None, baseline_name: str
+) -> Table:
+    """Error by target gaze."""
+    columns = [Column("pitch, yaw in the head"), Column(candidate_name)]
+    columns += ([Column(baseline_name)] if baseline else []) + [Column("n")]
+    rows: list[Sequence[Cell | str]] = [
+        (
+            f"{signed_deg(row.pitch_deg)}, {signed_deg(row.yaw_deg)}",
+            _degrees(row.gaze_error_deg, "strong"),
+            *([_degrees(baseline.by_angle[n].gaze_error_deg)] if baseline else []),
+            Cell(str(row.gaze_error_deg.num_samples), emphasis="soft"),
+        )
+        for n, row in enumerate(candidate.by_angle)
+    ]
+    return Table(columns, rows)
+
+
+def _degrees(found: Estimate, emphasis: Any = "") -> Cell:
+    return Cell(number(found.value, 1) + ("°" if found.value is not None else ""), interval(found, 1), emphasis)
+
+
+def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
     """The published numbers of the protocol's experiment beside ours, their sources, faults and differences."""
     chosen = protocol(report.protocol.name)
     table = published_table(chosen.published, tuple(_PUBLISHED_METRICS))
     numbers = [found for row in table.values() for found in row.values()]
-    return {
-        "experiment": chosen.published.replace("_", " "),
-        "heads": list(_PUBLISHED_METRICS.values()),
-        "ours": {"name": name, "cells": [_ours(report, metric) for metric in _PUBLISHED_METRICS]},
-        "rows": [
-            {"method": method, "cells": [_theirs(row, metric) for metric in _PUBLISHED_METRICS]}
-            for method, row in table.items()
-        ],
-        "sources": sorted({found.citation for found in numbers}),
-        "faults": sorted({f"{found.method}: {found.fault}" for found in numbers if found.fault}),
-        "differs": report.protocol.differs,
-    }
+    ours = [Cell(_ours(report, metric), emphasis="strong") for metric in _PUBLISHED_METRICS]
+    rows: list[Sequence[Cell | str]] = [(Cell(f"{name}, here", emphasis="strong"), *ours)]
+    rows += [(Cell(method), *(_theirs(row, metric) for metric in _PUBLISHED_METRICS)) for method, row in table.items()]
+    intro = (
+        f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured otherwise; read them as a scale, "
+        "not as a ranking."
+    )
+    agreement = (
+        "Gaze and head here are the judge's prediction for the rendering against its prediction for the recorded image, "
+        "as in the papers; no label is involved."
+    )
+    faults = sorted({f"{found.method}: {found.fault}" for found in numbers if found.fault})
+    sources = [*sorted({found.citation for found in numbers}), *(f"* {fault}" for fault in faults)]
+    return [
+        Heading("Published results", intro),
+        Table([Column("method"), *(Column(head) for head in _PUBLISHED_METRICS.values())], rows),
+        Heading("Differences", level=3),
+        Notes([*report.protocol.differs, agreement]),
+        Fold("References", [Notes(sources)]),
+    ]
 
 
 def _ours(report: EvaluationReport, metric: str) -> str:
     return number(report.estimate(metric).value, METRICS[metric].digits)
 
 
-def _theirs(row: Mapping[str, Any], metric: str) -> dict[str, str]:
+def _theirs(row: Mapping[str, Any], metric: str) -> Cell:
     if metric not in row:
-        return {"text": "–", "fault": ""}
-    return {"text": number(row[metric].value, METRICS[metric].digits), "fault": row[metric].fault}
+        return Cell("–")
+    fault = row[metric].fault
+    return Cell(number(row[metric].value, METRICS[metric].digits) + "*" * bool(fault), hint=fault)

@@ -121,6 +121,20 @@ class FitSummary:
             "num_steps": self.num_steps,
             "kept_step": self.kept_step,
             "resumed_from_step": self.resumed_from_step,
+            "stopped_early": self.stopped_early,
         }
         best = {} if self.best_validation is None else {"best_validation": self.best_validation}
         return {name: float(value) for name, value in numbers.items()} | best
+
+
+def ended_in_words(metrics: Mapping[str, float]) -> str:
+    """How a training ended, from the numbers of `FitSummary.metrics` in its manifest; empty if there are none."""
+    if "num_steps" not in metrics:
+        return ""
+    reasons = {None: "", 0.0: ": all steps were done", 1.0: ": validation had stopped improving"}
+    ended = f"ended after step {metrics['num_steps']:.0f}{reasons[metrics.get('stopped_early')]}"
+    if "kept_step" not in metrics:  # of an earlier release
+        return ended
+    best = metrics.get("best_validation")
+    value = "" if best is None else f" (best validation {best:.4g})"
+    return f"{ended}; kept the weights of step {metrics['kept_step']:.0f}{value}"

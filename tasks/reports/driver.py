@@ -1,50 +1,74 @@
-"""The report of a driver run: `report.json` for programs and the app, `report.md` to read."""
+"""The report of a driver run: `report.html` to look at, `report.json` for programs and the app, `report.md` as text."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config
+from gaze_core.driver.page import DriverReportData, driver_page, example_frames
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors
+from gaze_core.reports.page import JSON_FILE, write_report
 from gaze_core.stages.driver.compare import read_driver_comparison
 from gaze_core.stages.driver.evaluate import read_driver_evaluation
+from tasks.reports.sources import sources_of, training_curves
 from tasks.stage_task import StageOutcome
 from tasks.store.artifacts import Store
 
-JSON_FILE, PAGE_FILE = "report.json", "report.md"
+MARKDOWN_FILE = "report.md"
+FILES = ("report.html", JSON_FILE, MARKDOWN_FILE)
 
 
 class DriverReport(Config):
-    """Where the report is, and the numbers that matter."""
+    """Where report and checkpoints are, the numbers that matter, the checks that failed and what the data warns of."""
 
     report: Path
     verdict: str
     beats_all: bool
     reasons: tuple[str, ...]
     numbers: dict[str, float]
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    checkpoints: dict[str, str] = {}
 
 
 def write_driver_report(
     refs: Mapping[str, ArtifactRef], outcomes: Sequence[StageOutcome], seconds: float, out: Path
 ) -> DriverReport:
-    """Writes both files to `out`. `refs` by role: data, base, finetuned, before, after, comparison."""
+    """Writes the three files to `out`. `refs` by role: data, base, finetuned, before, after, comparison."""
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
     record = DriveRecord.read(folders["data"])
     before, after = (read_driver_evaluation(folders[role]) for role in ("before", "after"))
-    comparison = read_driver_comparison(folders["comparison"])
-    stages = [
-        {"name": o.stage, "how": o.how, "seconds": round(o.seconds, 1), "digest": o.ref.digest(), "note": o.note}
-        for o in outcomes
-    ]
-    facts = {
+    data = DriverReportData(
+        record=record,
+        before=before,
+        after=after,
+        comparison=read_driver_comparison(folders["comparison"]),
+        seconds=seconds,
+        provenance=_provenance(record),
+        examples=example_frames(folders["data"], before, after),
+        curves=training_curves(folders["finetuned"]),
+        sources=sources_of(store, refs, outcomes, record.dropped, {}),
+    )
+    html, _ = write_report(driver_page(data), _facts(data), out)
+    (out / MARKDOWN_FILE).write_text(page_text(data), encoding="utf-8")
+    return DriverReport(
+        report=html, verdict=data.comparison.verdict, beats_all=data.comparison.beats_all,
+        reasons=data.comparison.reasons, numbers=numbers(before, after, data.comparison), faults=data.faults,
+        warnings=record.warnings, checkpoints={row.name: row.checkpoint for row in data.sources.trained},
+    )  # fmt: skip
+
+
+def _facts(data: DriverReportData) -> dict[str, object]:
+    """The content of `report.json`."""
+    record, before, after = data.record, data.before, data.after
+    return {
         "title": f"Driver gaze: {record.name}",
-        "verdict": comparison.verdict,
-        "seconds": round(seconds, 1),
-        "numbers": numbers(before, after, comparison),
-        "comparison": comparison.model_dump(mode="json"),
+        "verdict": data.comparison.verdict,
+        "seconds": round(data.seconds, 1),
+        "numbers": numbers(before, after, data.comparison),
+        "comparison": data.comparison.model_dump(mode="json"),
         "errors": {
             "before": _means(before.errors["model"]),
             "after": _means(after.errors["model"]),
@@ -55,21 +79,12 @@ def write_driver_report(
             "before": [row.model_dump(mode="json") for row in before.scenarios],
             "after": [row.model_dump(mode="json") for row in after.scenarios],
         },
-        "dropped": record.dropped,
         "row_faults": record.row_faults,
         "mount": record.mount and record.mount.model_dump(mode="json"),
+        "faults": list(data.faults),
         "warnings": list(record.warnings),
-        "stages": stages,
-        "artifacts": {role: ref.model_dump(mode="json") for role, ref in refs.items()},
+        **data.sources.facts(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    page = page_text(record, before, after, comparison, stages)
-    (out / JSON_FILE).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
-    (out / PAGE_FILE).write_text(page)
-    return DriverReport(
-        report=out / PAGE_FILE, verdict=comparison.verdict, beats_all=comparison.beats_all, reasons=comparison.reasons,
-        numbers=numbers(before, after, comparison),
-    )  # fmt: skip
 
 
 def numbers(before: DriverEvaluation, after: DriverEvaluation, comparison: DriverComparison) -> dict[str, float]:
@@ -83,14 +98,9 @@ def numbers(before: DriverEvaluation, after: DriverEvaluation, comparison: Drive
     return out
 
 
-def page_text(
-    record: DriveRecord,
-    before: DriverEvaluation,
-    after: DriverEvaluation,
-    comparison: DriverComparison,
-    stages: Sequence[Mapping[str, object]],
-) -> str:
+def page_text(data: DriverReportData) -> str:
     """The report in Markdown."""
+    record, before, after, comparison = data.record, data.before, data.after, data.comparison
     percent = f"{after.intervals.confidence:.0%}"
     lines = [
         f"# Driver gaze: {record.name}",
@@ -98,7 +108,7 @@ def page_text(
         f"Verdict: **{comparison.verdict}** than before fine-tuning; "
         f"{'beats' if comparison.beats_all else 'does not beat'} every baseline.",
         "",
-        f"{after.num_test} test frames in blocks of time that training never saw, {after.num_train} training frames, one "
+        f"{after.num_test} test frames in held-out blocks of time, {after.num_train} training frames, one "
         f"drive and one driver. Mean absolute errors in degrees in the tracker's frame; in brackets the {percent} "
         "interval of a bootstrap over blocks of time.",
         "",
@@ -126,8 +136,16 @@ def page_text(
     for old, new in zip(before.scenarios, after.scenarios, strict=True):
         cells = " | ".join(f"{getattr(old, m):.2f} | {getattr(new, m):.2f}" for m in METRICS)
         lines.append(f"| {old.scenario} | {old.num_frames} | {cells} |")
-    lines += ["", "## How it came about", "", *_provenance(record), "", "| stage | | s |", "|---|---|---|"]
-    lines += [f"| {stage['name']} | {stage['how']} | {stage['seconds']} |" for stage in stages]
+    lines += [
+        "",
+        "## Data and stages",
+        "",
+        *(f"- {line}" for line in [*data.provenance, *_warnings(record)]),
+        "",
+        "| stage | | s |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {row.name} | {row.how} | {row.seconds} |" for row in data.sources.stages]
     return "\n".join(lines) + "\n"
 
 
@@ -135,18 +153,22 @@ def _provenance(record: DriveRecord) -> list[str]:
     dropped = ", ".join(f"{count} {reason}" for reason, count in record.dropped.items()) or "none"
     rows = ", ".join(f"{count} {reason}" for reason, count in record.row_faults.items()) or "none"
     lines = [
-        f"- {record.requested} frames asked for, {len(record.frames)} kept; left out: {dropped}.",
-        f"- Rows of the table without a valid gaze: {rows}.",
+        f"{record.requested} frames requested, {len(record.frames)} kept; left out: {dropped}.",
+        f"Rows of the table without a valid gaze: {rows}.",
     ]
     if record.mount:
         held_out = record.mount.held_out_median_deg
         lines.append(
-            f"- The glasses look {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg (yaw) off "
+            f"The glasses look {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg (yaw) off "
             "the head, learned from "
             f"{record.mount.num_readings} training frames; the irises disagree by {record.mount.residual_median_deg:.1f} "
             f"deg in the median, on other blocks by {'n/a' if held_out is None else f'{held_out:.1f}'} deg."
         )
-    return lines + [f"- Warning: {warning}." for warning in record.warnings]
+    return lines
+
+
+def _warnings(record: DriveRecord) -> list[str]:
+    return [f"Warning: {warning}." for warning in record.warnings]
 
 
 def _row(name: str, errors: Errors) -> str:

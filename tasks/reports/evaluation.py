@@ -2,42 +2,41 @@
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.evaluation.page import JSON_FILE, Curve, ReportData, StageRow, write_figures, write_report
+from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.pictures import Pictures
+from gaze_core.evaluation.report_files import write_figures, write_report
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.reports.page import JSON_FILE
 from gaze_core.stages.redirection.compare import read_comparison, read_evaluation
 from gaze_core.stages.redirection.evaluate import PICTURES_FILE
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
-from gaze_core.training.history import read_history
+from tasks.reports.sources import sources_of, training_curves
 from tasks.stage_task import FlowLedger, StageOutcome
 from tasks.store.artifacts import Store
-from tasks.store.provenance import package_versions
 
-_SHOWN_PACKAGES = ("gazeworks", "torch", "lightning", "numba", "prefect", "mlflow", "ai-edge-litert")
 _NOTES = {
     "synthetic": (
         "Labels are exact: the subject is rendered from a model of a head, and is not a real person.",
         "The judge is a small network trained on other rendered people. It takes no part in training the models.",
     ),
     "video": (
-        "Labels and judge are the same iris model, so the gaze errors say how well the pictures agree with what was "
-        "asked for, not how accurate the labels are.",
-        "The judge reads no head direction, so that error is not available.",
+        "Labels and judge are the same iris model, so the gaze errors say how well the renderings agree with the target "
+        "gaze, not how accurate the labels are.",
+        "The judge predicts no head direction, so that error is not available.",
     ),
 }
-_WITHOUT_WEIGHTS = "Trained without a perceptual loss: its weights do not ship with the package."
+_LOSS_IN_NOTES = "perceptual loss"
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,10 @@ class WrittenReport:
     verdict: str
     reasons: tuple[str, ...]
     numbers: dict[str, float | None]
-    faults: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # failed checks
     table: str = ""  # the numbers, as Markdown
     figures: tuple[Path, ...] = ()
+    checkpoints: Mapping[str, str] = field(default_factory=dict)  # model -> where its checkpoint lies
 
 
 @task(name="write_report", persist_result=False, cache_policy=NO_CACHE)
@@ -77,6 +77,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
     )
     manifest = store.manifest(refs["data"])
     card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
+    enhancements = [(name, detail) for name, detail in card["enhancements"]]
     comparison = read_comparison(folders["comparison"])
     source = facts.plan.preprocess.source
     people = manifest.subjects["test"]
@@ -91,14 +92,12 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         baseline_name="pixel-shuffle renderer",
         baseline_pictures=baseline_pictures,
         comparison=comparison,
-        curves={role: _curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
-        enhancements=[(name, detail) for name, detail in card["enhancements"]],
-        stages=list(_stage_rows(facts.outcomes)),
-        dropped=manifest.dropped,
-        versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
-        digests={role: ref.digest() for role, ref in refs.items()} | {"judge": candidate.judge_digest},
-        artifacts=refs,
-        notes=(*_NOTES[source], _WITHOUT_WEIGHTS),
+        curves={role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
+        enhancements=enhancements,
+        sources=sources_of(
+            store, refs, facts.outcomes, manifest.dropped, {"judge": candidate.judge_digest}, "baseline"
+        ),
+        notes=(*_NOTES[source], *_loss_notes(enhancements)),
         seconds=time.monotonic() - facts.started_s,
     )
     return _written(data, out)
@@ -143,11 +142,14 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         baseline_name=facts.baseline_name,
         baseline_pictures=baseline_pictures,
         comparison=read_comparison(folders["comparison"]) if "comparison" in folders else None,
-        stages=list(_stage_rows(facts.outcomes)),
-        dropped=store.manifest(refs["candidate_evaluation"]).dropped,
-        versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
-        digests={role: ref.digest() for role, ref in refs.items()} | candidate.instruments,
-        artifacts=refs,
+        sources=sources_of(
+            store,
+            refs,
+            facts.outcomes,
+            store.manifest(refs["candidate_evaluation"]).dropped,
+            candidate.instruments,
+            "baseline",
+        ),  # fmt: skip
         notes=facts.notes,
         seconds=time.monotonic() - facts.started_s,
     )
@@ -159,8 +161,9 @@ def _written(data: ReportData, out: Path) -> WrittenReport:
     figures = write_figures(data, out / "figures")
     reasons = data.comparison.reasons if data.comparison else ()
     table = markdown_table(data.candidate, data.candidate_name)
+    checkpoints = {row.name: row.checkpoint for row in data.sources.trained}
     return WrittenReport(
-        page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table, tuple(figures)
+        page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table, tuple(figures), checkpoints
     )
 
 
@@ -174,7 +177,7 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
         ledger.run.artifact(figure, "report/figures")
     lines = [
         f"# {report.verdict.capitalize()}",
-        *(f"- fault: {fault}" for fault in report.faults),
+        *(f"- failed check: {fault}" for fault in report.faults),
         *(f"- {reason}" for reason in report.reasons),
         "",
         report.table,
@@ -186,23 +189,6 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
     create_markdown_artifact("\n".join(lines), key="evaluation-report", description="What an evaluation found")
 
 
-def _stage_rows(outcomes: Sequence[StageOutcome]) -> Iterator[StageRow]:
-    seen: dict[str, int] = {}
-    for outcome in outcomes:
-        seen[outcome.stage] = seen.get(outcome.stage, 0) + 1
-        suffix = " (baseline)" if seen[outcome.stage] > 1 else ""
-        detail = outcome.note or ("continued from its last checkpoint" if outcome.how == "resumed" else "")
-        name = f"{outcome.stage}{suffix}"
-        yield StageRow(name, outcome.how == "cached", round(outcome.seconds, 1), outcome.ref.digest(), detail)
-
-
-def _curves(folder: Path) -> dict[str, Curve]:
-    """Loss terms over steps, as the training loop logged them."""
-    curves: dict[str, Any] = {}
-    for row in read_history(folder):
-        for name, value in row.items():
-            if name != "step":
-                steps, values = curves.setdefault(name, ([], []))
-                steps.append(row["step"])
-                values.append(value)
-    return curves
+def _loss_notes(enhancements: Sequence[tuple[str, str]]) -> list[str]:
+    """What a reader compares with published models first: whether this one had a perceptual loss."""
+    return [f"{name.capitalize()}: {detail}." for name, detail in enhancements if name == _LOSS_IN_NOTES]

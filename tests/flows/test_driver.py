@@ -16,6 +16,12 @@ from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
 from tests.gaze_core.driver.conftest import *  # noqa: F403 (fixtures)
 from tests.gaze_core.driver.tiny_drive import LAYOUT
+from tests.gaze_core.reports.html import assert_self_contained, headings, read_page
+
+SECTIONS = [
+    "Example frames", "Checks", "Errors", "Errors by scenario and by gaze zone", "Training curves", "Data",
+    "Trained models", "Sources",
+]  # fmt: skip
 
 SETTINGS = {
     "layout": LAYOUT, "gaze_frame": "camera", "size_px": 64,
@@ -58,7 +64,7 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / ".env").write_text("PASSWORD=secret")  # the report may go to a folder with anything in it
     first = run("first")
-    assert uploaded_files("driver") == {"report/report.json", "report/report.md"}
+    assert uploaded_files("driver") == {"report/report.html", "report/report.json", "report/report.md"}
     second = run("second")
     names = ["driver_extract", "driver_finetune", "driver_evaluate", "driver_evaluate", "driver_compare"]
     assert [stage["name"] for stage in first["stages"]] == names
@@ -69,9 +75,19 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
         "before", "after", "before, constant", "before, head pose", "before, bias", "before, affine",
     }  # fmt: skip
     assert first["verdict"] in ("better", "equal", "regressed")
+    html = tmp_path / "first" / "report.html"
+    assert_self_contained(html)
+    assert headings(html) == SECTIONS
+    _, text = read_page(html)
+    for fact in ("Driver gaze: drive", "30 frames requested", "constant baseline", "before, affine corrected", "azimuth",
+                 "gaze error, °", "Evenly spread", "driver_finetune"):  # fmt: skip
+        assert fact in text
+    assert first["trained"][1]["checkpoint"] in text
+    assert "kept the weights of step" in text
+    assert "driver_finetune: computed" in (tmp_path / "first" / "log.txt").read_text()
     page = (tmp_path / "first" / "report.md").read_text()
     assert "beats every baseline" in page or "does not beat every baseline" in page
-    assert "30 frames asked for" in page
+    assert "30 frames requested" in page
     forced = run("forced", force=("driver_compare",))
     assert [stage["how"] for stage in forced["stages"]] == ["cached"] * 4 + ["computed"]
 

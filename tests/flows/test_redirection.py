@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 
+from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from gaze_core.plans.redirection import redirection_plan
+from gaze_core.training.checkpoint import WEIGHTS_FILE
+from tests.gaze_core.reports.html import assert_self_contained, read_page
 from tests.tiny_subject import write_tiny_subject
 
 RUNTIME = Runtime(device="cpu", progress=False)
@@ -48,6 +52,19 @@ def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
     from tasks.store.artifacts import Store
 
     store = Store.from_environment()
+    page = tmp_path / "first" / "report.html"
+    assert_self_contained(page)
+    _, text = read_page(page)
+    candidate = store.uri(ArtifactRef.model_validate(first["artifacts"]["candidate"])).removeprefix("file://")
+    assert [row["name"] for row in first["trained"]] == ["mesh head", "candidate", "baseline"]
+    assert first["trained"][1]["checkpoint"] == candidate
+    assert Path(candidate, WEIGHTS_FILE).is_file()
+    assert "ended after step 2: all steps were done; kept the weights of step" in text
+    assert candidate in text
+    assert "Perceptual loss: off (trained without; needs the asset vgg16)." in text
+    assert "mesh_head: computed in" in (tmp_path / "first" / "log.txt").read_text()
+    assert "mesh_head: cached in" in (tmp_path / "second" / "log.txt").read_text()
+
     lost = next(store_ref for store_ref in _references(store) if store_ref.stage == "mesh_head")
     shutil.rmtree(store.fetch(lost))
     third = run("third")
@@ -62,8 +79,6 @@ def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
 
 
 def _references(store):
-    from pathlib import Path
-
     from gaze_core.artifacts import Manifest
 
     root = Path(urlparse(store.root_uri).path)

@@ -37,6 +37,10 @@ def test_trials_are_remembered_and_an_interrupted_one_is_tried_again(tmp_path, m
     assert [trial.settings[ranges[0].key] for trial in result.trials] == [asked[0], asked[1]]
     assert all(0.3 <= value <= 3 for value in asked)
     assert any(trial.is_best for trial in result.trials)
+    lowest = min(result.trials, key=lambda trial: trial.gaze_error_deg)
+    for trial in result.trials:
+        expected = (None,) if trial == lowest else ("regressed", "within noise", "cannot tell")
+        assert trial.against_lowest in expected
     assert result.perceptual_name in ("lpips", "st_lpips", "1 - ssim")
     again = search.fn(subject, plan, config, RUNTIME)
     assert again == result

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from tasks.console import plain_console, say, say_json, say_table
+from tasks.console import plain_console, say, say_json, say_report, say_table
 from tasks.progress import Bar, bars
 
 ROOT = Path(__file__).parents[2]
@@ -39,3 +39,10 @@ def test_every_console_is_made_in_one_place(pattern):
     command = ["git", "grep", "--untracked", "-lF", pattern, "--", "flows", "tasks", "gaze_core"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert found == ["tasks/console.py"]
+
+
+def test_failed_checks_and_places_are_said_before_the_report(capsys):
+    say_report(Path("/out [me]/report.html"), ["labels: [yaw] is mirrored"], {"candidate": "/store/x"})
+    assert capsys.readouterr().out.splitlines() == [
+        "failed check: labels: [yaw] is mirrored", "checkpoint of candidate: /store/x", "report: /out [me]/report.html",
+    ]  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from flows.apps.driver.drawing import PREDICTED, TRUE, Gaze, driver_view, fit_road, read_gaze, road_view
 from flows.apps.driver.serve import SOURCE_VARIABLE
 from gaze_core.driver.checkpoints import load_estimator
+from gaze_core.driver.drawing import PREDICTED, TRUE, Gaze, driver_view, fit_road, read_gaze, road_view
 from gaze_core.driver.readings import Drive
 from gaze_core.driver.report import errors_deg
 from gaze_core.errors import GazeworksError
@@ -97,7 +97,9 @@ def show_frame(drive: Drive, name: str, gaze: Gaze, position: int) -> None:
     frame = drive.record.frames[position]
     road = road_view(drive, gaze, position, fit_road(drive, gaze))
     columns = st.columns([2, 3] if road is not None else [1, 1])
-    columns[0].image(driver_view(drive, gaze, position), caption=f"driver, frame {frame.frame}", width="stretch")
+    columns[0].image(
+        driver_view(drive, position, gaze.arrows(position)), caption=f"driver, frame {frame.frame}", width="stretch"
+    )
     if road is not None:
         columns[1].image(road, caption=f"road, {frame.scenario}", width="stretch")
     legend = f":{'orange'}[**●** {name}]" + ("  :green[**●** eye tracker]" if gaze.true_deg is not None else "")

@@ -9,8 +9,8 @@ from pathlib import Path
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.driver.record import DRIVE_FILE
 from gaze_core.errors import BadInput
+from gaze_core.reports.page import JSON_FILE
 from tasks import environment
-from tasks.reports.driver import JSON_FILE
 
 SOURCE_VARIABLE = "GAZEWORKS_DRIVER_APP"  # how the page learns what to show; JSON of `sources`
 

@@ -15,9 +15,9 @@ from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.pictures import content_box
 from gaze_core.evaluation.shown import PitchYawDeg, posed
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
+from gaze_core.reports.images import content_box
 from gaze_core.reproducibility import choose_device
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import gaze_gaussian

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gaze_core.errors import ContractViolation
-from gaze_core.evaluation.comparison import compare, copy_as_baseline
-from gaze_core.evaluation.intervals import Bootstrap, estimate, percentile_interval
+from gaze_core.evaluation.comparison import compare, copy_as_baseline, paired_estimate
+from gaze_core.evaluation.intervals import Bootstrap, Units, estimate, percentile_interval
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
 from tests.gaze_core.evaluation.reports import COUNT, FAULT, report
 
@@ -132,11 +132,11 @@ def test_a_metric_without_tolerance_is_not_compared(spread):
 
 def test_the_interval_is_that_of_the_mean():
     values = np.random.default_rng(2).normal(3, 2, 400)
-    low, high = percentile_interval(values, Bootstrap())
+    low, high = percentile_interval(Units.of_subjects([values]), Bootstrap())
     half = 1.96 * values.std() / np.sqrt(len(values))
     assert low == pytest.approx(values.mean() - half, abs=0.03)
     assert high == pytest.approx(values.mean() + half, abs=0.03)
-    assert (low, high) == percentile_interval(values, Bootstrap())
+    assert (low, high) == percentile_interval(Units.of_subjects([values]), Bootstrap())
 
 
 def test_subjects_of_different_sizes_weigh_the_same():
@@ -148,3 +148,15 @@ def test_subjects_of_different_sizes_weigh_the_same():
 def test_nothing_readable_has_no_value_but_a_reason():
     found = estimate([np.array([np.nan])], Bootstrap(), absent="no face")
     assert (found.value, found.low, found.absent) == (None, None, "no face")
+
+
+def test_the_gain_of_one_metric_is_that_of_the_comparison(spread):
+    gaze, psnr = spread
+    better, worse = report(gaze - 1, psnr + 1), report(gaze, psnr)
+    metrics = {metric.name: metric for metric in compare(better, worse, Tolerance()).metrics}
+    for name in ("gaze_error_deg", "psnr_db"):
+        gain = paired_estimate(name, better, worse, Bootstrap())
+        assert (gain.value, gain.low, gain.high) == (metrics[name].gain, metrics[name].low, metrics[name].high)
+        assert gain.value > 0
+    with pytest.raises(ContractViolation, match="not measured on the same samples"):
+        paired_estimate("psnr_db", better, report(gaze, psnr, judge_digest="b" * 12), Bootstrap())

@@ -1,8 +1,9 @@
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from gaze_core.training.history import STATS_FILE, write_history
-from tasks.tracking.figures import CURVES_FILE, figures_of
+from tasks.tracking.figures import CURVES_FILE, draw_curves, figures_of
 
 
 def test_a_training_becomes_a_picture_of_its_curves(tmp_path):
@@ -14,6 +15,17 @@ def test_a_training_becomes_a_picture_of_its_curves(tmp_path):
     assert image.std() > 5
     assert np.any(image[:, : image.shape[1] // 2] < 200)
     assert np.any(image[:, image.shape[1] // 2 :] < 200)  # both panels
+
+
+def test_panels_stand_in_the_order_of_a_report_under_their_units(tmp_path, monkeypatch):
+    rows = [{"step": 1, "gaze_deg": 2.0, "weighted/gaze_deg": 0.2, "loss": 0.2}, {"step": 1, "validation/head_l1": 0.1}]
+    figures = []
+    monkeypatch.setattr(
+        "tasks.tracking.figures.Figure", lambda **options: figures.append(Figure(**options)) or figures[-1]
+    )
+    draw_curves(rows, tmp_path / CURVES_FILE)
+    titles = [axes.get_title() for axes in figures[0].axes]
+    assert titles == ["validation: head l1", "loss", "gaze, °", "weighted: gaze deg"]
 
 
 def test_what_a_stage_drew_itself_is_shown_unless_it_is_huge(tmp_path):

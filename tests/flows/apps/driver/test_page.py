@@ -97,37 +97,6 @@ def test_a_drive_without_labels_shows_the_gaze_alone(extracted, weights, monkeyp
     assert not page.dataframe
 
 
-def test_arrows_end_where_the_gaze_points(extracted):
-    import numpy as np
-
-    from flows.apps.driver.drawing import PREDICTED, TRUE, driver_view, fit_road, read_gaze, road_view
-
-    drive = Drive.open(extracted)
-    labels = np.asarray(drive.dataset.labels["gaze_camera"], dtype=float)
-    gaze = read_gaze(drive, labels)  # an estimator that is always right
-    np.testing.assert_allclose(gaze.predicted, gaze.true, atol=1e-6)
-    np.testing.assert_allclose(gaze.predicted_deg, gaze.true_deg, atol=1e-4)
-    right = int(np.argmax(drive.record.tracker[:, 1]))  # azimuth > 0: the subject's right, image left
-
-    def place(image, color):
-        return np.argwhere((np.abs(image.astype(int) - color) < 12).all(axis=-1)).mean(axis=0)[::-1]
-
-    from dataclasses import replace
-
-    other = replace(gaze, true=None)
-    arrow = driver_view(drive, other, right)
-    pose = drive.head_to_camera[right]
-    focal_px = drive.record.focal_factor * max(arrow.shape[:2])
-    start = np.array([arrow.shape[1], arrow.shape[0]]) / 2 + focal_px * pose[:2, 3] / pose[2, 3]
-    assert place(arrow, PREDICTED)[0] < start[0]
-    # The tiny drive's road points are linear in the angles, so what is fitted to them finds them again.
-    to_road = fit_road(drive, gaze)
-    position = drive.splits.test[0]
-    road = road_view(drive, gaze, position, to_road)
-    assert np.abs(place(road, PREDICTED) - np.array(drive.record.frames[position].road_px)).max() < 6
-    assert TRUE != PREDICTED
-
-
 @pytest.fixture
 def served(extracted, weights, tmp_path):
     """The address of the page, started by its command; and the process."""

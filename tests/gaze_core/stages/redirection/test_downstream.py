@@ -95,7 +95,7 @@ def test_the_page_says_what_was_found_and_asks_for_nothing_outside(tmp_path):
     text = page.read_text()
     for fact in (
         "Down &lt;b&gt;",
-        "Redirected pictures help",
+        "Redirected images help",
         "0.50 to 1.50",
         "3 real, 5 redirected",
         "9 of ann",
@@ -106,4 +106,4 @@ def test_the_page_says_what_was_found_and_asks_for_nothing_outside(tmp_path):
     assert "<script" not in text
     assert "http://" not in text
     assert "https://" not in text
-    assert "| 3 real pictures | 5.00° | 4.00 to 6.00 | 4 |" in markdown(report(1, 0.5, 1.5))
+    assert "| 3 real images | 5.00° | 4.00 to 6.00 | 4 |" in markdown(report(1, 0.5, 1.5))

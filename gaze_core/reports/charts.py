@@ -7,11 +7,12 @@ from html import escape
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from gaze_core.reports.text import short
 from gaze_core.sampling import evenly_spaced
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 32
 _MAX_POINTS = 160
-_PANEL = 220  # width beside the plot in which pictures appear
+_PANEL = 220  # width beside the plot in which images appear
 _LOG_FROM_RATIO = 8  # a curve that spans more than this is drawn on a logarithmic axis
 
 
@@ -26,25 +27,14 @@ class Series:
 
 
 @dataclass(frozen=True)
-class PicturePoint:
-    """A point that shows a picture, with a few lines of text, while it is pointed at or has the focus."""
+class ImagePoint:
+    """A point that shows an image, with a few lines of text, while it is pointed at or has the focus."""
 
     x: float
     y: float
     uri: str
     lines: Sequence[str]
     style: str = "candidate"
-
-
-def short(value: float) -> str:
-    """A number in few characters: 12000 -> 12k, 0.000123 -> 1.2e-4."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 10_000:
-        return f"{value / 1000:.3g}k"
-    if abs(value) < 0.001:
-        return f"{value:.1e}".replace("e-0", "e-")
-    return f"{value:.3g}"
 
 
 def line_chart(
@@ -54,11 +44,14 @@ def line_chart(
     unit: str = "",
     markers: bool = False,
     size_px: tuple[int, int] = (280, 145),
-    points: Sequence[PicturePoint] = (),
+    points: Sequence[ImagePoint] = (),
+    linear: bool = False,
 ) -> str:
     """Lines over a common axis. Values that are not finite are left out; without any the chart says so.
 
-    Picture points are drawn beside the lines; the pictures appear to the right of the plot.
+    Lines without markers that span much have a logarithmic axis, unless `linear` forbids it.
+
+    Image points are drawn beside the lines; the images appear to the right of the plot.
     """
     whole_width, height = size_px
     width = whole_width - (_PANEL if points else 0)
@@ -68,7 +61,7 @@ def line_chart(
     xs, ys = (np.concatenate([known[:, axis], *(line[axis] for line in lines)]) for axis in (0, 1))
     if len(ys) == 0:
         return f'{opening}<text class="tick" x="12" y="24">no values</text></svg>'
-    log = not markers and bool(ys.min() > 0 and ys.max() > _LOG_FROM_RATIO * ys.min())
+    log = not (markers or linear) and bool(ys.min() > 0 and ys.max() > _LOG_FROM_RATIO * ys.min())
     low, high = float(ys.min()) if log else min(0.0, float(ys.min())), float(ys.max())
     ticks = _ticks(low, high, log)
     to_x = _axis(float(xs.min()), float(xs.max()), _LEFT, width - _RIGHT, log=False)
@@ -104,7 +97,7 @@ def _hint(left: int) -> str:
     return f'<text class="tick" x="{left + 12}" y="20">Point at a dot to see its eyes.</text>'
 
 
-def _peek(point: PicturePoint, x: float, y: float, left: int) -> str:
+def _peek(point: ImagePoint, x: float, y: float, left: int) -> str:
     """The dot, and beside the plot what it shows; style sheets alone make it appear."""
     image_height = 0.4 * (_PANEL - 20)
     text = "".join(

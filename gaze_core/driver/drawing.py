@@ -1,5 +1,6 @@
-"""Gaze drawn into pictures of the driver and of the road. RGB arrays in, RGB arrays out."""
+"""Gaze drawn into images of the driver and of the road. RGB arrays in, RGB arrays out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +12,8 @@ from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.readings import Drive
 from gaze_core.preprocess.images import RgbImage, read_image
 
-TRUE, PREDICTED = (60, 200, 90), (240, 110, 40)  # colours (RGB) of the two gazes
+Color = tuple[int, int, int]
+TRUE, PREDICTED, BEFORE = (60, 200, 90), (240, 110, 40), (150, 158, 170)  # colours (RGB) of the gazes
 _LENGTH = 0.9  # of an arrow seen from the side, in face widths
 _FACE_M = 0.14
 
@@ -26,6 +28,11 @@ class Gaze:
         ndarray, "n 2"
     ]  # [elevation, azimuth]: tracker's frame, or the crop's where nothing is labelled
     true_deg: Float[ndarray, "n 2"] | None
+
+    def arrows(self, position: int) -> list[tuple[Float[ndarray, "3"], Color]]:
+        """The true gaze, if it is known, and the predicted one."""
+        true = [] if self.true is None else [(self.true[position], TRUE)]
+        return [*true, (self.predicted[position], PREDICTED)]
 
 
 def read_gaze(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Gaze:
@@ -43,8 +50,15 @@ def _in_camera(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Float[ndarray,
     return np.asarray((drive.camera_to_view.transpose(0, 2, 1) @ directions(gaze_view)[..., None])[..., 0])
 
 
-def driver_view(drive: Drive, gaze: Gaze, position: int) -> RgbImage:
-    """The driver with an arrow from between the eyes for each gaze."""
+def label_in_camera(drive: Drive, angles_rad: Float[ndarray, "n 2"], items: Sequence[int]) -> Float[ndarray, "n 3"]:
+    """`[elevation, azimuth]` in the tracker's frame as directions in the face camera's."""
+    chosen = list(items)
+    turn = drive.camera_to_view[chosen].transpose(0, 2, 1) @ drive.label_to_view[chosen]
+    return np.asarray((turn @ directions(angles_rad)[..., None])[..., 0])
+
+
+def driver_view(drive: Drive, position: int, arrows: Sequence[tuple[Float[ndarray, "3"], Color]]) -> RgbImage:
+    """The driver with an arrow from between the eyes for each direction in the face camera's frame, in its colour."""
     image = read_image(drive.record.picture(drive.folder, position, "driver"))
     image, _ = _enlarged(image)
     pose = drive.head_to_camera[position]
@@ -52,9 +66,8 @@ def driver_view(drive: Drive, gaze: Gaze, position: int) -> RgbImage:
     center = np.array([image.shape[1], image.shape[0]]) / 2
     start = center + focal_px * pose[:2, 3] / pose[2, 3]
     length_px = _LENGTH * focal_px * _FACE_M / pose[2, 3]
-    for direction, color in ((gaze.true, TRUE), (gaze.predicted, PREDICTED)):
-        if direction is not None:
-            _arrow(image, start, start + length_px * direction[position][:2], color)
+    for direction, color in arrows:
+        _arrow(image, start, start + length_px * direction[:2], color)
     return image
 
 

@@ -1,0 +1,57 @@
+"""The files of an evaluation's report: page, JSON, and figures for those who do not look at the page."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gaze_core.evaluation.intervals import Estimate
+from gaze_core.evaluation.page import ReportData, distance_chart, page_of
+from gaze_core.evaluation.tables import estimate_rows
+from gaze_core.reports import page as skeleton
+from gaze_core.reports.charts import standalone
+
+
+def write_report(data: ReportData, folder: Path) -> tuple[Path, Path]:
+    """Writes `report.html` and `report.json` to `folder` and returns their paths."""
+    return skeleton.write_report(page_of(data), report_facts(data), folder)
+
+
+def write_figures(data: ReportData, folder: Path) -> list[Path]:
+    """The redirection curve as SVG and every number as CSV, for those who do not look at the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    curve, numbers = folder / "redirection_curve.svg", folder / "numbers.csv"
+    curve.write_text(standalone(distance_chart(data), skeleton.style_sheet("figure.css")), encoding="utf-8")
+    with numbers.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(estimate_rows(data.candidate))
+    return [curve, numbers]
+
+
+def report_facts(data: ReportData) -> dict[str, Any]:
+    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`."""
+    candidate, baseline = data.candidate, data.baseline
+    return {
+        "title": data.title,
+        "verdict": data.verdict,
+        "seconds": round(data.seconds, 1),
+        "num_samples": candidate.num_samples,
+        "num_unreadable": candidate.num_unreadable,
+        **candidate.numbers,
+        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
+        "protocol": candidate.protocol.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in candidate.checks],
+        "faults": list(candidate.faults),
+        "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
+        "comparison": data.comparison and data.comparison.model_dump(mode="json"),
+        "judge": {"name": candidate.judge_name, "digest": candidate.judge_digest},
+        "instruments": candidate.instruments,
+        "by_angle": [row.model_dump() for row in candidate.by_angle],
+        "by_distance": [row.model_dump() for row in candidate.by_distance],
+        "enhancements": [{"name": name, "detail": detail} for name, detail in data.enhancements],
+        **data.sources.facts(),
+        "notes": list(data.notes),
+    }
+
+
+def _known(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: found.model_dump(mode="json") for name, found in estimates.items()}
