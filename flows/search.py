@@ -8,8 +8,8 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
-from gaze_core.plans.overrides import changed
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.plans.settings import changed
 from tasks import environment
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import evaluate, preprocess, train_gaze_gaussian, train_mesh_head

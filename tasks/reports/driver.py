@@ -5,25 +5,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.config import Config
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors
 from gaze_core.stages.driver.compare import read_driver_comparison
 from gaze_core.stages.driver.evaluate import read_driver_evaluation
+from tasks.reports.result import RunResult
 from tasks.stage_task import StageOutcome
 from tasks.store.artifacts import Store
 
 JSON_FILE, PAGE_FILE = "report.json", "report.md"
 
 
-class DriverReport(Config):
+class DriverReport(RunResult):
     """Where the report is, and the numbers that matter."""
 
-    report: Path
-    verdict: str
     beats_all: bool
     reasons: tuple[str, ...]
-    numbers: dict[str, float]
+    numbers: Mapping[str, float]
+
+    def lines(self) -> list[str]:
+        """Errors before and after, the verdict, and how to look at it."""
+        rows = []
+        for metric in METRICS:
+            name = metric.removesuffix("_deg")
+            before, after, share = (self.numbers[f"{name}_{what}"] for what in ("before_deg", "after_deg", "reduction"))
+            rows.append(f"{name:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
+        beats = "beats" if self.beats_all else "does not beat"
+        rows.append(f"verdict    {self.verdict}; {beats} every baseline")
+        return [*rows, f"report: {self.report}", f"look at it with: gazeworks app driver --report {self.report.parent}"]
 
 
 def write_driver_report(

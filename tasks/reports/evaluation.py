@@ -67,14 +67,13 @@ class WrittenReport:
 def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, out: Path) -> WrittenReport:
     """Writes `report.html` and `report.json` to `out`.
 
-    `refs` by role: data, mesh_head, candidate, baseline, candidate_evaluation, baseline_evaluation, comparison.
+    `refs` by role: data, mesh_head, candidate, candidate_evaluation, comparison, and where there is one baseline and
+    baseline_evaluation.
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    candidate, baseline = (read_evaluation(folders[f"{role}_evaluation"]) for role in ("candidate", "baseline"))
-    pictures, baseline_pictures = (
-        Pictures.load(folders[f"{role}_evaluation"] / PICTURES_FILE) for role in ("candidate", "baseline")
-    )
+    candidate, pictures = _evaluated(folders, "candidate")
+    baseline, baseline_pictures = _evaluated(folders, "baseline")
     manifest = store.manifest(refs["data"])
     card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
     comparison = read_comparison(folders["comparison"])
@@ -91,7 +90,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         baseline_name="pixel-shuffle renderer",
         baseline_pictures=baseline_pictures,
         comparison=comparison,
-        curves={role: _curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
+        curves={role: _curves(folders[role]) for role in ("mesh_head", "candidate", "baseline") if role in folders},
         enhancements=[(name, detail) for name, detail in card["enhancements"]],
         stages=list(_stage_rows(facts.outcomes)),
         dropped=manifest.dropped,
@@ -126,13 +125,8 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    evaluations = {
-        role: (read_evaluation(folder), Pictures.load(folder / PICTURES_FILE))
-        for role in ("candidate", "baseline")
-        if (folder := folders.get(f"{role}_evaluation"))
-    }
-    candidate, pictures = evaluations["candidate"]
-    baseline, baseline_pictures = evaluations.get("baseline", (None, None))
+    candidate, pictures = _evaluated(folders, "candidate")
+    baseline, baseline_pictures = _evaluated(folders, "baseline")
     data = ReportData(
         title=facts.title,
         subtitle=facts.subtitle,
@@ -152,6 +146,12 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         seconds=time.monotonic() - facts.started_s,
     )
     return _written(data, out)
+
+
+def _evaluated(folders: Mapping[str, Path], role: str) -> tuple[Any, Any]:
+    """What was measured and rendered of a role; nothing of a role that is not there."""
+    folder = folders.get(f"{role}_evaluation")
+    return (read_evaluation(folder), Pictures.load(folder / PICTURES_FILE)) if folder else (None, None)
 
 
 def _written(data: ReportData, out: Path) -> WrittenReport:

@@ -1,0 +1,37 @@
+"""What a run of any system hands back, and how it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect.states import Completed
+
+from gaze_core.config import Config
+
+
+class RunResult(Config):
+    """Where the report is, what it says in a word, and the numbers that matter."""
+
+    report: Path
+    verdict: str
+    numbers: Mapping[str, float | None]
+
+    def lines(self) -> list[str]:
+        """What the command line prints at the end."""
+        return [*number_lines(self.numbers), f"verdict: {self.verdict}", f"report: {self.report}"]
+
+
+R = TypeVar("R", bound=RunResult)
+
+
+def finished(result: R, reasons: tuple[str, ...] = ()) -> R:
+    """What a flow returns: the result, or for a worse one a completed state named `Regressed` that holds it."""
+    if result.verdict == "regressed":
+        state: Any = Completed(name="Regressed", message="; ".join(reasons), data=result)
+        return state
+    return result
+
+
+def number_lines(numbers: Mapping[str, float | None]) -> list[str]:
+    """Names and values in two columns."""
+    return [f"{name:32} {'n/a' if value is None else f'{value:.2f}'}" for name, value in numbers.items()]
