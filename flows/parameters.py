@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt
 from pydantic.fields import FieldInfo
 
 from gaze_core.config import Config, Runtime
-from gaze_core.plans.request import Flag, Request
+from gaze_core.plans.request import Flag
 
 REQUIRED = inspect.Parameter.empty
 _RUNTIME = {
@@ -52,10 +52,10 @@ class Parameter:
 
 
 def parameters(request: type[Config]) -> list[Parameter]:
-    """Of the fields of a request: its own first, then those that all requests have."""
+    """Of the fields of a request: its own first, then those of its bases, such as what all requests have."""
     fields = request.model_fields
-    own = [name for name in fields if name not in Request.model_fields]
-    return [_parameter(name, fields[name]) for name in [*own, *(name for name in fields if name not in own)]]
+    names = dict.fromkeys(name for kind in request.__mro__ for name in vars(kind).get("__annotations__", ()))
+    return [_parameter(name, fields[name]) for name in names if name in fields]
 
 
 def runtime_parameters(names: tuple[str, ...]) -> list[Parameter]:

@@ -8,6 +8,7 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
+from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.plans.settings import changed
 from tasks import environment
@@ -73,6 +74,7 @@ def search(
 
     A trial's training is a cached stage: one that was interrupted goes on from its checkpoint.
     """
+    preflight(plan, {"recording": recording}, environment.home() / "searches", runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
         head = train_mesh_head(data, plan.mesh_head, runtime)

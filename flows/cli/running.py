@@ -12,6 +12,7 @@ from flows.cli.options import Force, Json, ReportFolder
 from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
 from flows.systems import System, imported
 from gaze_core.config import Runtime
+from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
 from tasks import environment
 from tasks.console import say, say_json
@@ -56,10 +57,10 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
     return run
 
 
-def _run(system: System, request: Any, out: Path, runtime: Runtime, force: tuple[str, ...], as_json: bool) -> None:
+def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], as_json: bool) -> None:
     request.require_inputs()
-    # A model file that lies beside an input (its checksum is verified) need not be pointed at.
-    beside = dict.fromkeys(str(path.parent) for path in request.inputs.values())
+    # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
+    beside = [str(path.parent) for name, path in request.inputs.items() if name not in Request.model_fields][:1]
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), *beside])
     request.plan()  # a mistake in it is said before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
