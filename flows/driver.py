@@ -4,27 +4,18 @@ import time
 from pathlib import Path
 
 from prefect import flow
-from prefect.states import Completed
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.config import Config, Runtime
+from gaze_core.config import Runtime
 from gaze_core.driver.extraction import ExtractConfig
-from gaze_core.driver.footage import TileLayout, open_footage
-from gaze_core.driver.sensors import read_track
-from gaze_core.plans.driver import DriverPlan
+from gaze_core.plans.driver import DriveFiles, DriverPlan
+from gaze_core.plans.preflight import preflight
 from gaze_core.stages.driver.pretrain import DriverPretrainConfig
 from tasks.reports.driver import FILES, DriverReport, write_driver_report
+from tasks.reports.result import finished
 from tasks.stage_task import tracked_flow
 from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
 from tasks.store.recordings import import_recording
-
-
-class DriveFiles(Config):
-    """Where a drive lies."""
-
-    video: Path
-    sensors: Path | None = None
-    road: Path | None = None
 
 
 @flow(name="driver", persist_result=False)
@@ -41,8 +32,8 @@ def driver(
     An estimator that became worse ends the run as a completed state named `Regressed`.
     """
     started_s = time.monotonic()
+    preflight(plan, {**dict(files), "weights": weights}, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json")}, force, out) as ledger:
-        require_readable(files, plan.extract)
         base = import_estimator(weights)
         data = _extracted(files, plan.extract, runtime)
         tuned = finetune(data, base, plan.finetune, runtime)
@@ -55,9 +46,7 @@ def driver(
         ledger.run.log_summary(report.numbers)
         for name in FILES:
             ledger.run.artifact(out / name, "report")
-    if report.verdict == "regressed":
-        return Completed(name="Regressed", message="; ".join(report.reasons), data=report)  # type: ignore[return-value]
-    return report
+    return finished(report, report.reasons)
 
 
 @flow(name="driver-extract", persist_result=False)
@@ -69,7 +58,7 @@ def extract_only(
 ) -> ArtifactRef:
     """Frames, faces and, with a table, labels of one drive."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
-        require_readable(files, config)
+        files.require_readable(config)
         return _extracted(files, config, runtime)
 
 
@@ -83,15 +72,6 @@ def pretrain_only(
     """A face estimator from the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         return pretrain(import_recording(people), config, runtime)
-
-
-def require_readable(files: DriveFiles, config: ExtractConfig) -> None:
-    """Raises BadInput for a video or a table that cannot be read: of the user's own file, before anything is imported."""
-    open_footage(files.video, config.layout)
-    if files.road:
-        open_footage(files.road, TileLayout())
-    if files.sensors:
-        read_track(files.sensors, config.columns)
 
 
 def _extracted(files: DriveFiles, config: ExtractConfig, runtime: Runtime) -> ArtifactRef:

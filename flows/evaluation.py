@@ -5,27 +5,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
-from prefect.states import Completed
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.config import Config, Runtime
+from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
 from tasks.reports.evaluation import EvaluationFacts, publish_report, write_evaluation_report
+from tasks.reports.result import RunResult, finished
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import compare, evaluate
 from tasks.store.artifacts import Store
 from tasks.tracking.registry import champion, model_name, promote, register
 
 
-class EvaluationResult(Config):
+class EvaluationResult(RunResult):
     """Where the report is, what it says, and the digests of what was published."""
 
-    report: Path
-    verdict: str
     reasons: tuple[str, ...]
     faults: tuple[str, ...]
-    numbers: dict[str, float | None]
     digests: dict[str, str]
     checkpoints: dict[str, str] = {}
     registry: str = ""  # what became of the candidate in the model registry
@@ -101,9 +98,7 @@ def comparison(
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
         checkpoints=dict(report.checkpoints), registry=registered,
     )  # fmt: skip
-    if report.verdict == "regressed":
-        return Completed(name="Regressed", message="; ".join(report.reasons), data=result)  # type: ignore[return-value]
-    return result
+    return finished(result, report.reasons)
 
 
 def _subjects(data: ArtifactRef) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from gaze_core.errors import BadInput
 from gaze_core.evaluation.comparison import paired_estimate
 from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
-from gaze_core.plans.overrides import changed
+from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.plans.settings import changed
 from gaze_core.stages.redirection.compare import read_evaluation
 from tasks import environment
 from tasks.stage_task import tracked_flow
@@ -83,6 +84,7 @@ def search(
 
     A trial's training is a cached stage: one that was interrupted goes on from its checkpoint.
     """
+    preflight(plan, {"recording": recording}, environment.home() / "searches", runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
         head = train_mesh_head(data, plan.mesh_head, runtime)

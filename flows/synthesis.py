@@ -7,12 +7,10 @@ deployment, spreads people over a Dask cluster instead (`tasks/runners.py`), wit
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
@@ -20,7 +18,6 @@ from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.rig import RIGS, RigName, View
 from gaze_core.synthesis.scene import LIGHTS, LightName
 from tasks.runners import RunnerName, task_runner, threads
-from tasks.store.roots import output_path
 
 PX_AT_STANDARD_FOCAL, STANDARD_FOCAL_PX = 128, 264.0
 CORES = os.cpu_count() or 1
@@ -78,30 +75,3 @@ def subject_files(
     # a cluster are processes already, and may have none of their own.
     num_workers = max(1, CORES // subjects) if isinstance(chosen, ThreadPoolTaskRunner) else 0
     return synthesis.with_options(task_runner=chosen)(configs, out.resolve(), Runtime(num_workers=num_workers))
-
-
-@flow(name="synthesize", persist_result=False)
-def synthesize(
-    subjects: Annotated[int, Field(ge=1, le=10_000)] = 1,
-    images: Annotated[int, Field(ge=2, le=100_000)] = 200,
-    size_px: Annotated[int, Field(ge=32, le=2048)] = 128,
-    seed: Annotated[int, Field(ge=0)] = 0,
-    rig: RigName = "compact",
-    lights: list[LightName] = ["studio"],  # noqa: B006 (the default of a form; nothing changes it)
-    out: str = "reports/subjects",
-    runner: Literal["threads", "dask"] = "threads",
-) -> list[str]:
-    """Renders synthetic subjects with exact labels, as a deployment: a form of plain values.
-
-    Args:
-        subjects: How many people.
-        images: Images of each person; a fifth of them is held out.
-        size_px: Side of an image.
-        seed: The first person's; the next have the next numbers. The same seed gives the same files.
-        rig: Where the cameras stand.
-        lights: Lights, in turns.
-        out: Folder of the files, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
-        runner: Where people are rendered: threads of the run's own process, or a Dask cluster.
-    """
-    files = subject_files(subjects, images, size_px, seed, output_path(out), rig, tuple(lights), runner)
-    return [str(path) for path in files]

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import Device, Force, Json, ReportFolder, Set, file_option, folder_option
+from flows.cli.options import ConfigFile, Device, Force, Json, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
-from tasks.console import say, say_json, say_report
+from tasks.console import say, say_json
 from tasks.server.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -24,56 +24,6 @@ Settings = Annotated[Path | None, typer.Option(help="JSON with more of the extra
 Frames = Annotated[int, typer.Option(min=1, help="Evenly spaced frames to take.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds `driver ...` and `app ...` to the command line."""
-    app.add_typer(driver_app, name="driver")
-    app.add_typer(show_app, name="app")
-
-
-@driver_app.command()
-def run(
-    video: Video,
-    sensors: Annotated[Path, typer.Option(help="The eye tracker's CSV.")],
-    weights: Annotated[Path, typer.Option(help="Estimator to fine-tune: .safetensors, its folder, or a .pth tracker.")],
-    road: Road = None,
-    layout: Layout = "whole",
-    settings: Settings = None,
-    frames: Frames = 500,
-    preset: Annotated[str, typer.Option(help="full (all layers, 30 epochs) or frozen (the head, 15 epochs).")] = "full",
-    changes: Set = None,
-    force: Force = None,
-    out: ReportFolder = Path("reports/driver"),
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Extract, fine-tune, measure before and after on blocks of time kept back, compare with the baselines."""
-    from gaze_core.config import Runtime
-    from gaze_core.plans.driver import driver_plan
-
-    plan = driver_plan(preset, layout, settings, frames, changes or ())
-    files = _files(video, sensors, road)
-    if not weights.exists():
-        raise BadInput(f"{weights}: no such file; expected an estimator; make one with: gazeworks driver pretrain")
-    runtime = Runtime(device=device, progress=not as_json)
-    with prefect_server() as ready:
-        from flows.driver import driver
-
-        environment.configure_logging()
-        ready()
-        report = driver(files, weights.resolve(), plan, out.resolve(), runtime, tuple(force or ()))
-    if as_json:
-        say_json(report.model_dump(mode="json"))
-        return
-    for metric in ("azimuth", "elevation", "angular"):
-        before, after, share = (report.numbers[f"{metric}_{what}"] for what in ("before_deg", "after_deg", "reduction"))
-        say(f"{metric:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
-    say(f"verdict    {report.verdict}; {'beats' if report.beats_all else 'does not beat'} every baseline")
-    for warning in report.warnings:
-        say(f"warning: {warning}")
-    say_report(report.report, report.faults, report.checkpoints)
-    say(f"look at it with: gazeworks app driver --report {report.report.parent}")
-
-
 @driver_app.command()
 def extract(
     video: Video,
@@ -84,6 +34,7 @@ def extract(
     frames: Frames = 500,
     legacy: Annotated[Path | None, folder_option("Also write *_driver.jpg, *_road.jpg, *_gt.json here.")] = None,
     changes: Set = None,
+    config: ConfigFile = None,
     force: Force = None,
     out: Annotated[Path, folder_option("Folder for the extracted drive.")] = Path("drive"),
     as_json: Json = False,
@@ -94,8 +45,9 @@ def extract(
     from gaze_core.driver.legacy import write_legacy
     from gaze_core.driver.record import DriveRecord
     from gaze_core.plans.driver import driver_plan
+    from gaze_core.plans.settings import changed
 
-    plan = driver_plan("frozen", layout, settings, frames, changes or ())
+    plan = changed(driver_plan("frozen", layout, settings, frames), changes or (), config)
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)
@@ -235,7 +187,7 @@ def show_driver(
 
 def _files(video: Path, sensors: Path | None, road: Path | None) -> Any:
     """The paths, once they are known to be there; a model file beside the video need not be pointed at."""
-    from flows.driver import DriveFiles
+    from gaze_core.plans.driver import DriveFiles
 
     for path, what in ((video, "a video"), (sensors, "the eye tracker's CSV"), (road, "a video of the road")):
         if path is not None and not path.is_file():

@@ -4,8 +4,9 @@ import gc
 import importlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 # Two thread pools that spin while they wait cost each other 20-fold when the machine is shared; OpenMP reads this once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,14 +21,16 @@ from flows.cli import inversion as inversion_cli
 from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
-from flows.cli.driver import register as register_driver
+from flows.cli.driver import show_app
 from flows.cli.imports import app as import_app
-from flows.cli.options import Device, Force, Json, ReportFolder, Set, folder_option
+from flows.cli.options import Device, Json, folder_option
+from flows.cli.running import register, run_command
 from flows.cli.server import app as server_app
 from flows.cli.store import app as store_app
+from flows.systems import SYSTEMS, system
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
-from tasks.console import plain_console, say, say_json, say_report, say_table
+from tasks.console import plain_console, say, say_json, say_table
 from tasks.server.own_server import prefect_server
 
 app = typer.Typer(
@@ -37,6 +40,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # or help and mistakes lose what stands in brackets: gazeworks[gpu]
     help=__doc__,
 )
+_DEMO = "Train on the shipped synthetic subject, compare with the baseline renderer, write a report."
+_GIVEN = ("recording", "source", "precision", "processes", "workers")
+app.command("demo")(run_command(replace(system("redirect"), name="demo", defaults={}), _GIVEN, _DEMO))
+for one in SYSTEMS:
+    register(app, one)
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 search_cli.register(app)
@@ -45,44 +53,8 @@ evaluation_cli.register(app)
 serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
-register_driver(app)
+app.add_typer(show_app, name="app")
 INTERRUPTED = 130  # typer's exit code after CTRL-C
-
-
-@app.command()
-def demo(
-    out: ReportFolder = Path("reports/demo"),
-    preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "small",
-    changes: Set = None,
-    force: Force = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Train on the shipped synthetic subject, compare with the baseline renderer, write a report."""
-    from gaze_core.synthesis.packs import pack_path
-
-    _redirect("synthetic", pack_path("synthetic_128"), preset, changes, force, device, out, as_json)
-
-
-@app.command()
-def redirect(
-    input_path: Annotated[Path, typer.Option("--input", help="A video, images, or subject files: a file or a folder.")],
-    source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
-    preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
-    out: ReportFolder = Path("reports/redirect"),
-    changes: Set = None,
-    force: Force = None,
-    device: Device = "auto",
-    precision: Annotated[
-        Literal["32-true", "bf16-mixed"], typer.Option(help="Of the training's arithmetic.")
-    ] = "32-true",
-    processes: Annotated[int, typer.Option(min=1, help="That share each batch, one for each device.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report what it does."""
-    how = {"precision": precision, "num_processes": processes, "num_workers": workers}
-    _redirect(source, input_path, preset, changes, force, device, out, as_json, how)
 
 
 @app.command()
@@ -149,35 +121,6 @@ def bench(
     )
     result = benchmark.run(report=lambda line: None if as_json else say(line))
     say_json(result) if as_json else say_table(benchmark.table(result))
-
-
-def _redirect(
-    source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
-    force: list[str] | None, device: Any, out: Path, as_json: bool, how: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
-    from gaze_core.config import Runtime
-    from gaze_core.plans.redirection import redirection_plan
-    from tasks.store.recordings import require_recording
-
-    require_recording(recording)
-    # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
-    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
-    plan = redirection_plan(preset, source, changes or ())
-    with prefect_server() as ready:
-        from flows.redirection import redirection
-
-        environment.configure_logging()
-        runtime = Runtime(device=device, progress=not as_json, **(how or {}))
-        ready()
-        result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
-    if as_json:
-        say_json(result.model_dump(mode="json"))
-        return
-    for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db"):
-        value = result.numbers.get(name)
-        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
-    say(f"verdict against the baseline     {result.verdict}")
-    say_report(result.report, result.faults, result.checkpoints)
 
 
 def main() -> None:

@@ -9,6 +9,9 @@ from gaze_core.outputs import output_file, output_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value. May be repeated.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML or JSON file with changed settings; --set wins.")
+]
 Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 

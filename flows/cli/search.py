@@ -1,12 +1,12 @@
 """`gazeworks search`: better settings by the validation frames."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from flows.cli.options import Device, Set, file_option
+from flows.cli.options import ConfigFile, Device, Set, file_option
 from tasks.console import say, say_table
 
 
@@ -19,31 +19,33 @@ def search(
     recording: Annotated[
         Path | None, typer.Option("--input", help="As for redirect; else the shipped subject.")
     ] = None,
-    source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "synthetic",
+    source: Annotated[str, typer.Option(help="What the input is: synthetic or video.")] = "synthetic",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     trials: Annotated[int, typer.Option(min=1, help="In all, those of earlier runs included.")] = 10,
     changes: Set = None,
+    config: ConfigFile = None,
     out: Annotated[Path, file_option("File for all trials.")] = Path("search.json"),
     device: Device = "auto",
 ) -> None:
     """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
     from gaze_core.config import Runtime
-    from gaze_core.plans.redirection import redirection_plan
-    from gaze_core.synthesis.packs import pack_path
+    from gaze_core.plans.requests.redirection import RedirectionRequest
+    from gaze_core.plans.settings import validated
     from tasks import environment
     from tasks.server.own_server import prefect_server
     from tasks.store.recordings import require_recording
 
-    path = recording or pack_path("synthetic_128")
-    require_recording(path)
-    plan = redirection_plan(preset, source, changes or ())
+    given = {"source": source, "preset": preset, "changes": changes or (), "config": config}
+    request = validated(RedirectionRequest, given | ({"recording": recording} if recording else {}))
+    require_recording(request.recording)
+    plan = request.plan()
     with prefect_server() as ready:
         from flows.search import SearchConfig
         from flows.search import search as run
 
         environment.configure_logging()
         ready()
-        result = run(path.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
+        result = run(request.recording.resolve(), plan, SearchConfig(num_trials=trials), Runtime(device=device))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(result.model_dump_json(indent=1) + "\n")
     keys = list(result.trials[0].settings)

@@ -1,118 +1,108 @@
-"""Evaluation, comparison and the downstream test as deployments: forms of plain values, paths below the worker's roots."""
+"""Evaluation, comparison and the downstream test as deployments."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from prefect import flow
 from pydantic import Field
 
+from flows import references
 from flows.augmentation import AugmentationResult, augmentation
 from flows.evaluation import EvaluationResult, comparison, evaluation
-from flows.references import data_of, find_reference
+from flows.forms.derived import form
+from flows.systems import stages_of
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.config import Runtime
+from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
 from gaze_core.stages.redirection.downstream import DownstreamConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
-from tasks.store.roots import input_path, output_path
+from tasks.store.roots import input_path
 
-Device = Literal["auto", "cpu", "cuda"]
-Judge = Literal["cnn", "iris"]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+_CANDIDATE = "Folder of a report, whose candidate is meant, or of a trained model."
 
 
-@flow(name="evaluate", persist_result=False)
-def evaluate(
-    checkpoint: str = "reports/redirect", data: str = "", protocol: str = "", judge: Judge = "cnn", seed: Seed = 0,
-    out: str = "reports/evaluation", device: Device = "auto", force: list[Literal["evaluate"]] = [],  # noqa: B006
-) -> EvaluationResult:  # fmt: skip
-    """Measures a trained model on frames that no training has seen, and reports.
+class _MeasuredRequest(Config):
+    """What an evaluation and a comparison are asked alike."""
 
-    Args:
-        checkpoint: Folder of a report, whose candidate is meant, or PATH:baseline; or the folder of a trained model.
-        data: Report or data set to measure on. Empty: the data that the model was trained on, its test frames.
-        protocol: A published protocol by name. Empty: pairs drawn from the test frames.
-        judge: Who reads the gaze in the pictures: the shipped network, or the iris model for recordings of people.
-        seed: Of the pairs.
-        out: Folder of the report, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
-        device: Where to compute.
-        force: Stages to compute anew although nothing has changed.
-    """
-    model, source = _model_and_data(checkpoint, data)
-    config = _config(protocol, judge, seed)
-    return evaluation.fn(model, source, config, output_path(out), _runtime(device), None, tuple(force))
-
-
-@flow(name="compare", persist_result=False)
-def compare(
-    candidate: str = "reports/redirect", baseline: str = "champion", data: str = "", protocol: str = "",
-    judge: Judge = "cnn", seed: Seed = 0, out: str = "reports/comparison", device: Device = "auto",
-    force: list[Literal["evaluate", "compare"]] = [],  # noqa: B006
-) -> EvaluationResult:  # fmt: skip
-    """Says whether a model is better than another on the same pairs. Better than the champion, it becomes the champion.
-
-    Args:
-        candidate: Folder of a report, whose candidate is meant, or of a trained model.
-        baseline: The same, PATH:baseline for a report's baseline, or champion for that of the model registry.
-        data: Report or data set to measure on. Empty: the data that the candidate was trained on, its test frames.
-        protocol: A published protocol by name. Empty: pairs drawn from the test frames.
-        judge: Who reads the gaze in the pictures: the shipped network, or the iris model for recordings of people.
-        seed: Of the pairs.
-        out: Folder of the report, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
-        device: Where to compute.
-        force: Stages to compute anew although nothing has changed.
-    """
-    ours, source = _model_and_data(candidate, data)
-    theirs = None if baseline == "champion" else _reference(baseline)
-    options: dict[str, Any] = {"runtime": _runtime(device), "force": tuple(force)}
-    return comparison.fn(ours, theirs, source, _config(protocol, judge, seed), output_path(out), **options)
-
-
-@flow(name="augment", persist_result=False)
-def augment(
-    checkpoint: str = "reports/redirect", data: str = "", real: Count = 8, generated: Count = 192, repeats: Count = 3,
-    steps: Count = 100, start: Literal["pretrained", "scratch"] = "pretrained", seed: Seed = 0,
-    out: str = "reports/augmentation", device: Device = "auto",
-) -> AugmentationResult:  # fmt: skip
-    """Trains an estimator on few real pictures, with and without redirected ones, and says what they are worth.
-
-    Args:
-        checkpoint: Folder of a report, whose candidate is meant, or of a trained model.
-        data: Report or data set to take real pictures from. Empty: the data that the model was trained on.
-        real: Real pictures of each subject that the estimator gets.
-        generated: Redirected pictures that join them.
-        repeats: Choices of real pictures.
-        steps: Of training, in each arm.
-        start: What the estimator starts from: the shipped one, trained on other people, or nothing.
-        seed: Of choices and training.
-        out: Folder of the report, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports).
-        device: Where to compute.
-    """
-    model, source = _model_and_data(checkpoint, data)
-    config = DownstreamConfig(
-        num_real=real, num_generated=generated, num_repeats=repeats, num_steps=steps, start=start, seed=seed
+    data: str = Field("", description="Report or data set to measure on. Empty: the training data's own test frames.")
+    protocol: str = Field("", description="A published protocol by name. Empty: pairs drawn from the test frames.")
+    judge: Literal["cnn", "iris"] = Field(
+        "cnn",
+        description="Who reads the gaze in the images: the shipped network, or the iris model for recordings of people.",
     )
-    return augmentation.fn(model, source, config, output_path(out), _runtime(device))
+    seed: int = Field(0, ge=0, description="Of the pairs.")
+
+    def config(self) -> EvaluateConfig:
+        """With all instruments that the worker has."""
+        if self.protocol:
+            protocol_named(self.protocol)
+        config = EvaluateConfig(judge=self.judge, protocol=self.protocol, seed=self.seed)
+        return config.with_available_instruments()
+
+
+class EvaluateRequest(_MeasuredRequest):
+    """Measures a trained model on frames that no training has seen, and reports."""
+
+    checkpoint: str = Field("reports/redirect", description=f"{_CANDIDATE} PATH:baseline means a report's baseline.")
+
+
+class CompareRequest(_MeasuredRequest):
+    """Says whether a model is better than another on the same pairs. Better than the champion, it becomes the champion."""
+
+    candidate: str = Field("reports/redirect", description=_CANDIDATE)
+    baseline: str = Field(
+        "champion",
+        description="The same, PATH:baseline for a report's baseline, or champion for that of the model registry.",
+    )
+
+
+class AugmentRequest(Config):
+    """Trains an estimator on few real images, with and without redirected ones, and says what they are worth."""
+
+    checkpoint: str = Field("reports/redirect", description=_CANDIDATE)
+    data: str = Field("", description="Report or data set to take real images from. Empty: that of the training.")
+    real: int = Field(8, ge=1, description="Real images of each subject that the estimator gets.")
+    generated: int = Field(192, ge=1, description="Redirected images that join them.")
+    repeats: int = Field(3, ge=1, description="Choices of real images.")
+    steps: int = Field(100, ge=1, description="Of training, in each arm.")
+    start: Literal["pretrained", "scratch"] = Field(
+        "pretrained",
+        description="What the estimator starts from: the shipped one, trained on other people, or nothing.",
+    )
+    seed: int = Field(0, ge=0, description="Of choices and training.")
+
+
+def _evaluate(request: EvaluateRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> EvaluationResult:
+    model, data = _model_and_data(request.checkpoint, request.data)
+    return evaluation.fn(model, data, request.config(), out, runtime, None, force)
+
+
+def _compare(request: CompareRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> EvaluationResult:
+    ours, data = _model_and_data(request.candidate, request.data)
+    theirs = None if request.baseline == "champion" else _reference(request.baseline)
+    return comparison.fn(ours, theirs, data, request.config(), out, runtime=runtime, force=force)
+
+
+def _augment(request: AugmentRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> AugmentationResult:
+    model, data = _model_and_data(request.checkpoint, request.data)
+    config = DownstreamConfig(
+        num_real=request.real, num_generated=request.generated, num_repeats=request.repeats, num_steps=request.steps,
+        start=request.start, seed=request.seed,
+    )  # fmt: skip
+    return augmentation.fn(model, data, config, out, runtime, force)
 
 
 def _model_and_data(checkpoint: str, data: str) -> tuple[ArtifactRef, ArtifactRef]:
     model = _reference(checkpoint)
-    return model, _reference(data, "data") if data else data_of(model)
+    return model, _reference(data, "data") if data else references.data_of(model)
 
 
 def _reference(place: str, role: str = "candidate") -> ArtifactRef:
     """As `find_reference`, for a place that this worker may read."""
     path = Path(place)
     input_path(place if path.exists() or ":" not in place else place.rpartition(":")[0])
-    return find_reference(place, role)
+    return references.find_reference(place, role)
 
 
-def _config(protocol: str, judge: Judge, seed: int) -> EvaluateConfig:
-    if protocol:
-        protocol_named(protocol)
-    return EvaluateConfig(judge=judge, protocol=protocol, seed=seed).with_available_instruments()
-
-
-def _runtime(device: Device) -> Runtime:
-    return Runtime(device=device, progress=False)
+evaluate = form("evaluate", EvaluateRequest, _evaluate, "reports/evaluation", stages_of(evaluation))
+compare = form("compare", CompareRequest, _compare, "reports/comparison", stages_of(comparison))
+augment = form("augment", AugmentRequest, _augment, "reports/augmentation", stages_of(augmentation))

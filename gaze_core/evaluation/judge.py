@@ -130,6 +130,8 @@ class CnnJudge:
 def _read_weights(path: Path | None) -> tuple[bytes, str]:
     if path is None:
         packaged = resources.files("gaze_core.evaluation") / "weights" / "judge.safetensors"
+        if not packaged.is_file():
+            raise MissingArtifact(f"{packaged}: the weights of the gaze judge are gone; install gazeworks again")
         return packaged.read_bytes(), str(packaged)
     if not path.is_file():
         raise MissingArtifact(f"{path}: no such file; expected the weights of a gaze judge; train one or give none")

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gaze_core.errors import BadInput
 from gaze_core.models.blocks import start_at_zero
 
 
@@ -20,6 +21,11 @@ class DiT(nn.Module):
     def __init__(
         self, channels: int, code_width: int, side_px: int, token_width: int, depth: int, num_heads: int, patch_px: int
     ) -> None:
+        if token_width % num_heads or token_width % 4:
+            raise BadInput(
+                f"token_width {token_width}: expected a multiple of num_heads {num_heads}, and of 4 (sine and cosine of row "
+                "and column)"
+            )
         super().__init__()
         self.depth, self.num_heads, self.patch_px, self.token_width = depth, num_heads, patch_px, token_width
         self.patch_embed = nn.Conv2d(channels, token_width, patch_px, stride=patch_px)
@@ -69,8 +75,6 @@ class DiTBlock(nn.Module):
 
     def __init__(self, width: int, num_heads: int, code_width: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
-        if width % num_heads:
-            raise ValueError(f"token width {width} must be divisible by num_heads {num_heads}")
         self.num_heads = num_heads
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)

@@ -1,27 +1,57 @@
 """From a preset, a layout, a settings file and `--set` to the plan of a driver run."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from gaze_core.assets import resolve
 from gaze_core.config import Config
+from gaze_core.driver.checkpoints import load_estimator
 from gaze_core.driver.extraction import ExtractConfig
-from gaze_core.driver.footage import LAYOUTS
+from gaze_core.driver.faces import require_view
+from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage
 from gaze_core.driver.report import DriverTolerance
+from gaze_core.driver.sensors import read_track
 from gaze_core.errors import BadInput
-from gaze_core.plans.overrides import changed, validated
+from gaze_core.plans.preflight import Plan
+from gaze_core.plans.settings import changed, named, read_settings, validated
 from gaze_core.stages.driver.evaluate import DriverEvaluateConfig
 from gaze_core.stages.driver.finetune import FINETUNE_PRESETS, DriverFinetuneConfig
 
 
-class DriverPlan(Config):
+class DriveFiles(Config):
+    """Where a drive lies: its video, the eye tracker's table, and the video of the road if that is a file of its own."""
+
+    video: Path
+    sensors: Path | None = None
+    road: Path | None = None
+
+    def require_readable(self, config: ExtractConfig) -> None:
+        """Raises BadInput for a video or table that cannot be read: of the user's own file, before it is imported."""
+        open_footage(self.video, config.layout)
+        if self.road:
+            open_footage(self.road, TileLayout())
+        if self.sensors:
+            read_track(self.sensors, config.columns)
+        resolve("face_landmarker")
+
+
+class DriverPlan(Plan):
     """All that decides the result of a run."""
 
     extract: ExtractConfig = ExtractConfig()
     finetune: DriverFinetuneConfig = DriverFinetuneConfig()
     evaluate: DriverEvaluateConfig = DriverEvaluateConfig()
     tolerance: DriverTolerance = DriverTolerance()
+
+    def require_ready(self, inputs: Mapping[str, Path]) -> None:
+        """The drive can be read and is labelled, and the estimator sees the part of the face that is extracted."""
+        files = {name: path for name, path in inputs.items() if name in DriveFiles.model_fields}
+        if "sensors" not in files:
+            raise BadInput(f"{files['video']}: no gaze labels to learn from; give the eye tracker's CSV")
+        DriveFiles(**files).require_readable(self.extract)
+        _, card = load_estimator(inputs["weights"])
+        view = self.extract.normalization.resized(self.extract.size_px)
+        require_view(view.model_dump(mode="json"), card["normalization"], str(files["video"]))
 
 
 def driver_plan(
@@ -32,22 +62,9 @@ def driver_plan(
     Raises:
         BadInput: an unknown preset, layout, key or value; the message lists what is known.
     """
-    if preset not in FINETUNE_PRESETS:
-        raise BadInput(f"unknown preset {preset!r}; expected one of: {', '.join(FINETUNE_PRESETS)}")
-    if layout not in LAYOUTS:
-        raise BadInput(f"unknown layout {layout!r}; expected one of: {', '.join(LAYOUTS)}, or a file with --settings")
-    plan = DriverPlan(finetune=FINETUNE_PRESETS[preset]).model_dump(mode="json")  # type: ignore[index]
-    plan["extract"] |= {"layout": LAYOUTS[layout].model_dump(mode="json"), "num_frames": num_frames}
+    finetune, tiles = named("preset", preset, FINETUNE_PRESETS), named("layout", layout, LAYOUTS)
+    plan = DriverPlan(finetune=finetune).model_dump(mode="json")
+    plan["extract"] |= {"layout": tiles.model_dump(mode="json"), "num_frames": num_frames}
     if settings:
-        plan["extract"] |= _read(settings)
+        plan["extract"] |= read_settings(settings)
     return changed(validated(DriverPlan, plan), changes)
-
-
-def _read(settings: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(settings.read_text())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{settings}: no readable JSON ({error}); expected options of the extraction") from error
-    if not isinstance(values, dict):
-        raise BadInput(f"{settings}: expected a JSON object with options of the extraction, such as layout")
-    return values

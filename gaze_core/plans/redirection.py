@@ -1,45 +1,80 @@
 """Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from gaze_core.config import Config
+from gaze_core.assets import resolve
+from gaze_core.data.subjects import open_subject
 from gaze_core.errors import BadInput
+from gaze_core.evaluation.judge import require_no_critic
+from gaze_core.evaluation.protocols import protocol
 from gaze_core.evaluation.report import Tolerance
+from gaze_core.models.conditioning import SHAPE
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
-from gaze_core.models.redirection.renderers import RendererConfig
-from gaze_core.plans.overrides import changed
+from gaze_core.models.redirection.renderers import RendererConfig, make_renderer
+from gaze_core.plans.preflight import Plan
+from gaze_core.plans.requests.redirection import PresetName, Source
+from gaze_core.plans.settings import changed, named
 from gaze_core.preprocess.video_config import VideoConfig
-from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.evaluate import EvaluateConfig, judge_of
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
-from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
-from gaze_core.stages.redirection.preprocess import PreprocessConfig
+from gaze_core.stages.redirection.preprocess import PreprocessConfig, recorded_subjects
 from gaze_core.training.loop import FitConfig
 
-Source = Literal["synthetic", "video"]
-PresetName = Literal["tiny", "small", "paper", "h200"]
 
-
-class RedirectionPlan(Config):
-    """The redirection pipeline. The baseline is the same model with another renderer, trained the same way."""
+class RedirectionPlan(Plan):
+    """The redirection pipeline. The baseline is the same model with another renderer, trained the same way, or none."""
 
     preprocess: PreprocessConfig = PreprocessConfig()
     mesh_head: MeshHeadStageConfig = MeshHeadStageConfig()
     gaze_gaussian: GazeGaussianStageConfig = GazeGaussianStageConfig()
-    baseline_renderer: RendererConfig = RendererConfig(kind="pixel_shuffle")
+    baseline_renderer: RendererConfig | None = RendererConfig(kind="pixel_shuffle")
     evaluate: EvaluateConfig = EvaluateConfig()
     tolerance: Tolerance = Tolerance()
 
     @property
-    def baseline(self) -> GazeGaussianStageConfig:
-        """The candidate's configuration with the baseline renderer."""
+    def baseline(self) -> GazeGaussianStageConfig | None:
+        """The candidate's configuration with the baseline renderer, if there is one."""
+        if self.baseline_renderer is None:
+            return None
         model = self.gaze_gaussian.model.model_copy(update={"renderer": self.baseline_renderer})
         return self.gaze_gaussian.model_copy(update={"model": model})
+
+    def require_ready(self, inputs: Mapping[str, Path]) -> None:
+        """Images have the model's size, its parts fit together, and all weights that a stage will ask for are here."""
+        self._require_images(inputs["recording"])
+        for config in filter(None, (self.gaze_gaussian, self.baseline)):
+            model, channels = config.model, self.mesh_head.model.color_channels
+            make_renderer(model.renderer, channels, SHAPE.width, model.raster_px, model.image_px)
+        trained = self.gaze_gaussian
+        Critics(trained.loss_weights, trained.critic, trained.synthetic_gaze, trained.fit.seed)
+        if self.evaluate.protocol:
+            protocol(self.evaluate.protocol)
+        require_no_critic(judge_of(self.evaluate), trained.critic.sha256 if trained.critic else None)
+
+    def _require_images(self, recording: Path) -> None:
+        expected_px = self.gaze_gaussian.model.image_px
+        sizes_px: dict[str, int] = {}
+        if self.preprocess.source == "video":
+            resolve("face_landmarker")
+            sizes_px["preprocess.video.size_px"] = self.preprocess.video.size_px
+        else:
+            for path in recorded_subjects(recording).values():
+                with open_subject(path) as file:
+                    sizes_px[str(path)] = int(file["image"].shape[2])
+        for where, found_px in sizes_px.items():
+            if found_px != expected_px:
+                raise BadInput(
+                    f"{where}: images of {found_px} px, the model is for {expected_px} px; choose a preset for that size, "
+                    f"or --set gaze_gaussian.model.image_px={found_px}"
+                )
 
 
 @dataclass(frozen=True)
@@ -72,7 +107,7 @@ class Schedule:
     critics: bool
 
 
-SIZES = {
+SIZES: dict[PresetName, Size] = {
     #              image  mesh    cell     raster  points  hid-  feature  chan-  token                patch
     #              _px    cell_m  _m       _px     / eye   den   width    nels   width  depth  heads  _px
     "tiny":  Size(128,    0.014,  0.010,   128,    250,    64,   32,      16,    96,    2,     4,     8),
@@ -80,7 +115,7 @@ SIZES = {
     "paper": Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
     "h200":  Size(512,    0.0033, 0.0021,  128,    2000,   256,  128,     32,    512,   6,     8,     8),
 }  # fmt: skip
-PRESETS = {
+PRESETS: dict[PresetName, Schedule] = {
     #                  mesh         batch                batch  learning
     #                  length       size   length        size   rate      critics
     "tiny":  Schedule("150 steps",  4,     "300 steps",  3,     1e-3,     False),
@@ -97,9 +132,7 @@ def redirection_plan(preset: str, source: Source = "synthetic", overrides: Seque
     Raises:
         BadInput: an unknown preset, key or value; the message lists what is known.
     """
-    if preset not in PRESETS:
-        raise BadInput(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
-    return changed(_plan(SIZES[preset], PRESETS[preset], source), overrides)
+    return changed(_plan(named("preset", preset, SIZES), named("preset", preset, PRESETS), source), overrides)
 
 
 def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaze_core.artifacts import ArtifactRef
-from gaze_core.config import Config
 from gaze_core.driver.page import DriverReportData, driver_page, example_frames
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors
 from gaze_core.reports.page import JSON_FILE, write_report
 from gaze_core.stages.driver.compare import read_driver_comparison
 from gaze_core.stages.driver.evaluate import read_driver_evaluation
+from tasks.reports.result import RunResult
 from tasks.reports.sources import sources_of, training_curves
 from tasks.stage_task import StageOutcome
 from tasks.store.artifacts import Store
@@ -19,17 +19,23 @@ MARKDOWN_FILE = "report.md"
 FILES = ("report.html", JSON_FILE, MARKDOWN_FILE)
 
 
-class DriverReport(Config):
-    """Where report and checkpoints are, the numbers that matter, the checks that failed and what the data warns of."""
+class DriverReport(RunResult):
+    """The result of a driver run."""
 
-    report: Path
-    verdict: str
     beats_all: bool
     reasons: tuple[str, ...]
-    numbers: dict[str, float]
-    faults: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    checkpoints: dict[str, str] = {}
+    numbers: Mapping[str, float]
+
+    def headline(self) -> list[str]:
+        """Errors before and after, the verdict, and how to look at it."""
+        rows = []
+        for metric in METRICS:
+            name = metric.removesuffix("_deg")
+            before, after, share = (self.numbers[f"{name}_{what}"] for what in ("before_deg", "after_deg", "reduction"))
+            rows.append(f"{name:10} {before:6.2f} -> {after:5.2f} deg  ({share:+.0%} less)".replace("+", ""))
+        beats = "beats" if self.beats_all else "does not beat"
+        rows.append(f"verdict    {self.verdict}; {beats} every baseline")
+        return [*rows, f"look at it with: gazeworks app driver --report {self.report.parent}"]
 
 
 def write_driver_report(

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.pictures import Pictures
+from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_files import write_figures, write_report
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
@@ -67,14 +68,14 @@ class WrittenReport:
 def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, out: Path) -> WrittenReport:
     """Writes `report.html` and `report.json` to `out`.
 
-    `refs` by role: data, mesh_head, candidate, baseline, candidate_evaluation, baseline_evaluation, comparison.
+    `refs` by role: data, mesh_head, candidate, candidate_evaluation, comparison, and where there is one baseline and
+    baseline_evaluation.
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    candidate, baseline = (read_evaluation(folders[f"{role}_evaluation"]) for role in ("candidate", "baseline"))
-    pictures, baseline_pictures = (
-        Pictures.load(folders[f"{role}_evaluation"] / PICTURES_FILE) for role in ("candidate", "baseline")
-    )
+    candidate, pictures = _evaluated(folders["candidate_evaluation"])
+    other = folders.get("baseline_evaluation")
+    baseline, baseline_pictures = _evaluated(other) if other else (None, None)
     manifest = store.manifest(refs["data"])
     card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
     enhancements = [(name, detail) for name, detail in card["enhancements"]]
@@ -92,7 +93,9 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         baseline_name="pixel-shuffle renderer",
         baseline_pictures=baseline_pictures,
         comparison=comparison,
-        curves={role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline")},
+        curves={
+            role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline") if role in folders
+        },
         enhancements=enhancements,
         sources=sources_of(
             store, refs, facts.outcomes, manifest.dropped, {"judge": candidate.judge_digest}, "baseline"
@@ -125,13 +128,9 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    evaluations = {
-        role: (read_evaluation(folder), Pictures.load(folder / PICTURES_FILE))
-        for role in ("candidate", "baseline")
-        if (folder := folders.get(f"{role}_evaluation"))
-    }
-    candidate, pictures = evaluations["candidate"]
-    baseline, baseline_pictures = evaluations.get("baseline", (None, None))
+    candidate, pictures = _evaluated(folders["candidate_evaluation"])
+    other = folders.get("baseline_evaluation")
+    baseline, baseline_pictures = _evaluated(other) if other else (None, None)
     data = ReportData(
         title=facts.title,
         subtitle=facts.subtitle,
@@ -154,6 +153,11 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         seconds=time.monotonic() - facts.started_s,
     )
     return _written(data, out)
+
+
+def _evaluated(folder: Path) -> tuple[EvaluationReport, Pictures]:
+    """What was measured and rendered."""
+    return read_evaluation(folder), Pictures.load(folder / PICTURES_FILE)
 
 
 def _written(data: ReportData, out: Path) -> WrittenReport:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.evaluation.report import Verdict
+from gaze_core.evaluation.paired import Verdict
 from tasks.tracking.client import Outage, connect, noticing_outages
 
 CHAMPION = "champion"

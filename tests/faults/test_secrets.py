@@ -119,7 +119,7 @@ def test_paths_of_a_form_stay_below_their_roots(text: str, tmp_path: Path, monke
 
 @pytest.mark.usefixtures("prefect_api")
 def test_a_deployed_run_reads_and_writes_nothing_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.redirection import redirect
+    from flows.forms.redirection import redirect
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="/etc/passwd: runs on this worker may read from"):

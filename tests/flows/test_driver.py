@@ -168,15 +168,15 @@ def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatc
 
 
 MISTAKES = [
-    (["--video", "absent.mp4"], "absent.mp4: no such file; expected a video"),
+    (["--video", "absent.mp4"], "absent.mp4: no such file or folder; expected video"),
     (["--preset", "huge"], "unknown preset 'huge'; expected one of: full, frozen"),
-    (["--layout", "moon"], "unknown layout 'moon'; expected one of: whole, dashgaze, or a file with --settings"),
-    (["--settings", "absent.json"], "absent.json: no readable JSON"),
+    (["--layout", "moon"], "unknown layout 'moon'; expected one of: whole, dashgaze"),
+    (["--settings", "absent.json"], "absent.json: no such file or folder; expected JSON"),
     (["--set", "finetune.epoch=3"], "unknown key 'epoch'; known here: freeze_backbone, epochs"),
     (["--set", "finetune.epochs=-3"], "finetune.epochs: Input should be greater than 0"),
     (["--set", "nonsense"], "expected KEY=VALUE"),
     (["--set", 'extract.layout={"frame_px": [10, 10], "road": [5, 5, 9, 9]}'], "reaches beyond the frame of"),
-    (["--weights", "absent.pth"], "absent.pth: no such file; expected an estimator"),
+    (["--weights", "absent.pth"], "absent.pth: no such file or folder; expected estimator"),
 ]
 
 

@@ -107,3 +107,28 @@ def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_trainin
     monkeypatch.setattr(module, "train_mesh_head", lambda *_: pytest.fail("trained"))
     with pytest.raises(ContractViolation, match=f"was trained on subject {known}"):
         module.redirection(subject, redirection_plan("tiny", "synthetic", STEPS), tmp_path / "out", RUNTIME)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_what_cannot_work_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
+    from flows import redirection as module
+
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=2, size_px=128)
+    plan = redirection_plan("tiny", "synthetic", ["gaze_gaussian.model.renderer.num_heads=7"])
+    monkeypatch.setattr(module, "import_recording", lambda *_: pytest.fail("imported"))
+    with pytest.raises(BadInput, match="expected a multiple of num_heads 7"):
+        module.redirection(subject, plan, tmp_path / "out", RUNTIME)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_run_without_a_baseline_trains_one_model_and_compares_it_with_the_copy(tmp_path):
+    from flows.redirection import redirection
+
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
+    plan = redirection_plan("tiny", "synthetic", [*STEPS, "baseline_renderer=null"])
+    redirection(subject, plan, tmp_path / "out", RUNTIME, "tiny", return_state=True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    names = [stage["name"] for stage in report["stages"]]
+    assert names == ["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
+    assert report["baseline"] is None
+    assert report["verdict"] in ("better", "equal", "regressed")

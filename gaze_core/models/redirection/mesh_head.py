@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gaze_core.config import Config
@@ -44,7 +44,7 @@ class MeshHeadConfig(Config):
     initial_radii_m: Point = (0.08, 0.13, 0.10)
     feature_width: PositiveInt = 32
     hidden: PositiveInt = 96
-    color_channels: PositiveInt = 16  # the first three are RGB
+    color_channels: int = Field(16, ge=3)  # the first three are RGB
     near_m: PositiveFloat = 0.03  # expression acts fully within this distance of a landmark
     far_m: PositiveFloat = 0.05  # and not at all beyond this one
     max_offset_m: PositiveFloat = 0.03

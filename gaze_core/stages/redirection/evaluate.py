@@ -68,7 +68,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    instruments = load_instruments(_judge(config), config.instruments)
+    instruments = load_instruments(judge_of(config), config.instruments)
     require_no_critic(instruments.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
@@ -160,7 +160,12 @@ def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ..
         )
 
 
-def _judge(config: EvaluateConfig) -> Judge:
+def judge_of(config: EvaluateConfig) -> Judge:
+    """The configured judge.
+
+    Raises:
+        MissingArtifact: its weights are not at hand.
+    """
     if config.judge == "cnn":
         return CnnJudge()
     landmarker = resolve("face_landmarker")

@@ -69,13 +69,23 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     )
 
 
-def _copied(recording: Path, folder: Path) -> list[str]:
-    """The names under which the subject file, or all subject files of the recording, now stand in `folder`."""
+def recorded_subjects(recording: Path) -> dict[str, Path]:
+    """The subject file, or all subject files of a folder, by the names under which the data set holds them.
+
+    Raises:
+        BadInput: a folder without subject files.
+    """
     sources = {SUBJECT_FILE: recording} if recording.is_file() else {p.name: p for p in sorted(recording.glob("*.h5"))}
     if not sources:
         raise BadInput(
             f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
         )
+    return sources
+
+
+def _copied(recording: Path, folder: Path) -> list[str]:
+    """The names under which the subject file, or all subject files of the recording, now stand in `folder`."""
+    sources = recorded_subjects(recording)
     for name, source in sources.items():
         require_valid(source, called=source.name)
         shutil.copyfile(source, folder / name)

@@ -49,7 +49,7 @@ def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(monkeypatch, c
 def test_an_empty_folder_is_no_recording(monkeypatch, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = gazeworks(monkeypatch, capsys, "redirect", "--input", tmp_path / "empty")
-    assert (code, "the folder is empty; expected images" in err) == (2, True)
+    assert (code, "the folder is empty; expected video, images" in err) == (2, True)
 
 
 def test_a_mistake_found_by_a_stage_is_shown_without_a_traceback(tmp_path):

@@ -1,0 +1,96 @@
+"""The command that runs a system, made of its request: options, help, and what happens."""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.options import Force, Json, ReportFolder
+from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
+from flows.systems import System, imported
+from gaze_core.config import Runtime
+from gaze_core.plans.request import Request
+from gaze_core.plans.settings import validated
+from tasks import environment
+from tasks.console import say, say_json, say_report
+from tasks.server.own_server import prefect_server
+
+
+def register(app: typer.Typer, system: System) -> None:
+    """Adds `NAME`, or the system's group with `NAME run`, to the command line."""
+    if not system.group:
+        app.command(system.name)(run_command(system))
+        return
+    group: typer.Typer = imported(system.group)
+    group.command("run")(run_command(system))
+    app.add_typer(group, name=system.name)
+
+
+def run_command(system: System, without: tuple[str, ...] = (), help: str | None = None) -> Callable[..., None]:
+    """The function that typer makes a command of.
+
+    Args:
+        system: whose command it is.
+        without: fields of the request, or options of the runtime, that the command does not offer.
+        help: of the command, if not that of the request.
+    """
+
+    def run(**values: Any) -> None:
+        out, force, as_json = values.pop("out"), values.pop("force"), values.pop("as_json")
+        runtime = validated(Runtime, runtime_of(values, progress=not as_json))
+        given = {name: value for name, value in values.items() if value is not None}
+        _run(system, validated(system.request, given), out, runtime, tuple(force or ()), as_json)
+
+    asked = [one for one in parameters(system.request) if one.name not in without]
+    rows = [(one.name, *_option(one, system.defaults.get(one.name, one.default))) for one in asked]
+    rows += [("force", Force, None), ("out", ReportFolder, Path(system.out))]
+    rows += [(p.name, *_option(p, p.default)) for p in runtime_parameters(system.runtime) if p.name not in without]
+    rows += [("as_json", Json, False)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    signature = [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in rows]
+    run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    run.__annotations__ = {name: kind for name, kind, _ in rows}
+    run.__doc__ = help or inspect.getdoc(system.request)
+    return run
+
+
+def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], as_json: bool) -> None:
+    request.require_inputs()
+    # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
+    beside = [str(path.parent) for name, path in request.inputs.items() if name not in Request.model_fields][:1]
+    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), *beside])
+    request.plan()  # a mistake in it is said before a server starts
+    paths = {name: path.resolve() for name, path in request.inputs.items()}
+    with prefect_server() as ready:
+        arguments = system.arguments(request.model_copy(update=paths), out.resolve(), runtime, force)
+        environment.configure_logging()
+        ready()
+        result = system.pipeline()(**arguments)
+    if as_json:
+        say_json(result.model_dump(mode="json"))
+    else:
+        for line in result.headline():
+            say(line)
+        for warning in result.warnings:
+            say(f"warning: {warning}")
+        say_report(result.report, result.faults, result.checkpoints)
+
+
+def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:
+    """Annotation and default of an option."""
+    help = f"{parameter.description}"
+    if parameter.kind is bool:
+        flags = f"{parameter.flag}/--no-{parameter.flag.removeprefix('--')}"
+        return Annotated[bool, typer.Option(flags, help=help)], default
+    if parameter.is_list:
+        return Annotated[list[str] | None, typer.Option(parameter.flag, help=help)], None
+    kind = str if parameter.choices else parameter.kind
+    metavar = f"[{'|'.join(parameter.choices)}]" if parameter.choices else None
+    minimum = parameter.minimum if kind is int else None
+    option = typer.Option(parameter.flag, help=help, metavar=metavar, min=minimum)
+    if default is REQUIRED:
+        return Annotated[kind, option], REQUIRED
+    return Annotated[kind if default is not None else kind | None, option], default

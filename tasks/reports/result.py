@@ -1,0 +1,39 @@
+"""What a run of any system hands back, and how it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from prefect.states import Completed
+
+from gaze_core.config import Config
+
+
+class RunResult(Config):
+    """Where report and checkpoints are, the verdict, the numbers that matter, failed checks and warnings of the data."""
+
+    report: Path
+    verdict: str
+    numbers: Mapping[str, float | None]
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    checkpoints: Mapping[str, str] = {}
+
+    def headline(self) -> list[str]:
+        """What the command line prints first."""
+        return [*number_lines(self.numbers), f"verdict: {self.verdict}"]
+
+
+R = TypeVar("R", bound=RunResult)
+
+
+def finished(result: R, reasons: tuple[str, ...] = ()) -> R:
+    """What a flow returns: the result, or for a worse one a completed state named `Regressed` that holds it."""
+    if result.verdict == "regressed":
+        return Completed(name="Regressed", message="; ".join(reasons), data=result)  # type: ignore[return-value]
+    return result
+
+
+def number_lines(numbers: Mapping[str, float | None]) -> list[str]:
+    """Names and values in two columns."""
+    return [f"{name:32} {'n/a' if value is None else f'{value:.2f}'}" for name, value in numbers.items()]
