@@ -81,7 +81,7 @@ def _parameter(name: str, field: FieldInfo) -> Parameter:
     constraints = tuple(
         Ge(int(str(item.gt)) + 1)
         if kind is int and isinstance(item, Gt)
-        else item  # a form shows what may be, not what may not
+        else item  # forms show bounds inclusively
         for item in field.metadata
         if not isinstance(item, Flag)
     )
