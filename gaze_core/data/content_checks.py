@@ -118,6 +118,9 @@ _NUMBERS = {
     "landmarks_2d_px": (),
     "intrinsics_px": (),
     "world_to_camera": (),
+    "published/gaze_rotation": (),
+    "published/scale": (),
+    "published/origin_m": (),
 }
 
 

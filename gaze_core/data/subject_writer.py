@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import h5py
 import numpy as np
 
-from gaze_core.data.schema import ATTRIBUTES, FIELDS, SCHEMA_VERSION
+from gaze_core.data.schema import ATTRIBUTES, FIELDS, OPTIONAL_FIELDS, SCHEMA_VERSION
 
 _BLOCK = 256  # frames by which arrays of numbers grow
 Compression = Literal["gzip", "lzf"]
@@ -34,17 +34,21 @@ class SubjectWriter:
     """A subject file of the schema. As a context manager it commits on success and leaves nothing behind on failure.
 
     Pictures have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
-    files, "lzf" is faster.
+    files, "lzf" is faster. `optional` names the optional fields that the file has, too.
     """
 
-    def __init__(self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip") -> None:
+    def __init__(
+        self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip",
+        optional: Collection[str] = (),
+    ) -> None:  # fmt: skip
         width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
         sides = {"w": width, "h": height}
         self._count = 0
         self._stack = ExitStack()
         self._file = self._stack.enter_context(new_hdf5(path))
         options = {"compression_opts": 4} if compression == "gzip" else {}
-        for name, field in FIELDS.items():
+        self._fields = FIELDS | {name: OPTIONAL_FIELDS[name] for name in optional}
+        for name, field in self._fields.items():
             shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
             packed = {"compression": compression, **options} if "h" in field.shape else {}
             chunk = 1 if packed else _BLOCK
@@ -53,8 +57,8 @@ class SubjectWriter:
             )
 
     def append(self, values: Mapping[str, Any]) -> None:
-        """One frame: a value for each field of the schema."""
-        for name in FIELDS:
+        """One frame: a value for each field of the file."""
+        for name in self._fields:
             array = self._file[name]
             array.resize(self._count + 1, axis=0)
             array[self._count] = np.asarray(values[name])

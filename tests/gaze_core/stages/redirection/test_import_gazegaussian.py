@@ -231,5 +231,5 @@ def test_the_name_before_publication_is_known(tmp_path):
 def test_an_artifact_of_another_version_is_to_be_imported_again(artifact, tmp_path):
     model, card = gaze_gaussian.load(artifact)
     save_weights(tmp_path / WEIGHTS_FILE, model, card | {"stage_version": 99})
-    with pytest.raises(ContractViolation, match="imported as v99, expected v1; run gazeworks import gazegaussian"):
+    with pytest.raises(ContractViolation, match="imported as v99, expected v2; run gazeworks import gazegaussian"):
         gaze_gaussian.load(tmp_path)
