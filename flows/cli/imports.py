@@ -35,6 +35,10 @@ def gazegaussian(
 
     if not 0.01 <= scale <= 100:
         raise BadInput(f"--scale {scale:g}: expected a number near 1, between 0.01 and 100")
+    if recordings == "published" and scale != 1:
+        raise BadInput(
+            f"--scale {scale:g}: converted files name their own scale; expected it with --recordings any only"
+        )
     manifest = import_gazegaussian(checkpoint, out, OfficialConfig(recordings=recordings, scale=scale))
     counts = manifest.metrics
     lines = [
