@@ -79,9 +79,7 @@ def _parameter(name: str, field: FieldInfo) -> Parameter:
     flags = [item.name for item in field.metadata if isinstance(item, Flag)]
     default = REQUIRED if field.is_required() else field.default if field.default_factory is None else None
     constraints = tuple(
-        Ge(int(str(item.gt)) + 1)
-        if kind is int and isinstance(item, Gt)
-        else item  # forms show bounds inclusively
+        Ge(int(str(item.gt)) + 1) if kind is int and isinstance(item, Gt) else item  # forms show bounds inclusively
         for item in field.metadata
         if not isinstance(item, Flag)
     )

@@ -47,6 +47,7 @@ def redirection(
     preflight(plan, {"recording": recording}, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force, out) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        plan = plan.for_recording(recording)
         _require_unseen_by_judge(data, plan)
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)

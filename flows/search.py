@@ -87,6 +87,7 @@ def search(
     preflight(plan, {"recording": recording}, environment.home() / "searches", runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
         data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        plan = plan.for_recording(recording)
         head = train_mesh_head(data, plan.mesh_head, runtime)
         measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_instruments()
         name = _perceptual_name(measured_with.instruments)

@@ -19,11 +19,12 @@ SKIN, WHITE, PUPIL = np.array([200, 150, 120]), np.array([240, 240, 240]), np.ar
 
 
 def write_tiny_subject(
-    path: Path, num_images: int = 20, size_px: int = 32, subject: str = "tiny", seed: int = 0
-) -> Path:
-    """Writes a valid subject file; the last quarter is marked as held out."""
+    path: Path, num_images: int = 20, size_px: int = 32, subject: str = "tiny", seed: int = 0, turning: float = 1.0,
+    eye_radius_m: float = EYE_RADIUS_M,
+) -> Path:  # fmt: skip
+    """Writes a valid subject file; the last quarter is marked as held out. `turning` is relative to the usual poses."""
     rng = np.random.default_rng(seed)
-    rows = [_sample(rng, size_px, index) for index in range(num_images)]
+    rows = [_sample(rng, size_px, index, turning, eye_radius_m) for index in range(num_images)]
     with h5py.File(path, "w") as file:
         for name, field in FIELDS.items():
             file[name] = np.stack([row[name] for row in rows]).astype(field.dtype)
@@ -42,8 +43,10 @@ def write_tiny_subject(
     return path
 
 
-def _sample(rng: np.random.Generator, size_px: int, index: int) -> dict[str, np.ndarray]:
-    axis_angle = torch.tensor(rng.uniform([-0.15, -0.3, -0.05], [0.15, 0.3, 0.05]))
+def _sample(
+    rng: np.random.Generator, size_px: int, index: int, turning: float, eye_radius_m: float
+) -> dict[str, np.ndarray]:
+    axis_angle = turning * torch.tensor(rng.uniform([-0.15, -0.3, -0.05], [0.15, 0.3, 0.05]))
     rotation = matrix_from_axis_angle(axis_angle).numpy()
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, [0, 0, DISTANCE_M]
@@ -51,8 +54,8 @@ def _sample(rng: np.random.Generator, size_px: int, index: int) -> dict[str, np.
     gaze_vector = vector_from_pitchyaw(torch.tensor(gaze)).numpy()
     focal_px = size_px * 2.2
     intrinsics = np.array([[focal_px, 0, size_px / 2], [0, focal_px, size_px / 2], [0, 0, 1]])
-    image, kind = _ray_cast(pose, intrinsics, gaze_vector, size_px)
-    landmarks = _landmarks()
+    image, kind = _ray_cast(pose, intrinsics, gaze_vector, size_px, eye_radius_m)
+    landmarks = _landmarks(eye_radius_m)
     camera_points = landmarks @ rotation.T + pose[:3, 3]
     pixels = camera_points @ intrinsics.T
     row = {name: np.ones(()) for name in FIELDS if name.startswith("valid/")}
@@ -79,13 +82,13 @@ def _sample(rng: np.random.Generator, size_px: int, index: int) -> dict[str, np.
 
 
 def _ray_cast(
-    pose: np.ndarray, intrinsics: np.ndarray, gaze: np.ndarray, size_px: int
+    pose: np.ndarray, intrinsics: np.ndarray, gaze: np.ndarray, size_px: int, eye_radius_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """RGB image, and per pixel 0 background, 1 skin, 2 left eye, 3 right eye."""
     v, u = np.mgrid[:size_px, :size_px] + 0.5
     rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(intrinsics).T @ pose[:3, :3]
     origin = -pose[:3, :3].T @ pose[:3, 3]
-    bodies = [(HEAD_CENTER_M, HEAD_RADII_M), *((eye, np.full(3, EYE_RADIUS_M)) for eye in EYES_M)]
+    bodies = [(HEAD_CENTER_M, HEAD_RADII_M), *((eye, np.full(3, eye_radius_m)) for eye in EYES_M)]
     depth, kind = np.full((size_px, size_px), np.inf), np.zeros((size_px, size_px), dtype=int)
     image = np.full((size_px, size_px, 3), 255)
     for number, (center, radii) in enumerate(bodies, start=1):
@@ -103,12 +106,12 @@ def _ray_cast(
     return image.clip(0, 255).astype(np.uint8), kind
 
 
-def _landmarks() -> np.ndarray:
+def _landmarks(eye_radius_m: float) -> np.ndarray:
     """68 points on the front of the head; each eye's six around its ball, the right eye (image left) first."""
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     directions = np.stack([0.7 * np.cos(angles), 0.7 * np.sin(angles), -np.full(68, 0.714)], axis=-1)
     points = HEAD_CENTER_M + HEAD_RADII_M * directions
     around = np.linspace(0, 2 * np.pi, 6, endpoint=False)
-    ring = np.stack([np.cos(around), np.sin(around), -np.full(6, 0.5)], axis=-1) * EYE_RADIUS_M
+    ring = np.stack([np.cos(around), np.sin(around), -np.full(6, 0.5)], axis=-1) * eye_radius_m
     points[36:42], points[42:48] = EYES_M[1] + ring, EYES_M[0] + ring
     return points

@@ -24,7 +24,9 @@ def gazegaussian(
         Literal["published", "any"],
         typer.Option(help="What it will draw: converted GazeGaussian files, or any (neutral codes)."),
     ] = "published",
-    scale: Annotated[float, typer.Option(help="Published scale of a head; 1 takes canonical units for dm.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="Scale of every head of any recordings; converted files name their own.")
+    ] = 1.0,
 ) -> None:
     """Import GazeGaussian (ICCV 2025) with its own semantics, faults included (docs/decisions/0008)."""
     from gaze_core.errors import BadInput
@@ -33,6 +35,10 @@ def gazegaussian(
 
     if not 0.01 <= scale <= 100:
         raise BadInput(f"--scale {scale:g}: expected a number near 1, between 0.01 and 100")
+    if recordings == "published" and scale != 1:
+        raise BadInput(
+            f"--scale {scale:g}: converted files name their own scale; expected it with --recordings any only"
+        )
     manifest = import_gazegaussian(checkpoint, out, OfficialConfig(recordings=recordings, scale=scale))
     counts = manifest.metrics
     lines = [

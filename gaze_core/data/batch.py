@@ -57,6 +57,19 @@ def _map_tensors(record, function):  # type: ignore[no-untyped-def]
 
 
 @dataclass(frozen=True, eq=False)
+class PublishedFit(TensorRecord):
+    """How a published GazeGaussian file describes the head, beside our labels; only an imported model reads it.
+
+    The fields are those of `published/` in `data/schema.py`; where `known` is false they are neutral.
+    """
+
+    gaze_rotation: Float[Tensor, "b 3 3"]
+    scale: Float[Tensor, " b"]
+    origin_m: Float[Tensor, "b 3"]
+    known: Bool[Tensor, " b"]
+
+
+@dataclass(frozen=True, eq=False)
 class HeadParameters(TensorRecord):
     """All that decides how the head looks, apart from the camera; what redirection changes.
 
@@ -67,6 +80,8 @@ class HeadParameters(TensorRecord):
     gaze_head_eyes: Float[Tensor, "b 2 2"]  # (left, right) x [pitch, yaw] rad
     identity_code: Float[Tensor, "b 80"]
     expression_code: Float[Tensor, "b 64"]
+    expression_is_arkit: Bool[Tensor, " b"] | None = None  # None: it is, for every sample
+    published: PublishedFit | None = None  # None: not known, for any sample
 
     def with_gaze(self, gaze_head: Float[Tensor, "b 2"]) -> "HeadParameters":
         """The same head with both eyes looking along one direction, `[pitch, yaw]` rad in the head frame."""

@@ -164,6 +164,9 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "world_to_camera": (),
     "time_s": (),
     "audio_features": (),
+    "published/gaze_rotation": (),
+    "published/scale": (),
+    "published/origin_m": (),
 }
 
 

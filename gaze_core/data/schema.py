@@ -83,6 +83,10 @@ FIELDS = {
 OPTIONAL_FIELDS = {
     "held_out":            Field((),            "bool",    "kept for the test; where it lacks, preprocess chooses"),
     "head_area_px":        Field((),            "int32",   "set pixels of head_mask; where it lacks, masks are scanned"),
+    # Of converted GazeGaussian files, whose face fit and gaze label have frames of their own; imported models read them.
+    "published/gaze_rotation": Field((3, 3),    "float32", "rotation from the head frame to the published label's"),
+    "published/scale":         Field((),        "float32", "size of the fitted head, canonical units to decimetres"),
+    "published/origin_m":      Field((3,),      "float32", "head frame's origin from the canonical one, head axes, metres"),
 }  # fmt: skip
 
 # What only clips and sound have.

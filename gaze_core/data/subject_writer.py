@@ -1,7 +1,7 @@
 """Writes a subject file frame by frame; the file appears under its name only when it is complete."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,13 @@ import h5py
 import numpy as np
 
 from gaze_core.atomic import replacing
-from gaze_core.data.schema import ATTRIBUTES, DEFAULT_PROFILE, PROFILES, SCHEMA_VERSION, ProfileName
+from gaze_core.data.schema import (
+    ATTRIBUTES,
+    DEFAULT_PROFILE,
+    PROFILES,
+    SCHEMA_VERSION,
+    ProfileName,
+)
 
 _BLOCK = 256  # frames by which arrays of numbers grow
 Compression = Literal["gzip", "lzf"]
@@ -30,11 +36,12 @@ class SubjectWriter:
 
     Images have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
     files, "lzf" is faster. `sides` are the other lengths that the profile leaves to the file, such as `eye_h`.
+    `optional` names the optional fields of the profile that the file has, too.
     """
 
     def __init__(
         self, path: Path, size_px: int | tuple[int, int], compression: Compression = "gzip",
-        profile: ProfileName = DEFAULT_PROFILE, **sides: int,
+        profile: ProfileName = DEFAULT_PROFILE, optional: Collection[str] = (), **sides: int,
     ) -> None:  # fmt: skip
         width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
         sides = {"w": width, "h": height, **sides}
@@ -43,7 +50,9 @@ class SubjectWriter:
         self._stack = ExitStack()
         self._file = self._stack.enter_context(new_hdf5(path))
         options = {"compression_opts": 4} if compression == "gzip" else {}
-        for name, field in PROFILES[profile].fields.items():
+        chosen = PROFILES[profile]
+        self._fields = {**chosen.fields, **{name: chosen.optional[name] for name in optional}}
+        for name, field in self._fields.items():
             shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
             packed = {"compression": compression, **options} if field.is_image else {}
             chunk = 1 if packed else _BLOCK
@@ -52,8 +61,8 @@ class SubjectWriter:
             )
 
     def append(self, values: Mapping[str, Any]) -> None:
-        """One frame: a value for each field that the profile asks for."""
-        for name in PROFILES[self.profile].fields:
+        """One frame: a value for each field of the file."""
+        for name in self._fields:
             array = self._file[name]
             array.resize(self._count + 1, axis=0)
             array[self._count] = np.asarray(values[name])

@@ -21,9 +21,9 @@ from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
+from gaze_core.data.batch import GazeBatch, HeadParameters, PublishedFit, Validity
 from gaze_core.data.layout_checks import read_form
-from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName
+from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName, expression_basis
 from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
@@ -83,11 +83,13 @@ class SubjectDataset(Dataset[GazeBatch]):
         self._handle: tuple[int, list[h5py.Dataset]] | None = None
         with open_subject(path) as file:
             self.subject = str(file.attrs["subject"])
+            self.label_source = str(file.attrs["label_source"])
             self.normalization: dict[str, Any] = json.loads(str(file.attrs["normalization"]))
             self.size_px = (int(file["image"].shape[2]), int(file["image"].shape[1]))
             try:
                 self.indices, self.dropped = _usable(file, _chosen(file, subset), required_labels)
                 self.labels = {name: file[name][:][self.indices] for name in _LABELS}
+                self.labels |= _optional_labels(file, self.indices)
             except OSError as error:
                 raise _damaged(path, "a label or head mask", error) from error
 
@@ -205,6 +207,24 @@ def _usable(
     return chosen[visible], {reason: count for reason, count in dropped.items() if count}
 
 
+def _optional_labels(file: h5py.File, frames: ndarray) -> dict[str, ndarray]:
+    """What only some files hold, with neutral values for the others, so that all files can be read together."""
+    names = [f"published/{name}" for name in PublishedFit.__dataclass_fields__ if name != "known"]
+    known = all(name in file for name in names)
+    count = len(frames)
+    neutral = (
+        np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
+        np.ones(count, np.float32),
+        np.zeros((count, 3), np.float32),
+    )
+    values = [file[name][:][frames] for name in names] if known else neutral
+    return {
+        **dict(zip(names, values, strict=True)),
+        "published/known": np.full(count, known),
+        "expression_is_arkit": np.full(count, expression_basis(file.attrs) == "arkit"),
+    }
+
+
 def _has_head(file: h5py.File, frames: ndarray) -> ndarray:
     """Whether a frame's head mask has a set pixel: from the stored areas, else from the masks, which are decompressed."""
     if "head_area_px" in file:
@@ -240,7 +260,10 @@ def assemble(
         rgb=rgb,
         **masks,
         camera=Camera(values["intrinsics_px"], values["world_to_camera"], size_px),
-        head=HeadParameters(**{name: values[name] for name in HeadParameters.__dataclass_fields__}),
+        head=HeadParameters(
+            **{name: values[name] for name in HeadParameters.__dataclass_fields__ if name != "published"},
+            published=PublishedFit(**{name: values[f"published/{name}"] for name in PublishedFit.__dataclass_fields__}),
+        ),
         gaze_head=values["gaze_head"],
         gaze_camera=values["gaze_camera"],
         landmarks_2d_px=values["landmarks_2d_px"],

@@ -39,10 +39,13 @@ def shape_code(head: HeadParameters) -> Float[Tensor, "b 144"]:
     """Expression (64) then identity (80).
 
     The eyeLook* coefficients are zeroed: they say where the eyes look, so a network that read them would keep the old
-    gaze when another is asked for. What the lids do with gaze is conditioned on the gaze itself.
+    gaze when another is asked for. What the lids do with gaze is conditioned on the gaze itself. Codes of another basis
+    than ARKit's have no such coefficients.
     """
-    keep = torch.ones(NUM_EXPRESSION, device=head.expression_code.device)
-    keep[_GAZE_COLUMNS] = 0
+    keep = torch.ones_like(head.expression_code)
+    keep[:, _GAZE_COLUMNS] = 0
+    if head.expression_is_arkit is not None:
+        keep[~head.expression_is_arkit] = 1
     return torch.cat([head.expression_code * keep, head.identity_code], dim=-1)
 
 

@@ -39,6 +39,12 @@ class RedirectionPlan(Plan):
     evaluate: EvaluateConfig = EvaluateConfig()
     tolerance: Tolerance = Tolerance()
 
+    def for_recording(self, recording: Path) -> "RedirectionPlan":
+        """The plan with what the recording decides: whether the labels of its subject files are estimates."""
+        if self.gaze_gaussian.corrections != "auto" or self.preprocess.source == "video":
+            return self
+        return self.model_copy(update={"gaze_gaussian": self.gaze_gaussian.for_labels(_label_sources(recording))})
+
     @property
     def baseline(self) -> GazeGaussianStageConfig | None:
         """The candidate's configuration with the baseline renderer, if there is one."""
@@ -123,6 +129,7 @@ PRESETS: dict[PresetName, Schedule] = {
     "paper": Schedule("10 epochs",  1,     "30 epochs",  1,     1e-4,     True),
     "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
 }  # fmt: skip
+_KEPT_EPOCHS = 10  # weights are kept of each tenth epoch
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
 
@@ -133,6 +140,15 @@ def redirection_plan(preset: str, source: Source = "synthetic", overrides: Seque
         BadInput: an unknown preset, key or value; the message lists what is known.
     """
     return changed(_plan(named("preset", preset, SIZES), named("preset", preset, PRESETS), source), overrides)
+
+
+def _label_sources(path: Path) -> frozenset[str]:
+    """Where the labels of a subject file, or of all in a folder, come from (`schema.LABEL_SOURCES`)."""
+    sources = set()
+    for file_path in [path] if path.is_file() else sorted(path.glob("*.h5")):
+        with open_subject(file_path) as file:
+            sources.add(str(file.attrs["label_source"]))
+    return frozenset(sources)
 
 
 def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
@@ -146,19 +162,24 @@ def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
                 feature_width=size.feature_width,
                 color_channels=size.channels,
             ),
-            fit=_fit(schedule.mesh_length, batch_size=schedule.mesh_batch_size, learning_rate=1e-3),
+            fit=_fit(
+                schedule.mesh_length,
+                batch_size=schedule.mesh_batch_size,
+                learning_rate=1e-3,
+                keep_every_epochs=_KEPT_EPOCHS if schedule.critics else 0,
+            ),
         ),
         gaze_gaussian=GazeGaussianStageConfig(
             model=_model(size, AutoencoderConfig() if schedule.critics else None),
             loss_weights=GazeGaussianLossWeights(perceptual=weight, gaze_deg=weight, synthetic_gaze_deg=weight),
-            corrections=CorrectionsConfig() if source == "video" else None,
+            corrections=CorrectionsConfig() if source == "video" else "auto",
             fit=_fit(
                 schedule.length,
                 batch_size=schedule.batch_size,
                 learning_rate=schedule.learning_rate,
                 final_learning_rate_ratio=0.1,
                 warmup_steps=10,
-                keep_every_epochs=10 if schedule.critics else 0,
+                keep_every_epochs=_KEPT_EPOCHS if schedule.critics else 0,
             ),
         ),
         evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "iris"),

@@ -7,7 +7,8 @@ landmarks are used only where they project onto the 2D ones (read as camera or e
 pose only where the face points as `face_head_pose` says within 30 degrees.
 
 The gaze label was made with the head pose of `face_head_pose`. That gives the gaze in the camera's frame; in the head's
-frame it is expressed anew for the fitted pose, so that all labels of a frame agree.
+frame it is expressed anew for the fitted pose, so that all labels of a frame agree. The published network knows the
+label as it was, the fit's scale and its own origin; what leads back to them is kept in the fields `published/`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from numpy import ndarray
 from gaze_core.data.adapters.angles import turned
 from gaze_core.data.adapters.fields import gaze_fields, nominal_head, outcomes, rigid
 from gaze_core.data.adapters.gazenerf import SHARED_COLUMNS, frame_numbers, shared_fields
-from gaze_core.data.adapters.hdf5 import Column, Rows, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.data.schema import NUM_EXPRESSION, NUM_IDENTITY
 from gaze_core.geometry.landmarks import (
@@ -46,6 +47,7 @@ COLUMNS = (
     Column("facial_landmarks_3d", (len(KEPT_LANDMARKS), 3)),
     Column("latent_codes", (NUM_CODES,)),
     Column("pose", (6,)),
+    Column("scale", (1,)),
 )
 
 _MOUTH_INNER = {MOUTH_RIGHT: 60, MOUTH_LEFT: 64}  # the inner corner beside each outer one
@@ -67,9 +69,14 @@ def read_gazegaussian(subject: Subject) -> Iterator[Outcome]:
             sample, gaze_head, published_head = shared_fields(rows, index, subject)
             head = _head_fields(rows, index, subject, sample, published_head, is_ours)
             head_to_camera = (sample["world_to_camera"] @ head["head_to_world"])[:3, :3]
-            gaze_camera = turned(gaze_head, head_to_camera if is_ours else published_head)
-            gaze = gaze_fields(gaze_camera, head_to_camera)
-            return sample | head | gaze | _codes(rows, index, subject) | {"frame_index": frames[index]}
+            label_to_camera = head_to_camera if is_ours else published_head
+            gaze = gaze_fields(turned(gaze_head, label_to_camera), head_to_camera)
+            published: Sample = {
+                "published/gaze_rotation": label_to_camera.T @ head_to_camera,
+                "published/scale": _scale(rows, index),
+                "frame_index": frames[index],
+            }
+            return sample | head | gaze | _codes(rows, index, subject) | published
 
         yield from outcomes(len(rows), read)
 
@@ -77,6 +84,13 @@ def read_gazegaussian(subject: Subject) -> Iterator[Outcome]:
 def _is_ours(file: h5py.File, subject: Subject) -> bool:
     subject.notes["expression_basis"] = str(file.attrs.get(EXPRESSION_ATTRIBUTE, "bfm09"))
     return bool(file.attrs.get(ORIGIN_ATTRIBUTE) == "eyes")
+
+
+def _scale(rows: Rows, index: int) -> float:
+    scale = float(rows.numbers("scale", index)[0])
+    if scale <= 0:
+        raise Spoilt("scale_not_positive")
+    return scale
 
 
 def _head_fields(
@@ -92,8 +106,9 @@ def _head_fields(
         subject.notes["frames_without_3d_landmarks"] = subject.notes.get("frames_without_3d_landmarks", 0) + 1
     if (points is None and not is_ours) or is_doubtful:
         subject.notes["frames_without_head_pose"] = subject.notes.get("frames_without_head_pose", 0) + 1
-        return {"head_to_world": nominal_head(published_head, subject.spec.view, to_camera)}
-    fields: Sample = {"valid/head_pose": True}
+        nominal = nominal_head(published_head, subject.spec.view, to_camera)
+        return {"head_to_world": nominal, "published/origin_m": np.zeros(3)}
+    fields: Sample = {"valid/head_pose": True, "published/origin_m": np.zeros(3)}
     if points is not None:
         landmarks = (points - head_to_camera[:3, 3]) @ head_to_camera[:3, :3]
         centers = landmarks[_CORNERS].mean(axis=1) + _CORNERS_TO_CENTER_M
@@ -103,6 +118,7 @@ def _head_fields(
             "landmarks_3d_head_m": landmarks - origin,
             "eye_centers_head_m": centers - centers.mean(axis=0),
             "valid/landmarks_3d": True,
+            "published/origin_m": origin,
         }
     return fields | {"head_to_world": np.linalg.inv(to_camera) @ head_to_camera}
 
@@ -136,9 +152,10 @@ def _is_on_face(points_m: Float[ndarray, "66 3"], sample: Sample) -> bool:
 
 def _codes(rows: Rows, index: int, subject: Subject) -> Sample:
     """Identity (80) and expression (64); a code of zeros only was not fitted."""
+    is_arkit = subject.notes["expression_basis"] == "arkit"
     codes = rows.numbers("latent_codes", index)
     identity, expression = codes[:NUM_IDENTITY], codes[NUM_IDENTITY : NUM_IDENTITY + NUM_EXPRESSION]
     fields: Sample = {"identity_code": identity, "valid/identity": bool(identity.any())}
-    if subject.flags.bfm_codes == "keep" or subject.notes["expression_basis"] == "arkit":
+    if subject.flags.bfm_codes == "keep" or is_arkit:
         fields |= {"expression_code": expression, "valid/expression": bool(expression.any())}
     return fields

@@ -16,7 +16,7 @@ from gaze_core.data.adapters.fields import completed
 from gaze_core.data.adapters.hdf5 import opened
 from gaze_core.data.adapters.spec import DatasetSpec, Flags, Outcome, Rejected, Subject
 from gaze_core.data.adapters.table import ADAPTERS
-from gaze_core.data.schema import FIELDS
+from gaze_core.data.schema import FIELDS, OPTIONAL_FIELDS
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput
 
@@ -117,7 +117,8 @@ def convert_subject(published: Published, subject: str, out_path: Path) -> Conve
                 continue
             if writer is None:
                 height_px, width_px = outcome["image"].shape[:2]
-                writer = stack.enter_context(SubjectWriter(out_path, (width_px, height_px), "lzf"))
+                optional = [name for name in OPTIONAL_FIELDS if name in outcome]
+                writer = stack.enter_context(SubjectWriter(out_path, (width_px, height_px), "lzf", optional=optional))
             writer.append(completed(outcome))
             found |= set(outcome)
             kept += 1

@@ -1,10 +1,12 @@
 """Between our frames and the published ones: head parameters to codes, canonical Gaussians to our head frame.
 
 Published: x_world = scale R(pose) x_canonical + T in decimetres; canonical axes are ours turned by 180 degrees about x.
-Our head frame has its origin between the eyeballs, so the model carries `origin_m`: where that lies, from its own
-landmarks, relative to the canonical origin, along our axes.
+Our head frame has its origin between the eyeballs. Where that lies from the canonical origin, along our axes, a converted
+file says of each frame, and so it does of the scale and of the frame that the gaze label was given in. For other
+recordings the model's own landmarks and the configured scale stand in.
 """
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,7 +16,9 @@ from torch import Tensor
 
 from gaze_core.config import Config
 from gaze_core.data.adapters.units import METRES_PER_DM
-from gaze_core.data.batch import HeadParameters
+from gaze_core.data.batch import HeadParameters, PublishedFit
+from gaze_core.errors import BadInput
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.cameras import Camera, rigid_transform
 from gaze_core.geometry.rotations import axis_angle_from_matrix, multiply_quaternions
 from gaze_core.models.blocks import positional_encoding
@@ -31,10 +35,10 @@ _HALF_TURN_ABOUT_X = [0.0, 1.0, 0.0, 0.0]  # wxyz; canonical axes to ours
 class OfficialConfig(Config):
     """How the published model is used.
 
-    `scale` is the published scale of a head, which subject files do not hold; at 1 canonical units are decimetres.
-    `recordings` says what it is fed with: `published` are converted GazeGaussian files, whose world and codes are those
-    of its training; `any` are others, for which the codes are left neutral (theirs are of another basis) and the head
-    pose is told in the world of the published camera.
+    `recordings` says what it is fed with: `published` are converted GazeGaussian files, whose world, codes, scale and
+    gaze label are those of its training; `any` are others, for which the codes are left neutral (theirs are of another
+    basis), `scale` is the size of every head (at 1 canonical units are decimetres) and the head pose is told in the
+    world of the published camera.
     """
 
     image_px: PositiveInt = 512
@@ -43,18 +47,63 @@ class OfficialConfig(Config):
     recordings: Literal["published", "any"] = "published"
 
 
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Size and canonical origin of each head, as in the module docstring."""
+
+    scale: Float[Tensor, " b"]
+    origin_m: Float[Tensor, "b 3"]
+
+
+def placement(head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "3"]) -> Placement:
+    """Of each head: its file's, or the configured scale with the model's `origin_m`.
+
+    Raises:
+        BadInput: converted GazeGaussian files are expected, and a head is of another.
+    """
+    if config.recordings == "published":
+        fit = published_fit(head)
+        return Placement(fit.scale, fit.origin_m)
+    count = len(head.head_to_world)
+    return Placement(origin_m.new_full((count,), config.scale), origin_m.expand(count, 3))
+
+
+def published_fit(head: HeadParameters) -> PublishedFit:
+    """What the files of these heads say.
+
+    Raises:
+        BadInput: they do not come from converted GazeGaussian files.
+    """
+    if head.published is None or not bool(head.published.known.all()):
+        raise BadInput(
+            "the imported GazeGaussian expects a converted GazeGaussian file with the published scale, origin and gaze "
+            "label; found a subject file without them; convert the published file again (gazeworks data convert), or "
+            "for other recordings import with --recordings any"
+        )
+    return head.published
+
+
+def official_view(camera: Camera, config: OfficialConfig) -> Camera:
+    """The camera of the published loader, which takes the middle of the image for the principal point."""
+    if config.recordings == "any":
+        return camera
+    intrinsics = camera.intrinsics_px.clone()
+    intrinsics[:, :2, 2] = intrinsics.new_tensor(camera.size_px) / 2
+    return replace(camera, intrinsics_px=intrinsics)
+
+
 def eye_corners_dm(eye_landmarks_dm: Float[Tensor, "12 3"]) -> Float[Tensor, "2 2 3"]:
     """Both corners of each eye (left, right), from the landmarks iBUG 36-47."""
     return eye_landmarks_dm[torch.tensor([[6, 9], [0, 3]])]
 
 
-def to_our_axes(points_dm: Float[Tensor, "*b 3"], scale: float) -> Float[Tensor, "*b 3"]:
+def to_our_axes(points_dm: Float[Tensor, "*b 3"], scale: Tensor | float) -> Float[Tensor, "*b 3"]:
     """Canonical points along our head frame's axes, in metres, about the canonical origin."""
     return points_dm * points_dm.new_tensor([1.0, -1.0, -1.0]) * (scale * METRES_PER_DM)
 
 
 def to_head_frame(
-    gaussians: CanonicalGaussians, scale: float, origin_m: Float[Tensor, "3"]
+    gaussians: CanonicalGaussians, scale: Float[Tensor, ""], origin_m: Float[Tensor, "3"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Means, quaternions, scales, opacities and features in our head frame, metres.
 
@@ -82,13 +131,9 @@ def shape_codes(head: HeadParameters, config: OfficialConfig) -> Float[Tensor, "
 
 
 def poses(
-    camera: Camera, head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "3"]
+    camera: Camera, head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "b 3"]
 ) -> Float[Tensor, "b 6"]:
-    """The published pose of each head: axis-angle of canonical-to-world, and translation in decimetres.
-
-    The published origin of a subject is known only through the model's landmarks: a subject whose eyes lie elsewhere in
-    its own canonical space is moved by the difference.
-    """
+    """The published pose of each head: axis-angle of canonical-to-world, and translation in decimetres."""
     to_world = head.head_to_world
     if config.recordings == "any":
         published = rigid_transform(
@@ -96,17 +141,30 @@ def poses(
         )
         to_world = torch.linalg.inv(published) @ camera.world_to_camera @ to_world
     rotation = to_world[:, :3, :3]
-    translation_m = to_world[:, :3, 3] - rotation @ origin_m
+    translation_m = to_world[:, :3, 3] - (rotation @ origin_m[..., None])[..., 0]
     canonical = rotation @ rotation.new_tensor([1.0, -1.0, -1.0]).diag()
     return torch.cat([axis_angle_from_matrix(canonical), translation_m / METRES_PER_DM], dim=-1)
 
 
-def codes_of(camera: Camera, head: HeadParameters, config: OfficialConfig, origin_m: Tensor) -> list[Codes]:
-    """What the networks are told of each sample. Published pitch grows downward, and both eyes share one gaze."""
-    gaze = mean_gaze(head) * head.gaze_head_eyes.new_tensor([-1.0, 1.0])
+def label_gaze(head: HeadParameters, config: OfficialConfig) -> Float[Tensor, "b 2"]:
+    """The gaze as the published labels tell it: in the frame of the label's own head pose, pitch growing downward.
+
+    Both eyes share one gaze.
+    """
+    gaze = mean_gaze(head)
+    if config.recordings == "published":
+        rotation = published_fit(head).gaze_rotation
+        gaze = pitchyaw_from_vector((rotation @ vector_from_pitchyaw(gaze)[..., None])[..., 0])
+    return gaze * gaze.new_tensor([-1.0, 1.0])
+
+
+def codes_of(
+    camera: Camera, head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "b 3"]
+) -> list[Codes]:
+    """What the networks are told of each sample; `origin_m` as in `Placement`."""
     rows = (
         shape_codes(head, config),
         positional_encoding(poses(camera, head, config, origin_m)),
-        positional_encoding(gaze),
+        positional_encoding(label_gaze(head, config)),
     )
     return [Codes(*row) for row in zip(*rows, strict=True)]

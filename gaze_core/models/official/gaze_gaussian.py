@@ -11,7 +11,15 @@ from gaze_core.data.batch import HeadParameters
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.official.clouds import CanonicalGaussians, Codes, EyeCloud, FaceCloud
-from gaze_core.models.official.frames import OfficialConfig, codes_of, shape_codes, stacked, to_head_frame
+from gaze_core.models.official.frames import (
+    OfficialConfig,
+    codes_of,
+    official_view,
+    placement,
+    shape_codes,
+    stacked,
+    to_head_frame,
+)
 from gaze_core.models.official.layout import COLOR_CHANNELS
 from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianOutput
@@ -24,8 +32,7 @@ _NEAR_M = 0.2 * METRES_PER_DM  # what is nearer to the camera is not drawn
 class OfficialGazeGaussian(nn.Module):
     """Starts empty: fill it with `layout.translate`, then call `settle`. For use only; there is no training here.
 
-    Drawn by our rasteriser with the camera's own principal point, where the published loader assumes the middle. The
-    image has the size that the camera asks for: drawn at `image_px` and resampled.
+    Drawn by our rasteriser. The image has the size that the camera asks for: drawn at `image_px` and resampled.
     """
 
     origin_m: Tensor
@@ -37,7 +44,7 @@ class OfficialGazeGaussian(nn.Module):
         self.config = config
         self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
         self.renderer = OfficialRenderer()
-        self.register_buffer("origin_m", torch.zeros(3))  # of our head frame; see `frames`
+        self.register_buffer("origin_m", torch.zeros(3))  # of our head frame where no file says it; see `frames`
         self._drawn_face: tuple[Codes, CanonicalGaussians] | None = None
 
     @torch.no_grad()
@@ -50,9 +57,12 @@ class OfficialGazeGaussian(nn.Module):
 
     def clouds(self, camera: Camera, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
         """Face and eye Gaussians of each sample, in our head frame."""
-        codes = codes_of(camera, head, self.config, self.origin_m)
+        placed = placement(head, self.config, self.origin_m)
+        rows = list(
+            zip(codes_of(camera, head, self.config, placed.origin_m), placed.scale, placed.origin_m, strict=True)
+        )
         face, eyes = (
-            stacked([to_head_frame(cloud(code), self.config.scale, self.origin_m) for code in codes])
+            stacked([to_head_frame(cloud(code), scale, origin_m) for code, scale, origin_m in rows])
             for cloud in (self._face, self.eyes)
         )
         return face, eyes
@@ -75,7 +85,7 @@ class OfficialGazeGaussian(nn.Module):
 
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
         """Renders each sample on white, at the camera's size."""
-        view = camera.resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
+        view = official_view(camera, self.config).resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
         whole = concatenate(list(self.clouds(camera, head)))
         raster = rasterize(
             whole.means, whole.quats_wxyz, whole.scales, whole.opacities, whole.features,

@@ -1,22 +1,23 @@
 """Stage: train GazeGaussian, with the DiT or the baseline renderer, from a fitted MeshHead."""
 
+import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import PositiveFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.gaze import SyntheticGazeConfig
-from gaze_core.losses.image import masked_l1
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.redirection.densify import DensifyConfig, densified
-from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianConfig, GazeGaussianOutput
+from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianConfig
 from gaze_core.models.redirection.initialisation import start_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import deterministic, seed_everything
@@ -24,10 +25,10 @@ from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import mesh_head, official_checkpoint
 from gaze_core.stages.redirection.critic import CriticConfig
-from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, loss_terms
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, Trained, loss_terms
 from gaze_core.stages.redirection.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
-from gaze_core.training.loop import FitConfig, Task, Term, fit, total
+from gaze_core.training.loop import FitConfig, Task, fit, total
 
 NAME, VERSION = "gaze_gaussian", 5
 TRAINS = True  # may run in several processes
@@ -47,11 +48,25 @@ class GazeGaussianStageConfig(Config):
     model: GazeGaussianConfig = GazeGaussianConfig()
     loss_weights: GazeGaussianLossWeights = GazeGaussianLossWeights()
     learning_rates: LearningRates = LearningRates()
-    corrections: CorrectionsConfig | None = None  # for labels that are estimates
+    corrections: CorrectionsConfig | Literal["auto"] | None = None  # "auto": if a file's labels are estimates
     critic: CriticConfig | None = None  # for the gaze losses; never the judge
     synthetic_gaze: SyntheticGazeConfig = SyntheticGazeConfig()
     densify: DensifyConfig | None = None
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
+
+    def digest(self) -> str:
+        """As every configuration's, but of its own for critics: earlier releases kept other weights of such runs."""
+        plain = super().digest()
+        if not self.loss_weights.asks_for_critics:
+            return plain
+        return hashlib.sha256(f"{plain}, selected once all terms act".encode()).hexdigest()[:12]
+
+    def for_labels(self, label_sources: Collection[str]) -> "GazeGaussianStageConfig":
+        """With "auto" decided: corrections where labels of any of these sources are estimates."""
+        if self.corrections != "auto":
+            return self
+        estimated = any(source != "exact" for source in label_sources)
+        return self.model_copy(update={"corrections": CorrectionsConfig() if estimated else None})
 
 
 def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) -> Produced:
@@ -66,6 +81,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
     if data.image_px != config.model.image_px:
         raise BadInput(f"images are {data.image_px} px, the model expects image_px {config.model.image_px}")
+    config = config.for_labels(data.label_sources)
     seed_everything("initialise", NAME, config.fit.seed)
     head = mesh_head.load(inputs["mesh_head"])
     model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
@@ -73,19 +89,23 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     active = active_enhancements(model, config, critics)
     for name, detail in active:
         context.logger.info("active: %s: %s", name, detail)
-    corrections = FrameCorrections(*data.train.frames) if config.corrections else None
+    penalties = config.corrections if isinstance(config.corrections, CorrectionsConfig) else None
+    corrections = FrameCorrections(*data.train.frames) if penalties else None
     num_steps = config.fit.steps(data.train.num_samples)
-    fit_config, done = config.fit, 0
+    selection = critics.selection(config.fit.selection, num_steps)
+    fit_config, done = config.fit.model_copy(update={"selection": selection}), 0
     if config.densify is not None:
         done = max(1, int(config.densify.after * num_steps))
-        model = _grown(_Trained(model, corrections, critics), config, config.densify, data, done, context)
-        fit_config = config.fit.model_copy(update={"num_steps": max(1, num_steps - done), "num_epochs": None})
-    task = _task(_Trained(model, corrections, critics), config, data, done)
+        model = _grown(Trained(model, critics, corrections, penalties), config, config.densify, data, done, context)
+        selection = selection.model_copy(update={"from_step": max(0, selection.from_step - done)})
+        rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "selection": selection}
+        fit_config = config.fit.model_copy(update=rest)
+    task = _task(Trained(model, critics, corrections, penalties), config, data, done)
     produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
 
 
-def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
+def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
     """What is left of the training after `done` steps."""
     num_steps = config.fit.steps(data.train.num_samples)
     return Task(
@@ -93,13 +113,13 @@ def _task(trained: "_Trained", config: GazeGaussianStageConfig, data: TrainingDa
         parameter_groups=parameter_groups(trained.model, trained.corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda _, batch, step: trained.loss_terms(batch, config, done + step, (done + step) / num_steps),
-        validation=data.validation(lambda _, batch: _measure(trained.model, batch)),
+        loss_terms=lambda _, batch, step: trained.loss_terms(batch, done + step, (done + step) / num_steps),
+        validation=data.validation(lambda _, batch: trained.measure(batch)),
     )
 
 
 def _grown(
-    trained: "_Trained", config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
+    trained: Trained, config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
     context: StageContext,
 ) -> GazeGaussian:  # fmt: skip
     """The model after its first `num_steps` steps, then densified; the steps go on from where they were interrupted."""
@@ -132,26 +152,6 @@ def _gradients_px(
             assert output.head.means2d_px.grad is not None
             norms_px += output.head.means2d_px.grad[0, : model.face.num_points].norm(dim=-1)
     return norms_px
-
-
-class _Trained(nn.Module):
-    """The model and what is learned beside it about the training frames."""
-
-    def __init__(self, model: GazeGaussian, corrections: FrameCorrections | None, critics: Critics) -> None:
-        super().__init__()
-        self.model, self.corrections, self.critics = model, corrections, critics
-
-    def loss_terms(
-        self, batch: GazeBatch, config: GazeGaussianStageConfig, step: int, progress: float
-    ) -> dict[str, Term]:
-        """All terms of one batch."""
-        head = batch.head if self.corrections is None else self.corrections(batch)
-        output = self.model(batch.camera, head)
-        terms = loss_terms(output, batch, config.loss_weights)
-        terms |= self.critics.terms(self.model, output, batch, head, step, progress)
-        if self.corrections is not None and config.corrections is not None:
-            terms |= {name: Term(*row) for name, row in self.corrections.penalties(config.corrections).items()}
-        return terms
 
 
 def _card(
@@ -224,12 +224,7 @@ def parameter_groups(
         {"params": appearance, "lr": base * rates.appearance},
         {"params": networks, "lr": base * rates.networks},
     ]
-    if corrections is not None and config.corrections is not None:
+    if corrections is not None and isinstance(config.corrections, CorrectionsConfig):
         rate = base * config.corrections.learning_rate
         groups.append({"params": list(corrections.parameters()), "lr": rate})
     return groups
-
-
-def _measure(model: nn.Module, batch: GazeBatch) -> dict[str, Tensor]:
-    output: GazeGaussianOutput = model(batch.camera, batch.head)
-    return {"head_l1": masked_l1(output.rgb, batch.rgb_on_white, batch.head_mask)}

@@ -1,10 +1,11 @@
 """What GazeGaussian is trained for: pictures, masks, and what frozen networks see in the pictures."""
 
+import math
 from dataclasses import replace
 
 import torch
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from gaze_core.assets import resolve
 from gaze_core.config import Config
@@ -15,11 +16,14 @@ from gaze_core.losses.disentangle import orthogonality
 from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
 from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
 from gaze_core.losses.perceptual import VggDistance
+from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianOutput
 from gaze_core.models.redirection.renderers import enlarge
 from gaze_core.splat.gaussians import Rendering
 from gaze_core.stages.redirection.critic import CriticConfig, load_critic
-from gaze_core.training.loop import Term
+from gaze_core.training.loop import SelectionConfig, Term
+
+CRITIC_ERROR = "critic_gaze_error_deg"
 
 
 class GazeGaussianLossWeights(Config):
@@ -38,6 +42,11 @@ class GazeGaussianLossWeights(Config):
     gaze_deg: NonNegativeFloat = 0.0  # needs a critic
     synthetic_gaze_deg: NonNegativeFloat = 0.0  # needs a critic
     critics_after: float = Field(0.25, ge=0, le=1)  # share of the run; published: epoch 5 of 20
+
+    @property
+    def asks_for_critics(self) -> bool:
+        """Whether a frozen network takes part."""
+        return any((self.perceptual, self.gaze_deg, self.synthetic_gaze_deg))
 
 
 class Critics:
@@ -91,11 +100,35 @@ class Critics:
             asked = draw_gaze(
                 self.synthetic_gaze, progress, batch.subject_index, batch.sample_index, self.seed, step
             )  # fmt: skip
-            image = model.redirected(batch.camera, head.with_gaze(asked))
-            expected = gaze_in_camera(replace(batch, head=head), asked)
+            # No image shows this gaze, so it says nothing about how the frame's own labels are off.
+            fixed = head.map(Tensor.detach)
+            image = model.redirected(batch.camera, fixed.with_gaze(asked))
+            expected = gaze_in_camera(replace(batch, head=fixed), asked)
             error_deg = self.gaze.error_deg(image, expected)
             terms["synthetic_gaze_deg"] = Term(error_deg.mean(), weights.synthetic_gaze_deg)
         return terms
+
+    def measured(self, model: GazeGaussian, batch: GazeBatch) -> dict[str, Tensor]:
+        """The critic's error on validation frames that are redirected, the same gazes each time; none without a critic."""
+        if self.gaze is None:
+            return {}
+        target = draw_gaze(self.synthetic_gaze, 1.0, batch.subject_index, batch.sample_index, self.seed)
+        image = model(batch.camera, batch.head.with_gaze(target)).rgb
+        return {CRITIC_ERROR: self.gaze.error_deg(image, gaze_in_camera(batch, target)).mean()}
+
+    def selection(self, given: SelectionConfig, num_steps: int) -> SelectionConfig:
+        """Which validated weights a run of `num_steps` keeps: only such as every term has acted on.
+
+        Weights from before would win by image error alone, and what the critics teach would be lost.
+        """
+        if not self.weights.asks_for_critics:
+            return given
+        share = self.weights.critics_after
+        if self.weights.synthetic_gaze_deg:
+            share = max(share, self.synthetic_gaze.full_after)
+        metric = given.metric or (CRITIC_ERROR if self.gaze else "")
+        first = math.ceil(share * num_steps) + 1  # the weights after the first step on which all terms act
+        return given.model_copy(update={"metric": metric, "from_step": max(given.from_step, first)})
 
     def active(self) -> list[tuple[str, str]]:
         """What takes part, with its weight, and what does not, with the reason."""
@@ -115,6 +148,33 @@ class Critics:
             else no_critic,
         }
         return list(rows.items())
+
+
+class Trained(nn.Module):
+    """The model, and what is learned beside it about the training frames."""
+
+    def __init__(
+        self, model: GazeGaussian, critics: Critics, corrections: FrameCorrections | None,
+        penalties: CorrectionsConfig | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model, self.corrections, self.penalties, self.critics = model, corrections, penalties, critics
+
+    def loss_terms(self, batch: GazeBatch, step: int, progress: float) -> dict[str, Term]:
+        """All terms of one batch; `progress` is the share of the whole run that is over."""
+        head = batch.head if self.corrections is None else self.corrections(batch)
+        output = self.model(batch.camera, head)
+        terms = loss_terms(output, batch, self.critics.weights)
+        terms |= self.critics.terms(self.model, output, batch, head, step, progress)
+        if self.corrections is not None and self.penalties is not None:
+            terms |= {name: Term(*row) for name, row in self.corrections.penalties(self.penalties).items()}
+        return terms
+
+    def measure(self, batch: GazeBatch) -> dict[str, Tensor]:
+        """What is known of validation frames, which have no corrections."""
+        output: GazeGaussianOutput = self.model(batch.camera, batch.head)
+        head_l1 = masked_l1(output.rgb, batch.rgb_on_white, batch.head_mask)
+        return {"head_l1": head_l1, **self.critics.measured(self.model, batch)}
 
 
 def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussianLossWeights) -> dict[str, Term]:

@@ -27,7 +27,7 @@ from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import TRAINING_TABLES
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, save_weights
 
-STAGE, COMPAT, VERSION = "gaze_gaussian", "official", 1
+STAGE, COMPAT, VERSION = "gaze_gaussian", "official", 2
 TABLES_FILE = "training_frames.safetensors"
 
 _NOTES = (

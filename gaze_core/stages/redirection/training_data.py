@@ -34,6 +34,7 @@ class TrainingData:
     held_out: GazeBatch  # validation frames: all, or evenly spread ones where there are many
     image_px: int
     normalization: dict[str, Any]
+    label_sources: frozenset[str]
 
     def label(self, name: str) -> Tensor:
         """A label of all training frames, as `GazeBatch` names it."""
@@ -74,7 +75,8 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files]
     share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
     validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in kept_back])
-    return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization)
+    sources = frozenset(dataset.label_source for dataset in training)
+    return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization, sources)
 
 
 def train(

@@ -33,6 +33,7 @@ def test_an_imported_checkpoint_is_sampled_by_what_the_commands_say(monkeypatch,
         (["text.pth"], "text.pth: not a torch file, or cut short; expected the published"),
         (["text.pth", "--scale", "0"], "--scale 0: expected a number near 1"),
         (["text.pth", "--scale", "nan"], "--scale nan: expected a number near 1"),
+        (["text.pth", "--scale", "1.2"], "--scale 1.2: converted files name their own scale"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(monkeypatch, capsys, tmp_path, arguments, message):

@@ -10,7 +10,9 @@ import torch
 
 from gaze_core.data.adapters.gazegaussian_export import export_gazegaussian
 from gaze_core.data.adapters.published import convert_subject, open_published
+from gaze_core.data.batch import concatenate
 from gaze_core.data.subjects import SubjectDataset, open_subject
+from gaze_core.data.validation import validate_file
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg
 from tests.gaze_core.data.published import (
@@ -95,6 +97,50 @@ def test_gaze_in_the_camera_does_not_follow_the_fitted_pose(tmp_path):
         pitch, yaw = sample["gaze_head"]
         v = [-np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)]
         np.testing.assert_allclose(turn @ v, true.gaze, atol=1e-9)
+
+
+def test_what_the_published_network_was_told_is_kept(tmp_path):
+    """Label, pose and scale of the file, from ours and the fields of the published fit."""
+    _, path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["pose"][:, :3] *= 1.05
+        file["scale"][:] = [[1.0], [1.2], [1.4]]
+        pose, label = file["pose"][:], file["pitchyaw_head"][:]
+    convert_subject(open_published(tmp_path, NAME), "subject0007", tmp_path / "ours.h5")
+    assert not [fault for fault in validate_file(tmp_path / "ours.h5") if "expression_code" not in fault.where]
+    head = SubjectDataset(tmp_path / "ours.h5").everything.head
+    fit = head.published
+    assert fit.known.all()
+    assert not head.expression_is_arkit.any()
+    torch.testing.assert_close(fit.scale, torch.tensor([1.0, 1.2, 1.4]))
+    for index in range(3):
+        pitch, yaw = head.gaze_head_eyes[index, 0].tolist()
+        ours = [-np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)]
+        x, y, z = fit.gaze_rotation[index].double().numpy() @ ours
+        np.testing.assert_allclose([np.arcsin(y), np.arctan2(-x, -z)], label[index], atol=1e-6)
+        turn, place_m = head.head_to_world[index, :3, :3].double(), head.head_to_world[index, :3, 3].double()
+        shift_dm = 10 * (place_m - turn @ fit.origin_m[index].double())
+        np.testing.assert_allclose(shift_dm, pose[index, 3:], atol=1e-4)
+
+
+def test_a_scale_that_is_none_costs_the_frame(tmp_path):
+    _, path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["scale"][1] = 0
+    converted = convert_subject(open_published(tmp_path, NAME), "subject0007", tmp_path / "ours.h5")
+    assert converted.dropped == {"scale_not_positive": 1}
+
+
+def test_files_with_and_without_a_published_fit_are_read_together(tmp_path):
+    write(tmp_path)
+    convert_subject(open_published(tmp_path, NAME), "subject0007", tmp_path / "a.h5")
+    with open_subject(tmp_path / "a.h5") as file:
+        size_px = file["image"].shape[1]
+    write_tiny_subject(tmp_path / "b.h5", num_images=2, size_px=size_px)
+    converted, plain = (SubjectDataset(tmp_path / name).everything for name in ("a.h5", "b.h5"))
+    head = concatenate([converted, plain]).head
+    assert head.published.known.tolist() == [True] * 3 + [False] * 2
+    assert head.expression_is_arkit.tolist() == [False] * 3 + [True] * 2
 
 
 def test_codes_and_their_basis(tmp_path):

@@ -33,6 +33,14 @@ def test_gaze_cannot_leak_through_the_expression_code():
         assert bool(code.any()) != name.startswith("eyeLook"), name
 
 
+def test_codes_of_another_basis_are_whole():
+    code = torch.rand(2, 64) + 0.1
+    found = shape_code(replace(head(), expression_code=code, expression_is_arkit=torch.tensor([True, False])))[:, :64]
+    blank = torch.tensor([name.startswith("eyeLook") for name in ARKIT] + [False] * 12)
+    assert torch.equal(found[0], code[0] * ~blank)
+    assert torch.equal(found[1], code[1])
+
+
 def test_pose_code_is_finite_with_gradient_for_a_frontal_head():
     pose = torch.eye(4)[None].requires_grad_()
     code = pose_code(replace(head(1), head_to_world=pose))

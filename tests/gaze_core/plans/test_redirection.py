@@ -1,7 +1,11 @@
+import h5py
 import pytest
 
+from gaze_core.config import Config
 from gaze_core.errors import BadInput
+from gaze_core.models.redirection.corrections import CorrectionsConfig
 from gaze_core.plans.redirection import PRESETS, redirection_plan
+from tests.tiny_subject import write_tiny_subject
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -46,6 +50,7 @@ def test_paper_is_as_published():
     assert (renderer.depth, renderer.num_heads, renderer.patch_px) == (6, 8, 8)
     assert renderer.autoencoder is not None
     assert (plan.mesh_head.fit.num_epochs, plan.gaze_gaussian.fit.num_epochs) == (10, 30)
+    assert plan.mesh_head.fit.keep_every_epochs == plan.gaze_gaussian.fit.keep_every_epochs == 10
     assert (plan.gaze_gaussian.model.image_px, plan.gaze_gaussian.model.raster_px) == (512, 128)
     assert min(weights.perceptual, weights.gaze_deg, weights.synthetic_gaze_deg, weights.orthogonality) > 0
     assert redirection_plan("paper", "video").preprocess.video.size_px == 512
@@ -54,3 +59,29 @@ def test_paper_is_as_published():
 def test_a_critic_can_be_given_from_the_command_line():
     given = 'gaze_gaussian.critic={"path": "critic.safetensors", "sha256": "' + "0" * 64 + '"}'
     assert str(redirection_plan("paper", overrides=[given]).gaze_gaussian.critic.path) == "critic.safetensors"
+
+
+def test_the_files_labels_decide_on_corrections(tmp_path):
+    """The digests of runs on exact labels and on videos are those of the releases before this was decided by the file."""
+    plan = redirection_plan("tiny")
+    write_tiny_subject(tmp_path / "a.h5", num_images=2)
+    exact = plan.for_recording(tmp_path / "a.h5").gaze_gaussian
+    assert exact.corrections is None
+    assert exact.digest() == "2f7546eb6c39"
+    assert redirection_plan("tiny", "video").gaze_gaussian.digest() == "ab7870e21368"
+    write_tiny_subject(tmp_path / "b.h5", num_images=2, subject="b")
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        file.attrs["label_source"] = "target"
+    for recording in (tmp_path / "b.h5", tmp_path):  # a file of estimates alone, and among others
+        decided = plan.for_recording(recording)
+        assert decided.gaze_gaussian.corrections == decided.baseline.corrections == CorrectionsConfig()
+    off = redirection_plan("tiny", overrides=["gaze_gaussian.corrections=null"])
+    assert off.for_recording(tmp_path).gaze_gaussian.corrections is None
+
+
+def test_runs_with_critics_have_results_of_their_own():
+    """Earlier releases kept other weights of them."""
+    config = redirection_plan("tiny", overrides=["gaze_gaussian.loss_weights.gaze_deg=0.1"]).gaze_gaussian
+    assert config.digest() != Config.digest(config)
+    plain = redirection_plan("tiny").gaze_gaussian
+    assert plain.digest() == Config.digest(plain)

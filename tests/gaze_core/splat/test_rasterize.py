@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gaze_core.errors import BadInput
-from gaze_core.splat.rasterize import MAX_ALPHA, choose_backend, rasterize
+from gaze_core.splat.rasterize import choose_backend, rasterize
 from tests.gaze_core.splat.scenes import INPUTS, random_scene
 
 BACKENDS = ["reference", "numba"]
@@ -138,9 +138,29 @@ def test_opaque_gaussian_is_limited_and_its_opacity_has_no_gradient_there(backen
         torch.ones(1, 1, 1), torch.eye(4)[None], torch.tensor([[[10.0, 0, 0.5], [0, 10, 0.5], [0, 0, 1]]]), (1, 1),
         backend=backend,
     )  # fmt: skip
-    assert rendering.alpha.item() == pytest.approx(MAX_ALPHA, abs=1e-6)
+    assert rendering.alpha.item() == pytest.approx(0.999, abs=1e-6)
     rendering.alpha.sum().backward()
     assert opacity.grad.item() == 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("opacities", "expected"),
+    [
+        ([1.0, 0.5], 0.001 * 0.5),  # behind an opaque one a thousandth is left
+        ([0.9985, 0.5], 0.0015 * 0.5),  # below the limit as it is
+        ([0.0039, 0.5], 0.5),  # below 1/255 it is not there
+        ([0.0040, 0.5], 0.996 * 0.5),
+    ],
+)
+def test_what_is_seen_through_a_gaussian_in_front(backend, opacities, expected):
+    """Two wide Gaussians before one pixel; only the one behind has a colour."""
+    rendering = rasterize(
+        torch.tensor([[[0.0, 0, 1], [0.0, 0, 2]]]), torch.tensor([[[1.0, 0, 0, 0]] * 2]), torch.full((1, 2, 3), 1000.0),
+        torch.tensor([opacities]), torch.tensor([[[0.0], [1.0]]]), torch.eye(4)[None],
+        torch.tensor([[[10.0, 0, 0.5], [0, 10, 0.5], [0, 0, 1]]]), (1, 1), backend=backend,
+    )  # fmt: skip
+    assert rendering.features.item() == pytest.approx(expected, rel=2e-3)
 
 
 @pytest.mark.parametrize("name", ["means", "quats_wxyz", "scales", "opacities", "features"])

@@ -6,6 +6,9 @@ The equations are plain float64 torch with the networks evaluated point by point
 import torch
 from torch.nn import functional
 
+from gaze_core.geometry.rotations import quaternion_from_matrix
+from gaze_core.splat.rasterize import rasterize
+
 FACE_POINTS, EYE_POINTS, RASTER_PX = 40, 24, 8
 FACE, EYES, RENDER = "fg_CD_predictor_face", "fg_CD_predictor_eyes", "neural_render"
 
@@ -214,3 +217,24 @@ def renderer(state, raster, code):
         rgb = rgb + conv(f"feat_2_rgb_list.{k + 1}", net)
         rgb = enlarged(rgb) if k == 0 else rgb
     return torch.sigmoid(rgb)
+
+
+def image(state, code, pose, gaze, scale, world_to_camera_dm, focal_px, size_px):
+    """Raster and image of one head by the published route: Gaussians and camera in the published world, decimetres.
+
+    The camera looks through the middle of the image. `gaze` is the label, pitch growing downward.
+    """
+    turn, parts = so3(pose[:3]), []
+    clouds = ((FACE, face(state, code, pose)), (EYES, eyes(state, code, gaze)))
+    for part, (means, colors, changes) in clouds:
+        scales, rotations, opacities = activated(state, part, changes)
+        parts.append((scale * means @ turn.T + pose[3:], turn @ rotations, scale * scales, opacities, colors))
+    means, rotations, scales, opacities, colors = (torch.cat(values)[None] for values in zip(*parts, strict=True))
+    side = size_px // 4
+    intrinsics = torch.diag(means.new_tensor([focal_px / 4, focal_px / 4, 1]))
+    intrinsics[:2, 2] = side / 2
+    raster = rasterize(
+        means, quaternion_from_matrix(rotations), scales, opacities, colors, world_to_camera_dm[None],
+        intrinsics[None], (side, side), means.new_ones(1, 32), near_m=0.2, backend="reference",
+    )  # fmt: skip
+    return raster, renderer(state, raster.features, code[None])

@@ -5,22 +5,23 @@ import dataclasses
 import pytest
 import torch
 
-from gaze_core.data.batch import HeadParameters
+from gaze_core.data.batch import HeadParameters, PublishedFit, concatenate
 from gaze_core.errors import BadInput
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.cameras import Camera, rigid_transform, transform_points
-from gaze_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion, quaternion_from_matrix
+from gaze_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
 from gaze_core.models.conditioning import proximity
 from gaze_core.models.official.clouds import Codes, nearness
-from gaze_core.models.official.frames import OfficialConfig, poses
+from gaze_core.models.official.frames import OfficialConfig, codes_of, placement, poses
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import OFFICIAL_NAMES, translate
 from gaze_core.models.official.networks import EnlargingBlock
 from gaze_core.models.redirection.renderers import PixelShuffleRenderer, RendererConfig
-from gaze_core.splat.rasterize import rasterize
 from gaze_core.stages.redirection.import_gazegaussian import model_of
 from tests.gaze_core.models.official import official_state as published
 
-CONFIG = OfficialConfig(image_px=4 * published.RASTER_PX, raster_px=published.RASTER_PX, scale=1.2)
+CONFIG = OfficialConfig(image_px=4 * published.RASTER_PX, raster_px=published.RASTER_PX)
+SCALE = 1.2
 HALF_TURN = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 
 
@@ -52,18 +53,26 @@ def same(found, expected, tolerance=1e-6):
 
 
 def head_of(inputs, model):
-    """Our head parameters of the published pose, scale and gaze; world and camera as in the published files."""
+    """Our head parameters of the published pose, scale and gaze; world and camera as in the published files.
+
+    The subject's eyes lie 0.12 dm from the model's, and its label was made with a head pose 6 and 3 degrees from the fit.
+    """
     turn, shift_dm = published.so3(inputs["pose"][:3]), inputs["pose"][3:]
-    to_world = rigid_transform(turn @ HALF_TURN, 0.1 * shift_dm + turn @ HALF_TURN @ model.origin_m)
+    origin_m = model.origin_m + torch.tensor([0.004, -0.011, 0.003]).double()
+    to_world = rigid_transform(turn @ HALF_TURN, 0.1 * shift_dm + turn @ HALF_TURN @ origin_m)
     pitch_down, yaw = inputs["gaze"]
-    gaze = torch.stack([-pitch_down, yaw])
+    to_label = published.so3(torch.deg2rad(torch.tensor([6.0, 3.0, 0.0]).double()))
+    gaze = pitchyaw_from_vector(to_label.T @ vector_from_pitchyaw(torch.stack([-pitch_down, yaw])))
     apart = torch.tensor([[0.02, -0.05], [-0.02, 0.05]]).double()  # each eye its own; the model knows the mean
-    return HeadParameters(to_world[None], (gaze + apart)[None], inputs["code"][None, 64:], inputs["code"][None, :64])
+    fit = PublishedFit(to_label[None], torch.tensor([SCALE]).double(), origin_m[None], torch.tensor([True]))
+    codes = inputs["code"][None]
+    return HeadParameters(to_world[None], (gaze + apart)[None], codes[:, 64:], codes[:, :64], published=fit)
 
 
 def camera(size_px=4 * published.RASTER_PX):
-    focal_px = 1039.36 * size_px / 512
-    intrinsics = torch.tensor([[focal_px, 0, size_px / 2], [0, focal_px, size_px / 2], [0, 0, 1]]).double()
+    """The published camera, half a pixel off the middle, as converted files have it."""
+    focal_px, middle_px = 1039.36 * size_px / 512, size_px / 2 + 0.5
+    intrinsics = torch.tensor([[focal_px, 0, middle_px], [0, focal_px, middle_px], [0, 0, 1]]).double()
     to_camera = rigid_transform(HALF_TURN, torch.tensor([0.0, 0.0, 0.62]).double())
     return Camera(intrinsics[None], to_camera[None], (size_px, size_px))
 
@@ -120,7 +129,7 @@ def test_no_point_near_the_eye_is_no_mistake(state, codes):
 
 def test_gaussians_lie_in_the_world_where_the_published_pose_puts_them(model, state, inputs):
     head = head_of(inputs, model)
-    same(poses(camera(), head, CONFIG, model.origin_m)[0], inputs["pose"])
+    same(poses(camera(), head, CONFIG, placement(head, CONFIG, model.origin_m).origin_m)[0], inputs["pose"])
     turn, shift_dm = published.so3(inputs["pose"][:3]), inputs["pose"][3:]
     clouds = model.clouds(camera(), head)
     parts = (
@@ -130,9 +139,9 @@ def test_gaussians_lie_in_the_world_where_the_published_pose_puts_them(model, st
     for ours, (part, (means, colors, changes)) in zip(clouds, parts, strict=True):
         scales, rotations, opacities = published.activated(state, part, changes)
         in_world_m = transform_points(head.head_to_world, ours.means)[0]
-        same(in_world_m, 0.1 * (1.2 * means @ turn.T + shift_dm))
+        same(in_world_m, 0.1 * (SCALE * means @ turn.T + shift_dm))
         same(head.head_to_world[0, :3, :3] @ matrix_from_quaternion(ours.quats_wxyz[0]), turn @ rotations, 1e-5)
-        same(ours.scales[0], 0.1 * 1.2 * scales)
+        same(ours.scales[0], 0.1 * SCALE * scales)
         same(ours.opacities[0], opacities)
         same(ours.features[0], colors, 1e-5)
 
@@ -146,35 +155,41 @@ def test_renderer_with_folded_attention_equals_the_attention_written_out(model, 
 
 
 def test_image_is_the_published_one(model, state, inputs):
-    """The published route: Gaussians and camera in the published world, decimetres, then the renderer."""
-    turn, shift_dm = published.so3(inputs["pose"][:3]), inputs["pose"][3:]
-    parts = []
-    for part, (means, colors, changes) in (
-        (published.FACE, published.face(state, inputs["code"], inputs["pose"])),
-        (published.EYES, published.eyes(state, inputs["code"], inputs["gaze"])),
-    ):
-        scales, rotations, opacities = published.activated(state, part, changes)
-        parts.append((1.2 * means @ turn.T + shift_dm, turn @ rotations, 1.2 * scales, opacities, colors))
-    means, rotations, scales, opacities, colors = (torch.cat(values) for values in zip(*parts, strict=True))
     view = camera()
-    view_dm = view.world_to_camera.clone()
-    view_dm[:, :3, 3] *= 10
-    small = view.resized((published.RASTER_PX,) * 2)
-    raster = rasterize(
-        means[None], quaternion_from_matrix(rotations)[None], scales[None], opacities[None], colors[None],
-        view_dm, small.intrinsics_px, small.size_px, torch.ones(1, 32).double(), near_m=0.2, backend="reference",
-    )  # fmt: skip
-    expected = published.renderer(state, raster.features, inputs["code"][None])
+    view_dm = view.world_to_camera[0].clone()
+    view_dm[:3, 3] *= 10
+    focal_px = float(view.intrinsics_px[0, 0, 0])
+    drawn = published.image(state, *inputs.values(), SCALE, view_dm, focal_px, 4 * published.RASTER_PX)
+    raster, expected = drawn
     assert raster.alpha.max() > 0.3
     output = model(view, head_of(inputs, model))
     same(output.head.features, raster.features, 1e-4)
     same(output.rgb, expected, 1e-4)
 
 
+def test_a_redirected_head_keeps_the_frame_of_its_label(model, inputs):
+    head = head_of(inputs, model)
+    target = torch.tensor([[0.1, -0.3]]).double()
+    turned = head.with_gaze(target).with_pose(head.head_to_world @ head.head_to_world)
+    expected = head.published.gaze_rotation[0] @ vector_from_pitchyaw(target[0])
+    origin_m = placement(head, CONFIG, model.origin_m).origin_m
+    for asked in (head.with_gaze(target), turned):
+        (code,) = codes_of(camera(), asked, CONFIG, origin_m)
+        same(code.gaze[:2], pitchyaw_from_vector(expected) * torch.tensor([-1.0, 1.0]))
+
+
+def test_a_head_of_another_file_is_refused(model, inputs):
+    head = head_of(inputs, model)
+    unknown = dataclasses.replace(head.published, known=torch.tensor([False]))
+    for fit in (None, unknown):
+        with pytest.raises(BadInput, match="expects a converted GazeGaussian file .* --recordings any"):
+            model(camera(), dataclasses.replace(head, published=fit))
+
+
 def test_image_has_the_cameras_size_and_each_sample_is_its_own(model, inputs):
     head = head_of(inputs, model)
     other = dataclasses.replace(head, gaze_head_eyes=head.gaze_head_eyes + 0.4)
-    both = HeadParameters(*(torch.cat([getattr(h, f.name) for h in (head, other)]) for f in dataclasses.fields(head)))
+    both = concatenate([head, other])
     wide = Camera(camera(20).intrinsics_px.repeat(2, 1, 1), camera().world_to_camera.repeat(2, 1, 1), (20, 12))
     with torch.no_grad():
         images = model(wide, both).rgb
@@ -208,12 +223,13 @@ def test_other_recordings_get_neutral_codes_and_the_published_camera(state, inpu
     to_world = rigid_transform(torch.eye(3).double(), torch.tensor([0.0, 0.0, 0.62]).double())
     view = Camera(camera().intrinsics_px, torch.eye(4).double()[None], camera().size_px)
     head = dataclasses.replace(head_of(inputs, model), head_to_world=to_world[None])
-    pose = poses(view, head, config, torch.zeros(3).double())[0]
+    origin_m = torch.zeros(1, 3).double()
+    pose = poses(view, head, config, origin_m)[0]
     assert pose[:3].norm() < 0.1  # rad: published heads that face the camera have no turn
     assert pose[3:].norm() < 0.3  # dm: and lie about the world's origin
     blank = dataclasses.replace(head, identity_code=head.identity_code * 0, expression_code=head.expression_code * 0)
     same(model(view, head).rgb, model(view, blank).rgb)
-    assert (poses(view, head, CONFIG, torch.zeros(3).double())[0, :3].norm() - torch.pi).abs() < 1e-6
+    assert (poses(view, head, CONFIG, origin_m)[0, :3].norm() - torch.pi).abs() < 1e-6
 
 
 # ------------------------------------------------------------------------------ where official and ours differ

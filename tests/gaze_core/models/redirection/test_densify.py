@@ -8,6 +8,7 @@ from gaze_core.data.subjects import SubjectDataset
 from gaze_core.models.redirection.densify import DensifyConfig, densified
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import gaze_gaussian
+from gaze_core.stages.redirection.training_data import read_training_data
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS, train, write_dataset
 
@@ -77,3 +78,32 @@ def test_an_interrupted_densified_run_ends_with_the_same_bytes(root, tmp_path):
             gaze_gaussian.run(config, inputs, StageContext(runtime, folder, progress=progress))
         resumed = gaze_gaussian.run(config, inputs, StageContext(runtime, folder))
         assert resumed.files[WEIGHTS_FILE].read_bytes() == whole.files[WEIGHTS_FILE].read_bytes()
+
+
+def test_the_critics_share_of_the_run_goes_on_after_densification(root, tmp_path, monkeypatch):
+    told = []
+
+    def terms(self, model, output, batch, head, step, progress):
+        told.append((step, progress))
+        return {}
+
+    monkeypatch.setattr("gaze_core.stages.redirection.losses.Critics.terms", terms)
+    config = CONFIGS["gaze_gaussian"].model_copy(update={"densify": DensifyConfig(num_frames=1)})
+    inputs = {"data": root / "data", "mesh_head": root / "mesh_head"}
+    gaze_gaussian.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert told == [(step, step / 7) for step in range(7)]
+
+
+def test_the_criterion_is_the_gradient_of_the_faces_own_points(root):
+    """What cannot be seen has no gradient, so those that are made transparent tell whose gradients were added up."""
+    model, _ = gaze_gaussian.load(root / "gaze_gaussian")
+    hidden = torch.zeros(model.face.num_points, dtype=torch.bool)
+    hidden[::2] = True
+    with torch.no_grad():
+        model.face.attributes[hidden, 7] = -20.0
+    config = CONFIGS["gaze_gaussian"]
+    data = read_training_data(root / "data", config.fit.batch_size, Runtime(device="cpu"))
+    norms_px = gaze_gaussian._gradients_px(model.train(), config, 3, data)
+    assert norms_px.shape == hidden.shape
+    assert not norms_px[hidden].any()
+    assert (norms_px[~hidden] > 0).float().mean() > 0.3

@@ -1,12 +1,15 @@
 """The training stages: exact resume after SIGKILL, checkpoints that carry what they need, refusals."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
 from gaze_core.config import Runtime
+from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.models.redirection.corrections import CorrectionsConfig
 from gaze_core.stages.context import StageContext
@@ -82,6 +85,18 @@ def test_corrections_are_optimised_and_left_behind(root, tmp_path):
     assert produced.metrics["correction_expression"] > 0
     model, _ = gaze_gaussian.load(tmp_path)
     assert not [name for name in model.state_dict() if "correction" in name]
+
+
+@pytest.mark.parametrize(("label_source", "corrected"), [("target", True), ("exact", False)])
+def test_labels_that_are_estimates_are_corrected(root, tmp_path, label_source, corrected):
+    data = tmp_path / "data"
+    shutil.copytree(root / "data", data)
+    with h5py.File(data / SUBJECT_FILE, "a") as file:
+        file.attrs["label_source"] = label_source
+    config = CONFIGS["gaze_gaussian"].model_copy(update={"corrections": "auto"})
+    inputs = {"data": data, "mesh_head": root / "mesh_head"}
+    produced = gaze_gaussian.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path / "gg"))
+    assert ("correction_shift_mm" in produced.metrics) == corrected
 
 
 def test_of_several_processes_only_the_first_writes_the_weights(root, tmp_path, monkeypatch):
