@@ -8,10 +8,9 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
-from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
-from gaze_core.evaluation.judge import CnnJudge, require_unseen
 from gaze_core.plans.redirection import PresetName, RedirectionPlan, Source, redirection_plan
+from gaze_core.stages.redirection.evaluate import require_unseen_by_judge
 from gaze_core.synthesis.packs import pack_path
 from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.stage_task import tracked_flow
@@ -39,15 +38,18 @@ def redirection(
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     preset: str = "custom",
     force: tuple[str, ...] = (),
+    test: Path | None = None,
 ) -> RedirectionResult:
     """Trains the candidate and the baseline renderer on one recording and reports which is better.
 
+    Subject files of a folder are split by subject; those of `test` are evaluated only.
     A worse candidate ends the run as a completed state named `Regressed`. `force` names stages to compute anew.
     """
     started_s = time.monotonic()
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
-        _require_unseen_by_judge(data, plan)
+        others = import_recording(test) if test else None
+        data = preprocess(import_recording(recording), plan.preprocess, runtime, others)
+        require_unseen_by_judge(plan.evaluate, Store.from_environment().fetch(data))  # before training for nothing
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         baseline = train_gaze_gaussian(data, head, plan.baseline, runtime)
@@ -73,14 +75,6 @@ def redirection(
     return result
 
 
-def _require_unseen_by_judge(data: ArtifactRef, plan: RedirectionPlan) -> None:
-    """Said before the training that would be for nothing."""
-    if plan.evaluate.judge == "cnn":
-        judge = CnnJudge()
-        for subject in Store.from_environment().manifest(data).subjects["test"]:
-            require_unseen(judge, subject)
-
-
 @flow(name="redirect", persist_result=False)
 def redirect(
     recording: str = "",
@@ -92,6 +86,7 @@ def redirect(
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
     processes: Annotated[int, Field(ge=1)] = 1,
     force: list[StageName] = [],  # noqa: B006
+    test: str = "",
 ) -> RedirectionResult:
     """The redirection pipeline as a deployment: a form of plain values. Ends as Regressed if the candidate is worse.
 
@@ -106,6 +101,8 @@ def redirect(
         precision: Of the training's arithmetic.
         processes: That share each batch of training, one for each device of the worker's machine.
         force: Stages to compute anew although nothing has changed.
+        test: Subject files of people who are only evaluated, for a recording that is a folder of subject files. Empty:
+            some people of the recording.
     """
     path = input_path(recording) if recording else pack_path("synthetic_128")
     folder = output_path(out)
@@ -113,4 +110,7 @@ def redirect(
     plan = redirection_plan(preset, source, changes)
     require_inputs(plan)
     runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)
-    return redirection.fn(path, plan, folder, runtime, preset, tuple(force))
+    others = input_path(test) if test else None
+    if others:
+        require_recording(others)
+    return redirection.fn(path, plan, folder, runtime, preset, tuple(force), others)

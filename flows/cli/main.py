@@ -68,6 +68,7 @@ def demo(
 def redirect(
     input_path: Annotated[Path, typer.Option("--input", help="A video, images, or subject files: a file or a folder.")],
     source: Annotated[Literal["synthetic", "video"], typer.Option(help="What the input is.")] = "video",
+    test: Annotated[Path | None, typer.Option(help="Subject files of people who are only evaluated.")] = None,
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     out: ReportFolder = Path("reports/redirect"),
     changes: Set = None,
@@ -82,7 +83,7 @@ def redirect(
 ) -> None:
     """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report what it does."""
     how = {"precision": precision, "num_processes": processes, "num_workers": workers}
-    _redirect(source, input_path, preset, changes, force, device, out, as_json, how)
+    _redirect(source, input_path, preset, changes, force, device, out, as_json, how, test)
 
 
 @app.command()
@@ -154,12 +155,15 @@ def bench(
 def _redirect(
     source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
     force: list[str] | None, device: Any, out: Path, as_json: bool, how: dict[str, Any] | None = None,
+    test: Path | None = None,
 ) -> None:  # fmt: skip
     from gaze_core.config import Runtime
     from gaze_core.plans.redirection import redirection_plan
     from tasks.store.recordings import require_recording
 
-    require_recording(recording)
+    for path in (recording, test):
+        if path is not None:
+            require_recording(path)
     # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
     plan = redirection_plan(preset, source, changes or ())
@@ -169,7 +173,8 @@ def _redirect(
         environment.configure_logging()
         runtime = Runtime(device=device, progress=not as_json, **(how or {}))
         ready()
-        result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
+        others = test and test.resolve()
+        result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()), others)
     if as_json:
         say_json(result.model_dump(mode="json"))
         return

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flows.augmentation import AugmentationResult, augmentation
 from flows.evaluation import EvaluationResult, comparison, evaluation
-from flows.references import data_of, find_reference
+from flows.references import data_of, find_data, find_reference
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
@@ -31,7 +31,7 @@ def evaluate(
 
     Args:
         checkpoint: Folder of a report, whose candidate is meant, or PATH:baseline; or the folder of a trained model.
-        data: Report or data set to measure on. Empty: the data that the model was trained on, its test frames.
+        data: Report, data set, or subject files to measure on. Empty: the test frames of the model's own data.
         protocol: A published protocol by name. Empty: pairs drawn from the test frames.
         judge: Who reads the gaze in the pictures: the shipped network, or the iris model for recordings of people.
         seed: Of the pairs.
@@ -39,7 +39,7 @@ def evaluate(
         device: Where to compute.
         force: Stages to compute anew although nothing has changed.
     """
-    model, source = _model_and_data(checkpoint, data)
+    model, source = _reference(checkpoint), _data(data, checkpoint)
     config = _config(protocol, judge, seed)
     return evaluation.fn(model, source, config, output_path(out), _runtime(device), None, tuple(force))
 
@@ -55,7 +55,7 @@ def compare(
     Args:
         candidate: Folder of a report, whose candidate is meant, or of a trained model.
         baseline: The same, PATH:baseline for a report's baseline, or champion for that of the model registry.
-        data: Report or data set to measure on. Empty: the data that the candidate was trained on, its test frames.
+        data: Report, data set, or subject files to measure on. Empty: the test frames of the candidate's own data.
         protocol: A published protocol by name. Empty: pairs drawn from the test frames.
         judge: Who reads the gaze in the pictures: the shipped network, or the iris model for recordings of people.
         seed: Of the pairs.
@@ -63,7 +63,7 @@ def compare(
         device: Where to compute.
         force: Stages to compute anew although nothing has changed.
     """
-    ours, source = _model_and_data(candidate, data)
+    ours, source = _reference(candidate), _data(data, candidate)
     theirs = None if baseline == "champion" else _reference(baseline)
     options: dict[str, Any] = {"runtime": _runtime(device), "force": tuple(force)}
     return comparison.fn(ours, theirs, source, _config(protocol, judge, seed), output_path(out), **options)
@@ -101,11 +101,20 @@ def _model_and_data(checkpoint: str, data: str) -> tuple[ArtifactRef, ArtifactRe
     return model, _reference(data, "data") if data else data_of(model)
 
 
+def _data(data: str, checkpoint: str) -> ArtifactRef | Path:
+    """What to measure on, for a place that this worker may read; else what the checkpoint was trained on."""
+    return find_data(_allowed(data)) if data else data_of(_reference(checkpoint))
+
+
 def _reference(place: str, role: str = "candidate") -> ArtifactRef:
     """As `find_reference`, for a place that this worker may read."""
+    return find_reference(_allowed(place), role)
+
+
+def _allowed(place: str) -> str:
     path = Path(place)
     input_path(place if path.exists() or ":" not in place else place.rpartition(":")[0])
-    return find_reference(place, role)
+    return place
 
 
 def _config(protocol: str, judge: Judge, seed: int) -> EvaluateConfig:

@@ -53,7 +53,7 @@ def subject_loader(
         BadInput: no sample, subjects of different image size or normalisation, or too little shared memory.
     """
     several = [datasets] if isinstance(datasets, SubjectDataset) else list(datasets)
-    _require_alike(several)
+    require_alike(several)
     return SubjectLoader(several, batch_size, num_workers, seed, cache_bytes, start_method, augmentation)
 
 
@@ -274,7 +274,8 @@ def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_byte
     return num_samples * picture_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
 
 
-def _require_alike(datasets: list[SubjectDataset]) -> None:
+def require_alike(datasets: Sequence[SubjectDataset]) -> None:
+    """Raises BadInput if there is no sample, or the subjects differ in image size or normalisation."""
     if not any(len(dataset) for dataset in datasets):
         raise BadInput(
             "expected at least one usable sample, found none; look at the files with: gazeworks data validate"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
+from gaze_core.data.seen import Seen
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.losses.image import masked_l1
@@ -29,7 +30,7 @@ from gaze_core.stages.redirection.training_data import TrainingData, read_traini
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, Term, fit, total
 
-NAME, VERSION = "gaze_gaussian", 4
+NAME, VERSION = "gaze_gaussian", 5
 TRAINS = True  # may run in several processes
 
 
@@ -64,6 +65,8 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
         MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
+    before = Seen.of_card(read_card(inputs["mesh_head"] / WEIGHTS_FILE, mesh_head.NAME, mesh_head.VERSION))
+    data = replace(data, seen=data.seen | before)
     if data.image_px != config.model.image_px:
         raise BadInput(f"images are {data.image_px} px, the model expects image_px {config.model.image_px}")
     seed_everything("initialise", NAME, config.fit.seed)
@@ -79,7 +82,8 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     if config.densify is not None:
         done = max(1, int(config.densify.after * num_steps))
         model = _grown(_Trained(model, corrections, critics), config, config.densify, data, done, context)
-        fit_config = config.fit.model_copy(update={"num_steps": max(1, num_steps - done), "num_epochs": None})
+        rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "first_step": done}
+        fit_config = config.fit.model_copy(update=rest)
     task = _task(_Trained(model, corrections, critics), config, data, done)
     produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
@@ -168,8 +172,7 @@ def _card(
 
 def _people(data: TrainingData) -> dict[str, list[float]]:
     """Mean and standard deviation of the identity codes between the people: whom an inversion starts from."""
-    codes, subjects = data.label("identity_code"), data.train.frames[0]
-    people = torch.stack([codes[subjects == n].mean(dim=0) for n in range(len(data.splits.names))])
+    people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
 
 

@@ -18,15 +18,17 @@ from gaze_core.artifacts import (
     lineage_digest,
 )
 from gaze_core.data.adapters.table import ADAPTERS
+from gaze_core.data.people import person_key
 from gaze_core.data.published_splits import ETH_XGAZE_TRAIN
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.seen import Seen
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.models.official.frames import OfficialConfig
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import TRAINING_TABLES
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, save_weights, write_atomically
 
-STAGE, COMPAT, VERSION = "gaze_gaussian", "official", 1
+STAGE, COMPAT, VERSION = "gaze_gaussian", "official", 2
 TABLES_FILE = "training_frames.safetensors"
 
 _NOTES = (
@@ -35,7 +37,7 @@ _NOTES = (
     f"{TABLES_FILE} holds the published corrections of the training frames; no use of the model reads them",
     "appearance networks, the eye cloud's pose and shape-attribute networks, eye_offset and the background map were "
     "left behind: the published code does not read them",
-    "trained_on takes the published training split for granted: the file itself does not say whom it has seen",
+    "seen takes the published training split for granted: the file itself does not say whom it has seen",
 )
 
 
@@ -43,7 +45,7 @@ def write_artifact(
     folder: Path, model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]
 ) -> Manifest:
     """Weights with their card, the training frames' tables, and last the manifest, into an empty folder."""
-    save_weights(folder / WEIGHTS_FILE, model, _card(model, tables, source))
+    save_weights(folder / WEIGHTS_FILE, model, _card(model, source))
     write_atomically(folder / TABLES_FILE, lambda temporary: save_file(tables, temporary))
     files = {name: file_sha256(folder / name) for name in (WEIGHTS_FILE, TABLES_FILE)}
     config, content = model.config, content_sha256(files)
@@ -70,8 +72,7 @@ def write_artifact(
     return manifest
 
 
-def _card(model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]) -> dict[str, Any]:
-    frames = list(range(-(-len(tables["iden_offset"]) // len(ETH_XGAZE_TRAIN))))
+def _card(model: OfficialGazeGaussian, source: dict[str, Any]) -> dict[str, Any]:
     return {
         "stage": STAGE,
         "stage_version": VERSION,
@@ -82,7 +83,7 @@ def _card(model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[s
         "image_px": model.config.image_px,
         "num_face_points": len(model.face.means_dm),
         "num_eye_points": len(model.eyes.means_dm),
-        "trained_on": {subject: frames for subject in _subjects()},
+        "seen": Seen(people=tuple(person_key("eth_xgaze", name) for name in _subjects())).model_dump(mode="json"),
         "enhancements": model.enhancements(),
         "source": source,
     }

@@ -44,7 +44,8 @@ def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
     splits = '{"subjects": [{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}]}'
     (data / "splits.json").write_text(splits)
     inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
-    with pytest.raises(ContractViolation, match=r"trained on 2 of the 2 test frames of tiny \(first: 7\)"):
+    message = r"the checkpoint was trained on 2 of the 2 test frames of synthetic/tiny \(first: frame 7\)"
+    with pytest.raises(ContractViolation, match=message):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
@@ -87,7 +88,7 @@ def test_listed_pairs_are_followed_and_their_targets_must_be_unseen(root, tmp_pa
     assert (report.subjects[0].input_index, report.subjects[0].target_index) == ((0, 1), (9, 10))
     assert report.protocol.pairs.startswith("pairs.csv, sha256 ")
     write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((9, 10), (0, 1))})
-    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of tiny"):
+    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of synthetic/tiny"):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), work))
 
 

@@ -97,8 +97,8 @@ def test_codes_alone_leave_the_weights_as_they_are(root, tmp_path):
     batch = SubjectDataset(root / "stranger" / "stranger.h5").batch([0])
     other = replace(batch.head, identity_code=batch.head.identity_code + 5)
     assert torch.equal(after(batch.camera, batch.head).rgb, after(batch.camera, other).rgb)  # one person, whoever asks
-    assert card["trained_on"]["stranger"] == [0]
-    assert set(card["trained_on"]) == {"dark", "light", "stranger"}
+    assert card["seen"]["frames"]["synthetic/stranger"] == [[0, 0, 0]]
+    assert set(card["seen"]["frames"]) == {"synthetic/dark", "synthetic/light", "synthetic/stranger"}
 
 
 def test_an_interrupted_inversion_ends_with_the_same_bytes(root, tmp_path):
