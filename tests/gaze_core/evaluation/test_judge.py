@@ -123,7 +123,7 @@ def test_training_is_deterministic_and_its_file_is_a_judge(tiny_subjects, tmp_pa
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert cards[0] == cards[1]
     trained = CnnJudge(tmp_path / "a" / JUDGE_FILE)
-    assert trained.training_subjects == ("tiny_0",)
+    assert trained.seen.people == ("synthetic/tiny_0",)
     measured_on = {split: list(errors) for split, errors in trained.card["errors_deg"].items()}
     assert measured_on == {"validation": ["tiny_1"], "test": ["tiny_2"]}
     assert trained.digest == CnnJudge(tmp_path / "b" / JUDGE_FILE).digest
@@ -226,7 +226,7 @@ def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
 def test_the_shipped_judge_was_tested_on_people_it_never_saw(judge):
     errors = judge.card["errors_deg"]
     assert len(errors["test"]) >= 4
-    assert not {*judge.training_subjects} & {*errors["test"], *errors["validation"]}
+    assert not {*judge.card["training_subjects"]} & {*errors["test"], *errors["validation"]}
     assert not {*errors["test"]} & {*errors["validation"]}
     mean_deg = np.average(
         [e["gaze"] for e in errors["test"].values()], weights=[e["images"] for e in errors["test"].values()]

@@ -187,6 +187,30 @@ def test_every_epoch_sees_every_sample_once():
     assert flat[:10] != flat[10:]
 
 
+def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the_rest_of_it(tmp_path):
+    def run(folder, **config):
+        read, drawn = [], []
+        task = make_task()
+
+        def loss_terms(model, batch, step):
+            drawn.append(torch.rand(()).item())
+            return {"square": Term(model(batch.values).square().mean())}
+
+        inner = task.read_batches
+        batches = lambda order: inner(items for items in order if not read.extend(items))  # noqa: E731
+        fit(
+            replace(task, read_batches=batches, loss_terms=loss_terms),
+            FitConfig(batch_size=3, **config),
+            RUNTIME,
+            folder,
+        )
+        return read, drawn
+
+    whole = run(tmp_path / "whole", num_steps=7)
+    first, rest = run(tmp_path / "first", num_steps=4), run(tmp_path / "rest", num_steps=3, first_step=4)
+    assert (first[0] + rest[0], first[1] + rest[1]) == whole
+
+
 def test_ranks_share_one_epoch_without_overlap():
     both = [step_indices(12, 6, step, seed=1)[own_share(6, rank, 2)] for step in range(2) for rank in range(2)]
     assert sorted(index for part in both for index in part) == list(range(12))

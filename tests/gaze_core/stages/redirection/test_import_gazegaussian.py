@@ -1,6 +1,7 @@
 """The published file becomes an artifact that the drawing stages take; any other file is refused in words."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -126,8 +127,13 @@ def test_evaluation_measures_it(artifact, tmp_path):
 
 
 def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):
-    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "subject0003")}
-    with pytest.raises(ContractViolation, match="was trained on 2 of the 3 test frames of subject0003"):
+    data = shipped_data(tmp_path / "data", "subject0003")
+    shutil.copyfile(pack_path("synthetic_128"), tmp_path / "subject.h5")
+    (data / SUBJECT_FILE).unlink()
+    with h5py.File((tmp_path / "subject.h5").rename(data / SUBJECT_FILE), "r+") as file:
+        file.attrs.update({"source": "eth_xgaze", "subject": "subject0003"})
+    inputs = {"checkpoint": artifact, "data": data}
+    with pytest.raises(ContractViolation, match="the checkpoint was trained on the person of eth_xgaze/0003"):
         evaluate.run(evaluate.EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
@@ -232,5 +238,5 @@ def test_the_name_before_publication_is_known(tmp_path):
 def test_an_artifact_of_another_version_is_to_be_imported_again(artifact, tmp_path):
     model, card = gaze_gaussian.load(artifact)
     save_weights(tmp_path / WEIGHTS_FILE, model, card | {"stage_version": 99})
-    with pytest.raises(ContractViolation, match="imported as v99, expected v1; run gazeworks import gazegaussian"):
+    with pytest.raises(ContractViolation, match="imported as v99, expected v2; run gazeworks import gazegaussian"):
         gaze_gaussian.load(tmp_path)

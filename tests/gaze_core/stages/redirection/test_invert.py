@@ -130,7 +130,7 @@ def test_refusals_say_what_was_expected(root, tmp_path):
     one = tmp_path / "one"
     one.mkdir()
     write_splits(one / SPLITS_FILE, DatasetSplits(subjects=(write_person(one, "dark", -70, -0.7),)))
-    with pytest.raises(ContractViolation, match="was trained on dark; expected someone whom it has not met"):
+    with pytest.raises(ContractViolation, match="was trained on synthetic/dark; expected someone unseen"):
         invert.run(InvertConfig(), inputs | {"data": one}, StageContext(RUNTIME, tmp_path))
     with pytest.raises(BadInput, match="the 1 people of the data have the same identity code"):
         code_encoder.run(code_encoder.CodeEncoderStageConfig(), {"data": one}, StageContext(RUNTIME, tmp_path))
