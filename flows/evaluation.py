@@ -10,11 +10,13 @@ from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.reports.evaluation import EvaluationFacts, publish_report, write_evaluation_report
 from tasks.reports.result import RunResult, finished
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import compare, evaluate
+from tasks.stages.redirection import compare, evaluate, preprocess
 from tasks.store.artifacts import Store
+from tasks.store.recordings import import_recording
 from tasks.tracking.registry import champion, model_name, promote, register
 
 
@@ -31,16 +33,20 @@ class EvaluationResult(RunResult):
 @flow(name="evaluation", persist_result=False)
 def evaluation(
     checkpoint: ArtifactRef,
-    data: ArtifactRef,
+    data: ArtifactRef | Path,
     config: EvaluateConfig,
     out: Path,
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     pairs: ArtifactRef | None = None,
     force: tuple[str, ...] = (),
 ) -> EvaluationResult:
-    """Measures one trained model on frames that no training has seen, and reports."""
+    """Measures one trained model on frames that no training has seen, and reports.
+
+    `data` is a data set, of which the test frames are measured, or a path of subject files, of which all are.
+    """
     started_s = time.monotonic()
     with tracked_flow({"evaluate": config.model_dump(mode="json")}, force, out) as ledger:
+        data = _data_set(data, runtime)
         measured = evaluate(data, checkpoint, config, runtime, pairs)
         refs = {"data": data, "candidate": checkpoint, "candidate_evaluation": measured}
         facts = EvaluationFacts(_title("Evaluation", data), _subtitle(), started_s, tuple(ledger.outcomes), "model")
@@ -57,7 +63,7 @@ def evaluation(
 def comparison(
     candidate: ArtifactRef,
     baseline: ArtifactRef | None,
-    data: ArtifactRef,
+    data: ArtifactRef | Path,
     config: EvaluateConfig,
     out: Path,
     tolerance: Tolerance = Tolerance(),  # noqa: B008
@@ -73,6 +79,7 @@ def comparison(
     started_s = time.monotonic()
     parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
     with tracked_flow(parameters, force, out) as ledger:
+        data = _data_set(data, runtime)
         name = model_name("redirection", _subjects(data))
         reigning = champion(name) if baseline is None else None
         other = baseline or (reigning.ref if reigning else None)
@@ -99,6 +106,12 @@ def comparison(
         checkpoints=dict(report.checkpoints), registry=registered,
     )  # fmt: skip
     return finished(result, report.reasons)
+
+
+def _data_set(data: ArtifactRef | Path, runtime: Runtime) -> ArtifactRef:
+    if isinstance(data, ArtifactRef):
+        return data
+    return preprocess(import_recording(data), PreprocessConfig(source="synthetic", use="test"), runtime)
 
 
 def _subjects(data: ArtifactRef) -> tuple[str, ...]:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
-from gaze_core.evaluation.judge import CnnJudge, require_unseen
 from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.stages.redirection.evaluate import require_unseen_by_judge
 from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.reports.result import RunResult, finished, number_lines
 from tasks.stage_task import tracked_flow
@@ -37,18 +36,22 @@ def redirection(
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     preset: str = "custom",
     force: tuple[str, ...] = (),
+    test: Path | None = None,
 ) -> RedirectionResult:
     """Trains the candidate and, if the plan has one, the baseline on one recording and reports which is better.
 
+    Subject files of a folder are split by subject; those of `test` are evaluated only.
     A worse candidate ends the run as a completed state named `Regressed`. `force` names stages to compute anew.
     """
     started_s = time.monotonic()
-    require_recording(recording)
-    preflight(plan, {"recording": recording}, out, runtime)
+    for path in filter(None, (recording, test)):
+        require_recording(path)
+    preflight(plan, {"recording": recording, "test": test}, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force, out) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        others = import_recording(test) if test else None
+        data = preprocess(import_recording(recording), plan.preprocess, runtime, others)
         plan = plan.for_recording(recording)
-        _require_unseen_by_judge(data, plan)
+        require_unseen_by_judge(plan.evaluate, Store.from_environment().fetch(data))  # before training for nothing
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         refs = {"data": data, "mesh_head": head, "candidate": candidate}
@@ -66,11 +69,3 @@ def redirection(
         checkpoints=report.checkpoints,
     )  # fmt: skip
     return finished(result, report.reasons)
-
-
-def _require_unseen_by_judge(data: ArtifactRef, plan: RedirectionPlan) -> None:
-    """Said before the training that would be for nothing."""
-    if plan.evaluate.judge == "cnn":
-        judge = CnnJudge()
-        for subject in Store.from_environment().manifest(data).subjects["test"]:
-            require_unseen(judge, subject)

@@ -7,6 +7,7 @@ from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tasks.store.artifacts import Store
+from tasks.store.recordings import require_recording
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -49,6 +50,20 @@ def find_reference(place: str, role: str = "candidate") -> ArtifactRef:
         raise BadInput(f"{place}: a {ref.kind} of stage {ref.stage}; expected a {kind}")
     Store.from_environment().fetch(ref)
     return ref
+
+
+def find_data(place: str) -> ArtifactRef | Path:
+    """The data set that `place` names, or subject files that are only to be evaluated: one, or a folder of them.
+
+    Raises:
+        BadInput, MissingArtifact: as `find_reference`; or a file is no subject file.
+    """
+    path = Path(place)
+    is_own = any((path / name).is_file() for name in (MANIFEST_FILE, "report.json"))
+    if (path.is_dir() and not is_own and any(path.glob("*.h5"))) or (path.is_file() and path.suffix == ".h5"):
+        require_recording(path)
+        return path.resolve()
+    return find_reference(place, "data")
 
 
 def data_of(checkpoint: ArtifactRef) -> ArtifactRef:

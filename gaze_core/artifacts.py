@@ -207,17 +207,3 @@ def trained_on(produced: Produced, parents: Sequence[Manifest]) -> tuple[str, ..
     """Subjects that any checkpoint in the lineage was trained on, sorted. A data set alone trains nothing."""
     own = produced.subjects.get("train", ()) if produced.kind == "checkpoint" else ()
     return tuple(sorted(set(own).union(*(parent.trained_on for parent in parents))))
-
-
-def require_unseen(checkpoint: Manifest, subjects: Sequence[str]) -> None:
-    """Refuses to evaluate a checkpoint on subjects that it, or a checkpoint before it, was trained on.
-
-    Raises:
-        ContractViolation: with the subjects on both sides.
-    """
-    seen = sorted(set(checkpoint.trained_on) & set(subjects))
-    if seen:
-        raise ContractViolation(
-            f"{checkpoint.ref.stage} checkpoint {checkpoint.ref.digest()} was trained on {', '.join(seen)}, "
-            "which are among the subjects to evaluate on; expected none; evaluate on others or train anew"
-        )

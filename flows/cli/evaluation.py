@@ -14,7 +14,10 @@ from tasks.server.own_server import prefect_server
 Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
 Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
-Data = Annotated[str | None, typer.Option(help="A data set's folder, or a report; else what the model was trained on.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Subject files, a data set, or a report; else the model's own."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the pairs, where the protocol has no list.")]
 
 
@@ -37,12 +40,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a trained model on frames that no training has seen, and write a report."""
-    from flows.references import data_of, find_reference
+    from flows.references import data_of, find_data, find_reference
     from gaze_core.config import Runtime
 
     model = find_reference(checkpoint, "candidate")
     config, listed = _config(protocol, judge, seed, pairs)
-    source = find_reference(data, "data") if data else data_of(model)
+    source = find_data(data) if data else data_of(model)
     with prefect_server() as ready:
         from flows.evaluation import evaluation
 
@@ -69,14 +72,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
-    from flows.references import data_of, find_reference
+    from flows.references import data_of, find_data, find_reference
     from gaze_core.config import Runtime
 
     limits = _tolerance(tolerance or ())
     ours = find_reference(candidate, "candidate")
     theirs = None if baseline == "champion" else find_reference(baseline, "candidate")
     config, listed = _config(protocol, judge, seed, pairs)
-    source = find_reference(data, "data") if data else data_of(ours)
+    source = find_data(data) if data else data_of(ours)
     with prefect_server() as ready:
         from flows.evaluation import comparison
 

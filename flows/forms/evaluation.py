@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from flows import references
 from flows.augmentation import AugmentationResult, augmentation
 from flows.evaluation import EvaluationResult, comparison, evaluation
 from flows.forms.derived import form
+from flows.references import data_of, find_data, find_reference
 from flows.systems import stages_of
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
@@ -23,7 +23,10 @@ _CANDIDATE = "Folder of a report, whose candidate is meant, or of a trained mode
 class _MeasuredRequest(Config):
     """What an evaluation and a comparison are asked alike."""
 
-    data: str = Field("", description="Report or data set to measure on. Empty: the training data's own test frames.")
+    data: str = Field(
+        "",
+        description="Report, data set, or subject files to measure on. Empty: the test frames of the model's own data.",
+    )
     protocol: str = Field("", description="A published protocol by name. Empty: pairs drawn from the test frames.")
     judge: Literal["cnn", "iris"] = Field(
         "cnn",
@@ -72,12 +75,12 @@ class AugmentRequest(Config):
 
 
 def _evaluate(request: EvaluateRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> EvaluationResult:
-    model, data = _model_and_data(request.checkpoint, request.data)
+    model, data = _reference(request.checkpoint), _data(request.data, request.checkpoint)
     return evaluation.fn(model, data, request.config(), out, runtime, None, force)
 
 
 def _compare(request: CompareRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> EvaluationResult:
-    ours, data = _model_and_data(request.candidate, request.data)
+    ours, data = _reference(request.candidate), _data(request.data, request.candidate)
     theirs = None if request.baseline == "champion" else _reference(request.baseline)
     return comparison.fn(ours, theirs, data, request.config(), out, runtime=runtime, force=force)
 
@@ -93,14 +96,23 @@ def _augment(request: AugmentRequest, out: Path, runtime: Runtime, force: tuple[
 
 def _model_and_data(checkpoint: str, data: str) -> tuple[ArtifactRef, ArtifactRef]:
     model = _reference(checkpoint)
-    return model, _reference(data, "data") if data else references.data_of(model)
+    return model, _reference(data, "data") if data else data_of(model)
+
+
+def _data(data: str, checkpoint: str) -> ArtifactRef | Path:
+    """What to measure on, for a place that this worker may read; else what the checkpoint was trained on."""
+    return find_data(_allowed(data)) if data else data_of(_reference(checkpoint))
 
 
 def _reference(place: str, role: str = "candidate") -> ArtifactRef:
     """As `find_reference`, for a place that this worker may read."""
+    return find_reference(_allowed(place), role)
+
+
+def _allowed(place: str) -> str:
     path = Path(place)
     input_path(place if path.exists() or ":" not in place else place.rpartition(":")[0])
-    return references.find_reference(place, role)
+    return place
 
 
 evaluate = form("evaluate", EvaluateRequest, _evaluate, "reports/evaluation", stages_of(evaluation))

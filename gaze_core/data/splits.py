@@ -6,7 +6,7 @@ On disk a division stands with its digest, so that a file that was changed by ha
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.reproducibility import generator
 
 SPLITS_FILE = "splits.json"
+Role = Literal["train", "validation", "test"]
 
 
 class Splits(Config):
@@ -40,6 +41,11 @@ class Splits(Config):
         """Frames that training may look at."""
         return {*self.train, *self.validation}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is used of the subject stands on one side, as in a split by subject."""
+        return sum(1 for part in (self.train, self.validation, self.test) if part) == 1
+
 
 class DatasetSplits(Config):
     """The divisions of all subject files of a dataset; one person's, or those of several who are learned together."""
@@ -54,19 +60,13 @@ class DatasetSplits(Config):
                 raise ValueError(f"two subject files have the same {name}: {', '.join(sorted(values))}")
         return self
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The subjects, in order."""
-        return tuple(splits.subject for splits in self.subjects)
-
-    @property
-    def seen(self) -> dict[str, list[int]]:
-        """The frames of each subject that training may look at."""
-        return {splits.subject: sorted(splits.seen) for splits in self.subjects}
+    def names(self, role: Role) -> tuple[str, ...]:
+        """The subjects that have frames in this part, in order."""
+        return tuple(splits.subject for splits in self.subjects if getattr(splits, role))
 
 
 class SubjectSplits(Config):
-    """Subjects of one source. Names are unique within `source` only; `seen` and `unseen` qualify them with it."""
+    """Subjects of one source; names are unique within `source` only."""
 
     source: str
     train: tuple[str, ...]
@@ -79,16 +79,6 @@ class SubjectSplits(Config):
         if len(everything) != len(set(everything)):
             raise ValueError(f"source {self.source}: a subject stands in more than one split")
         return self
-
-    @property
-    def seen(self) -> set[str]:
-        """`source/subject` of those that training may look at."""
-        return {f"{self.source}/{subject}" for subject in (*self.train, *self.validation)}
-
-    @property
-    def unseen(self) -> set[str]:
-        """`source/subject` of those that are only ever evaluated."""
-        return {f"{self.source}/{subject}" for subject in self.test}
 
 
 def split_subjects(
@@ -103,7 +93,8 @@ def split_subjects(
         BadInput: the same subject is for development and for the test, or none is left to train on.
     """
     names, held_out = sorted(set(development)), sorted(set(test))
-    require_disjoint(names, held_out)
+    if both := sorted(set(names) & set(held_out)):
+        raise BadInput(f"{source}: {', '.join(both)}: both to develop on and to test on; expected different people")
     order = torch.randperm(len(names), generator=generator("split subjects", source, seed)).tolist()
     count = max(1, round(validation_fraction * len(names))) if validation_fraction > 0 else 0
     if count >= len(names):
@@ -118,20 +109,6 @@ def split_subjects(
         validation=tuple(sorted(validation)),
         test=tuple(held_out),
     )
-
-
-def require_disjoint(trained_on: Iterable[str], evaluated_on: Iterable[str]) -> None:
-    """Refuses an evaluation on subjects that training saw. Qualify names with their source where there are several.
-
-    Raises:
-        BadInput: names the subjects that stand on both sides.
-    """
-    both = sorted(set(trained_on) & set(evaluated_on))
-    if both:
-        raise BadInput(
-            f"subjects both trained and evaluated on: {', '.join(both)}; expected none, since numbers on seen "
-            "subjects say nothing about others; evaluate on other subjects or train again without these"
-        )
 
 
 def split_with_held_out(
@@ -149,14 +126,23 @@ def split_with_held_out(
     )
 
 
-def split_video(subject: str, frames: Sequence[int], validation_fraction: float, test_fraction: float) -> Splits:
+def split_video(
+    subject: str, frames: Sequence[int], numbers: Sequence[int], gap: float, validation_fraction: float,
+    test_fraction: float,
+) -> Splits:  # fmt: skip
     """Contiguous blocks in time order, since neighbouring frames of one video are near copies of each other.
+
+    `numbers` says of each frame where it lies in the recording. Before the blocks of validation and test lies a gap of
+    at least `gap` such numbers whose frames are in no block; training has that much less.
 
     Raises:
         BadInput: too few frames for three blocks.
     """
     num_test, num_validation = (max(1, round(f * len(frames))) for f in (test_fraction, validation_fraction))
-    num_train = len(frames) - num_test - num_validation
+    test = len(frames) - num_test
+    end = _before(numbers, test, gap)
+    validation = max(0, end - num_validation)
+    num_train = _before(numbers, validation, gap)
     if num_train < 2:
         raise BadInput(
             f"{subject}: {len(frames)} usable frames are too few to train, validate and test; give a longer "
@@ -165,15 +151,19 @@ def split_video(subject: str, frames: Sequence[int], validation_fraction: float,
     return Splits(
         subject=subject,
         train=tuple(frames[:num_train]),
-        validation=tuple(frames[num_train : num_train + num_validation]),
-        test=tuple(frames[num_train + num_validation :]),
+        validation=tuple(frames[validation:end]),
+        test=tuple(frames[test:]),
     )
 
 
-_AnySplits = TypeVar("_AnySplits", DatasetSplits, SubjectSplits)
+def _before(numbers: Sequence[int], position: int, gap: float) -> int:
+    """How many of the first numbers lie before the one at `position` by more than the gap."""
+    if position >= len(numbers):
+        return max(0, position)
+    return sum(number + gap < numbers[position] for number in numbers[:position])
 
 
-def write_splits(path: Path, splits: DatasetSplits | SubjectSplits) -> None:
+def write_splits(path: Path, splits: DatasetSplits) -> None:
     """Writes a division as JSON with its digest."""
     path.write_text(json.dumps({**splits.model_dump(mode="json"), "digest": splits.digest()}, indent=1) + "\n")
 
@@ -184,23 +174,10 @@ def read_splits(path: Path) -> DatasetSplits:
     Raises:
         ContractViolation: the file is missing, not of this form, or was changed after it was written.
     """
-    return _read(path, DatasetSplits)
-
-
-def read_subject_splits(path: Path) -> SubjectSplits:
-    """The subjects that `write_splits` wrote.
-
-    Raises:
-        ContractViolation: the file is missing, not of this form, or was changed after it was written.
-    """
-    return _read(path, SubjectSplits)
-
-
-def _read(path: Path, kind: type[_AnySplits]) -> _AnySplits:
     try:
         content = json.loads(path.read_text())
         digest = content.pop("digest", None) if isinstance(content, dict) else None
-        splits = kind.model_validate_json(json.dumps(content))
+        splits = DatasetSplits.model_validate_json(json.dumps(content))
     except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise ContractViolation(f"{path}: not a splits file; run the preprocess stage ({error})") from error
     if digest is not None and digest != splits.digest():  # files of version 1 of preprocess have none

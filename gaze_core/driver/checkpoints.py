@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from gaze_core.config import Config, Runtime
+from gaze_core.data.people import recording_key
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.seen import Seen, require_unseen
 from gaze_core.data.splits import Splits
 from gaze_core.driver.faces import FaceLoader, predict
 from gaze_core.driver.record import DriveRecord
@@ -91,14 +93,13 @@ def require_unseen_frames(card: Mapping[str, Any], record: DriveRecord, splits: 
     if "seen_frames" not in card and record.name in card["trained_on"].get("train", []):
         raise ContractViolation(f"{record.name}: the estimator has learned from it, but not said from which frames; "
                                 "fine-tune it again")  # fmt: skip
-    stretches = card.get("seen_frames", {}).get(record.video_sha256, [])
-    test = [record.frames[position].frame for position in splits.test]
-    seen = [number for number in test if any(first <= number <= last for first, last in stretches)]
-    if seen:
-        raise ContractViolation(
-            f"{record.name}: the estimator has learned from {len(seen)} of its {len(test)} test frames ({seen[0]} and on), "
-            "expected none; evaluate with the split that it was trained with, or fine-tune it anew"
-        )
+    test = [(record.frames[position].frame, 0) for position in splits.test]
+    require_unseen("the estimator", _seen(card), recording_key(record.video_sha256), test)
+
+
+def _seen(card: Mapping[str, Any]) -> Seen:
+    stretches = card.get("seen_frames", {})
+    return Seen(frames={recording_key(video): [(0, *ends) for ends in runs] for video, runs in stretches.items()})
 
 
 def _runs(positions: Sequence[int]) -> list[list[int]]:

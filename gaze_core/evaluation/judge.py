@@ -16,6 +16,8 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
 
+from gaze_core.data.people import person_key
+from gaze_core.data.seen import Seen
 from gaze_core.errors import ContractViolation, MissingArtifact
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 
@@ -44,24 +46,11 @@ class Judge(Protocol):
     def digest(self) -> str: ...
 
     @property
-    def training_subjects(self) -> tuple[str, ...]: ...
+    def seen(self) -> Seen: ...
 
     def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
         """Reads face crops in [0, 1], on white, on any device."""
         ...
-
-
-def require_unseen(judge: Judge, subject: str) -> None:
-    """Refuses a judge that knows the subject: its readings would be better than on anyone else.
-
-    Raises:
-        ContractViolation: the judge was trained on `subject`.
-    """
-    if subject in judge.training_subjects:
-        raise ContractViolation(
-            f"judge {judge.name!r} was trained on subject {subject}; expected one it has not seen; evaluate "
-            "on another subject or with another judge"
-        )
 
 
 def require_no_critic(judge: Judge, critic_sha256: str | None) -> None:
@@ -90,7 +79,7 @@ class CnnJudge:
         try:
             header_size = int.from_bytes(content[:8], "little")
             self.card = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"]["card"])
-            self.training_subjects: tuple[str, ...] = tuple(self.card["training_subjects"])
+            self.seen = Seen(people=tuple(person_key("synthetic", name) for name in self.card["training_subjects"]))
             self._model = GazeNet(GazeNetConfig.model_validate(self.card["config"]["network"]))
             self._model.load_state_dict(load(content))
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -142,7 +131,7 @@ class IrisJudge:
     """A geometric judge: `read_gaze` finds the irises and solves for the gaze, trained on no gaze label."""
 
     name = "iris"
-    training_subjects: tuple[str, ...] = ()
+    seen = Seen()
 
     def __init__(self, read_gaze: ReadGaze, digest: str = "iris-v1") -> None:
         self._read_gaze = read_gaze

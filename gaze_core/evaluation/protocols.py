@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 from gaze_core.artifacts import file_sha256
 from gaze_core.config import Config
 from gaze_core.data import published_splits
+from gaze_core.data.people import subject_name
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.evaluation.pairs import Pairs, read_pairs, seeded_pairs
 from gaze_core.evaluation.report import ProtocolRecord
@@ -51,7 +52,7 @@ class Protocol(Config):
                 f"protocol {self.name} is for {', '.join(self.sources)}, the subject {subject} comes from {source}; "
                 f"choose another: {', '.join(protocols())}"
             )
-        if self.subject_names and subject not in self.subject_names:
+        if self.subject_names and subject_name(source, subject) not in self.subject_names:
             raise BadInput(
                 f"subject {subject} is not among the {len(self.subject_names)} of protocol {self.name}: "
                 f"{' '.join(self.subject_names)}"
@@ -112,10 +113,11 @@ def pairs_of(chosen: Protocol, subject: str, test_frames: tuple[int, ...], seed:
         BadInput: the file has no pair of this subject.
     """
     if file is not None:
-        listed = read_pairs(file, chosen.sources[0])
-        if subject not in listed:
-            raise BadInput(f"{file}: no pair of subject {subject}; it has {', '.join(listed)}")
-        return listed[subject]
+        source = chosen.sources[0]
+        listed = {subject_name(source, name): pairs for name, pairs in read_pairs(file, source).items()}
+        if (name := subject_name(source, subject)) not in listed:
+            raise BadInput(f"{file}: no pair of subject {name}; it has {', '.join(listed)}")
+        return listed[name]
     if chosen.pairs == "list":
         raise MissingArtifact(
             f"protocol {chosen.name} needs its pair list, which is published with GazeNeRF ({chosen.list_file}); import "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from gaze_core.artifacts import content_sha256, file_sha256
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import IMAGE_SUFFIXES, RgbImage, read_image
 from gaze_core.preprocess.video_reader import Video, open_video, read_video
@@ -29,6 +30,17 @@ class Recording:
     def expected_count(self) -> int:
         """How many images are asked for."""
         return len(self._chosen)
+
+    @property
+    def frames_per_s(self) -> float | None:
+        """Of a video, its mean; images have none."""
+        return self._video.frames_per_s if self.is_video else None
+
+    def sha256(self) -> str:
+        """Which recording it is, whatever its file is called."""
+        if self.path.is_file():
+            return file_sha256(self.path)
+        return content_sha256({path.name: file_sha256(path) for path in self._images})
 
     def frames(self, faults: Counter[str] | None = None) -> Iterator[Frame]:
         """Each chosen image with its index in the recording; `faults` counts by reason those that a video lacks."""

@@ -81,7 +81,7 @@ def preprocess_video(
                 values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
                 writer.append({**values, "frame_index": index})
             tick()
-        writer.describe(_attributes(path, config, person, dropped))
+        writer.describe(_attributes(recording, config, person, dropped))
     return VideoSummary(num_read, len(poses), dict(dropped))
 
 
@@ -120,16 +120,20 @@ def _good_poses(
     return good
 
 
-def _attributes(path: Path, config: VideoConfig, person: Person, dropped: Counter[str]) -> dict[str, Any]:
+def _attributes(
+    recording: Recording, config: VideoConfig, person: Person, dropped: Counter[str]
+) -> dict[str, Any]:  # fmt: skip
     return {
-        "subject": path.stem,
+        "subject": recording.path.stem,
         "source": "video",
         "label_source": "iris",
         "normalization": config.normalization.resized(config.size_px).model_dump(mode="json"),
         "provenance": {
             "generator": "gaze_core.preprocess.video.preprocess_video",
             "config": config.model_dump(mode="json"),
-            "recording": path.name,
+            "recording": recording.path.name,
+            "recording_sha256": recording.sha256(),
+            "frames_per_s": recording.frames_per_s,
             "head_scale": person.scale,
             "packages": {"ai-edge-litert": importlib.metadata.version("ai-edge-litert")},
         },

@@ -52,9 +52,11 @@ class FitConfig(Config):
     min_delta: PositiveFloat = 1e-4
     keep_every_epochs: NonNegativeInt = 0  # weights kept beside the last and the best; 0: none
     seed: NonNegativeInt = 0
+    first_step: NonNegativeInt = 0  # of a run that goes on with the samples and random numbers of another one
 
     added_later: ClassVar[frozenset[str]] = frozenset({
         "accumulate", "optimizer", "schedule", "warmup_epochs", "ema_decay", "frozen", "validations_per_epoch", "selection",
+        "first_step",
     })  # fmt: skip
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ def _fit(
 def _order(task: Task[B], config: FitConfig, fabric: Fabric, first: int, last: int) -> Iterator[list[int]]:
     """Positions of the samples of each part of each batch that this process sees."""
     share = own_share(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
-    for step in range(first, last):
+    for step in range(config.first_step + first, config.first_step + last):
         indices = step_indices(task.num_samples, config.batch_size, step, config.seed)[share]
         size = len(indices) // config.accumulate
         yield from (indices[start : start + size] for start in range(0, len(indices), size))

@@ -101,7 +101,10 @@ class RunState(Generic[B]):
 
     def _measured(self) -> dict[str, float]:
         validation, model = self.task.validation, self.task.model
-        assert validation is not None
+        if validation is None:
+            raise BadInput(
+                "validation was asked for, but this training has no held-out samples; expected no validation"
+            )
         sums: dict[str, float] = {}
         count = 0
         model.eval()

@@ -79,7 +79,8 @@ class Stepper(Generic[B]):
         self.wrapped.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         for number, batch in enumerate(parts):
-            seed_everything("step", self.config.seed, self.fabric.global_rank, step, *_named(turn, number))
+            whole = self.config.first_step + step
+            seed_everything("step", self.config.seed, self.fabric.global_rank, whole, *_named(turn, number))
             with self._unsynchronised(number < len(parts) - 1):
                 values = self._backward(_Call(turn, batch, step), len(parts))
             for name, value in values.items():

@@ -22,8 +22,10 @@ from tasks.stage_task import stage_task
 
 
 @stage_task("preprocess", preprocess_stage)
-def preprocess(recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime) -> ArtifactRef:
-    """Labels, checks and splits a recording."""
+def preprocess(
+    recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime, test: ArtifactRef | None = None
+) -> ArtifactRef:
+    """Labels, checks and splits a recording; `test` holds subject files that are only evaluated."""
     ...
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flows.references import data_of, find_reference
-from gaze_core.artifacts import Produced, files_in
+from flows.references import data_of, find_data, find_reference
+from gaze_core.artifacts import ArtifactRef, Produced, files_in
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE
 from gaze_core.data.subjects import SUBJECT_FILE
@@ -17,6 +17,7 @@ from tasks.store.artifacts import Store
 from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS, train, write_dataset
+from tests.tiny_subject import write_tiny_subject
 
 RUNTIME = Runtime(device="cpu", progress=False)
 
@@ -143,3 +144,24 @@ def test_a_published_list_becomes_a_pair_file(monkeypatch, capsys, tmp_path):
     rows = out.read_text().splitlines()
     assert len(rows) == 1 + 56 * 52
     assert rows[1] == "columbia,0001,0,59"
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_subject_files_of_a_folder_are_measured_with_every_frame(published, tmp_path):
+    from flows.evaluation import evaluation
+
+    (tmp_path / "test").mkdir()
+    for name in ("anna", "bert"):
+        write_tiny_subject(tmp_path / "test" / f"{name}.h5", num_images=4, subject=name)
+    place = find_data(str(tmp_path / "test"))
+    assert place == tmp_path / "test"
+    assert find_data(str(tmp_path / "test" / "anna.h5")) == tmp_path / "test" / "anna.h5"
+    _, checkpoint = published
+    result = evaluation(checkpoint, place, EvaluateConfig(num_shown=1), tmp_path / "out", RUNTIME)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert result.numbers["psnr_db"] > 0
+    manifest = Store.from_environment().manifest(ArtifactRef.model_validate(report["artifacts"]["data"]))
+    assert manifest.subjects == {"train": (), "validation": (), "test": ("anna", "bert")}
+    assert manifest.metrics["num_test"] == 8
+    with pytest.raises(BadInput, match="expected the folder of a trained GazeGaussian"):
+        find_data(str(tmp_path))

@@ -97,15 +97,42 @@ def test_a_users_mistake_leaves_the_flow_as_it_was_raised(tmp_path):
 
 
 @pytest.mark.usefixtures("prefect_api")
+def test_people_of_a_folder_are_divided_and_the_test_folder_is_evaluated_only(tmp_path, monkeypatch):
+    from flows import redirection as module
+    from tasks.store.artifacts import Store
+
+    for folder, names in (("train", ("anna", "bert")), ("test", ("carl",))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            write_tiny_subject(tmp_path / folder / f"{name}.h5", num_images=8, size_px=128, subject=name)
+    found = []
+
+    class Enough(Exception):
+        pass
+
+    def train(data, *_):
+        found.append(Store.from_environment().manifest(data).subjects)
+        raise Enough
+
+    monkeypatch.setattr(module, "train_mesh_head", train)
+    plan = redirection_plan("tiny", "synthetic", STEPS)
+    with pytest.raises(Enough):
+        module.redirection(tmp_path / "train", plan, tmp_path / "out", RUNTIME, test=tmp_path / "test")
+    (subjects,) = found
+    assert subjects["test"] == ("carl",)
+    assert sorted(subjects["train"] + subjects["validation"]) == ["anna", "bert"]
+
+
+@pytest.mark.usefixtures("prefect_api")
 def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_training(tmp_path, monkeypatch):
     from flows import redirection as module
     from gaze_core.errors import ContractViolation
     from gaze_core.evaluation.judge import CnnJudge
 
-    known = CnnJudge().training_subjects[0]
+    known = CnnJudge().card["training_subjects"][0]
     subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128, subject=known)
     monkeypatch.setattr(module, "train_mesh_head", lambda *_: pytest.fail("trained"))
-    with pytest.raises(ContractViolation, match=f"was trained on subject {known}"):
+    with pytest.raises(ContractViolation, match=f"was trained on the person of synthetic/{known}"):
         module.redirection(subject, redirection_plan("tiny", "synthetic", STEPS), tmp_path / "out", RUNTIME)
 
 

@@ -27,6 +27,9 @@ class RedirectionRequest(Request):
         default_factory=shipped_subject, description="Video, images, or subject files: a file or a folder."
     )
     source: Source = Field("synthetic", description="What the input is.")
+    test: Path | None = Field(
+        None, description="Subject files of people who are only evaluated, for a folder of subject files."
+    )
     preset: PresetName = Field("small", description="Size of the models: tiny, small, paper or h200.")
     baseline: bool = Field(True, description="Train the baseline renderer too, and compare with it.")
 

@@ -17,7 +17,7 @@ from gaze_core.stages.redirection.training_data import read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, Term
 
-NAME, VERSION = "code_encoder", 1
+NAME, VERSION = "code_encoder", 2
 TRAINS = True  # may run in several processes
 _STILL = 1e-3  # entries of the code that vary less than this between people are nobody's
 
@@ -38,8 +38,7 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
         BadInput: all frames have one identity code, so there is nothing to tell apart.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
-    codes = data.label("identity_code")
-    people = torch.stack([codes[data.train.frames[0] == n].mean(dim=0) for n in range(len(data.splits.names))])
+    people = data.identity_codes()
     seed_everything("initialise", NAME, config.fit.seed)
     model = CodeEncoder(config.model)
     model.mean.copy_(people.mean(dim=0))

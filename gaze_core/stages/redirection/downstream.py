@@ -20,13 +20,15 @@ from torch import Tensor
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch, concatenate
+from gaze_core.data.people import Origin
+from gaze_core.data.seen import Seen, require_unseen
 from gaze_core.data.splits import Splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.downstream import Arm, DownstreamReport, Repeat
 from gaze_core.evaluation.drawings import draw, gaze_in_camera
 from gaze_core.evaluation.intervals import Bootstrap, estimate
-from gaze_core.evaluation.judge import CnnJudge, require_unseen
+from gaze_core.evaluation.judge import CnnJudge
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
@@ -67,20 +69,25 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     model = model.to(choose_device(context.runtime))
-    subjects = list(held_out_files(inputs["data"]))
+    subjects, judge, seen = held_out_files(inputs["data"]), CnnJudge(), Seen.of_card(card)
+    known: dict[str, int] = {}  # of each subject, the frames to train on that the redirector has seen
     num_rounds = len(subjects) * config.num_repeats
     repeats, shown = [], None
     for path, splits in subjects:
         _require_enough(splits, config)
-        require_unseen(CnnJudge(), splits.subject)  # whom the estimator knows already, it need not be taught
+        origin = Origin.read(path)
+        test, own = origin.at(splits.test), origin.at(tuple(splits.seen))
+        require_unseen(
+            "the estimator to start from", judge.seen, origin.person, test
+        )  # whom it knows, it need not learn
+        require_unseen("the redirector", seen, origin.person, test)
+        known[splits.subject] = len(seen.among(origin.person, own))
         for number in range(config.num_repeats):
             repeat, pictures = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)
             shown = shown or pictures
             context.progress(len(repeats), num_rounds, float("nan"))
-    seen = card["trained_on"]
-    assert isinstance(seen, dict)
-    report = _report(config, repeats, {name: len(frames) for name, frames in seen.items()})
+    report = _report(config, repeats, known)
     files = {name: context.work_dir / name for name in (DOWNSTREAM_FILE, PICTURES_FILE)}
     files[DOWNSTREAM_FILE].write_text(report.model_dump_json(indent=1))
     assert shown is not None

@@ -1,7 +1,7 @@
 """Stage: measure a trained GazeGaussian on frames that no training stage has seen, and draw what it does."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,14 @@ from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
-from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
+from gaze_core.data.people import Origin
+from gaze_core.data.seen import Seen, require_unseen
+from gaze_core.data.splits import SPLITS_FILE, Role, Splits, read_splits
 from gaze_core.data.subjects import SubjectDataset, open_subject
-from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.errors import BadInput
 from gaze_core.evaluation.instruments import InstrumentName, available, load_instruments
 from gaze_core.evaluation.intervals import Bootstrap
-from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic, require_unseen
+from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
@@ -76,11 +78,13 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     chosen = _protocol(config, inputs["data"])
     dropped: Counter[str] = Counter()
     subjects = []
-    for path, splits in held_out_files(inputs["data"]):
-        require_unseen(instruments.judge, splits.subject)
+    for path, splits in held_out_files(inputs["data"], config.split):
+        origin = Origin.read(path)
         asked = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
+        frames = origin.at(tuple(sorted(set(asked.targets))))
+        require_unseen(f"judge {instruments.judge.name!r}", instruments.judge.seen, origin.person, frames)
         if config.split == "test":
-            _require_unseen_frames(card["trained_on"], splits.subject, asked.targets)
+            require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
         subjects.append(_held_out(path, splits.subject, asked, device, dropped))
     shown = _shown_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
@@ -106,15 +110,37 @@ def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Flo
     return rgb
 
 
-def held_out_files(data_dir: Path) -> Iterator[tuple[Path, Splits]]:
-    """Each subject file of a data set artifact, with the frames that are kept for the test."""
-    for one in read_splits(data_dir / SPLITS_FILE).subjects:
-        yield data_dir / one.file, one
+def held_out_files(data_dir: Path, role: Role = "test") -> list[tuple[Path, Splits]]:
+    """The subject files of a data set artifact that have frames for the test, or for another role.
+
+    Raises:
+        BadInput: there is none.
+    """
+    splits = read_splits(data_dir / SPLITS_FILE)
+    found = [(data_dir / one.file, one) for one in splits.subjects if getattr(one, role)]
+    if not found:
+        raise BadInput(
+            f"the data of {', '.join(one.subject for one in splits.subjects)} have no frame for {role}; give others"
+        )
+    return found
+
+
+def require_unseen_by_judge(config: EvaluateConfig, data_dir: Path) -> None:
+    """What `run` refuses about the judge, for whoever wants to know before a training.
+
+    Raises:
+        ContractViolation: the judge was trained on a subject of the test.
+    """
+    if config.judge == "cnn":
+        judge = CnnJudge()
+        for path, splits in held_out_files(data_dir, config.split):
+            origin = Origin.read(path)
+            require_unseen(f"judge {judge.name!r}", judge.seen, origin.person, origin.at(getattr(splits, config.split)))
 
 
 def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
     chosen = protocol(config.protocol) if config.protocol else None
-    for path, splits in held_out_files(data_dir):
+    for path, splits in held_out_files(data_dir, config.split):
         with open_subject(path) as file:
             source = str(file.attrs["source"])
         chosen = chosen or protocol_of_source(source)
@@ -150,18 +176,9 @@ def _critic_sha256(card: Mapping[str, object]) -> str | None:
     return str(critic["sha256"]) if critic else None
 
 
-def _require_unseen_frames(trained_on: object, subject: str, test: tuple[int, ...]) -> None:
-    assert isinstance(trained_on, Mapping)
-    seen = sorted(set(trained_on.get(subject, ())) & set(test))
-    if seen:
-        raise ContractViolation(
-            f"the checkpoint was trained on {len(seen)} of the {len(set(test))} test frames of {subject} "
-            f"(first: {seen[0]}); expected none; evaluate on the split it was trained with, or train again"
-        )
-
-
 def judge_of(config: EvaluateConfig) -> Judge:
     """The configured judge.
+
 
     Raises:
         MissingArtifact: its weights are not at hand.

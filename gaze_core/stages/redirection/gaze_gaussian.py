@@ -13,6 +13,7 @@ from torch import Tensor
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
+from gaze_core.data.seen import Seen
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
@@ -79,6 +80,8 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
         MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
+    before = Seen.of_card(read_card(inputs["mesh_head"] / WEIGHTS_FILE, mesh_head.NAME, mesh_head.VERSION))
+    data = replace(data, seen=data.seen | before)
     if data.image_px != config.model.image_px:
         raise BadInput(f"images are {data.image_px} px, the model expects image_px {config.model.image_px}")
     config = config.for_labels(data.label_sources)
@@ -98,7 +101,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
         done = max(1, int(config.densify.after * num_steps))
         model = _grown(Trained(model, critics, corrections, penalties), config, config.densify, data, done, context)
         selection = selection.model_copy(update={"from_step": max(0, selection.from_step - done)})
-        rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "selection": selection}
+        rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "first_step": done, "selection": selection}
         fit_config = config.fit.model_copy(update=rest)
     task = _task(Trained(model, critics, corrections, penalties), config, data, done)
     produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
@@ -168,8 +171,7 @@ def _card(
 
 def _people(data: TrainingData) -> dict[str, list[float]]:
     """Mean and standard deviation of the identity codes between the people: whom an inversion starts from."""
-    codes, subjects = data.label("identity_code"), data.train.frames[0]
-    people = torch.stack([codes[subjects == n].mean(dim=0) for n in range(len(data.splits.names))])
+    people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
 
 

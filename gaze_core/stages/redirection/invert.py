@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
+from gaze_core.data.people import Origin
+from gaze_core.data.seen import Seen, stretches
 from gaze_core.data.splits import SPLITS_FILE, Splits, read_splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
@@ -35,7 +37,7 @@ from gaze_core.stages.redirection.official_checkpoint import require_trained_her
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from gaze_core.training.loop import FitConfig, Task, Term, fit
 
-NAME, VERSION = "invert", 1
+NAME, VERSION = "invert", 2
 _MAX_MEASURED = 16
 
 
@@ -68,8 +70,9 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     require_trained_here(card, "inversion")
     seen, others, splits = _pictures(config, inputs["data"])
-    if splits.subject in card["trained_on"]:
-        raise ContractViolation(f"the checkpoint was trained on {splits.subject}; expected someone whom it has not met")
+    origin, known = Origin.read(inputs["data"] / splits.file), Seen.of_card(card)
+    if known.knows(origin.person):
+        raise ContractViolation(f"the checkpoint was trained on {origin.person}; expected someone unseen")
     device = choose_device(context.runtime)
     model, seen = model.to(device), seen.to(device)
     encoder = code_encoder.load(inputs["encoder"]).to(device) if inputs.get("encoder") else None
@@ -87,7 +90,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     adapted = card | {
         "person": identity.cpu().tolist(),
         "adapted": {"to": splits.subject, "config": config.model_dump(mode="json")},
-        "trained_on": {**card["trained_on"], splits.subject: sorted(seen.sample_index.tolist())},
+        "seen": (known | Seen(frames={origin.person: stretches(origin, seen.sample_index.tolist())})).model_dump(),
     }
     model.become(None)
     save_weights(context.work_dir / WEIGHTS_FILE, model, adapted)

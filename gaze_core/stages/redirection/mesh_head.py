@@ -19,7 +19,7 @@ from gaze_core.stages.redirection.training_data import TrainingData, read_traini
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, LossTerms, Task, Term
 
-NAME, VERSION = "mesh_head", 3
+NAME, VERSION = "mesh_head", 4
 TRAINS = True  # may run in several processes
 
 

@@ -19,8 +19,10 @@ from gaze_core.artifacts import (
 )
 from gaze_core.atomic import replacing, write_text
 from gaze_core.data.adapters.table import ADAPTERS
+from gaze_core.data.people import person_key
 from gaze_core.data.published_splits import ETH_XGAZE_TRAIN
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.seen import Seen
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.models.official.frames import OfficialConfig
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
@@ -36,7 +38,7 @@ _NOTES = (
     f"{TABLES_FILE} holds the published corrections of the training frames; no use of the model reads them",
     "appearance networks, the eye cloud's pose and shape-attribute networks, eye_offset and the background map were "
     "left behind: the published code does not read them",
-    "trained_on takes the published training split for granted: the file itself does not say whom it has seen",
+    "seen takes the published training split for granted: the file itself does not say whom it has seen",
 )
 
 
@@ -44,7 +46,7 @@ def write_artifact(
     folder: Path, model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]
 ) -> Manifest:
     """Weights with their card, the training frames' tables, and last the manifest, into an empty folder."""
-    save_weights(folder / WEIGHTS_FILE, model, _card(model, tables, source))
+    save_weights(folder / WEIGHTS_FILE, model, _card(model, source))
     with replacing(folder / TABLES_FILE) as partial:
         save_file(tables, partial)
     files = {name: file_sha256(folder / name) for name in (WEIGHTS_FILE, TABLES_FILE)}
@@ -72,8 +74,7 @@ def write_artifact(
     return manifest
 
 
-def _card(model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]) -> dict[str, Any]:
-    frames = list(range(-(-len(tables["iden_offset"]) // len(ETH_XGAZE_TRAIN))))
+def _card(model: OfficialGazeGaussian, source: dict[str, Any]) -> dict[str, Any]:
     return {
         "stage": STAGE,
         "stage_version": VERSION,
@@ -84,7 +85,7 @@ def _card(model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[s
         "image_px": model.config.image_px,
         "num_face_points": len(model.face.means_dm),
         "num_eye_points": len(model.eyes.means_dm),
-        "trained_on": {subject: frames for subject in _subjects()},
+        "seen": Seen(people=tuple(person_key("eth_xgaze", name) for name in _subjects())).model_dump(mode="json"),
         "enhancements": model.enhancements(),
         "source": source,
     }

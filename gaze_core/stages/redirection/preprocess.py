@@ -1,25 +1,40 @@
 """Stage: a recording (subject files, a video, an image folder) to subject files and their splits."""
 
+import json
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_video, split_with_held_out, write_splits
+from gaze_core.data.loading import require_alike
+from gaze_core.data.people import Origin
+from gaze_core.data.splits import (
+    SPLITS_FILE,
+    DatasetSplits,
+    Role,
+    Splits,
+    split_subjects,
+    split_video,
+    split_with_held_out,
+    write_splits,
+)
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
 from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
+from gaze_core.reproducibility import generator
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 4
+NAME, VERSION = "preprocess", 5
 
 
 class PreprocessConfig(Config):
@@ -31,45 +46,56 @@ class PreprocessConfig(Config):
     keep_back: bool = True  # frames for validation and test, other than those that the recording names
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
+    gap_s: NonNegativeFloat = 1.0  # of a recording, left out before the blocks of validation and test
+    use: Literal["train", "test"] = "train"  # test: every usable frame is only ever evaluated
+
+    added_later: ClassVar[frozenset[str]] = frozenset({"gap_s", "use"})
 
 
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Labels, checks and splits what is in the folder `inputs["recording"]`; writes subject files and `splits.json`.
 
-    A video, or a folder of images, becomes one subject file; a folder of subject files stays several, for a model of
-    several people.
+    A video, or a folder of images, becomes one subject file, split by frames, and so is a single subject file. Subject
+    files of a folder stay several, for a model of several people, and are split by subject; `inputs["test"]`, if given,
+    holds those that are only ever evaluated.
 
     Raises:
-        BadInput: the recording is missing, unreadable, without a face, or not of the configured source.
+        BadInput: a recording is missing, unreadable, without a face, not of the configured source, has too few people,
+            or has somebody in training and test.
     """
     recording = only_entry(inputs["recording"])
     dropped: Counter[str] = Counter()
     if config.source == "video":
+        if inputs.get("test"):
+            raise BadInput("subjects to test on go with a folder of subject files to train on (source synthetic)")
         files = {SUBJECT_FILE: context.work_dir / SUBJECT_FILE}
         landmarker = resolve("face_landmarker")
         video = preprocess_video(recording, files[SUBJECT_FILE], config.video, landmarker, context.progress)
         dropped.update(video.dropped)
     else:
-        files = {name: context.work_dir / name for name in _copied(recording, context.work_dir)}
-    datasets = {name: SubjectDataset(path) for name, path in files.items()}
+        files = _copied(recording, context.work_dir)
+    test = _copied(only_entry(inputs["test"]), context.work_dir, "test_") if inputs.get("test") else {}
+    datasets = {name: SubjectDataset(path) for name, path in {**files, **test}.items()}
     _require_different(datasets)
-    splits = DatasetSplits(subjects=tuple(_splits(config, dataset, name) for name, dataset in datasets.items()))
+    if config.use == "train":
+        require_alike(list(datasets.values()))
+    splits = DatasetSplits(subjects=tuple(_divided(config, datasets, set(test))))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
-    files[SPLITS_FILE] = context.work_dir / SPLITS_FILE
-    write_splits(files[SPLITS_FILE], splits)
-    parts = ("train", "validation", "test")
+    written = context.work_dir / SPLITS_FILE
+    write_splits(written, splits)
+    parts: tuple[Role, ...] = ("train", "validation", "test")
     return Produced(
         kind="dataset",
-        files=files,
+        files={**files, **test, SPLITS_FILE: written},
         metrics={f"num_{part}": float(sum(len(getattr(one, part)) for one in splits.subjects)) for part in parts},
         dropped=dict(dropped),
         normalization=next(iter(datasets.values())).normalization,
-        subjects={part: splits.names for part in parts},
+        subjects={part: splits.names(part) for part in parts},
     )
 
 
-def recorded_subjects(recording: Path) -> dict[str, Path]:
+def recorded_subjects(recording: Path, prefix: str = "") -> dict[str, Path]:
     """The subject file, or all subject files of a folder, by the names under which the data set holds them.
 
     Raises:
@@ -80,43 +106,101 @@ def recorded_subjects(recording: Path) -> dict[str, Path]:
         raise BadInput(
             f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
         )
-    return sources
+    return {f"{prefix}{name}": path for name, path in sources.items()}
 
 
-def _copied(recording: Path, folder: Path) -> list[str]:
-    """The names under which the subject file, or all subject files of the recording, now stand in `folder`."""
-    sources = recorded_subjects(recording)
+def _copied(recording: Path, folder: Path, prefix: str = "") -> dict[str, Path]:
+    """The subject file, or all subject files, of a recording as they now stand in `folder`, by name."""
+    sources = recorded_subjects(recording, prefix)
     for name, source in sources.items():
         require_valid(source, called=source.name)
         shutil.copyfile(source, folder / name)
-    return list(sources)
+    return {name: folder / name for name in sources}
 
 
 def _require_different(datasets: dict[str, SubjectDataset]) -> None:
-    files_of: defaultdict[str, list[str]] = defaultdict(list)
+    files_of: defaultdict[str, set[str]] = defaultdict(set)
     for name, dataset in datasets.items():
-        files_of[dataset.subject].append(name)
-    for subject, names in files_of.items():
+        files_of[dataset.subject].add(name)
+        files_of[Origin.read(dataset.path).person].add(name)
+    for person, names in files_of.items():
         if len(names) > 1:
-            raise BadInput(f"subject {subject} stands in {', '.join(names)}; expected one file for each person")
+            raise BadInput(f"subject {person} stands in {', '.join(sorted(names))}; expected one file for each person")
 
 
-def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Splits:
-    usable = dataset.indices.tolist()
-    if not usable:
-        raise BadInput(f"{name}: no usable frame; dropped: {dataset.dropped}")
-    splits = _divided(config, dataset, usable)
-    return splits.model_copy(update={"file": name})
+def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:
+    """What each file is for: its frames are divided, or, of several people, the people."""
+    usable = {name: dataset.indices.tolist() for name, dataset in datasets.items()}
+    if empty := next((name for name, frames in usable.items() if not frames), None):
+        raise BadInput(f"{empty}: no usable frame; dropped: {datasets[empty].dropped}")
+    by_frames = len(datasets) == 1 or not config.keep_back
+    roles: dict[str, Role] = {}
+    if not by_frames and config.use == "train":
+        roles = _roles(
+            config, {d.subject for n, d in datasets.items() if n not in test}, {datasets[n].subject for n in test}
+        )
+    for name, dataset in datasets.items():
+        if config.use == "test":
+            yield Splits(subject=dataset.subject, file=name, train=(), validation=(), test=usable[name])
+        elif by_frames:
+            yield _frames_divided(config, dataset, usable[name]).model_copy(update={"file": name})
+        else:
+            role = roles[dataset.subject]
+            own = usable[name] if role == "test" else _not_held_out(dataset, usable[name])
+            if not own:
+                raise BadInput(f"{name}: all its usable frames are held out by the file; expected some to train on")
+            parts = {"train": (), "validation": (), "test": ()} | {role: tuple(own)}
+            yield Splits(subject=dataset.subject, file=name, **parts)
 
 
-def _divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+def _roles(config: PreprocessConfig, subjects: set[str], test: set[str]) -> dict[str, Role]:
+    """Whether a subject is for training, validation or test, by seed. Without given test subjects, a share of all is."""
+    names = sorted(subjects)
+    count = 0 if test else max(1, round(config.test_fraction * len(names)))
+    if len(names) - count < 2:
+        raise BadInput(
+            f"{len(names)} subject files, of which {len(names) - count} are left to train and to validate on; a model of "
+            "several people needs 3, or 2 and others to test on (--test FOLDER)"
+        )
+    order = torch.randperm(len(names), generator=generator("test subjects", config.seed)).tolist()
+    chosen = test | {names[position] for position in order[:count]}
+    people = split_subjects("recording", subjects - chosen, chosen, config.validation_fraction, config.seed)
+    roles: tuple[Role, ...] = ("train", "validation", "test")
+    return {name: role for role in roles for name in getattr(people, role)}
+
+
+def _not_held_out(dataset: SubjectDataset, usable: list[int]) -> list[int]:
+    held_out = _held_out(dataset)
+    return usable if held_out is None else [i for i in usable if not held_out[i]]
+
+
+def _held_out(dataset: SubjectDataset) -> np.ndarray | None:
+    """The frames that the file itself keeps for the test, if it names any."""
     with open_subject(dataset.path) as file:
-        held_out = np.asarray(file["held_out"]) if "held_out" in file and np.any(file["held_out"]) else None
+        return np.asarray(file["held_out"]) if "held_out" in file and np.any(file["held_out"]) else None
+
+
+def _frames_divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+    held_out = _held_out(dataset)
     if not config.keep_back:
-        own = [i for i in usable if held_out is None or not held_out[i]]
+        own = _not_held_out(dataset, usable)
         return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])
     if held_out is None:
-        return split_video(dataset.subject, usable, config.validation_fraction, config.test_fraction)
-    development = [i for i in usable if not held_out[i]]
+        numbers, gap = _places(config, dataset)
+        return split_video(dataset.subject, usable, numbers, gap, config.validation_fraction, config.test_fraction)
+    development = _not_held_out(dataset, usable)
     test = [i for i in usable if held_out[i]]
     return split_with_held_out(dataset.subject, development, test, config.validation_fraction, config.seed)
+
+
+def _places(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
+    """Where the usable frames lie in the recording, and the gap between blocks in the same unit.
+
+    The gap takes no more than a twentieth of the recording; where the rate is not known, 30 frames make a second.
+    """
+    numbers = dataset.labels["frame_index"].tolist()
+    if numbers != sorted(numbers):
+        numbers = dataset.indices.tolist()
+    with open_subject(dataset.path) as file:
+        frames_per_s = json.loads(str(file.attrs["provenance"])).get("frames_per_s") or 30.0
+    return numbers, min(config.gap_s * frames_per_s, (numbers[-1] - numbers[0] + 1) / 20)

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config, Runtime
 from gaze_core.data.batch import GazeBatch, concatenate
-from gaze_core.data.loading import SubjectLoader, subject_loader
+from gaze_core.data.loading import SubjectLoader, require_alike, subject_loader
 from gaze_core.data.schema import SCHEMA_VERSION
+from gaze_core.data.seen import Seen, seen_in_training
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits
 from gaze_core.data.subjects import SubjectDataset
+from gaze_core.errors import BadInput
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
@@ -27,14 +29,23 @@ _MAX_VALIDATION_FRAMES, _VALIDATION_BATCH = 64, 8
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training frames of one or several subjects, validation frames in memory, and where they come from."""
+    """Training frames of one or several subjects, validation frames in memory, and where they come from.
+
+    The loader's `subject_index` counts the subjects that have training frames.
+    """
 
     splits: DatasetSplits
+    seen: Seen
     train: SubjectLoader[GazeBatch]
     held_out: GazeBatch  # validation frames: all, or evenly spread ones where there are many
     image_px: int
     normalization: dict[str, Any]
     label_sources: frozenset[str]
+
+    def identity_codes(self) -> Tensor:
+        """The mean code of each person of the training, (people, 80)."""
+        codes, subjects = self.label("identity_code"), self.train.frames[0]
+        return torch.stack([codes[subjects == n].mean(dim=0) for n in range(len(self.train.datasets))])
 
     def label(self, name: str) -> Tensor:
         """A label of all training frames, as `GazeBatch` names it."""
@@ -58,7 +69,7 @@ class TrainingData:
             "schema_version": SCHEMA_VERSION,
             "normalization": self.normalization,
             "image_px": self.image_px,
-            "trained_on": self.splits.seen,
+            "seen": self.seen.model_dump(mode="json"),
         }
 
 
@@ -70,13 +81,16 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     """
     splits = read_splits(dataset_dir / SPLITS_FILE)
     files = [(dataset_dir / one.file, one) for one in splits.subjects]
-    training = [SubjectDataset(path, subset=one.train) for path, one in files]
+    training = [SubjectDataset(path, subset=one.train) for path, one in files if one.train]
     loader = subject_loader(training, batch_size, runtime.num_workers)
-    kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files]
+    kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files if one.validation]
+    if not kept_back:
+        raise BadInput("the data has no frame for validation; expected some in splits.json; run preprocess again")
+    require_alike([*training, *kept_back])
     share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
     validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in kept_back])
-    sources = frozenset(dataset.label_source for dataset in training)
-    return TrainingData(splits, loader, validation, training[0].size_px[0], training[0].normalization, sources)
+    seen, sources = seen_in_training(files), frozenset(dataset.label_source for dataset in training)
+    return TrainingData(splits, seen, loader, validation, training[0].size_px[0], training[0].normalization, sources)
 
 
 def train(
@@ -103,5 +117,5 @@ def train(
         files={path.name: path for path in (weights, context.work_dir / STATS_FILE, *epochs)},
         metrics=summary.metrics(),
         normalization=data.normalization,
-        subjects={"train": data.splits.names},
+        subjects={role: data.splits.names(role) for role in ("train", "validation") if data.splits.names(role)},
     )

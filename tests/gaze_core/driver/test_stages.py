@@ -185,8 +185,8 @@ def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
         extracted, tmp_path / "t", train=splits.train[:-3], test=(*splits.train[-3:], splits.test[0])
     )
     for checkpoint in (tuned, again):
-        for drive, counts in ((validation, f"{len(splits.validation)} of its"), (training, "3 of its 4")):
-            with pytest.raises(ContractViolation, match=rf"has learned from {counts} .*test frames"):
+        for drive, counts in ((validation, f"{len(splits.validation)} of the"), (training, "3 of the 4")):
+            with pytest.raises(ContractViolation, match=rf"the estimator was trained on {counts} .*test frames"):
                 evaluate.run(DriverEvaluateConfig(), {"data": drive, "checkpoint": checkpoint}, context(tmp_path / "e"))
     _, card = load_estimator(tuned)
     video = DriveRecord.read(extracted).video_sha256

@@ -76,6 +76,7 @@ def test_a_published_list_holds_the_target_of_each_line_for_every_subject(tmp_pa
 def test_the_table_is_complete():
     assert set(protocols()) == {
         "synthetic", "recording", "eth_xgaze_person_specific", "columbia", "mpii_face_gaze", "gaze_capture",
+        "published_by_seed",
     }  # fmt: skip
     eth = protocol("eth_xgaze_person_specific")
     assert eth.subject_names == ETH_XGAZE_PERSON_SPECIFIC
@@ -86,11 +87,12 @@ def test_the_table_is_complete():
         assert (row.pairs == "list") == bool(row.list_file) == bool(row.pairs_per_subject)
 
 
-def test_a_source_finds_its_protocol_and_a_published_one_must_be_asked_for():
+def test_a_source_finds_its_protocol_and_a_published_list_must_be_asked_for():
     assert protocol_of_source("synthetic").name == "synthetic"
     assert protocol_of_source("video").name == "recording"
-    with pytest.raises(BadInput, match="choose one with --protocol: columbia"):
-        protocol_of_source("columbia")
+    assert protocol_of_source("columbia").name == "published_by_seed"
+    with pytest.raises(BadInput, match="subjects of driver have no protocol .* --protocol: synthetic"):
+        protocol_of_source("driver")
     with pytest.raises(BadInput, match="no protocol named 'moon'; there are: synthetic"):
         protocol("moon")
 

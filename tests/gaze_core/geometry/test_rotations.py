@@ -25,6 +25,16 @@ def test_quarter_turn_about_z_by_hand():
     torch.testing.assert_close(matrix_from_quaternion(quats), expected, atol=1e-6, rtol=0)
 
 
+def test_a_quaternion_has_the_sign_with_a_positive_first_number():
+    turns = torch.cat([random_rotations(), matrix_from_axis_angle(3.0 * torch.eye(3, dtype=torch.float64))])
+    turns = torch.cat([turns, turns.mT])  # whose formula divides by an axis: there the first number may be negative
+    quats = quaternion_from_matrix(turns)
+    assert (quats[:, 0] >= 0).all()
+    quarter = matrix_from_axis_angle(torch.tensor([0.0, 0.0, -math.pi / 2], dtype=torch.float64))
+    half = math.sqrt(0.5)
+    torch.testing.assert_close(quaternion_from_matrix(quarter), torch.tensor([half, 0, 0, -half], dtype=torch.float64))
+
+
 def test_quaternions_are_normalised_each_by_itself():
     quats = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0, 5.0]])
     expected = torch.stack([torch.eye(3), torch.diag(torch.tensor([-1.0, -1, 1]))])

@@ -17,7 +17,7 @@ from gaze_core.preprocess.head_pose import (
     lift,
     smooth_poses,
 )
-from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, GazeReading, camera_gaze, read_eyes
 
 CAMERA = intrinsics_of((640, 480), 1.2)
 CENTERS_M = np.array([[0.031, 0, 0], [-0.031, 0, 0]])  # (left, right): the subject's left is image right
@@ -126,6 +126,32 @@ def test_smoothing_averages_neighbours_in_time_only():
     assert smooth[0].translation_m[0] == pytest.approx(near / (1 + near + far))
     assert smooth[3].translation_m[0] == 5
     np.testing.assert_allclose(smooth[1].rotation, np.eye(3), atol=1e-12)
+
+
+def test_smoothing_weighs_turns_as_it_weighs_places():
+    def turned(degrees):
+        return Pose(Rotation.from_euler("z", degrees, degrees=True).as_matrix(), np.zeros(3))
+
+    smooth = smooth_poses([turned(0), turned(30)], [0, 1], 1.0)
+    weight, angle = np.exp(-0.5), np.deg2rad(30)
+    expected = np.arctan2(weight * np.sin(angle), 1 + weight * np.cos(angle))
+    np.testing.assert_allclose(smooth[0].rotation, turned(np.rad2deg(expected)).rotation, atol=1e-9)
+
+
+def test_a_face_points_where_its_gaze_would_straight_ahead():
+    for axis, expected in (("y", (0, 30)), ("x", (-30, 0))):  # y down: +30 about it is to image left; about x, down
+        turn = Rotation.from_euler(axis, 30, degrees=True).as_matrix()
+        assert Pose(turn, np.zeros(3)).facing_deg == pytest.approx(expected, abs=1e-9)
+        np.testing.assert_allclose(np.rad2deg(camera_gaze(np.zeros(2), turn)), expected, atol=1e-9)
+
+
+def test_readings_of_two_eyes_that_disagree_are_no_gaze():
+    def reading(left, right):
+        return GazeReading(np.array([left, right]), np.zeros(2), (True, True))
+
+    assert reading((0.0, 0.3), (0.0, 0.0)).valid
+    assert not reading((0.0, 0.4), (0.0, 0.0)).valid  # though no eye looks further than an eye can
+    assert not reading((-0.2, 0.0), (0.2, 0.0)).valid
 
 
 def test_named_points_are_distinct():

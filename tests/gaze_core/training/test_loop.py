@@ -15,7 +15,7 @@ from torch import nn
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, DivergedError
 from gaze_core.training.checkpoint import load_resume_state
-from gaze_core.training.history import STATS_FILE, read_history
+from gaze_core.training.history import STATS_FILE, read_history, write_history
 from gaze_core.training.loop import FitConfig, Opponent, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
 from gaze_core.training.processes import own_share
 from gaze_core.training.sampling import step_indices
@@ -185,6 +185,30 @@ def test_every_epoch_sees_every_sample_once():
     assert sorted(flat[:10]) == list(range(10))
     assert sorted(flat[10:]) == list(range(10))
     assert flat[:10] != flat[10:]
+
+
+def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the_rest_of_it(tmp_path):
+    def run(folder, **config):
+        read, drawn = [], []
+        task = make_task()
+
+        def loss_terms(model, batch, step):
+            drawn.append(torch.rand(()).item())
+            return {"square": Term(model(batch.values).square().mean())}
+
+        inner = task.read_batches
+        batches = lambda order: inner(items for items in order if not read.extend(items))  # noqa: E731
+        fit(
+            replace(task, read_batches=batches, loss_terms=loss_terms),
+            FitConfig(batch_size=3, **config),
+            RUNTIME,
+            folder,
+        )
+        return read, drawn
+
+    whole = run(tmp_path / "whole", num_steps=7)
+    first, rest = run(tmp_path / "first", num_steps=4), run(tmp_path / "rest", num_steps=3, first_step=4)
+    assert (first[0] + rest[0], first[1] + rest[1]) == whole
 
 
 def test_ranks_share_one_epoch_without_overlap():
@@ -383,6 +407,58 @@ def test_selection_by_hand(tmp_path):
     assert run_selection(tmp_path / "e", [1.0, 0.99995, 0.9999]) == (3, 3, pytest.approx(0.9999))
     with pytest.raises(BadInput, match="selection.metric 'psnr' is not measured; expected one of: error"):
         run_selection(tmp_path / "f", [1.0], metric="psnr")
+
+
+def test_an_improvement_below_min_delta_does_not_count_for_patience(tmp_path):
+    falling = [1.0 - 2e-5 * n for n in range(8)]  # 1e-4 lower than the first one only at the sixth
+    assert run_selection(tmp_path / "slow", falling)[0] == 3
+    assert run_selection(tmp_path / "fast", [1.0 - 2e-4 * n for n in range(8)])[0] == 8
+
+
+def test_patience_and_the_best_survive_an_interruption(tmp_path):
+    values = [5.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]
+    config = FitConfig(num_steps=8, learning_rate=0.05, validate_every_steps=1, patience=4)
+    every = RUNTIME.model_copy(update={"checkpoint_every_steps": 1})
+
+    def run(folder, found, stop_at=-1):
+        task = make_task(stop_at=stop_at, validation=measured(found))
+        return fit(task, config, every, folder), task
+
+    whole, task = run(tmp_path / "whole", values)
+    assert (whole.num_steps, whole.kept_step, whole.best_validation) == (6, 2, 3.0)
+    with pytest.raises(Interrupt):
+        run(tmp_path / "parts", values, stop_at=4)
+    rest, resumed = run(tmp_path / "parts", values[4:])
+    assert (rest.num_steps, rest.kept_step, rest.best_validation) == (6, 2, 3.0)
+    assert_same_weights(resumed, task)
+
+
+def test_rows_that_were_written_after_the_last_checkpoint_are_not_told_twice(tmp_path):
+    config = FitConfig(num_steps=8, learning_rate=0.05)
+    with pytest.raises(Interrupt):
+        fit(make_task(stop_at=4), config, RUNTIME, tmp_path)
+    rows = read_history(tmp_path)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    write_history(tmp_path, [*rows, {"step": 4, "loss": 99.0}])  # killed between the two files
+    history = fit(make_task(), config, RUNTIME, tmp_path).history
+    assert [row["step"] for row in history] == list(range(1, 9))
+    assert history[3]["loss"] != 99.0
+
+
+def test_every_step_of_every_process_has_its_own_random_numbers(tmp_path, monkeypatch):
+    def run(rank):
+        drawn = []
+        monkeypatch.setattr(Fabric, "global_rank", property(lambda _: rank))
+        monkeypatch.setattr("gaze_core.training.loop.own_share", lambda *_: slice(None))
+
+        def loss_terms(model, batch, step):
+            drawn.append(torch.rand(()).item())
+            return {"square": Term(model(batch.values).square().mean())}
+
+        fit(replace(make_task(), loss_terms=loss_terms), FitConfig(num_steps=3), RUNTIME, tmp_path / str(rank))
+        return drawn
+
+    assert len({*run(0), *run(1)}) == 6
 
 
 def test_validation_means_weigh_every_sample_and_nothing_to_validate_is_told(tmp_path):

@@ -12,6 +12,7 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation import judge
 from gaze_core.losses.gaze import SyntheticGazeConfig, draw_gaze
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
+from gaze_core.models.redirection.densify import DensifyConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.initialisation import start_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead
@@ -20,6 +21,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import gaze_gaussian, mesh_head
 from gaze_core.stages.redirection.critic import CriticConfig, load_critic
 from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, loss_terms
+from gaze_core.stages.redirection.training_data import TrainingData
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import total
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS, train, write_dataset
@@ -152,6 +154,20 @@ def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
         assert words in said, words
     _, card = gaze_gaussian.load(tmp_path / "gg")
     assert ["gaze loss", "weight 0.1 a degree, from 50% of the run on"] in card["enhancements"]
+
+
+def test_the_samples_go_on_where_densification_interrupts_them(tmp_path, monkeypatch):
+    write_dataset(tmp_path)
+    train("mesh_head", tmp_path, tmp_path / "mesh_head")
+    read, inner = [], TrainingData.batches
+    record = lambda self, order: inner(self, (items for items in order if not read.extend(items)))  # noqa: E731
+    monkeypatch.setattr(TrainingData, "batches", record)
+    monkeypatch.setattr(gaze_gaussian, "_gradients_px", lambda model, *_: torch.ones(model.face.num_points))
+    config = CONFIGS["gaze_gaussian"].model_copy(update={"densify": DensifyConfig(after=0.5)})
+    inputs = {"data": tmp_path / "data", "mesh_head": tmp_path / "mesh_head"}
+    gaze_gaussian.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
+    assert len(read) == 14  # 7 steps of two, densified after the third; 7 samples are an epoch
+    assert sorted(read[:7]) == sorted(read[7:]) == list(range(7))
 
 
 def test_what_is_asked_for_and_not_there_stops_the_run(tmp_path, critic):

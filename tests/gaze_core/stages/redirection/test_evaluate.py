@@ -1,8 +1,11 @@
+import shutil
+
+import h5py
 import pytest
 import torch
 
 from gaze_core.config import Runtime
-from gaze_core.data.splits import DatasetSplits, Splits, write_splits
+from gaze_core.data.splits import DatasetSplits, Splits, read_splits, write_splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, require_no_critic
@@ -12,8 +15,9 @@ from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.redirection import evaluate
+from gaze_core.stages.redirection import evaluate, gaze_gaussian
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
 from tests.tiny_subject import write_tiny_subject
 
@@ -44,7 +48,43 @@ def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
     splits = '{"subjects": [{"subject": "tiny", "train": [9, 10], "validation": [11], "test": [7, 8]}]}'
     (data / "splits.json").write_text(splits)
     inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
-    with pytest.raises(ContractViolation, match=r"trained on 2 of the 2 test frames of tiny \(first: 7\)"):
+    message = r"the checkpoint was trained on 2 of the 2 test frames of synthetic/tiny \(first: frame 7\)"
+    with pytest.raises(ContractViolation, match=message):
+        evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
+
+
+def as_synthetic(root, folder, subject):
+    """The data of `root` under another subject's name."""
+    shutil.copytree(root / "data", folder)
+    with h5py.File(folder / "subject.h5", "r+") as file:
+        file.attrs["subject"] = subject
+    splits = read_splits(root / "data" / "splits.json").subjects[0].model_copy(update={"subject": subject})
+    write_splits(folder / "splits.json", DatasetSplits(subjects=(splits,)))
+    return folder
+
+
+def test_a_judge_that_knows_the_subject_does_not_judge_it(root, tmp_path):
+    known = CnnJudge().card["training_subjects"][0]
+    data = as_synthetic(root, tmp_path / "data", known)
+    for call in (
+        lambda: evaluate.run(
+            EvaluateConfig(), {"data": data, "checkpoint": root / "gaze_gaussian"},
+            StageContext(Runtime(device="cpu"), tmp_path),
+        ),
+        lambda: evaluate.require_unseen_by_judge(EvaluateConfig(), data),
+    ):  # fmt: skip
+        with pytest.raises(ContractViolation, match=f"judge 'cnn' was trained on the person of synthetic/{known}"):
+            call()
+
+
+def test_a_checkpoint_is_not_judged_by_its_own_critic(root, tmp_path):
+    model, card = gaze_gaussian.load(root / "gaze_gaussian")
+    critic = {"path": "anywhere", "sha256": CnnJudge().digest + "0" * 52}
+    (tmp_path / "checkpoint").mkdir()
+    changed = card | {"config": card["config"] | {"critic": critic}}
+    save_weights(tmp_path / "checkpoint" / WEIGHTS_FILE, model, changed)
+    inputs = {"data": root / "data", "checkpoint": tmp_path / "checkpoint"}
+    with pytest.raises(ContractViolation, match="trained with the gaze critic .* which is the judge 'cnn'"):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
@@ -87,7 +127,7 @@ def test_listed_pairs_are_followed_and_their_targets_must_be_unseen(root, tmp_pa
     assert (report.subjects[0].input_index, report.subjects[0].target_index) == ((0, 1), (9, 10))
     assert report.protocol.pairs.startswith("pairs.csv, sha256 ")
     write_pairs(folder / "pairs.csv", "synthetic", {"tiny": Pairs((9, 10), (0, 1))})
-    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of tiny"):
+    with pytest.raises(ContractViolation, match="trained on 2 of the 2 test frames of synthetic/tiny"):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), work))
 
 

@@ -1,6 +1,7 @@
 """The published file becomes an artifact that the drawing stages take; any other file is refused in words."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,8 @@ def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
     assert isinstance(loaded, OfficialGazeGaussian)
     assert not loaded.training
     assert card["compat"] == "official"
-    assert card["trained_on"]["subject0003"] == [0, 1]  # 160 frames of 80 people
+    assert len(card["seen"]["people"]) == 80
+    assert "eth_xgaze/0003" in card["seen"]["people"]
     state = torch.load(checkpoint, weights_only=True)["gazegaussian"]
     direct = model_of(state, CONFIG, "x")
     assert loaded.state_dict().keys() == direct.state_dict().keys()
@@ -164,8 +166,13 @@ def test_evaluation_measures_it(artifact, tmp_path):
 
 
 def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):
-    inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "subject0003")}
-    with pytest.raises(ContractViolation, match="was trained on 2 of the 3 test frames of subject0003"):
+    data = shipped_data(tmp_path / "data", "subject0003")
+    shutil.copyfile(pack_path("synthetic_128"), tmp_path / "subject.h5")
+    (data / SUBJECT_FILE).unlink()
+    with h5py.File((tmp_path / "subject.h5").rename(data / SUBJECT_FILE), "r+") as file:
+        file.attrs.update({"source": "eth_xgaze", "subject": "subject0003"})
+    inputs = {"checkpoint": artifact, "data": data}
+    with pytest.raises(ContractViolation, match="the checkpoint was trained on the person of eth_xgaze/0003"):
         evaluate.run(evaluate.EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 

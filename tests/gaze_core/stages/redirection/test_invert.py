@@ -97,8 +97,8 @@ def test_codes_alone_leave_the_weights_as_they_are(root, tmp_path):
     batch = SubjectDataset(root / "stranger" / "stranger.h5").batch([0])
     other = replace(batch.head, identity_code=batch.head.identity_code + 5)
     assert torch.equal(after(batch.camera, batch.head).rgb, after(batch.camera, other).rgb)  # one person, whoever asks
-    assert card["trained_on"]["stranger"] == [0]
-    assert set(card["trained_on"]) == {"dark", "light", "stranger"}
+    assert card["seen"]["frames"]["synthetic/stranger"] == [[0, 0, 0]]
+    assert set(card["seen"]["frames"]) == {"synthetic/dark", "synthetic/light", "synthetic/stranger"}
 
 
 def test_an_interrupted_inversion_ends_with_the_same_bytes(root, tmp_path):
@@ -130,7 +130,7 @@ def test_refusals_say_what_was_expected(root, tmp_path):
     one = tmp_path / "one"
     one.mkdir()
     write_splits(one / SPLITS_FILE, DatasetSplits(subjects=(write_person(one, "dark", -70, -0.7),)))
-    with pytest.raises(ContractViolation, match="was trained on dark; expected someone whom it has not met"):
+    with pytest.raises(ContractViolation, match="was trained on synthetic/dark; expected someone unseen"):
         invert.run(InvertConfig(), inputs | {"data": one}, StageContext(RUNTIME, tmp_path))
     with pytest.raises(BadInput, match="the 1 people of the data have the same identity code"):
         code_encoder.run(code_encoder.CodeEncoderStageConfig(), {"data": one}, StageContext(RUNTIME, tmp_path))

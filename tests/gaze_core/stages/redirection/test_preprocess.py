@@ -1,5 +1,7 @@
 """Subject files to a data set: one or several people, with the frames that are kept back."""
 
+import json
+
 import h5py
 import pytest
 
@@ -13,9 +15,10 @@ from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tests.tiny_subject import write_tiny_subject
 
 
-def run(recording, work_dir, **config):
+def run(recording, work_dir, test=None, **config):
     work_dir.mkdir()
-    produced = preprocess.run(PreprocessConfig(**config), {"recording": recording}, StageContext(Runtime(), work_dir))
+    inputs = {"recording": recording, "test": test}
+    produced = preprocess.run(PreprocessConfig(**config), inputs, StageContext(Runtime(), work_dir))
     return produced, read_splits(work_dir / SPLITS_FILE).subjects
 
 
@@ -23,7 +26,7 @@ def run(recording, work_dir, **config):
 def people(tmp_path):
     folder = tmp_path / "recording" / "people"
     folder.mkdir(parents=True)
-    for name in ("anna", "bert"):
+    for name in ("anna", "bert", "carl"):
         write_tiny_subject(folder / f"{name}.h5", num_images=20, subject=name)
     return folder
 
@@ -36,26 +39,76 @@ def test_one_file_is_one_subject_with_the_frames_it_names(tmp_path):
     assert set(produced.files) == {SUBJECT_FILE, SPLITS_FILE}
 
 
-def test_a_folder_of_files_stays_several_people(people, tmp_path):
+def parts_of(splits):
+    """Who stands where, and with how many frames."""
+    return {
+        role: {one.subject: len(getattr(one, role)) for one in splits if getattr(one, role)}
+        for role in ("train", "validation", "test")
+    }
+
+
+def test_people_of_a_folder_are_split_by_subject_and_nobody_stands_on_two_sides(people, tmp_path):
     produced, splits = run(people.parent, tmp_path / "work")
-    assert [(one.subject, one.file) for one in splits] == [("anna", "anna.h5"), ("bert", "bert.h5")]
-    assert produced.subjects["train"] == ("anna", "bert")
-    assert produced.metrics["num_test"] == 10
-    assert sum(produced.metrics.values()) == 40
+    assert [(one.subject, one.file) for one in splits] == [(n, f"{n}.h5") for n in ("anna", "bert", "carl")]
+    sides = parts_of(splits)
+    assert [len(side) for side in sides.values()] == [1, 1, 1]
+    assert len(set().union(*sides.values())) == 3
+    assert {role: tuple(side) for role, side in sides.items()} == produced.subjects
+    assert list(sides["test"].values()) == [20]  # all frames of whom nobody is trained on
+    assert list(sides["train"].values()) == [15]  # without those that the file itself keeps for a test
+    assert len({tuple(parts_of(run(people.parent, tmp_path / f"{n}", seed=n)[1])["train"]) for n in range(8)}) > 1
 
 
-def test_a_file_that_names_no_frame_has_some_kept_back_all_the_same(people, tmp_path):
-    with h5py.File(people / "bert.h5", "r+") as file:
+def test_given_test_people_are_the_only_ones_and_the_others_are_split_nine_to_one(people, tmp_path):
+    for number in range(17):
+        write_tiny_subject(people / f"p{number}.h5", num_images=4, subject=f"p{number}")
+    others = tmp_path / "others" / "test"
+    others.mkdir(parents=True)
+    write_tiny_subject(others / "anna.h5", num_images=4, subject="zoe")  # a file's name says nothing
+    produced, splits = run(people.parent, tmp_path / "work", others.parent)
+    sides = parts_of(splits)
+    assert [len(side) for side in sides.values()] == [18, 2, 1]
+    assert sides["test"] == {"zoe": 4}
+    assert {"anna.h5", "test_anna.h5"} <= set(produced.files)
+    write_tiny_subject(others / "bert.h5", num_images=4, subject="bert")
+    with pytest.raises(BadInput, match="subject bert stands in bert.h5, test_bert.h5"):
+        run(people.parent, tmp_path / "again", others.parent)
+
+
+def test_too_few_people_are_refused_with_what_is_needed(people, tmp_path):
+    (people / "carl.h5").unlink()
+    with pytest.raises(BadInput, match=r"2 subject files, of which 1 are left .* needs 3, or 2 and .*--test"):
+        run(people.parent, tmp_path / "work")
+
+
+def test_all_frames_are_the_test_where_nothing_is_trained(people, tmp_path):
+    produced, splits = run(people.parent, tmp_path / "work", use="test")
+    assert parts_of(splits) == {"train": {}, "validation": {}, "test": dict.fromkeys(("anna", "bert", "carl"), 20)}
+    assert produced.subjects["train"] == ()
+
+
+def test_a_file_that_names_no_frame_has_blocks_kept_back_with_gaps_between_them(tmp_path):
+    (tmp_path / "recording").mkdir()
+    path = write_tiny_subject(tmp_path / "recording" / "any.h5", num_images=60)
+    with h5py.File(path, "r+") as file:
         file["held_out"][...] = False
-    _, (anna, bert) = run(people.parent, tmp_path / "work")
-    assert anna.test == tuple(range(15, 20))
-    assert bert.test == (17, 18, 19)  # test_fraction of 20, the end of the recording
+    _, (splits,) = run(tmp_path / "recording", tmp_path / "work")
+    # Nine of 60 for the test, six for validation; the gap is a twentieth, as a second would take half of it.
+    assert (splits.validation, splits.test) == (tuple(range(42, 48)), tuple(range(51, 60)))
+    assert splits.train == tuple(range(39))
+    _, (touching,) = run(tmp_path / "recording", tmp_path / "again", gap_s=0)
+    assert sorted((*touching.train, *touching.validation, *touching.test)) == list(range(60))
+    with h5py.File(path, "r+") as file:  # every fifth frame of a video: 1 s is 25 frames, 5 samples
+        file["frame_index"][...] = 5 * file["frame_index"][...]
+        file.attrs["provenance"] = json.dumps({"frames_per_s": 2.0})
+    _, (sparse,) = run(tmp_path / "recording", tmp_path / "sparse")
+    assert sparse.validation[0] - sparse.train[-1] == 1  # two frames of the video lie between neighbours anyway
 
 
 def test_nothing_but_named_frames_is_kept_back_where_all_are_wanted(people, tmp_path):
     with h5py.File(people / "bert.h5", "r+") as file:
         file["held_out"][...] = False
-    _, (anna, bert) = run(people.parent, tmp_path / "work", keep_back=False)
+    _, (anna, bert, _) = run(people.parent, tmp_path / "work", keep_back=False)
     assert (len(anna.train), anna.validation, anna.test) == (15, (), tuple(range(15, 20)))
     assert (len(bert.train), bert.validation, bert.test) == (20, (), ())
 
