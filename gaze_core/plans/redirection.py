@@ -1,6 +1,6 @@
 """Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class RedirectionPlan(Plan):
 
     def require_ready(self, inputs: Mapping[str, Path]) -> None:
         """Images have the model's size, its parts fit together, and all weights that a stage will ask for are here."""
-        self._require_images(inputs["recording"])
+        self._require_images([inputs[name] for name in ("recording", "test") if name in inputs])
         for config in filter(None, (self.gaze_gaussian, self.baseline)):
             model, channels = config.model, self.mesh_head.model.color_channels
             make_renderer(model.renderer, channels, SHAPE.width, model.raster_px, model.image_px)
@@ -65,14 +65,14 @@ class RedirectionPlan(Plan):
             protocol(self.evaluate.protocol)
         require_no_critic(judge_of(self.evaluate), trained.critic.sha256 if trained.critic else None)
 
-    def _require_images(self, recording: Path) -> None:
+    def _require_images(self, recordings: Sequence[Path]) -> None:
         expected_px = self.gaze_gaussian.model.image_px
         sizes_px: dict[str, int] = {}
         if self.preprocess.source == "video":
             resolve("face_landmarker")
             sizes_px["preprocess.video.size_px"] = self.preprocess.video.size_px
         else:
-            for path in recorded_subjects(recording).values():
+            for path in (path for recording in recordings for path in recorded_subjects(recording).values()):
                 with open_subject(path) as file:
                     sizes_px[str(path)] = int(file["image"].shape[2])
         for where, found_px in sizes_px.items():
