@@ -1,6 +1,6 @@
 """Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
 
-from collections.abc import Mapping, Sequence, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
