@@ -6,6 +6,7 @@ from pathlib import Path
 from prefect import flow
 
 from gaze_core.artifacts import ArtifactRef
+from gaze_core.assets import resolve
 from gaze_core.config import Runtime
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.plans.driver import DriveFiles, DriverPlan
@@ -59,6 +60,7 @@ def extract_only(
     """Frames, faces and, with a table, labels of one drive."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         files.require_readable(config)
+        resolve("face_landmarker")
         return _extracted(files, config, runtime)
 
 

@@ -32,7 +32,6 @@ class DriveFiles(Config):
             open_footage(self.road, TileLayout())
         if self.sensors:
             read_track(self.sensors, config.columns)
-        resolve("face_landmarker")
 
 
 class DriverPlan(Plan):
@@ -52,6 +51,7 @@ class DriverPlan(Plan):
         _, card = load_estimator(inputs["weights"])
         view = self.extract.normalization.resized(self.extract.size_px)
         require_view(view.model_dump(mode="json"), card["normalization"], str(files["video"]))
+        resolve("face_landmarker")
 
 
 def driver_plan(
