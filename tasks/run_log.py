@@ -1,10 +1,9 @@
 """The log of a run: what our loggers say while a flow works, as plain text beside its report."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from types import TracebackType
 
 from gaze_core import __version__
 from gaze_core.reports.page import LOG_FILE
@@ -12,27 +11,29 @@ from tasks.environment import LOGGER
 from tasks.redaction import redacted
 
 
-@contextmanager
-def run_log(name: str, folder: Path | None) -> Iterator[None]:
-    """Appends to `folder/log.txt`: an interrupted run and the one that goes on stand in one file.
+class RunLog:
+    """Appends to `folder/log.txt`: an interrupted run and the one that goes on stand in one file. Without a folder, no log.
 
     Folder and file are made with the first line, so a run that is refused before any work leaves neither. A run that
     fails has its error as the last line.
     """
-    if folder is None:
-        yield
-        return
-    logger, handler = logging.getLogger(LOGGER), _LogFile(folder / LOG_FILE, name)
-    logger.addHandler(handler)
-    try:
-        yield
-    except BaseException as error:
-        if handler.stream is not None:
-            logger.error("%s: ended by %s: %s", name, type(error).__name__, error)
-        raise
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+
+    def __init__(self, name: str, folder: Path | None) -> None:
+        self._name, self._logger = name, logging.getLogger(LOGGER)
+        self._handler = None if folder is None else _LogFile(folder / LOG_FILE, name)
+
+    def __enter__(self) -> None:
+        if self._handler:
+            self._logger.addHandler(self._handler)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:  # fmt: skip
+        if self._handler:
+            if kind and self._handler.stream is not None:
+                self._logger.error("%s: ended by %s: %s", self._name, kind.__name__, error)
+            self._logger.removeHandler(self._handler)
+            self._handler.close()
 
 
 class _LogFile(logging.FileHandler):

@@ -36,7 +36,7 @@ from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
 from tasks.policies import gpu_slot, is_refreshing
 from tasks.progress import shown_progress
-from tasks.run_log import run_log
+from tasks.run_log import RunLog
 from tasks.store.artifacts import Store
 from tasks.tracking import runs
 from tasks.tracking.figures import figures_of
@@ -102,7 +102,7 @@ def tracked_flow(
     name, flow_run_id = "flow", ""
     if context and context.flow and context.flow_run:
         name, flow_run_id = context.flow.name, str(context.flow_run.id)
-    with run_log(name, out), runs.flow_run(name, flow_run_id, parameters) as run:
+    with RunLog(name, out), runs.flow_run(name, flow_run_id, parameters) as run:
         ledger = FlowLedger(run, frozenset(force))
         token = _ledger.set(ledger)
         try:

@@ -6,7 +6,7 @@ import pytest
 
 from gaze_core.reports.page import LOG_FILE
 from tasks.environment import LOGGER
-from tasks.run_log import run_log
+from tasks.run_log import RunLog
 
 LOG = logging.getLogger(f"{LOGGER}.stage")
 
@@ -19,10 +19,10 @@ def level(monkeypatch):
 
 def test_what_is_logged_while_a_run_lasts_stands_in_its_folder(tmp_path):
     folder = tmp_path / "new" / "report"
-    with run_log("redirection", folder):
+    with RunLog("redirection", folder):
         LOG.info("stage: computed [/b]")
     LOG.info("later")
-    with run_log("redirection", folder):  # the one that goes on
+    with RunLog("redirection", folder):  # the one that goes on
         LOG.info("stage: resumed")
     lines = (folder / LOG_FILE).read_text().splitlines()
     assert [line.partition(",")[0] for line in (lines[0], lines[2])] == ["redirection", "redirection"]
@@ -36,7 +36,7 @@ def test_what_is_logged_while_a_run_lasts_stands_in_its_folder(tmp_path):
 
 def test_a_run_that_fails_says_so_and_one_that_never_began_leaves_nothing(tmp_path):
     def work(folder, *lines):
-        with run_log("driver", folder):
+        with RunLog("driver", folder):
             for line in lines:
                 LOG.info(line)
             raise ValueError("bad")
@@ -50,6 +50,6 @@ def test_a_run_that_fails_says_so_and_one_that_never_began_leaves_nothing(tmp_pa
 
 
 def test_secrets_are_blanked(tmp_path):
-    with run_log("driver", tmp_path):
+    with RunLog("driver", tmp_path):
         LOG.info("sent to https://me:hunter2@example.org/x")
     assert "hunter2" not in (tmp_path / LOG_FILE).read_text()
