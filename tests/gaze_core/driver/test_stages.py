@@ -243,7 +243,7 @@ def test_pretraining_knows_people_by_what_their_files_say_and_keeps_some_for_val
     seen = {}
 
     def record(model, faces, training, validation, *rest):
-        people = [part.subject for part in faces.parts for _ in range(len(part))]
+        people = [part.subject for part in faces.datasets for _ in range(len(part))]
         seen["train"], seen["validation"] = ({people[item] for item in items} for items in (training, validation))
         seen["count"] = len(training) + len(validation)
         return train_estimator(model, faces, training, validation, *rest)
