@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console as Console  # the type, for those who draw on one
 from rich.table import Table
 from rich.text import Text
 
