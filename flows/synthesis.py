@@ -13,13 +13,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from gaze_core.config import Runtime
-from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
-from gaze_core.synthesis.rig import RIGS, RigName, View
-from gaze_core.synthesis.scene import LIGHTS, LightName
 from tasks.runners import RunnerName, task_runner, threads
 
-PX_AT_STANDARD_FOCAL, STANDARD_FOCAL_PX = 128, 264.0
 CORES = os.cpu_count() or 1
 
 
@@ -36,42 +32,15 @@ def synthesis(configs: list[SubjectConfig], out: Path, runtime: Runtime = Runtim
     return [future.result() for future in futures]
 
 
-def subject_files(
-    subjects: int,
-    images: int,
-    size_px: int,
-    seed: int,
-    out: Path,
-    rig: RigName = "compact",
-    lights: tuple[LightName, ...] = ("studio",),
-    runner: RunnerName | None = None,
-) -> list[Path]:
-    """Files of `subjects` people, of whom the first has `seed`, framed as the shipped pack is.
+def subject_files(configs: list[SubjectConfig], out: Path, runner: RunnerName | None = None) -> list[Path]:
+    """Their files below `out`.
 
     Raises:
-        BadInput: no such rig or light; or anny or mitsuba is not installed.
+        BadInput: anny or mitsuba is not installed.
     """
-    if rig not in RIGS:
-        raise BadInput(f"no rig named {rig!r}; expected one of: {', '.join(RIGS)}")
-    if unknown := set(lights) - set(LIGHTS):
-        raise BadInput(f"no light named {sorted(unknown)[0]!r}; expected some of: {', '.join(LIGHTS)}")
-    view = View(size_px=size_px, focal_px=STANDARD_FOCAL_PX * size_px / PX_AT_STANDARD_FOCAL)
-    configs = [
-        SubjectConfig(
-            subject=f"synthetic_{seed + i:04d}",
-            identity_seed=seed + i,
-            seed=seed + i,
-            num_images=images - images // 5,
-            num_held_out=images // 5,
-            view=view,
-            rig=rig,
-            lights=lights,
-        )
-        for i in range(subjects)
-    ]
     out.mkdir(parents=True, exist_ok=True)
     chosen = task_runner(runner, CORES)
     # People and processes share the cores: with more people than cores, each is rendered by one process. The workers of
     # a cluster are processes already, and may have none of their own.
-    num_workers = max(1, CORES // subjects) if isinstance(chosen, ThreadPoolTaskRunner) else 0
+    num_workers = max(1, CORES // len(configs)) if isinstance(chosen, ThreadPoolTaskRunner) else 0
     return synthesis.with_options(task_runner=chosen)(configs, out.resolve(), Runtime(num_workers=num_workers))

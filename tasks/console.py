@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console as Console  # the type, for those who draw on one
 from rich.table import Table
 from rich.text import Text
 

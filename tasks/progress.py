@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
 from gaze_core.stages.context import Silent
 from gaze_core.training.loop import Progress as StepProgress
-from tasks.console import plain_console
+from tasks.console import Console, plain_console
 
 LINE_EVERY_S = 15.0
 

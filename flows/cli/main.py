@@ -101,11 +101,14 @@ def synth(
     out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("subjects"),
 ) -> None:
     """Render synthetic subjects with exact labels (needs the extra gazeworks[synthesis])."""
+    from gaze_core.synthesis.people import subject_configs
+
+    configs = subject_configs(subjects, images, size, seed, rig, tuple(light or ("studio",)))
     with prefect_server() as ready:
         from flows.synthesis import subject_files
 
         ready()
-        files = subject_files(subjects, images, size, seed, out, rig, tuple(light or ("studio",)))  # type: ignore[arg-type]
+        files = subject_files(configs, out)
     for path in files:
         say(str(path))
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from flows.forms.derived import form
 from flows.synthesis import subject_files
 from gaze_core.config import Config, Runtime
+from gaze_core.synthesis.people import subject_configs
 from gaze_core.synthesis.rig import RigName
 from gaze_core.synthesis.scene import LightName
 
@@ -29,7 +30,9 @@ class SynthesisRequest(Config):
 
 
 def _start(request: SynthesisRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> list[str]:
-    return [str(path) for path in subject_files(**dict(request), out=out)]
+    values = dict(request)
+    runner = values.pop("runner")
+    return [str(path) for path in subject_files(subject_configs(**values), out, runner)]
 
 
 synthesize = form("synthesize", SynthesisRequest, _start, "reports/subjects", runtime=())

@@ -16,12 +16,13 @@ def test_people_are_rendered_on_the_cluster_that_the_environment_names(
 ) -> None:
     pytest.importorskip("prefect_dask", reason="prefect-dask is not installed")
     import flows.synthesis
+    from gaze_core.synthesis.people import subject_configs
     from tests.tasks.rendering import write_process
 
     monkeypatch.setenv(runners.RUNNER_VARIABLE, "dask")
     monkeypatch.setattr(flows.synthesis, "CORES", 2)
     monkeypatch.setattr(flows.synthesis, "render_subject", write_process)
-    files = flows.synthesis.subject_files(2, 4, 32, 0, tmp_path)
+    files = flows.synthesis.subject_files(subject_configs(2, 4, 32, 0), tmp_path)
     assert all(int(path.read_text()) != os.getpid() for path in files)
 
 

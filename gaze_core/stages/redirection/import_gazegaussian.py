@@ -12,7 +12,7 @@ from torch._weights_only_unpickler import UnpicklingError  # type: ignore[attr-d
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from gaze_core.artifacts import Manifest, file_sha256
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, NoSpace
 from gaze_core.models.official.frames import OfficialConfig, eye_corners_dm, to_our_axes
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import TRAINING_TABLES, translate
@@ -50,10 +50,10 @@ def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> 
         work.mkdir(parents=True)
         manifest = write_artifact(work, model, tables, source)
         os.replace(work, out)
+    except NoSpace:
+        raise
     except OSError as error:
-        raise BadInput(
-            f"{out}: cannot be written ({error.strerror or error}); name a folder on a disk with room"
-        ) from error
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder on a disk with room") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest

@@ -12,6 +12,7 @@ from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.head import load_anny
+from gaze_core.synthesis.people import subject_configs
 from gaze_core.synthesis.rig import View
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -32,7 +33,8 @@ def rendered(monkeypatch):
 
 
 def test_people_get_files_seeds_and_sizes_of_their_own(rendered, tmp_path):
-    files = subject_files(3, 10, 64, 7, tmp_path / "people", rig="eth_xgaze", lights=("window", "flash"))
+    people = subject_configs(3, 10, 64, 7, rig="eth_xgaze", lights=("window", "flash"))
+    files = subject_files(people, tmp_path / "people")
     assert [path.name for path in files] == ["synthetic_0007.h5", "synthetic_0008.h5", "synthetic_0009.h5"]
     assert all(path.read_text() == path.stem for path in files)
     configs = [rendered[path.stem][0] for path in files]
@@ -52,7 +54,7 @@ def test_people_are_rendered_side_by_side(monkeypatch, tmp_path):
         return out
 
     monkeypatch.setattr(flows.synthesis, "synthesize_subject", render)
-    assert len(subject_files(2, 4, 32, 0, tmp_path)) == 2
+    assert len(subject_files(subject_configs(2, 4, 32, 0), tmp_path)) == 2
 
 
 def test_a_person_that_fails_is_no_silent_gap(monkeypatch, tmp_path):
@@ -62,14 +64,14 @@ def test_a_person_that_fails_is_no_silent_gap(monkeypatch, tmp_path):
         return out
 
     monkeypatch.setattr(flows.synthesis, "synthesize_subject", render)
+    people = subject_configs(2, 4, 32, 0)
     with pytest.raises(BadInput, match="anny is not installed"):
-        subject_files(2, 4, 32, 0, tmp_path)
+        subject_files(people, tmp_path)
 
 
-def test_an_unknown_rig_is_refused_by_name(tmp_path):
+def test_an_unknown_rig_is_refused_by_name():
     with pytest.raises(BadInput, match=r"no rig named 'ring'; expected one of: frontal, .*eth_xgaze"):
-        subject_files(1, 4, 32, 0, tmp_path / "none", rig="ring")
-    assert not (tmp_path / "none").exists()
+        subject_configs(1, 4, 32, 0, rig="ring")
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path):
