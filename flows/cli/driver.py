@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import Device, Force, Json, ReportFolder, Set, file_option, folder_option
+from flows.cli.options import Device, Force, Json, Record, ReportFolder, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
 from tasks.console import say, say_json
+from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -45,6 +46,7 @@ def run(
     out: ReportFolder = Path("reports/driver"),
     device: Device = "auto",
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Extract, fine-tune, measure before and after on blocks of time kept back, compare with the baselines."""
     from gaze_core.config import Runtime
@@ -61,6 +63,8 @@ def run(
         environment.configure_logging()
         ready()
         report = driver(files, weights.resolve(), plan, out.resolve(), runtime, tuple(force or ()))
+    if record:
+        record_report(record, f"driver gaze before and after fine-tuning, preset {preset}", report.report, plan)
     if as_json:
         say_json(report.model_dump(mode="json"))
         return

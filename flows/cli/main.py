@@ -22,12 +22,13 @@ from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
 from flows.cli.driver import register as register_driver
 from flows.cli.imports import app as import_app
-from flows.cli.options import Device, Force, Json, ReportFolder, Set, folder_option
+from flows.cli.options import Device, Force, Json, Record, ReportFolder, Set, folder_option
 from flows.cli.server import app as server_app
 from flows.cli.store import app as store_app
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
 from tasks.console import plain_console, say, say_json, say_table
+from tasks.measurements import record_report, record_values
 from tasks.server.own_server import prefect_server
 
 app = typer.Typer(
@@ -57,11 +58,12 @@ def demo(
     force: Force = None,
     device: Device = "auto",
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Train on the shipped synthetic subject, compare with the baseline renderer, write a report."""
     from gaze_core.synthesis.packs import pack_path
 
-    _redirect("synthetic", pack_path("synthetic_128"), preset, changes, force, device, out, as_json)
+    _redirect("synthetic", pack_path("synthetic_128"), preset, changes, force, device, out, as_json, record)
 
 
 @app.command()
@@ -79,10 +81,11 @@ def redirect(
     processes: Annotated[int, typer.Option(min=1, help="That share each batch, one for each device.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 0,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report what it does."""
     how = {"precision": precision, "num_processes": processes, "num_workers": workers}
-    _redirect(source, input_path, preset, changes, force, device, out, as_json, how)
+    _redirect(source, input_path, preset, changes, force, device, out, as_json, record, how)
 
 
 @app.command()
@@ -142,18 +145,22 @@ def synth(
 def bench(
     what: Annotated[Literal["splat", "data"], typer.Argument(help="Which benchmark.")],
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Time a part of Gazeworks against its reference on this machine."""
     benchmark = importlib.import_module(
         {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
     )
     result = benchmark.run(report=lambda line: None if as_json else say(line))
+    if record:
+        record_values(record, f"benchmark: {what}", result)
     say_json(result) if as_json else say_table(benchmark.table(result))
 
 
 def _redirect(
     source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
-    force: list[str] | None, device: Any, out: Path, as_json: bool, how: dict[str, Any] | None = None,
+    force: list[str] | None, device: Any, out: Path, as_json: bool, record: Path | None,
+    how: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     from gaze_core.config import Runtime
     from gaze_core.plans.redirection import redirection_plan
@@ -170,6 +177,8 @@ def _redirect(
         runtime = Runtime(device=device, progress=not as_json, **(how or {}))
         ready()
         result = redirection(recording.resolve(), plan, out.resolve(), runtime, preset, tuple(force or ()))
+    if record:
+        record_report(record, f"gaze redirection, preset {preset}, {recording.name}", result.report, plan)
     if as_json:
         say_json(result.model_dump(mode="json"))
         return

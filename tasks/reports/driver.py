@@ -43,6 +43,9 @@ def write_driver_report(
         "title": f"Driver gaze: {record.name}",
         "verdict": comparison.verdict,
         "seconds": round(seconds, 1),
+        "requested": record.requested,
+        "num_train": after.num_train,
+        "num_test": after.num_test,
         "numbers": numbers(before, after, comparison),
         "comparison": comparison.model_dump(mode="json"),
         "errors": {
