@@ -23,7 +23,7 @@ def timed(command: list[str]) -> dict[str, float]:
         CalledProcessError: the command failed.
     """
     before, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(command, check=True, stdout=2)  # standard output is for the JSON
     wall_s, after = time.monotonic() - started_s, resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"wall_s": wall_s, "processor_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
@@ -38,7 +38,7 @@ def main() -> None:
     try:
         values = timed(given.command)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"error: {error}; nothing is recorded")
+        sys.exit(f"error: the command ended with exit status {error.returncode}; nothing is recorded")
     if given.record:
         record_values(given.record, given.what, values)
     sys.stdout.write(json.dumps(values, indent=1) + "\n")
