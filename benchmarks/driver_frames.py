@@ -4,8 +4,8 @@
 
 `--drive` is a folder of `gazeworks driver synth`. The estimator is fine-tuned on each number of frames, once for each
 seed, and every result is measured on the test blocks of the largest extraction; a frame's error is the mean over the
-seeds. Blocks are cut by time, so the test blocks of one extraction are those of all. Prints JSON; the work folder keeps
-what was computed, so an interrupted run goes on.
+seeds. Blocks are cut by time, so the test blocks of one extraction are those of all. Prints JSON, which
+`--record FOLDER` keeps; the work folder keeps what was computed, so an interrupted run goes on.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from gaze_core.errors import GazeworksError
 from gaze_core.plans.driver import driver_plan
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.driver import evaluate, extract, finetune
+from tasks.measurements import record_values
 
 
 def context(folder: Path) -> StageContext:
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--preset", default="full")
     parser.add_argument("--work", type=Path, default=Path("driver_frames"))
+    parser.add_argument("--record", type=Path, help="folder of records, such as docs/measured/driver_frames_full")
     options = parser.parse_args()
     counts = sorted(options.counts)
     drives = {count: extracted(options.drive, count, options.work) for count in counts}
@@ -95,6 +97,8 @@ def main() -> None:
         answer[f"gain of {more} over {fewer}"] = {
             metric: summary(means[fewer][metric] - means[more][metric], times_s) for metric in METRICS
         }
+    if options.record:
+        record_values(options.record, f"fine-tuning by {counts} frames of a drive, preset {options.preset}", answer)
     sys.stdout.write(json.dumps(answer, indent=1) + "\n")
 
 

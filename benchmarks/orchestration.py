@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=30)
     parser.add_argument("--subjects", type=int, default=200)
+    parser.add_argument("--record", type=Path, help="folder of records, docs/measured/orchestration")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"GAZEWORKS_HOME": home, "PREFECT_LOGGING_LEVEL": "ERROR"}
@@ -34,10 +35,14 @@ def main() -> None:
             ready()
             measured = {"stages_ms": _stages(options.tasks), "fan_out": _fan_out(options.subjects, Path(home))}
             measured |= {"metrics": _metrics()}
+    if options.record:
+        from tasks.measurements import record_values
+
+        record_values(options.record, "what Prefect, the store and MLflow cost around a stage", measured)
     sys.stdout.write(json.dumps(measured, indent=1) + "\n")
 
 
-def _stages(count: int) -> dict[str, float]:
+def _stages(count: int) -> dict[str, Any]:
     from prefect import flow
 
     from gaze_core.artifacts import ArtifactRef, Produced
@@ -61,7 +66,11 @@ def _stages(count: int) -> dict[str, float]:
             nothing(Number(number=-1), Runtime(progress=False))  # the first also makes MLflow's tables
             return [_ms(lambda n=n: nothing(Number(number=n), Runtime(progress=False))) for n in range(count)]  # type: ignore[misc]
 
-    return {"computed_median": statistics.median(stages()), "cached_median": statistics.median(stages())}
+    computed, cached = stages(), stages()
+    return {
+        "computed_median": statistics.median(computed), "cached_median": statistics.median(cached),
+        "computed": computed, "cached": cached,
+    }  # fmt: skip
 
 
 def _fan_out(subjects: int, folder: Path) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Training steps and rendered frames a second at the published size, on CUDA with gsplat.
 
-    python benchmarks/paper_step.py [--preset paper] [--batches 1 8] [--steps 20] [--json]
+    python benchmarks/paper_step.py [--preset paper] [--batches 1 8] [--steps 20] [--json] [--record FOLDER]
 
 A head of about 140 thousand Gaussians is made from an untrained surface at the preset's cell size: what is timed does
 not depend on what it shows. The autoencoder, perceptual and gaze networks take part if `--critics` says so and their
@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -25,6 +26,7 @@ from gaze_core.plans.redirection import RedirectionPlan, redirection_plan
 from gaze_core.stages.redirection.gaze_gaussian import parameter_groups
 from gaze_core.stages.redirection.losses import loss_terms
 from gaze_core.training.loop import total
+from tasks.measurements import record_values
 
 PUBLISHED_FRAMES_PER_S = 74  # GazeGaussian (Wei et al. 2025), table 1
 
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--critics", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--record", type=Path, help="folder of records, docs/measured/paper_step")
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("torch finds no CUDA device; expected one, or --device cpu with a small preset")
@@ -134,6 +137,8 @@ def main() -> None:
     ]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     facts = {"device": name, "gaussians": model.face.num_points + model.eyes.num_points, "rows": rows}
+    if given.record:
+        record_values(given.record, f"training steps and rendered frames, preset {given.preset}", facts, plan)
     if given.json:
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
         return

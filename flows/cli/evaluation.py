@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
-from flows.cli.options import Device, Force, Json, ReportFolder, file_option
+from flows.cli.options import Device, Force, Json, Record, ReportFolder, file_option
 from gaze_core.errors import BadInput
 from tasks.console import say, say_json, say_report
+from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
 Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
@@ -38,6 +39,7 @@ def evaluate(
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Measure a trained model on frames that no training has seen, and write a report."""
     from flows.references import data_of, find_data, find_reference
@@ -52,6 +54,8 @@ def evaluate(
         runtime = _runtime(Runtime, device, as_json)
         ready()
         result = evaluation(model, source, config, out.resolve(), runtime, listed, tuple(force or ()))
+    if record:
+        record_report(record, "evaluation of a redirector on held-out frames", result.report, config)
     _show(result, as_json)
 
 
@@ -70,6 +74,7 @@ def compare(
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
     from flows.references import data_of, find_data, find_reference
@@ -89,6 +94,8 @@ def compare(
             ours, theirs, source, config, out.resolve(), limits, runtime, listed, tuple(force or ()), return_state=True
         )
         result = state.result()
+    if record:
+        record_report(record, "comparison of two redirectors on the same pairs", result.report, config)
     _show(result, as_json)
 
 
@@ -128,6 +135,7 @@ def augment(
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Train an estimator on few real pictures, with and without redirected ones, and say what they are worth."""
     from flows.references import data_of, find_reference
@@ -145,6 +153,8 @@ def augment(
         runtime = _runtime(Runtime, device, as_json)
         ready()
         result = augmentation(model, source, config, out.resolve(), runtime, tuple(force or ()))
+    if record:
+        record_report(record, "an estimator with and without redirected images", result.report, config)
     if as_json:
         say_json(result.model_dump(mode="json"))
         return

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.options import Device, folder_option
+from flows.cli.options import Device, Record, folder_option
 from tasks.console import say
+from tasks.measurements import record_values
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +29,7 @@ def invert(
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
     out: Annotated[Path, folder_option("Folder for the adapted model and its pictures.")] = Path("inverted"),
     device: Device = "auto",
+    record: Record = None,
 ) -> None:
     """Adapt a trained model to a person it has not met, from one or a few pictures, and draw that person."""
     from flows.inversion import InversionPlan, inversion
@@ -52,6 +54,8 @@ def invert(
     with prefect_server() as ready:
         ready()
         result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
+    if record:
+        record_values(record, f"inversion, {mode}, images: {images}", result.numbers, plan)
     sheet = draw_samples(result.model, result.person, changes, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):

@@ -23,7 +23,7 @@ from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
 from flows.cli.driver import show_app
 from flows.cli.imports import app as import_app
-from flows.cli.options import Device, Json, folder_option
+from flows.cli.options import Device, Json, Record, folder_option
 from flows.cli.running import register, run_command
 from flows.cli.server import app as server_app
 from flows.cli.store import app as store_app
@@ -31,6 +31,7 @@ from flows.systems import SYSTEMS, system
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
 from tasks.console import plain_console, say, say_json, say_table
+from tasks.measurements import record_values
 from tasks.server.own_server import prefect_server
 
 app = typer.Typer(
@@ -117,12 +118,15 @@ def synth(
 def bench(
     what: Annotated[Literal["splat", "data"], typer.Argument(help="Which benchmark.")],
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Time a part of Gazeworks against its reference on this machine."""
     benchmark = importlib.import_module(
         {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
     )
     result = benchmark.run(report=lambda line: None if as_json else say(line))
+    if record:
+        record_values(record, f"benchmark: {what}", result)
     say_json(result) if as_json else say_table(benchmark.table(result))
 
 

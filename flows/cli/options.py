@@ -35,3 +35,6 @@ def _file(path: Path | None) -> Path | None:
 
 
 ReportFolder = Annotated[Path, folder_option("Folder for the report.")]
+Record = Annotated[
+    Path | None, folder_option("Also keep what was measured as a record in this folder, such as docs/measured/demo.")
+]

@@ -3,12 +3,13 @@
 import inspect
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import Force, Json, ReportFolder
+from flows.cli.options import Force, Json, Record, ReportFolder
 from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
 from flows.systems import System, imported
 from gaze_core.config import Runtime
@@ -16,7 +17,16 @@ from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
 from tasks import environment
 from tasks.console import say, say_json, say_report
+from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What becomes of a result beside its report."""
+
+    as_json: bool
+    record: Path | None
 
 
 def register(app: typer.Typer, system: System) -> None:
@@ -39,16 +49,16 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
     """
 
     def run(**values: Any) -> None:
-        out, force, as_json = values.pop("out"), values.pop("force"), values.pop("as_json")
-        runtime = validated(Runtime, runtime_of(values, progress=not as_json))
+        out, force, shown = values.pop("out"), values.pop("force"), Shown(values.pop("as_json"), values.pop("record"))
+        runtime = validated(Runtime, runtime_of(values, progress=not shown.as_json))
         given = {name: value for name, value in values.items() if value is not None}
-        _run(system, validated(system.request, given), out, runtime, tuple(force or ()), as_json)
+        _run(system, validated(system.request, given), out, runtime, tuple(force or ()), shown)
 
     asked = [one for one in parameters(system.request) if one.name not in without]
     rows = [(one.name, *_option(one, system.defaults.get(one.name, one.default))) for one in asked]
     rows += [("force", Force, None), ("out", ReportFolder, Path(system.out))]
     rows += [(p.name, *_option(p, p.default)) for p in runtime_parameters(system.runtime) if p.name not in without]
-    rows += [("as_json", Json, False)]
+    rows += [("as_json", Json, False), ("record", Record, None)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     signature = [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in rows]
     run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -57,19 +67,23 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
     return run
 
 
-def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], as_json: bool) -> None:
+def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], shown: Shown) -> None:
     request.require_inputs()
     # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
     beside = [str(path.parent) for name, path in request.inputs.items() if name not in Request.model_fields][:1]
     os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), *beside])
-    request.plan()  # a mistake in it is said before a server starts
+    plan = request.plan()  # a mistake in it is said before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
     with prefect_server() as ready:
         arguments = system.arguments(request.model_copy(update=paths), out.resolve(), runtime, force)
         environment.configure_logging()
         ready()
         result = system.pipeline()(**arguments)
-    if as_json:
+    if shown.record:
+        record_report(
+            shown.record, " ".join([system.name, getattr(request, "preset", "")]).strip(), result.report, plan
+        )
+    if shown.as_json:
         say_json(result.model_dump(mode="json"))
     else:
         for line in result.headline():

@@ -66,7 +66,7 @@ def run(
 
 def _compare(
     paths: list[Path], datasets: list[SubjectDataset], batch_size: int, num_workers: int, num_repeats: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     makers: dict[str, Callable[[], Iterable[Any]]] = {
         "published": lambda: published_loader(paths, batch_size, num_workers),
         "ours_uncached": lambda: subject_loader(datasets, batch_size, num_workers, cache_bytes=0),
@@ -87,6 +87,7 @@ def _compare(
     rate = {name: count / median(times) for name, times in seconds.items()}
     return {
         **{f"{name}_images_per_s_workers_{num_workers}": round(value, 1) for name, value in rate.items()},
+        **{f"{name}_epochs_s_workers_{num_workers}": [round(s, 4) for s in times] for name, times in seconds.items()},
         **{f"{name}_first_epoch_s_workers_{num_workers}": round(value, 3) for name, value in first_s.items()},
         f"speedup_uncached_workers_{num_workers}": round(rate["ours_uncached"] / rate["published"], 2),
         f"speedup_workers_{num_workers}": round(rate["ours"] / rate["published"], 2),

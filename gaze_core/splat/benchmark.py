@@ -3,7 +3,6 @@
 import math
 import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from gaze_core.machine import cpu_name
 from gaze_core.reproducibility import generator
 from gaze_core.splat.rasterize import Backend, choose_backend, rasterize
 
@@ -39,6 +39,7 @@ class Row:
     forward_backward_ms: float
     peak_mb: float  # above the inputs, of one forward + backward pass in a process of its own
     speedup: float
+    repeats_ms: list[tuple[float, float]]  # of the forward and of the backward pass, each repeat
 
 
 def run(num_repeats: int = NUM_REPEATS, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -70,6 +71,7 @@ def _time_scene(
         Row(
             name, num_points, size_px, channels, round(forward[name], 2), round(both[name], 2),
             round(peak_mb(name, num_points, size_px, channels, device)), round(both["reference"] / both[name], 2),
+            [(round(1e3 * forward_s, 3), round(1e3 * backward_s, 3)) for forward_s, backward_s in times[name]],
         )
         for name in backends
     ]  # fmt: skip
@@ -167,17 +169,12 @@ def machine(device: torch.device) -> str:
     """The machine in words: a time means nothing without it."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if (
-        info.exists()
-    ) else []  # fmt: skip
-    name = names[0] if names else platform.processor()
-    return f"{name}, {torch.get_num_threads()} threads of {os.cpu_count()}, torch {torch.__version__}"
+    return f"{cpu_name()}, {torch.get_num_threads()} threads of {os.cpu_count()}, torch {torch.__version__}"
 
 
 def table(result: dict[str, Any]) -> Table:
     """The rows for a terminal."""
-    rows = result["rows"]
+    rows = [{name: value for name, value in row.items() if name != "repeats_ms"} for row in result["rows"]]
     first = ", ".join(f"{name} {seconds} s" for name, seconds in result["first_call_s"].items())
     shown = Table(
         *(name.replace("_", " ") for name in rows[0]),

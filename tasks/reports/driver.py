@@ -73,6 +73,9 @@ def _facts(data: DriverReportData) -> dict[str, object]:
         "title": f"Driver gaze: {record.name}",
         "verdict": data.comparison.verdict,
         "seconds": round(data.seconds, 1),
+        "requested": record.requested,
+        "num_train": after.num_train,
+        "num_test": after.num_test,
         "numbers": numbers(before, after, data.comparison),
         "comparison": data.comparison.model_dump(mode="json"),
         "errors": {

@@ -20,16 +20,18 @@ PACKAGES = (
     "prefect",
     "mlflow",
 )
+CODE = ("flows", "tasks", "gaze_core", "benchmarks", "pyproject.toml", "constraints.txt")
+"""What can change a number; documents cannot."""
 
 
 @cache
 def git_commit() -> str:
-    """The commit of the checkout that this code runs from, `+changes` if edited; empty outside git."""
+    """The commit of the checkout that this code runs from, `+changes` if the code is edited; empty outside git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
     commit = _git(root, "rev-parse", "HEAD")
-    return f"{commit}+changes" if commit and _git(root, "status", "--porcelain") else commit
+    return f"{commit}+changes" if commit and _git(root, "status", "--porcelain", "--", *CODE) else commit
 
 
 def _git(root: Path, *arguments: str) -> str:

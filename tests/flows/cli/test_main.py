@@ -1,5 +1,6 @@
 """The command line: a user's mistake is one clear line on stderr and exit code 2."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -152,3 +153,54 @@ def test_a_home_that_is_a_file_or_cannot_be_made_is_refused_before_work(monkeypa
         assert (code, err.count("\n")) == (2, 1), err
         assert err.startswith(f"gazeworks: {place}: expected a folder that can be written to")
         assert "set GAZEWORKS_HOME to a folder of yours" in err
+
+
+def test_a_benchmark_is_recorded_as_json_says_it(monkeypatch, capsys, tmp_path):
+    from gaze_core.splat import benchmark
+    from tasks.measurements import history
+
+    monkeypatch.setattr(benchmark, "run", lambda report: {"rows": [{"forward_ms": 3.5}]})
+    _, out, err = gazeworks(monkeypatch, capsys, "bench", "splat", "--json", "--record", tmp_path / "bench_splat")
+    assert json.loads(out) == {"rows": [{"forward_ms": 3.5}]}, err
+    (record,) = history(tmp_path / "bench_splat").values()
+    assert record.values == json.loads(out)
+    assert record.command == "gazeworks bench splat --json --record bench_splat"
+
+
+def test_a_run_is_recorded_as_its_report_says_it(monkeypatch, capsys, tmp_path):
+    import flows.redirection
+    from tasks.measurements import history
+
+    def ran(recording, plan, out, *_):
+        out.mkdir()
+        (out / "report.json").write_text(json.dumps({"psnr_db": 33.0, "artifacts": {}}))
+        return flows.redirection.RedirectionResult(report=out / "report.html", verdict="equal", numbers={})
+
+    monkeypatch.setattr(flows.redirection, "redirection", ran)
+    monkeypatch.setattr(cli, "prefect_server", lambda: contextlib.nullcontext(lambda: None))
+    arguments = ("demo", "--preset", "tiny", "--out", tmp_path / "out", "--record", tmp_path / "demo")
+    code, _, err = gazeworks(monkeypatch, capsys, *arguments)
+    assert code == 0, err
+    (record,) = history(tmp_path / "demo").values()
+    assert record.values == {"psnr_db": 33.0}
+    assert record.what == "gaze redirection, preset tiny, synthetic_128.h5"
+    assert "evaluate.seed" in record.seeds
+
+
+RECORDING = [
+    ("demo",),
+    ("redirect",),
+    ("bench",),
+    ("evaluate",),
+    ("compare",),
+    ("augment",),
+    ("invert",),
+    ("driver", "run"),
+]
+
+
+@pytest.mark.parametrize("words", RECORDING, ids=" ".join)
+def test_what_measures_can_record_and_tries_the_place_first(words):
+    options = next(command.params for named, command in commands() if named == words)
+    (option,) = [option for option in options if option.name == "record"]
+    assert option.callback is not None
