@@ -32,7 +32,11 @@ from gaze_core.preprocess.masks import HeadSegmenter, shrunk
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.sampling import evenly_spaced
 
-VERSION = 1
+VERSION = 2
+# Of a photograph whose target is not known: what its irises suggest is no label of a target.
+_NO_GAZE = {
+    "gaze_head_eyes": np.zeros((2, 2)), "gaze_head": np.zeros(2), "gaze_camera": np.zeros(2), "valid/gaze": False,
+}  # fmt: skip
 
 
 class RawConfig(Config):
@@ -172,7 +176,9 @@ def _label(frame: RawFrame, find: FaceLandmarker, person: Person, config: RawCon
     values = label_frame(image, face, pose, person.head, frame.intrinsics_px, config.view, head_mask)
     if not values["head_mask"].any():
         raise _Unusable("empty_head_mask")
-    if frame.gaze_target_camera_m is not None:
+    if frame.gaze_target_camera_m is None:
+        values |= _NO_GAZE
+    else:
         values |= _target_gaze(frame.gaze_target_camera_m, pose, person, values["world_to_camera"][:3, :3], config)
     return {**values, "frame_index": frame.frame_index, "camera_index": frame.camera_index}
 

@@ -61,6 +61,17 @@ def test_labels_point_at_the_target(frames, landmarker, tmp_path):
         np.testing.assert_allclose(values["gaze_camera"][k], angles_of(rotation @ mean), atol=2e-3)
 
 
+def test_an_estimate_never_passes_for_a_label(frames, pictures, landmarker, tmp_path):
+    """A target that was not measured leaves the photograph without a gaze; its irises could have been read."""
+    (eyes_open,) = pictures("portrait_pexels.mp4", (200,))
+    unlabelled = frame_of(tmp_path / "open.png", eyes_open, 7, gaze_target_camera_m=None)
+    assert preprocess_raw([frames[0], unlabelled], tmp_path / "out.h5", CONFIG, "test", landmarker).num_kept == 2
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["valid/gaze"][:].tolist() == [True, False]
+        assert file["valid/left_eye"][1]
+        assert not any(file[name][1].any() for name in ("gaze_camera", "gaze_head", "gaze_head_eyes"))
+
+
 def test_two_virtual_cameras_undone_agree_on_gaze_and_head(frames, landmarker, tmp_path):
     """What the crop's labels say of the real camera's frame does not depend on the crop."""
     found = []
