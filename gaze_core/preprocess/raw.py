@@ -20,7 +20,7 @@ from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.adapters.raw import RawFrame
 from gaze_core.data.subject_writer import SubjectWriter
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NORMALIZATIONS, NormalizationConfig, face_center_m
 from gaze_core.preprocess.face_mesh import IBUG_68, read_average_face
 from gaze_core.preprocess.head_pose import Pose, estimate_pose
@@ -128,9 +128,10 @@ def _measure_person(frames: Sequence[RawFrame], find: FaceLandmarker, landmarker
 
 
 def _no_face(frames: Sequence[RawFrame], reasons: Counter[str]) -> BadInput:
-    counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "there are none"
     where = frames[0].image_path.parent if frames else "the list of photographs"
-    return BadInput(f"{where}: no photograph of {len(frames)} shows one usable face ({counts}); check the folder")
+    return BadInput(
+        f"{where}: no photograph of {len(frames)} shows one usable face ({reasons_text(reasons)}); check the folder"
+    )
 
 
 def _picture(frame: RawFrame, config: RawConfig) -> RgbImage:

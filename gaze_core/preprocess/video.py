@@ -15,7 +15,7 @@ import numpy as np
 
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
@@ -98,8 +98,9 @@ class _Ticker:
 
 
 def _no_face(path: Path, num_read: int, dropped: Counter[str]) -> BadInput:
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
-    return BadInput(f"{path}: none of {num_read} frames shows one usable face ({reasons}); use another recording")
+    return BadInput(
+        f"{path}: none of {num_read} frames shows one usable face ({reasons_text(dropped)}); use another recording"
+    )
 
 
 def _good_poses(
