@@ -16,7 +16,7 @@ from gaze_core.stages.driver.pretrain import DriverPretrainConfig
 from tasks.reports.driver import JSON_FILE, DriverReport, write_driver_report
 from tasks.stage_task import tracked_flow
 from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
-from tasks.store.recordings import import_recording
+from tasks.store.recordings import import_recording, said_of
 
 
 class DriveFiles(Config):
@@ -82,7 +82,9 @@ def pretrain_only(
 ) -> ArtifactRef:
     """A face estimator from the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
-        return pretrain(import_recording(people), config, runtime)
+        imported = import_recording(people, "synthetic")
+        with said_of(people, imported):
+            return pretrain(imported, config, runtime)
 
 
 def require_readable(files: DriveFiles, config: ExtractConfig) -> None:

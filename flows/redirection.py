@@ -12,12 +12,19 @@ from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.judge import CnnJudge, require_unseen
 from gaze_core.plans.redirection import PresetName, RedirectionPlan, Source, redirection_plan
+from gaze_core.stages.redirection.evaluate import require_pairs
 from gaze_core.synthesis.packs import pack_path
 from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.stages.redirection import (
+    compare,
+    evaluate,
+    preprocess_recording,
+    train_gaze_gaussian,
+    train_mesh_head,
+)
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording, require_recording
+from tasks.store.recordings import require_recording
 from tasks.store.roots import input_path, output_path, require_inputs
 
 StageName = Literal["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
@@ -46,8 +53,9 @@ def redirection(
     """
     started_s = time.monotonic()
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        data = preprocess_recording(recording, plan.preprocess, runtime)
         _require_unseen_by_judge(data, plan)
+        require_pairs(plan.evaluate, Store.from_environment().fetch(data))  # said before training, as the judge's
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         baseline = train_gaze_gaussian(data, head, plan.baseline, runtime)
@@ -109,7 +117,7 @@ def redirect(
     """
     path = input_path(recording) if recording else pack_path("synthetic_128")
     folder = output_path(out)
-    require_recording(path)
+    require_recording(path, source)
     plan = redirection_plan(preset, source, changes)
     require_inputs(plan)
     runtime = Runtime(device=device, precision=precision, num_processes=processes, progress=False)

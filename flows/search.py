@@ -10,11 +10,11 @@ from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
 from gaze_core.plans.overrides import changed
 from gaze_core.plans.redirection import RedirectionPlan
+from gaze_core.stages.redirection.evaluate import require_pairs
 from tasks import environment
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.stages.redirection import evaluate, preprocess_recording, train_gaze_gaussian, train_mesh_head
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording
 
 PERCEPTUAL = ("lpips", "st_lpips", "ssim")  # the first that this machine can measure; ssim counts as 1 - ssim
 
@@ -74,9 +74,10 @@ def search(
     A trial's training is a cached stage: one that was interrupted goes on from its checkpoint.
     """
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
-        head = train_mesh_head(data, plan.mesh_head, runtime)
+        data = preprocess_recording(recording, plan.preprocess, runtime)
         measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_instruments()
+        require_pairs(measured_with, Store.from_environment().fetch(data))
+        head = train_mesh_head(data, plan.mesh_head, runtime)
         name = _perceptual_name(measured_with.instruments)
         study = _study(config, plan, data)
         while _finished(study) < config.num_trials:

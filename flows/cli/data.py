@@ -13,7 +13,6 @@ from gaze_core.outputs import require_outside
 from tasks.console import say, say_json
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-_HDF5_ENDINGS = (".h5", ".hdf5")
 
 
 @app.command()
@@ -136,13 +135,15 @@ def subject_files(paths: list[Path]) -> list[Path]:
     Raises:
         BadInput: a path does not exist, or a folder holds no HDF5 file.
     """
+    from gaze_core.data.subjects import is_subject_file
+
     files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; expected a subject file or a folder of them")
-        below = sorted(p for p in path.rglob("*") if p.suffix in _HDF5_ENDINGS) if path.is_dir() else [path]
+        below = sorted(p for p in path.rglob("*") if is_subject_file(p)) if path.is_dir() else [path]
         if not below:
-            raise BadInput(f"{path}: holds no subject file ({', '.join(_HDF5_ENDINGS)}); name the file or its folder")
+            raise BadInput(f"{path}: holds no subject file (.h5, .hdf5); name the file or its folder")
         files += below
     return files
 

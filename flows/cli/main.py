@@ -155,13 +155,14 @@ def _redirect(
     source: Literal["synthetic", "video"], recording: Path, preset: str, changes: list[str] | None,
     force: list[str] | None, device: Any, out: Path, as_json: bool, how: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
+    from gaze_core.assets import look_beside
     from gaze_core.config import Runtime
     from gaze_core.plans.redirection import redirection_plan
     from tasks.store.recordings import require_recording
 
-    require_recording(recording)
+    require_recording(recording, source)
     # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
-    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
+    look_beside(recording)
     plan = redirection_plan(preset, source, changes or ())
     with prefect_server() as ready:
         from flows.redirection import redirection
@@ -191,6 +192,10 @@ def main() -> None:
         _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
     except UnicodeError as error:
         _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
+    except Exception as error:
+        if not _is_of_opencv(error):
+            raise
+        _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _say_error("interrupted; the same command goes on from the last checkpoint")
@@ -204,6 +209,11 @@ def _require_unicode(*texts: str) -> None:
     for text in texts:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
+
+
+def _is_of_opencv(error: Exception) -> bool:
+    cv2 = sys.modules.get("cv2")
+    return cv2 is not None and isinstance(error, cv2.error)
 
 
 def _in_words(error: OSError) -> str:

@@ -35,7 +35,7 @@ def search(
     from tasks.store.recordings import require_recording
 
     path = recording or pack_path("synthetic_128")
-    require_recording(path)
+    require_recording(path, source)
     plan = redirection_plan(preset, source, changes or ())
     with prefect_server() as ready:
         from flows.search import SearchConfig

@@ -54,6 +54,11 @@ class Pixels:
         return Pixels(self.rgb[rows], self.masks[rows])
 
 
+def is_subject_file(path: Path) -> bool:
+    """Whether a path is called as subject files are."""
+    return path.suffix.lower() in (".h5", ".hdf5")
+
+
 class SubjectDataset(Dataset[GazeBatch]):
     """The usable samples of one subject file.
 

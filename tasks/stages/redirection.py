@@ -1,5 +1,7 @@
 """Every stage of `gaze_core` as a task: names and parameters only."""
 
+from pathlib import Path
+
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
@@ -19,12 +21,20 @@ from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
+from tasks.store.recordings import import_recording, said_of
 
 
 @stage_task("preprocess", preprocess_stage)
 def preprocess(recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime) -> ArtifactRef:
     """Labels, checks and splits a recording."""
     ...
+
+
+def preprocess_recording(recording: Path, config: PreprocessConfig, runtime: Runtime) -> ArtifactRef:
+    """Imports a recording of this machine and prepares it; what is wrong with it is said of the user's own file."""
+    imported = import_recording(recording, config.source)
+    with said_of(recording, imported):
+        return preprocess(imported, config, runtime)
 
 
 @stage_task("mesh_head", mesh_head_stage)

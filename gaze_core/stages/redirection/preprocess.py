@@ -12,13 +12,14 @@ from gaze_core.artifacts import MANIFEST_FILE, Produced
 from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, split_video, split_with_held_out, write_splits
-from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
-from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, is_subject_file, open_subject
+from gaze_core.errors import BadInput, ContractViolation, reasons_text
+from gaze_core.preprocess.images import hints
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 4
+NAME, VERSION = "preprocess", 5
 
 
 class PreprocessConfig(Config):
@@ -48,13 +49,18 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         landmarker = resolve("face_landmarker")
         video = preprocess_video(recording, files[SUBJECT_FILE], config.video, landmarker, context.progress)
         dropped.update(video.dropped)
+        for hint in hints(dropped):
+            context.logger.warning("%s: %s", recording.name, hint)
     else:
         files = {name: context.work_dir / name for name in _copied(recording, context.work_dir)}
     datasets = {name: SubjectDataset(path) for name, path in files.items()}
     _require_different(datasets)
-    splits = DatasetSplits(subjects=tuple(_splits(config, dataset, name) for name, dataset in datasets.items()))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
+    try:
+        splits = DatasetSplits(subjects=tuple(_splits(config, dataset, name) for name, dataset in datasets.items()))
+    except BadInput as error:
+        raise BadInput(f"{recording}: {error}; left out: {reasons_text(dropped)}") from error
     files[SPLITS_FILE] = context.work_dir / SPLITS_FILE
     write_splits(files[SPLITS_FILE], splits)
     parts = ("train", "validation", "test")
@@ -63,6 +69,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         files=files,
         metrics={f"num_{part}": float(sum(len(getattr(one, part)) for one in splits.subjects)) for part in parts},
         dropped=dict(dropped),
+        notes=hints(dropped),
         normalization=next(iter(datasets.values())).normalization,
         subjects={part: splits.names for part in parts},
     )
@@ -70,7 +77,10 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
 
 def _copied(recording: Path, folder: Path) -> list[str]:
     """The names under which the subject file, or all subject files of the recording, now stand in `folder`."""
-    sources = {SUBJECT_FILE: recording} if recording.is_file() else {p.name: p for p in sorted(recording.glob("*.h5"))}
+    files = [recording] if recording.is_file() else sorted(p for p in recording.iterdir() if is_subject_file(p))
+    sources = {SUBJECT_FILE: recording} if recording.is_file() else {f"{path.stem}.h5": path for path in files}
+    if len(sources) < len(files):
+        raise BadInput(f"{recording}: two files of one name but for its ending; expected one file for each person")
     if not sources:
         raise BadInput(
             f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
@@ -101,7 +111,7 @@ def _only_entry(folder: Path) -> Path:
 def _splits(config: PreprocessConfig, dataset: SubjectDataset, name: str) -> Splits:
     usable = dataset.indices.tolist()
     if not usable:
-        raise BadInput(f"{name}: no usable frame; dropped: {dataset.dropped}")
+        raise BadInput(f"{dataset.subject}: no usable frame")
     splits = _divided(config, dataset, usable)
     return splits.model_copy(update={"file": name})
 
