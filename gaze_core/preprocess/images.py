@@ -78,17 +78,19 @@ def _size_px(path: Path) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit decides
             with Image.open(path) as image:
-                if image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1:
-                    raise UnreadableImage(
-                        f"{path}: {image.n_frames} images, expected one; {_HINTS['animated_image']}", "animated_image"
-                    )
-                return image.size
+                size_px = image.size
+                num_images = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
     except Image.DecompressionBombError as error:
         raise BadInput(
             f"{path}: {error}".split(", could be")[0] + f"; expected {MAX_PIXELS / 1e6:.0f} megapixels or fewer"
         ) from error
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise _not_an_image(path) from error
+    if num_images > 1:
+        raise UnreadableImage(
+            f"{path}: {num_images} images, expected one; {_HINTS['animated_image']}", "animated_image"
+        )
+    return size_px
 
 
 def _not_an_image(path: Path) -> UnreadableImage:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import typer
 
@@ -49,7 +51,7 @@ def test_a_mistake_that_needs_no_work_is_one_line_and_exit_code_2(monkeypatch, c
 def test_an_empty_folder_is_no_recording(monkeypatch, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = gazeworks(monkeypatch, capsys, "redirect", "--input", tmp_path / "empty")
-    assert (code, "the folder is empty; expected images" in err) == (2, True)
+    assert (code, "the folder holds no images" in err) == (2, True)
 
 
 def test_a_mistake_found_by_a_stage_is_shown_without_a_traceback(tmp_path):
@@ -152,3 +154,13 @@ def test_a_home_that_is_a_file_or_cannot_be_made_is_refused_before_work(monkeypa
         assert (code, err.count("\n")) == (2, 1), err
         assert err.startswith(f"gazeworks: {place}: expected a folder that can be written to")
         assert "set GAZEWORKS_HOME to a folder of yours" in err
+
+
+def test_an_error_of_opencv_is_one_line(monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        cv2.cvtColor(np.zeros((0, 0), np.uint8), cv2.COLOR_BGR2RGB)
+
+    monkeypatch.setattr(cli, "app", fails)
+    code, _, err = gazeworks(monkeypatch, capsys)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert err.startswith("gazeworks: OpenCV: ")

@@ -68,3 +68,22 @@ def test_folders_that_hold_no_people_or_one_twice_are_refused(people, tmp_path):
     write_tiny_subject(people / "copy.h5", num_images=20, subject="anna")
     with pytest.raises(BadInput, match="subject anna stands in anna.h5, copy.h5; expected one file for each"):
         run(people.parent, tmp_path / "again")
+
+
+def test_no_usable_frame_says_why_and_of_which_recording(people, tmp_path):
+    with h5py.File(people / "bert.h5", "r+") as file:
+        file["valid/gaze"][:15] = False
+        file["valid/head_pose"][15:] = False
+    with pytest.raises(
+        BadInput, match=r"people: bert: no usable frame; left out: invalid_gaze: 15, invalid_head_pose: 5"
+    ):
+        run(people.parent, tmp_path / "work")
+
+
+def test_subject_files_are_known_by_their_ending_however_it_is_written(people, tmp_path):
+    (people / "bert.h5").rename(people / "bert.H5")
+    _, splits = run(people.parent, tmp_path / "work")
+    assert [one.file for one in splits] == ["anna.h5", "bert.h5"]
+    write_tiny_subject(people / "bert.hdf5", num_images=20, subject="other")
+    with pytest.raises(BadInput, match="two files of one name but for its ending"):
+        run(people.parent, tmp_path / "again")
