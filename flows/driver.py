@@ -16,7 +16,7 @@ from tasks.reports.driver import FILES, DriverReport, write_driver_report
 from tasks.reports.result import finished
 from tasks.stage_task import tracked_flow
 from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
-from tasks.store.recordings import import_recording
+from tasks.store.recordings import import_recording, said_of
 
 
 @flow(name="driver", persist_result=False)
@@ -73,7 +73,9 @@ def pretrain_only(
 ) -> ArtifactRef:
     """A face estimator from the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
-        return pretrain(import_recording(people), config, runtime)
+        imported = import_recording(people, "synthetic")
+        with said_of(people, imported):
+            return pretrain(imported, config, runtime)
 
 
 def _extracted(files: DriveFiles, config: ExtractConfig, runtime: Runtime) -> ArtifactRef:

@@ -14,9 +14,8 @@ from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.reports.evaluation import EvaluationFacts, publish_report, write_evaluation_report
 from tasks.reports.result import RunResult, finished
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import compare, evaluate, preprocess
+from tasks.stages.redirection import compare, evaluate, preprocess_recording
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording
 from tasks.tracking.registry import champion, model_name, promote, register
 
 
@@ -111,7 +110,7 @@ def comparison(
 def _data_set(data: ArtifactRef | Path, runtime: Runtime) -> ArtifactRef:
     if isinstance(data, ArtifactRef):
         return data
-    return preprocess(import_recording(data), PreprocessConfig(source="synthetic", use="test"), runtime)
+    return preprocess_recording(data, PreprocessConfig(source="synthetic", use="test"), runtime)
 
 
 def _subjects(data: ArtifactRef) -> tuple[str, ...]:

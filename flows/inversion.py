@@ -14,9 +14,8 @@ from gaze_core.stages.redirection.official_checkpoint import require_trained_her
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import invert, preprocess, train_code_encoder
+from tasks.stages.redirection import invert, preprocess_recording, train_code_encoder
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording
 
 
 class InversionPlan(Config):
@@ -51,7 +50,7 @@ def inversion(
     store = Store.from_environment()
     require_trained_here(read_card(store.fetch(checkpoint) / WEIGHTS_FILE, "gaze_gaussian"), "inversion")
     with tracked_flow({"plan": plan.model_dump(mode="json"), "checkpoint": checkpoint.digest()}, force) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        data = preprocess_recording(recording, plan.preprocess, runtime)
         people = _people(store, checkpoint)
         encoder = train_code_encoder(people, plan.encoder, runtime) if people else None
         adapted = invert(checkpoint, encoder, data, plan.invert, runtime)

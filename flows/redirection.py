@@ -8,13 +8,19 @@ from prefect import flow
 from gaze_core.config import Runtime
 from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
-from gaze_core.stages.redirection.evaluate import require_unseen_by_judge
+from gaze_core.stages.redirection.evaluate import require_pairs, require_unseen_by_judge
 from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.reports.result import RunResult, finished, number_lines
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import compare, evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.stages.redirection import (
+    compare,
+    evaluate,
+    preprocess_recording,
+    train_gaze_gaussian,
+    train_mesh_head,
+)
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording, require_recording
+from tasks.store.recordings import require_recording
 
 _HEADLINE = ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db")
 
@@ -44,14 +50,16 @@ def redirection(
     A worse candidate ends the run as a completed state named `Regressed`. `force` names stages to compute anew.
     """
     started_s = time.monotonic()
-    for path in filter(None, (recording, test)):
-        require_recording(path)
+    require_recording(recording, plan.preprocess.source)
+    if test:
+        require_recording(test, "synthetic")
     preflight(plan, {"recording": recording, "test": test}, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force, out) as ledger:
-        others = import_recording(test) if test else None
-        data = preprocess(import_recording(recording), plan.preprocess, runtime, others)
+        data = preprocess_recording(recording, plan.preprocess, runtime, test)
         plan = plan.for_recording(recording)
-        require_unseen_by_judge(plan.evaluate, Store.from_environment().fetch(data))  # before training for nothing
+        folder = Store.from_environment().fetch(data)  # what would make the training in vain is said before it
+        require_unseen_by_judge(plan.evaluate, folder)
+        require_pairs(plan.evaluate, folder)
         head = train_mesh_head(data, plan.mesh_head, runtime)
         candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
         refs = {"data": data, "mesh_head": head, "candidate": candidate}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef
+from gaze_core.data.subjects import is_subject_file
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from tasks.store.artifacts import Store
@@ -60,8 +61,8 @@ def find_data(place: str) -> ArtifactRef | Path:
     """
     path = Path(place)
     is_own = any((path / name).is_file() for name in (MANIFEST_FILE, "report.json"))
-    if (path.is_dir() and not is_own and any(path.glob("*.h5"))) or (path.is_file() and path.suffix == ".h5"):
-        require_recording(path)
+    if (path.is_dir() and not is_own and any(path.glob("*.h5"))) or (path.is_file() and is_subject_file(path)):
+        require_recording(path, "synthetic")
         return path.resolve()
     return find_reference(place, "data")
 

@@ -16,11 +16,11 @@ from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.plans.settings import changed
 from gaze_core.stages.redirection.compare import read_evaluation
+from gaze_core.stages.redirection.evaluate import require_pairs
 from tasks import environment
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import evaluate, preprocess, train_gaze_gaussian, train_mesh_head
+from tasks.stages.redirection import evaluate, preprocess_recording, train_gaze_gaussian, train_mesh_head
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording
 
 _EVALUATION = "evaluation"  # attribute of a trial: the reference of what was measured
 PERCEPTUAL = ("lpips", "st_lpips", "ssim")  # the first that this machine can measure; ssim counts as 1 - ssim
@@ -86,10 +86,11 @@ def search(
     """
     preflight(plan, {"recording": recording}, environment.home() / "searches", runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
-        data = preprocess(import_recording(recording), plan.preprocess, runtime)
+        data = preprocess_recording(recording, plan.preprocess, runtime)
         plan = plan.for_recording(recording)
-        head = train_mesh_head(data, plan.mesh_head, runtime)
         measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_instruments()
+        require_pairs(measured_with, Store.from_environment().fetch(data))
+        head = train_mesh_head(data, plan.mesh_head, runtime)
         name = _perceptual_name(measured_with.instruments)
         study = _study(config, plan, data)
         while _finished(study) < config.num_trials:

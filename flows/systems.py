@@ -1,10 +1,8 @@
 """Every system, one line each: of it are made its command, its form and its run."""
 
-import dis
 import importlib
 import inspect
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ class System:
         name: Of its command: `gazeworks NAME`, or `gazeworks NAME run` if it has a group of commands.
         request: What a user says; the rest follows from it.
         flow: The pipeline. Its parameters are any of plan, out, runtime, force, and fields or properties of the request.
+        stages: Names of the stages that the pipeline calls, each of which may be computed anew by `--force`.
         runtime: Options of `Runtime` that its stages heed, of those in `flows.parameters.RUNTIME`.
         group: Its other commands, a `typer.Typer`.
         defaults: Of the command line, where they are not those of the request; `REQUIRED` for what must be given there.
@@ -32,6 +31,7 @@ class System:
     name: str
     request: type[Request]
     flow: str
+    stages: tuple[str, ...]
     runtime: tuple[str, ...] = ("device",)
     group: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -44,10 +44,6 @@ class System:
     def pipeline(self) -> Any:
         """The Prefect flow."""
         return imported(self.flow)
-
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages that the pipeline calls, in the order of its code."""
-        return stages_of(self.pipeline())
 
     def arguments(self, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...]) -> dict[str, Any]:
         """The arguments of the pipeline.
@@ -62,9 +58,15 @@ class System:
 
 _REDIRECT = {"recording": REQUIRED, "source": "video", "preset": "tiny"}
 SYSTEMS: tuple[System, ...] = (
-    System("redirect", RedirectionRequest, "flows.redirection:redirection", RUNTIME, defaults=_REDIRECT),
-    System("driver", DriverRequest, "flows.driver:driver", group="flows.cli.driver:driver_app"),
-)
+    System(
+        "redirect", RedirectionRequest, "flows.redirection:redirection",
+        ("preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"), RUNTIME, defaults=_REDIRECT,
+    ),
+    System(
+        "driver", DriverRequest, "flows.driver:driver",
+        ("driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"), group="flows.cli.driver:driver_app",
+    ),
+)  # fmt: skip
 
 
 def system(name: str) -> System:
@@ -76,23 +78,3 @@ def imported(place: str) -> Any:
     """What a place, `module:name`, names."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def stages_of(flow: Any) -> tuple[str, ...]:
-    """Names of the stages that a flow calls, itself or by functions of its module, in the order of its code."""
-    return tuple(dict.fromkeys(_stages(flow.fn.__code__, flow.fn.__globals__)))
-
-
-def _stages(code: types.CodeType, known: Mapping[str, Any]) -> Iterator[str]:
-    from tasks.stage_task import StageTask
-
-    for instruction in dis.get_instructions(code):
-        value = instruction.argval
-        if isinstance(value, types.CodeType) and value is not code:  # a comprehension
-            yield from _stages(value, known)
-        elif instruction.opname == "LOAD_GLOBAL":
-            called = known.get(value)
-            if isinstance(called, StageTask):
-                yield called.name
-            elif inspect.isfunction(called) and called.__globals__ is known and called.__code__ is not code:
-                yield from _stages(called.__code__, known)

@@ -15,6 +15,9 @@ import pooch
 from gaze_core.errors import BadInput, MissingArtifact
 
 FOLDERS_VARIABLE = "GAZEWORKS_ASSETS"
+_BESIDE_VARIABLE = (
+    "GAZEWORKS_ASSETS_BESIDE"  # one folder, which the variable for users could not name with a colon in it
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ def find(name: str) -> Path | None:
     return next((path for path in here if path.is_file() and _sha256(path) == asset.sha256), None)
 
 
+def look_beside(recording: Path) -> None:
+    """Assets are also looked for in the recording's folder, by this process and those that it starts."""
+    os.environ[_BESIDE_VARIABLE] = str(recording.parent.resolve())
+
+
 def status() -> list[AssetStatus]:
     """Every asset, looked for without a download."""
     rows = []
@@ -146,7 +154,8 @@ def _asset(name: str) -> Asset:
 
 
 def _user_folders() -> list[Path]:
-    return [Path(folder) for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
+    beside = os.environ.get(_BESIDE_VARIABLE, "")
+    return [Path(folder) for folder in (*os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep), beside) if folder]
 
 
 def _download(asset: Asset) -> Path:

@@ -1,5 +1,7 @@
 """Our error family. Each message says what was expected, what was found, where, and what to do next."""
 
+from collections.abc import Mapping
+
 
 class GazeworksError(Exception):
     """Base of all errors that a user or an operator is meant to read; a command line shows it in one line."""
@@ -27,3 +29,8 @@ class ContractViolation(GazeworksError):
 
 class NoSpace(GazeworksError, OSError):
     """A disk is full. What had been written before is whole, and a run goes on from it when there is space again."""
+
+
+def reasons_text(counts: Mapping[str, int]) -> str:
+    """How many were left out for each reason, for a message: `blurred: 2, no_face: 5`."""
+    return ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()) if count) or "there are none"

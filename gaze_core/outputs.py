@@ -35,6 +35,15 @@ def output_file(path: Path) -> Path:
     return path
 
 
+def require_outside(out: Path, *sources: Path) -> None:
+    """Raises BadInput if results would lie among what they are made from, where the next run would take them for it."""
+    for source in sources:
+        folder = source.parent if source.is_file() else source
+        inside = out.resolve().is_relative_to(folder.resolve())
+        if inside and (source.is_dir() or out.resolve() == folder.resolve()):
+            raise BadInput(f"{out}: lies inside the input {source}; {ADVICE}")
+
+
 @contextmanager
 def _said(path: Path, expected: str, advice: str) -> Iterator[None]:
     """The system's refusal in one line."""

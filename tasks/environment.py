@@ -50,9 +50,11 @@ def require_home() -> Path:
     """`home()`, made if it is not there yet, if it can be written to with all that earlier runs have left there.
 
     Raises:
-        BadInput: it is a file, read-only or another user's, or something in it is.
+        BadInput: it is a file, read-only or another user's, or something in it is; or its path holds a question mark.
     """
     advice = f"set {HOME_VARIABLE} to a folder of yours"
+    if "?" in str(home()):  # where the address of a database ends, so that it would lie in another place
+        raise BadInput(f"{home()}: expected a path without '?', which addresses of databases cannot hold; {advice}")
     folder = output_folder(home(), advice)
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.glob("*")):

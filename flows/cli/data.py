@@ -1,16 +1,18 @@
 """Look at subject files before anything is trained on them."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from flows.cli.options import folder_option
 from gaze_core.errors import BadInput
+from gaze_core.outputs import require_outside
 from tasks.console import say, say_json
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-_HDF5_ENDINGS = (".h5", ".hdf5")
 
 
 @app.command()
@@ -45,13 +47,13 @@ def convert(
     out: Annotated[Path, folder_option("Folder for one subject file a person.")],
     subject: Annotated[str | None, typer.Option(help="Only this person.")] = None,
 ) -> None:
-    """Turn a published data set's HDF5 or MATLAB files into subject files (see docs/datasets.md)."""
-    from gaze_core.data.adapters.published import convert_subject, open_published
+    """Turn a published data set's HDF5 or MATLAB files into subject files (see docs/datasets.md); run again, it goes on."""
+    from gaze_core.data.adapters.conversion import convert_subjects
+    from gaze_core.data.adapters.published import open_published
 
     published = open_published(path, adapter, subject)
-    for name in published.subjects():
-        converted = convert_subject(published, name, out / f"{name}.h5")
-        say(f"{name}: kept {_counted(converted.num_kept, 'frame')}{_reasons(converted.dropped)}")
+    require_outside(out, path)
+    _say_people(convert_subjects(published, out), out)
 
 
 @app.command()
@@ -67,6 +69,7 @@ def preprocess(
 ) -> None:
     """Turn raw photographs into subject files; run again, it goes on with the people who are missing."""
     from gaze_core.config import Runtime
+    from gaze_core.data.adapters.published import require_name
     from gaze_core.data.adapters.raw import eth_xgaze_frames, mpii_face_gaze_frames
     from gaze_core.geometry.normalization import NORMALIZATIONS
     from gaze_core.preprocess.raw import RawConfig
@@ -75,18 +78,44 @@ def preprocess(
     if normalization not in NORMALIZATIONS:
         raise BadInput(f"no normalisation {normalization!r}; expected one of {', '.join(NORMALIZATIONS)}")
     if dataset == "mpii_face_gaze":
-        people = {folder.name: mpii_face_gaze_frames(folder) for folder in _below(images, "p*")}
+        require_outside(out, images)
+        people = {
+            require_name(folder.name, folder): partial(mpii_face_gaze_frames, folder)
+            for folder in _below(images, "p*")
+            if folder.is_dir()
+        }
     elif annotations is None or calibration is None:
         raise BadInput("eth_xgaze needs --annotations (folder of subjectXXXX.csv) and --calibration (of camXX.xml)")
     else:
-        lists = _below(annotations, "*.csv")
-        people = {path.stem: eth_xgaze_frames(path, images / path.stem, calibration) for path in lists}
+        require_outside(out, images, annotations, calibration)
+        people = {
+            require_name(path.stem, path): partial(eth_xgaze_frames, path, images / path.stem, calibration)
+            for path in _below(annotations, "*.csv")
+        }
     origin: Literal["face_center", "eyes"] = "face_center" if face_center else "eyes"
     config = RawConfig(normalization=NORMALIZATIONS[normalization], gaze_origin=origin)
     manifest = preprocess_subjects(people, out, config, dataset, Runtime(num_workers=workers))
-    for name, entry in sorted(manifest["subjects"].items()):
-        kept = f"kept {_counted(entry['num_kept'], 'frame')}{_reasons(entry['dropped'])}" if "sha256" in entry else ""
-        say(f"{name}: {kept or entry['error']}")
+    _say_people(((name, manifest["subjects"][name]) for name in sorted(people)), out)
+
+
+def _say_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
+    """A line for each person, as they are done.
+
+    Raises:
+        BadInput: some gave no subject file.
+    """
+    failed = total = 0
+    for name, entry in people:
+        total, failed = total + 1, failed + ("error" in entry)
+        say(f"{name}: {entry.get('error') or _kept(entry)}")
+    if failed:
+        raise BadInput(
+            f"{failed} of {total} subjects gave no subject file, for the reasons above; the others are in {out}"
+        )
+
+
+def _kept(entry: dict[str, Any]) -> str:
+    return f"kept {_counted(entry['num_kept'], 'frame')}{_reasons(entry['dropped'])}"
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
@@ -106,13 +135,15 @@ def subject_files(paths: list[Path]) -> list[Path]:
     Raises:
         BadInput: a path does not exist, or a folder holds no HDF5 file.
     """
+    from gaze_core.data.subjects import is_subject_file
+
     files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; expected a subject file or a folder of them")
-        below = sorted(p for p in path.rglob("*") if p.suffix in _HDF5_ENDINGS) if path.is_dir() else [path]
+        below = sorted(p for p in path.rglob("*") if is_subject_file(p)) if path.is_dir() else [path]
         if not below:
-            raise BadInput(f"{path}: holds no subject file ({', '.join(_HDF5_ENDINGS)}); name the file or its folder")
+            raise BadInput(f"{path}: holds no subject file (.h5, .hdf5); name the file or its folder")
         files += below
     return files
 

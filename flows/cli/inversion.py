@@ -1,6 +1,5 @@
 """`gazeworks invert`: make a trained model draw someone else."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,7 +34,9 @@ def invert(
     from flows.inversion import InversionPlan, inversion
     from flows.references import checkpoint_ref
     from flows.sampling import draw_samples, parse_angles
+    from gaze_core.assets import look_beside
     from gaze_core.config import Runtime
+    from gaze_core.data.subjects import is_subject_file
     from gaze_core.stages.redirection.invert import InvertConfig
     from gaze_core.stages.redirection.preprocess import PreprocessConfig
     from tasks import environment
@@ -43,9 +44,9 @@ def invert(
     from tasks.store.recordings import require_recording
 
     changes = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
-    require_recording(recording)
-    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), str(recording.parent)])
-    source: Literal["synthetic", "video"] = "synthetic" if recording.suffix == ".h5" else "video"
+    look_beside(recording)
+    source: Literal["synthetic", "video"] = "synthetic" if is_subject_file(recording) else "video"
+    require_recording(recording, source)
     plan = InversionPlan(
         preprocess=PreprocessConfig(source=source, keep_back=False), invert=InvertConfig(num_images=images, mode=mode)
     )

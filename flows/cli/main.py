@@ -141,6 +141,10 @@ def main() -> None:
         _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
     except UnicodeError as error:
         _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
+    except Exception as error:
+        if not _is_of_opencv(error):
+            raise
+        _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _say_error("interrupted; the same command goes on from the last checkpoint")
@@ -154,6 +158,11 @@ def _require_unicode(*texts: str) -> None:
     for text in texts:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
+
+
+def _is_of_opencv(error: Exception) -> bool:
+    cv2 = sys.modules.get("cv2")
+    return cv2 is not None and isinstance(error, cv2.error)
 
 
 def _in_words(error: OSError) -> str:

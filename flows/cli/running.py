@@ -1,7 +1,6 @@
 """The command that runs a system, made of its request: options, help, and what happens."""
 
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from flows.cli.options import Force, Json, Record, ReportFolder
 from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
 from flows.systems import System, imported
+from gaze_core.assets import look_beside
 from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
@@ -69,9 +69,8 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
 
 def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], shown: Shown) -> None:
     request.require_inputs()
-    # A model file that lies beside the recording (its checksum is verified) need not be pointed at.
-    beside = [str(path.parent) for name, path in request.inputs.items() if name not in Request.model_fields][:1]
-    os.environ["GAZEWORKS_ASSETS"] = os.pathsep.join([os.environ.get("GAZEWORKS_ASSETS", ""), *beside])
+    for recording in list(request.recordings.values())[:1]:
+        look_beside(recording)
     plan = request.plan()  # a mistake in it is said before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
     with prefect_server() as ready:
@@ -80,9 +79,8 @@ def _run(system: System, request: Request, out: Path, runtime: Runtime, force: t
         ready()
         result = system.pipeline()(**arguments)
     if shown.record:
-        record_report(
-            shown.record, " ".join([system.name, getattr(request, "preset", "")]).strip(), result.report, plan
-        )
+        what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
+        record_report(shown.record, what, result.report, plan)
     if shown.as_json:
         say_json(result.model_dump(mode="json"))
     else:

@@ -37,7 +37,7 @@ def search(
 
     given = {"source": source, "preset": preset, "changes": changes or (), "config": config}
     request = validated(RedirectionRequest, given | ({"recording": recording} if recording else {}))
-    require_recording(request.recording)
+    require_recording(request.recording, request.source)
     plan = request.plan()
     with prefect_server() as ready:
         from flows.search import SearchConfig

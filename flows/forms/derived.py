@@ -27,7 +27,7 @@ def system_form(name: str, system: System, **defaults: Any) -> Flow[..., Any]:
         request.require_inputs()
         return system.pipeline().fn(**system.arguments(request, out, runtime, force))
 
-    return form(name, system.request, start, system.out, system.stages(), system.runtime, defaults)
+    return form(name, system.request, start, system.out, system.stages, system.runtime, defaults)
 
 
 def form(

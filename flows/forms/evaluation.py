@@ -9,7 +9,6 @@ from flows.augmentation import AugmentationResult, augmentation
 from flows.evaluation import EvaluationResult, comparison, evaluation
 from flows.forms.derived import form
 from flows.references import data_of, find_data, find_reference
-from flows.systems import stages_of
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
@@ -115,6 +114,6 @@ def _allowed(place: str) -> str:
     return place
 
 
-evaluate = form("evaluate", EvaluateRequest, _evaluate, "reports/evaluation", stages_of(evaluation))
-compare = form("compare", CompareRequest, _compare, "reports/comparison", stages_of(comparison))
-augment = form("augment", AugmentRequest, _augment, "reports/augmentation", stages_of(augmentation))
+evaluate = form("evaluate", EvaluateRequest, _evaluate, "reports/evaluation", ("evaluate",))
+compare = form("compare", CompareRequest, _compare, "reports/comparison", ("evaluate", "compare"))
+augment = form("augment", AugmentRequest, _augment, "reports/augmentation", ("downstream",))

@@ -65,6 +65,11 @@ class Assemble(Protocol[B_co]):
     ) -> B_co: ...  # fmt: skip
 
 
+def is_subject_file(path: Path) -> bool:
+    """Whether a path is called as subject files are."""
+    return path.suffix.lower() in (".h5", ".hdf5")
+
+
 class SubjectDataset(Dataset[GazeBatch]):
     """The usable samples of one subject file.
 

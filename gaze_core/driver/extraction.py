@@ -25,7 +25,7 @@ from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, picture_n
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
 from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NormalizationConfig
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
@@ -128,9 +128,8 @@ def _find_faces(
     sightings = look(recording, FaceLandmarker(landmarker), config.video, tick)
     dropped.update(sightings.dropped)
     if not sightings.faces:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
         raise BadInput(
-            f"{name}: none of {len(decoded)} frames shows the driver's face ({reasons}); check the layout: "
+            f"{name}: none of {len(decoded)} frames shows the driver's face ({reasons_text(dropped)}); check the layout: "
             "the driver's tile must hold one whole face"
         )
     intrinsics_px = intrinsics_of(sightings.size_px, config.focal_factor)

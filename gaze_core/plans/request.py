@@ -62,6 +62,11 @@ class Request(Config):
         """Files and folders that the run reads, by the names of their fields."""
         return {name: value for name, value in dict(self).items() if isinstance(value, Path)}
 
+    @property
+    def recordings(self) -> Mapping[str, Path]:
+        """The inputs without the settings file that every request may name."""
+        return {name: path for name, path in self.inputs.items() if name not in Request.model_fields}
+
     def require_inputs(self) -> None:
         """Raises BadInput for an input that is not there, or an empty folder."""
         for name, path in self.inputs.items():

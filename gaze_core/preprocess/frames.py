@@ -1,13 +1,20 @@
 """Images of a recording, one at a time: a video file, an image, or a folder of images in the order of their names."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from gaze_core.artifacts import content_sha256, file_sha256
 from gaze_core.errors import BadInput
-from gaze_core.preprocess.images import IMAGE_SUFFIXES, RgbImage, read_image
+from gaze_core.preprocess.images import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    RgbImage,
+    UnreadableImage,
+    images_in,
+    read_image,
+)
 from gaze_core.preprocess.video_reader import Video, open_video, read_video
 
 Frame = tuple[int, RgbImage]  # (index in the recording, RGB)
@@ -24,7 +31,7 @@ class Recording:
         self.path, self.every_nth, self.max_frames = path, every_nth, max_frames
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; expected a video or a folder of images")
-        self.is_video = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
+        self.is_video = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES + UNREAD_SUFFIXES
 
     @property
     def expected_count(self) -> int:
@@ -42,31 +49,43 @@ class Recording:
             return file_sha256(self.path)
         return content_sha256({path.name: file_sha256(path) for path in self._images})
 
-    def frames(self, faults: Counter[str] | None = None) -> Iterator[Frame]:
-        """Each chosen image with its index in the recording; `faults` counts by reason those that a video lacks."""
-        yield from (
-            self._video_frames(Counter() if faults is None else faults) if self.is_video else self._image_frames()
-        )
+    def frames(
+        self, faults: Counter[str] | None = None, tick: Callable[[], None] = lambda: None
+    ) -> Iterator[Frame]:  # fmt: skip
+        """Each chosen image that can be read, with its index in the recording.
+
+        `faults` counts the others by reason; `tick` is called after each chosen image, readable or not.
+        """
+        read = self._video_frames if self.is_video else self._image_frames
+        for frame in read():
+            if isinstance(frame, str):
+                if faults is not None:
+                    faults[frame] += 1
+            else:
+                yield frame
+            tick()
 
     @property
     def _chosen(self) -> range:
         total = self._video.num_frames if self.is_video else len(self._images)
         return range(0, total, self.every_nth)[: self.max_frames]
 
-    def _video_frames(self, faults: Counter[str]) -> Iterator[Frame]:
+    def _video_frames(self) -> Iterator[Frame | str]:
         for frame in read_video(self._video, self._chosen):
-            if isinstance(frame, int):
-                continue
-            if frame.rgb is None:
-                faults[frame.fault] += 1
-            else:
-                yield frame.number, frame.rgb
+            if not isinstance(frame, int):
+                yield frame.fault if frame.rgb is None else (frame.number, frame.rgb)
 
-    def _image_frames(self) -> Iterator[Frame]:
+    def _image_frames(self) -> Iterator[Frame | str]:
         size: tuple[int, ...] | None = None
         for index in self._chosen:
             path = self._images[index]
-            image = read_image(path)
+            try:
+                image = read_image(path)
+            except UnreadableImage as error:
+                if path == self.path:  # the whole recording
+                    raise
+                yield error.reason
+                continue
             if size is not None and image.shape != size:
                 raise BadInput(
                     f"{path}: {image.shape[1]} x {image.shape[0]} px, the images before it are "
@@ -83,7 +102,7 @@ class Recording:
     def _images(self) -> list[Path]:
         if self.path.is_file():
             return [self.path]
-        images = sorted(path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        images = images_in(self.path)
         if not images:
             raise BadInput(f"{self.path}: no images ({', '.join(IMAGE_SUFFIXES)}); expected one image per file")
         return images

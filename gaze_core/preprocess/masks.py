@@ -20,6 +20,7 @@ Picture = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the 
 _FOREHEAD, _CHIN = 10, 152
 _LONGER_SIDE_PX = 320  # GrabCut sees pictures at this scale: fast, and blind to noise
 _LEARNING_ROUNDS = 4
+_MIN_PIXELS = 5  # GrabCut's clusters of colours, of the head as of the background
 _NO_BOX = (0, 0, 0, 0)
 # Ellipses around the face, in half heights and half widths of the oval: (centre's shift up, half height, half width).
 _HAIRLINE = (0.2, 1.2, 0.95)  # its upper part above the oval is hair, or a bald head
@@ -45,6 +46,10 @@ class HeadSegmenter:
         image = np.concatenate([_colors(picture) for picture, _ in samples])
         seeds = np.concatenate([_seeds(picture.shape[:2], points) for picture, points in samples])
         self._models = np.zeros((1, 65)), np.zeros((1, 65))  # background, head
+        num_background = np.count_nonzero((seeds == cv2.GC_BGD) | (seeds == cv2.GC_PR_BGD))
+        self._has_colors = _MIN_PIXELS <= num_background <= seeds.size - _MIN_PIXELS
+        if not self._has_colors:  # the face fills the picture: where the seeds see a head, there is one
+            return
         # GrabCut draws its first clusters from OpenCV's random numbers.
         cv2.setRNGSeed(0)
         cv2.grabCut(image, seeds, _NO_BOX, *self._models, _LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
@@ -54,7 +59,8 @@ class HeadSegmenter:
         small, points = shrunk(image, points_px)
         labels = _seeds(small.shape[:2], points)
         background, head = (model.copy() for model in self._models)
-        cv2.grabCut(_colors(small), labels, _NO_BOX, background, head, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        if self._has_colors:
+            cv2.grabCut(_colors(small), labels, _NO_BOX, background, head, 1, cv2.GC_EVAL_FREEZE_MODEL)
         mask = _cleaned(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
         smooth = cv2.resize(mask.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return np.where(smooth > 0.5, 255, 0).astype(np.uint8)

@@ -20,7 +20,7 @@ from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.adapters.raw import RawFrame
 from gaze_core.data.subject_writer import SubjectWriter
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NORMALIZATIONS, NormalizationConfig, face_center_m
 from gaze_core.preprocess.face_mesh import IBUG_68, read_average_face
 from gaze_core.preprocess.head_pose import Pose, estimate_pose
@@ -32,7 +32,11 @@ from gaze_core.preprocess.masks import HeadSegmenter, shrunk
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.sampling import evenly_spaced
 
-VERSION = 1
+VERSION = 2
+# Of a photograph whose target is not known: what its irises suggest is no label of a target.
+_NO_GAZE = {
+    "gaze_head_eyes": np.zeros((2, 2)), "gaze_head": np.zeros(2), "gaze_camera": np.zeros(2), "valid/gaze": False,
+}  # fmt: skip
 
 
 class RawConfig(Config):
@@ -124,9 +128,10 @@ def _measure_person(frames: Sequence[RawFrame], find: FaceLandmarker, landmarker
 
 
 def _no_face(frames: Sequence[RawFrame], reasons: Counter[str]) -> BadInput:
-    counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "there are none"
     where = frames[0].image_path.parent if frames else "the list of photographs"
-    return BadInput(f"{where}: no photograph of {len(frames)} shows one usable face ({counts}); check the folder")
+    return BadInput(
+        f"{where}: no photograph of {len(frames)} shows one usable face ({reasons_text(reasons)}); check the folder"
+    )
 
 
 def _picture(frame: RawFrame, config: RawConfig) -> RgbImage:
@@ -172,7 +177,9 @@ def _label(frame: RawFrame, find: FaceLandmarker, person: Person, config: RawCon
     values = label_frame(image, face, pose, person.head, frame.intrinsics_px, config.view, head_mask)
     if not values["head_mask"].any():
         raise _Unusable("empty_head_mask")
-    if frame.gaze_target_camera_m is not None:
+    if frame.gaze_target_camera_m is None:
+        values |= _NO_GAZE
+    else:
         values |= _target_gaze(frame.gaze_target_camera_m, pose, person, values["world_to_camera"][:3, :3], config)
     return {**values, "frame_index": frame.frame_index, "camera_index": frame.camera_index}
 

@@ -36,7 +36,7 @@ def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, 
     samples: list[Picture] = []
     size_px = (0, 0)
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
-    for index, image in recording.frames(dropped):
+    for index, image in recording.frames(dropped, tick):
         size_px = (image.shape[1], image.shape[0])
         found = landmarker.faces(image)
         fault = _fault(found, size_px, config.min_second_face)
@@ -46,7 +46,6 @@ def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, 
             faces[index], sharpness[index] = found[0], _sharpness(image, found[0])
             if len(faces) % stride == 1 % stride and len(samples) < 2 * _NUM_SAMPLES:
                 samples.append(shrunk(image, found[0].points_px[:, :2]))
-        tick()
     blurred = _blurred(sharpness, config.min_sharpness)
     if blurred:
         dropped["blurred"] += len(blurred)

@@ -15,10 +15,11 @@ import numpy as np
 
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
+from gaze_core.preprocess.images import hints
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter
@@ -74,13 +75,12 @@ def preprocess_video(
     view = config.normalization.resized(config.size_px)
     segment = HeadSegmenter(sightings.samples)
     with SubjectWriter(out, config.size_px) as writer:
-        for index, image in recording.frames():
+        for index, image in recording.frames(tick=tick):
             if index in poses:
                 face = sightings.faces[index]
                 head_mask = segment(image, face.points_px[:, :2])
                 values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
                 writer.append({**values, "frame_index": index})
-            tick()
         writer.describe(_attributes(recording, config, person, dropped))
     return VideoSummary(num_read, len(poses), dict(dropped))
 
@@ -98,8 +98,8 @@ class _Ticker:
 
 
 def _no_face(path: Path, num_read: int, dropped: Counter[str]) -> BadInput:
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
-    return BadInput(f"{path}: none of {num_read} frames shows one usable face ({reasons}); use another recording")
+    advice = "; ".join(hints(dropped)) or "use another recording"
+    return BadInput(f"{path}: none of {num_read} frames shows one usable face ({reasons_text(dropped)}); {advice}")
 
 
 def _good_poses(

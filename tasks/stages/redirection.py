@@ -1,5 +1,7 @@
 """Every stage of `gaze_core` as a task: names and parameters only."""
 
+from pathlib import Path
+
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.evaluation.report import Tolerance
@@ -19,6 +21,7 @@ from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
+from tasks.store.recordings import import_recording, said_of
 
 
 @stage_task("preprocess", preprocess_stage)
@@ -27,6 +30,19 @@ def preprocess(
 ) -> ArtifactRef:
     """Labels, checks and splits a recording; `test` holds subject files that are only evaluated."""
     ...
+
+
+def preprocess_recording(
+    recording: Path, config: PreprocessConfig, runtime: Runtime, test: Path | None = None
+) -> ArtifactRef:
+    """Imports recordings of this machine and prepares them; what is wrong with one is said of the user's own file."""
+    imported = import_recording(recording, config.source)
+    with said_of(recording, imported):
+        if test is None:
+            return preprocess(imported, config, runtime)
+        others = import_recording(test, "synthetic")
+        with said_of(test, others):
+            return preprocess(imported, config, runtime, others)
 
 
 @stage_task("mesh_head", mesh_head_stage)

@@ -1,18 +1,25 @@
 """From a path on this machine to a recording in the store, so that any worker can read it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
 from gaze_core.config import Config
+from gaze_core.data.subjects import is_subject_file
 from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
+from gaze_core.preprocess.images import images_in
 from tasks.store.artifacts import Store
 from tasks.store.roots import require_foreign
 
 STAGE, VERSION = "recording", 1
+Source = Literal["synthetic", "video"]
+_EXPECTED = {"video": "images", "synthetic": "subject files (*.h5)"}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0")  # how files begin whose videos FFmpeg reads elsewhere
 
 
@@ -23,37 +30,55 @@ class RecordingConfig(Config):
 
 
 @task(name="import_recording", persist_result=False, cache_policy=NO_CACHE)
-def import_recording(path: Path) -> ArtifactRef:
-    """Publishes a file, or all files of a folder, as it is; hidden ones, which file browsers leave there, are left out.
+def import_recording(path: Path, source: Source = "video") -> ArtifactRef:
+    """Publishes a file as it is; of a folder what the recording consists of (`recorded_files`), and nothing else.
 
     Raises:
-        BadInput: the path does not exist, or is an empty folder.
+        BadInput: as `require_recording`.
     """
-    require_recording(path)
-    files = {path.name: path} if path.is_file() else {f"{path.name}/{n}": p for n, p in _shown_files(path).items()}
+    require_recording(path, source)
+    path = path.resolve()  # "." has no name
+    files = (
+        {path.name: path}
+        if path.is_file()
+        else {f"{path.name}/{n}": p for n, p in recorded_files(path, source).items()}
+    )
     config = RecordingConfig(sha256={name: file_sha256(file) for name, file in files.items()})
     produced = Produced(kind="dataset", files=files)
     return Store.from_environment().publish(produced, stage=STAGE, version=VERSION, config=config, parents={})
 
 
-def require_recording(path: Path) -> None:
-    """Raises BadInput unless `path` is a file or a folder with files, none of them Gazeworks' own or a damaged subject."""
+def require_recording(path: Path, source: Source = "video") -> None:
+    """Raises BadInput unless `path` is a file or a folder of the source, not Gazeworks' own and no damaged subject."""
     require_foreign(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
-    if path.is_dir() and not _shown_files(path):
-        raise BadInput(f"{path}: the folder is empty; expected images")
+    if path.is_dir() and not recorded_files(path, source):
+        others = "; for subject files use --source synthetic" if recorded_files(path, "synthetic") else ""
+        raise BadInput(f"{path}: the folder holds no {_EXPECTED[source]}{others}; name the file, or the folder of them")
     if path.is_file() and _start(path).startswith(_PLAYLISTS):
         raise BadInput(f"{path}: a list that names videos in other files; expected the video itself")
-    subjects = sorted(path.rglob("*.h5")) if path.is_dir() else [path] if path.suffix == ".h5" else []
+    files = recorded_files(path, source).values() if path.is_dir() else [path]
+    subjects = [file for file in files if is_subject_file(file)]
     for subject in subjects:  # said of the user's own path, not of its copy in the store
         require_valid(subject)
 
 
-def _shown_files(folder: Path) -> dict[str, Path]:
-    return {
-        name: path for name, path in files_in(folder).items() if not any(part[0] == "." for part in name.split("/"))
-    }
+def recorded_files(folder: Path, source: Source) -> dict[str, Path]:
+    """What a recording in a folder consists of, by relative name: the images in it, or the subject files below it."""
+    if source == "video":
+        return {path.name: path for path in images_in(folder)}
+    return {name: path for name, path in files_in(folder).items() if is_subject_file(path)}
+
+
+@contextmanager
+def said_of(path: Path, recording: ArtifactRef) -> Iterator[None]:
+    """What is wrong with an imported recording is said of the user's `path`, not of its copy in the store."""
+    try:
+        yield
+    except BadInput as error:
+        copy = Store.from_environment().fetch(recording) / path.resolve().name
+        raise BadInput(str(error).replace(str(copy), str(path))) from error
 
 
 def _start(path: Path) -> bytes:

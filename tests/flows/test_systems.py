@@ -15,7 +15,7 @@ from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
 from tests.toy.plan import ToyRequest
 
-TOY = System("toy", ToyRequest, "tests.toy.flow:toy")  # the line
+TOY = System("toy", ToyRequest, "tests.toy.flow:toy", ("toy_count",))  # the line
 
 
 @pytest.fixture
@@ -88,7 +88,16 @@ def test_a_mistake_is_one_line_before_any_server_starts(text, monkeypatch, capsy
 def test_every_parameter_of_a_pipeline_comes_from_the_request_or_from_the_runner(system):
     known = {"plan", "out", "runtime", "force", *system.request.model_fields, *dir(system.request)}
     assert set(inspect.signature(system.pipeline().fn).parameters) <= known
-    assert system.stages()
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda one: one.name)
+def test_the_stages_of_a_system_are_stages(system):
+    from tasks.stage_task import StageTask
+    from tasks.stages import driver, redirection
+
+    known = {task.name for room in (driver, redirection) for task in vars(room).values() if isinstance(task, StageTask)}
+    assert system.stages
+    assert set(system.stages) <= known
 
 
 def test_a_form_shows_the_fields_of_the_request_and_the_stages(text):

@@ -117,3 +117,13 @@ def test_unknown_asset():
 def test_face_landmarker_is_the_file_that_was_tested(shared_data):
     path = shared_data / "face_landmarker.task"
     assert assets.resolve("face_landmarker", path) == path
+
+
+@pytest.mark.parametrize("name", ["a:b", "what?", "plain"])
+def test_the_folder_of_the_recording_is_looked_into_whatever_its_name(model, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(assets._BESIDE_VARIABLE, "")  # and as it was, afterwards
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(CONTENT)
+    assets.look_beside(folder / "v.mp4")
+    assert assets.resolve("model") == folder / "model.bin"

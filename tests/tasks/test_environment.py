@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from gaze_core.errors import BadInput
 from tasks import environment
 
 
@@ -41,3 +42,11 @@ def test_a_relative_database_is_the_same_from_every_folder(tmp_path: Path, monke
     }.items():
         monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
         assert environment.tracking_uri() == expected
+
+
+def test_a_home_that_no_database_could_lie_in_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv(environment.HOME_VARIABLE, str(tmp_path / "what?"))
+    with pytest.raises(BadInput, match=r"what\?: expected a path without '\?'"):
+        environment.require_home()
+    monkeypatch.setenv(environment.HOME_VARIABLE, str(tmp_path / "a:b"))
+    assert environment.require_home() == tmp_path / "a:b"

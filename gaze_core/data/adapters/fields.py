@@ -1,6 +1,6 @@
 """Parts of a sample that more than one layout needs, in the terms of `data/schema.py`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,13 +8,14 @@ from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
 
 from gaze_core.data.adapters.angles import turned
-from gaze_core.data.adapters.hdf5 import Spoilt
+from gaze_core.data.adapters.hdf5 import Spoilt, finite
 from gaze_core.data.adapters.spec import Outcome, PublishedView, Rejected, Sample
 from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.data.schema import FIELDS
 
 _UNKNOWN_IS_WHOLE = ("head_mask", "observed_mask")  # a data set without this mask says nothing against any pixel
 _MAX_ROTATION_ERROR = 1e-3
+_OVERSHOOT = 16  # beyond bytes, that interpolation leaves
 
 
 def outcomes(count: int, read: Callable[[int], Sample]) -> Iterator[Outcome]:
@@ -36,12 +37,17 @@ def completed(sample: Sample) -> dict[str, Any]:
     for name, field in FIELDS.items():
         if name in sample:
             continue
-        shape = tuple(sides[s] if isinstance(s, str) else s for s in field.shape)
+        shape = shape_of(name, sides)
         if shape in ((3, 3), (4, 4)):
             out[name] = np.eye(shape[0], dtype=field.dtype)
         else:
             out[name] = np.full(shape, 255 if name in _UNKNOWN_IS_WHOLE else 0, dtype=field.dtype)
     return out
+
+
+def shape_of(name: str, sides: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of a field of the schema in pictures of these sides, "h" and "w"."""
+    return tuple(sides[side] if isinstance(side, str) else side for side in FIELDS[name].shape)
 
 
 def picture(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h w 3"]:
@@ -53,6 +59,23 @@ def picture(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h w
     if not image.any():
         raise Spoilt("blank_image")
     return np.ascontiguousarray(image[..., ::-1]) if is_bgr else image
+
+
+def eight_bits(stored: Shaped[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
+    """A crop that was stored in numbers of any type, of 0 to 255 or of 0 to 1, as bytes.
+
+    Raises:
+        Spoilt: it is no picture of either range.
+    """
+    if stored.ndim != 3 or stored.shape[2] != 3:
+        raise Spoilt("image_shape")
+    values = finite(stored, "image")
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black picture of bytes
+    if low < (0 if is_unit else -_OVERSHOOT) or high > 255 + _OVERSHOOT:
+        raise Spoilt("image_out_of_range")
+    values = 255 * values if is_unit else values
+    return np.round(values).clip(0, 255).astype(np.uint8)
 
 
 def mask(values: Shaped[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:

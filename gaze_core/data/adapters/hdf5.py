@@ -78,6 +78,8 @@ class Rows:
                 f"{self._where}: {column.key} should have shape {_text(column.shape)}, found {found}; "
                 f"is it a file of this adapter?"
             )
+        if not column.picture and array.dtype.kind not in "biuf":
+            raise BadInput(f"{self._where}: {column.key} should hold numbers, found {array.dtype}; download it again")
         if column.picture and array.dtype != np.uint8:
             raise BadInput(f"{self._where}: {column.key} should be uint8, found {array.dtype}; is it of this adapter?")
         return array
@@ -120,8 +122,11 @@ class Rows:
 
 
 def finite(values: Shaped[ndarray, "..."], key: str) -> Shaped[ndarray, "..."]:
-    """Labels as float64; one that is not finite spoils the frame."""
-    out = np.asarray(values, dtype=np.float64)
+    """Labels as float64; one that is no finite number spoils the frame."""
+    try:
+        out = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise Spoilt(f"no_numbers_{key}") from error
     if not np.isfinite(out).all():
         raise Spoilt(f"nan_{key}")
     return out

@@ -14,6 +14,7 @@ from numpy import ndarray
 from gaze_core.data.adapters.angles import head_rotation, to_canonical
 from gaze_core.data.adapters.fields import (
     angles_in_range,
+    eight_bits,
     gaze_fields,
     nominal_camera,
     nominal_head,
@@ -81,9 +82,7 @@ def _sample(
     index: int,
     subject: Subject,
 ) -> Sample:
-    if stored.ndim != 3 or stored.shape[2] != 3:
-        raise Spoilt("image_shape")
-    image = picture(np.round(stored).clip(0, 255).astype(np.uint8), subject.is_bgr)
+    image = picture(eight_bits(stored), subject.is_bgr)
     head = head_rotation(angles_in_range(head_pose, "head"))
     view = subject.spec.view
     return {

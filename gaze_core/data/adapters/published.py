@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 from pydantic import ValidationError
 
 from gaze_core.data.adapters.faults import FAULTS
-from gaze_core.data.adapters.fields import completed
+from gaze_core.data.adapters.fields import completed, shape_of
 from gaze_core.data.adapters.hdf5 import opened
 from gaze_core.data.adapters.spec import DatasetSpec, Flags, Outcome, Rejected, Subject
 from gaze_core.data.adapters.table import ADAPTERS
@@ -20,7 +21,10 @@ from gaze_core.data.schema import FIELDS, OPTIONAL_FIELDS
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput
 
+VERSION = 2  # raise it when the same published file gives another subject file
+
 _SUBJECT = re.compile(r"(.*)\{(.*)\}(.*)")
+_NAME = re.compile(r"[\w-]+")  # of a person; a browser or a file manager calls a copy "subject0000 (1).h5"
 
 
 @dataclass(frozen=True)
@@ -128,16 +132,16 @@ def convert_subject(published: Published, subject: str, out_path: Path) -> Conve
 
 
 def _outcomes(person: Subject) -> Iterator[Outcome]:
-    """The reader's, all of one size: a picture of another size than the first is rejected."""
-    shape: tuple[int, ...] | None = None
+    """The reader's, all of one size: what is not of the size of the first picture is rejected."""
+    size: tuple[int, ...] | None = None
     for outcome in person.spec.layout.read(person):
         if isinstance(outcome, Rejected):
             yield outcome
-        elif shape in (None, outcome["image"].shape):
-            shape = outcome["image"].shape
-            yield outcome
-        else:
-            yield Rejected("image_shape")
+            continue
+        size = size or outcome["image"].shape[:2]
+        sides = dict(zip("hw", size, strict=True))
+        odd = [name for name in FIELDS if name in outcome and np.shape(outcome[name]) != shape_of(name, sides)]
+        yield Rejected(f"{odd[0]}_shape") if odd else outcome
 
 
 def _attributes(person: Subject, width_px: int, found: set[str], dropped: Counter[str]) -> dict[str, Any]:
@@ -150,6 +154,7 @@ def _attributes(person: Subject, width_px: int, found: set[str], dropped: Counte
         "normalization": spec.view.resized(width_px).model_dump(mode="json"),
         "provenance": {
             "generator": "gaze_core.data.adapters.published.convert_subject",
+            "generator_version": VERSION,
             "adapter": spec.name,
             "file": person.path.name,
             "flags": flags.model_dump(mode="json"),
@@ -177,11 +182,22 @@ def _subject_files(root: Path, spec: DatasetSpec) -> dict[str, Path]:
         return dict.fromkeys(_groups(files[0]), files[0])
     out: dict[str, Path] = {}
     for path in files:
-        name = path.stem.removeprefix(match[1])
+        name = require_name(path.stem.removeprefix(match[1]), path)
         if name in out:
             raise BadInput(f"{root}: subject {name} is in {out[name]} and in {path}; name the folder to open")
         out[name] = path
     return out
+
+
+def require_name(name: str, path: Path) -> str:
+    """The name of a person, if it is one that the data sets use.
+
+    Raises:
+        BadInput: it looks like the name of a copy.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{path}: {name!r} is no subject of the data set, probably a copy; remove or rename it")
+    return name
 
 
 def _groups(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
-from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.subjects import SubjectDataset, is_subject_file
 from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
 from gaze_core.driver.faces import FaceChanges, read_faces
 from gaze_core.errors import BadInput
@@ -74,7 +74,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
 def _files_by_person(folder: Path) -> dict[str, list[Path]]:
     """Subject files by the person whom they show, whatever the files are called."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.h5")):
+    for path in sorted(path for path in folder.rglob("*") if is_subject_file(path)):
         files.setdefault(SubjectDataset(path, required_labels=("gaze",)).subject, []).append(path)
     if not files:
         raise BadInput("no subject file (.h5) to learn from; render some with: gazeworks driver people")

@@ -103,6 +103,22 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     )
 
 
+def require_pairs(config: EvaluateConfig, data_dir: Path) -> None:
+    """Refuses data on which the evaluation would end, before a training that would be for nothing.
+
+    Raises:
+        BadInput, ContractViolation: the held-out frames are too few, or not of the protocol.
+    """
+    chosen = _protocol(config, data_dir)
+    for _, splits in held_out_files(data_dir):
+        try:
+            pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, None)
+        except BadInput as error:
+            raise BadInput(
+                f"{splits.subject}: {error}; give a longer recording, or one with more usable frames"
+            ) from error
+
+
 def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
     """The model as a redirector: parameters in, final image out."""
     with torch.no_grad():

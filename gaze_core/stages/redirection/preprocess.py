@@ -26,9 +26,10 @@ from gaze_core.data.splits import (
     split_with_held_out,
     write_splits,
 )
-from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, open_subject
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset, is_subject_file, open_subject
 from gaze_core.data.validation import require_valid
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, reasons_text
+from gaze_core.preprocess.images import hints
 from gaze_core.preprocess.video import preprocess_video
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.reproducibility import generator
@@ -72,6 +73,8 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         landmarker = resolve("face_landmarker")
         video = preprocess_video(recording, files[SUBJECT_FILE], config.video, landmarker, context.progress)
         dropped.update(video.dropped)
+        for hint in hints(dropped):
+            context.logger.warning("%s: %s", recording.name, hint)
     else:
         files = _copied(recording, context.work_dir)
     test = _copied(only_entry(inputs["test"]), context.work_dir, "test_") if inputs.get("test") else {}
@@ -79,9 +82,12 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     _require_different(datasets)
     if config.use == "train":
         require_alike(list(datasets.values()))
-    splits = DatasetSplits(subjects=tuple(_divided(config, datasets, set(test))))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
+    try:
+        splits = DatasetSplits(subjects=tuple(_divided(config, datasets, set(test))))
+    except BadInput as error:
+        raise BadInput(f"{recording}: {error}; left out: {reasons_text(dropped)}") from error
     written = context.work_dir / SPLITS_FILE
     write_splits(written, splits)
     parts: tuple[Role, ...] = ("train", "validation", "test")
@@ -90,6 +96,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         files={**files, **test, SPLITS_FILE: written},
         metrics={f"num_{part}": float(sum(len(getattr(one, part)) for one in splits.subjects)) for part in parts},
         dropped=dict(dropped),
+        notes=hints(dropped),
         normalization=next(iter(datasets.values())).normalization,
         subjects={part: splits.names(part) for part in parts},
     )
@@ -99,9 +106,12 @@ def recorded_subjects(recording: Path, prefix: str = "") -> dict[str, Path]:
     """The subject file, or all subject files of a folder, by the names under which the data set holds them.
 
     Raises:
-        BadInput: a folder without subject files.
+        BadInput: a folder without subject files, or with two of one name.
     """
-    sources = {SUBJECT_FILE: recording} if recording.is_file() else {p.name: p for p in sorted(recording.glob("*.h5"))}
+    files = [recording] if recording.is_file() else sorted(p for p in recording.iterdir() if is_subject_file(p))
+    sources = {SUBJECT_FILE: recording} if recording.is_file() else {f"{path.stem}.h5": path for path in files}
+    if len(sources) < len(files):
+        raise BadInput(f"{recording}: two files of one name but for its ending; expected one file for each person")
     if not sources:
         raise BadInput(
             f"{recording.name}: a folder without subject files (*.h5); for images or a video use source video"
@@ -132,7 +142,7 @@ def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test
     """What each file is for: its frames are divided, or, of several people, the people."""
     usable = {name: dataset.indices.tolist() for name, dataset in datasets.items()}
     if empty := next((name for name, frames in usable.items() if not frames), None):
-        raise BadInput(f"{empty}: no usable frame; dropped: {datasets[empty].dropped}")
+        raise BadInput(f"{datasets[empty].subject}: no usable frame")
     by_frames = len(datasets) == 1 or not config.keep_back
     roles: dict[str, Role] = {}
     if not by_frames and config.use == "train":

@@ -58,7 +58,7 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
     images = draw(model, original, [gaze for _, gaze in pairs], [pose for pose, _ in pairs])
     files = {}
     for ((pose_pitch, pose_yaw), (pitch, yaw)), image in zip(pairs, images, strict=True):
-        name = f"head_{pose_pitch:+.0f}_{pose_yaw:+.0f}_gaze_{pitch:+.0f}_{yaw:+.0f}.png"
+        name = f"head_{_name(pose_pitch, pose_yaw)}_gaze_{_name(pitch, yaw)}.png"
         files[name] = _write(context.work_dir / name, image)
     sheet = contact_sheet(images.reshape(len(config.poses_deg), len(config.gazes_deg), *images.shape[1:]))
     files[SHEET_FILE] = _write(context.work_dir / SHEET_FILE, sheet)
@@ -67,9 +67,14 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
     return Produced(kind="report", files=files)
 
 
+def _name(pitch_deg: float, yaw_deg: float) -> str:
+    """Both angles as exactly as they were asked for, so that no two images have one name."""
+    return "_".join(f"{angle + 0.0:+}".removesuffix(".0") for angle in (pitch_deg, yaw_deg))  # + 0.0: no -0
+
+
 def _require_angles(config: SampleConfig) -> None:
     for angles in (*config.gazes_deg, *config.poses_deg, config.sweep_deg):
-        if max(abs(angle) for angle in angles) > _MAX_DEG:
+        if not all(abs(angle) <= _MAX_DEG for angle in angles):
             raise BadInput(f"{angles[0]:g},{angles[1]:g}: pitch and yaw lie within {_MAX_DEG:g} degrees")
 
 
@@ -112,7 +117,7 @@ def contact_sheet(images: np.ndarray) -> np.ndarray:
 
 
 def _write(path: Path, image: np.ndarray) -> Path:
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
     return path
 
 

@@ -11,10 +11,9 @@ from tests.tiny_subject import write_tiny_subject
 
 
 def test_a_published_file_becomes_a_subject_file_without_faults(monkeypatch, capsys, tmp_path):
-    write_eth_xgaze(tmp_path / "subject0003.h5", make_scenes(3))
-    out = tmp_path / "out"
+    path, out = write_eth_xgaze(tmp_path / "subject0003.h5", make_scenes(3)), tmp_path / "out"
     code, printed, err = gazeworks(
-        monkeypatch, capsys, "data", "convert", tmp_path, "--adapter", "eth_xgaze_hdf5", "--out", out
+        monkeypatch, capsys, "data", "convert", path, "--adapter", "eth_xgaze_hdf5", "--out", out
     )
     assert (code, printed.strip()) == (0, "subject0003: kept 3 frames"), err
     with h5py.File(out / "subject0003.h5") as file:
@@ -55,3 +54,29 @@ def test_mistakes_are_one_line(monkeypatch, capsys, tmp_path, arguments, message
     assert (code, len(err.strip().splitlines())) == (2, 1), err
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_people_who_give_nothing_end_with_2_when_the_others_are_done(monkeypatch, capsys, tmp_path):
+    for name in ("subject0001", "subject0003"):
+        write_eth_xgaze(tmp_path / f"{name}.h5", make_scenes(2))
+    with h5py.File(tmp_path / "subject0001.h5", "a") as file:
+        file["face_patch"][...] = 0
+    out = tmp_path / "out"
+    arguments = ["convert", tmp_path, "--adapter", "eth_xgaze_hdf5", "--out"]
+    code, printed, err = gazeworks(monkeypatch, capsys, "data", *arguments, tmp_path.parent / "out")
+    assert (code, len(err.strip().splitlines())) == (2, 1), err
+    assert "1 of 2 subjects gave no subject file" in err
+    assert "no usable frame (blank_image: 2)" in printed
+    assert "subject0003: kept 2 frames" in printed
+    for inside in (tmp_path, out):
+        code, _, err = gazeworks(monkeypatch, capsys, "data", *arguments, inside)
+        assert (code, "lies inside the input" in err) == (2, True)
+    with h5py.File(tmp_path / "subject0003.h5") as file:
+        assert "face_patch" in file  # not written over
+
+
+def test_the_output_is_no_person_of_the_next_run(monkeypatch, capsys, tmp_path):
+    (tmp_path / "p00").mkdir()
+    arguments = ["preprocess", "mpii_face_gaze", "--images", tmp_path, "--out", tmp_path / "prepared"]
+    code, _, err = gazeworks(monkeypatch, capsys, "data", *arguments)
+    assert (code, "lies inside the input" in err) == (2, True)

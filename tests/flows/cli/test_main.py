@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import typer
 
@@ -183,7 +185,7 @@ def test_a_run_is_recorded_as_its_report_says_it(monkeypatch, capsys, tmp_path):
     assert code == 0, err
     (record,) = history(tmp_path / "demo").values()
     assert record.values == {"psnr_db": 33.0}
-    assert record.what == "gaze redirection, preset tiny, synthetic_128.h5"
+    assert record.what == "redirect, synthetic_128.h5"
     assert "evaluate.seed" in record.seeds
 
 
@@ -204,3 +206,13 @@ def test_what_measures_can_record_and_tries_the_place_first(words):
     options = next(command.params for named, command in commands() if named == words)
     (option,) = [option for option in options if option.name == "record"]
     assert option.callback is not None
+
+
+def test_an_error_of_opencv_is_one_line(monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        cv2.cvtColor(np.zeros((0, 0), np.uint8), cv2.COLOR_BGR2RGB)
+
+    monkeypatch.setattr(cli, "app", fails)
+    code, _, err = gazeworks(monkeypatch, capsys)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert err.startswith("gazeworks: OpenCV: ")

@@ -1,5 +1,7 @@
 """Reading recordings: order, thinning, and one clear line for each thing that can be wrong."""
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
@@ -51,11 +53,20 @@ def test_file_that_is_no_video(tmp_path):
         list(Recording(path, 1, None).frames())
 
 
-def test_broken_image(folder_of):
-    folder = folder_of([np.zeros((8, 8, 3), np.uint8)])
+def test_images_that_cannot_be_read_are_counted_and_the_others_are_read_on(folder_of, tmp_path):
+    folder = folder_of([np.full((8, 8, 3), 20 * index, np.uint8) for index in range(5)])
     (folder / "0001.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(BadInput, match=r"0001\.png: not a readable image"):
-        list(Recording(folder, 1, None).frames())
+    (folder / "0002.png").write_bytes(b"")
+    (folder / "0003.png").rename(folder / "0003.heic")
+    (folder / "0009.png").mkdir()
+    (folder / "._0004.png").write_bytes(b"of a file browser")
+    recording, faults, ticks = Recording(folder, 1, None), Counter(), []
+    frames = list(recording.frames(faults, lambda: ticks.append(1)))
+    assert [index for index, _ in frames] == [0, 4]
+    assert faults == {"unreadable_image": 2, "heic_image": 1}
+    assert len(ticks) == recording.expected_count == 5
+    with pytest.raises(BadInput, match=r"0001\.png: not a readable image"):  # all that there is
+        list(Recording(folder / "0001.png", 1, None).frames())
 
 
 def test_images_of_two_sizes(folder_of):

@@ -6,9 +6,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from gaze_core.errors import BadInput
-from gaze_core.preprocess.images import read_image
+from gaze_core.preprocess.images import UnreadableImage, read_image
 
 
 def png(width, height):
@@ -50,3 +51,28 @@ def test_every_kind_of_image_is_rgb_of_eight_bits(tmp_path, image):
     found = read_image(tmp_path / "x.png")
     assert (found.shape, found.dtype) == ((4, 6, 3), np.uint8)
     assert (found == 7).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_an_animation_is_not_taken_for_its_first_image(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    first, *others = (Image.new("RGB", (8, 6), (shade, 0, 0)) for shade in (10, 120, 240))
+    first.save(path, save_all=True, append_images=others)
+    with pytest.raises(UnreadableImage, match="3 images, expected one; .* convert it to a video") as caught:
+        read_image(path)
+    assert caught.value.reason == "animated_image"
+
+
+def test_an_image_with_a_preview_is_read(tmp_path):
+    first, preview = (Image.new("RGB", size, (10, 0, 0)) for size in ((8, 6), (4, 3)))
+    for name in ("x.tif", "x.mpo"):
+        first.save(tmp_path / name, save_all=True, append_images=[preview])
+    (tmp_path / "x.mpo").rename(tmp_path / "x.jpg")  # as phones call it
+    for name in ("x.tif", "x.jpg"):
+        assert read_image(tmp_path / name).shape == (6, 8, 3)
+
+
+def test_heic_says_what_to_do(tmp_path):
+    (tmp_path / "x.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(UnreadableImage, match=r"x\.HEIC: HEIC images are not read; convert them to JPEG or PNG"):
+        read_image(tmp_path / "x.HEIC")

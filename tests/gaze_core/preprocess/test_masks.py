@@ -34,3 +34,12 @@ def test_head_is_cut_out_with_its_hair():
     overlap = (mask & (truth > 0)).sum() / (mask | (truth > 0)).sum()
     assert overlap > 0.95
     assert (HeadSegmenter([(image, points)])(image, points) > 0).tobytes() == mask.tobytes()
+
+
+def test_an_image_that_is_all_face_is_all_head():
+    """There is no background whose colours could be learned."""
+    image = np.full((60, 60, 3), (220, 180, 160), np.uint8)
+    points = np.tile(np.array([30.0, 30.0]), (478, 1))
+    angles = np.linspace(-np.pi / 2, 1.5 * np.pi, len(FACE_OVAL), endpoint=False)
+    points[list(FACE_OVAL)] = np.column_stack([30 + 60 * np.cos(angles), 30 + 60 * np.sin(angles)])
+    assert (HeadSegmenter([(image, points)])(image, points) == 255).all()

@@ -1,6 +1,7 @@
 """Photographs with known cameras and gaze targets; the pictures are frames of a stock video, the targets made up."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from gaze_core.config import Runtime
-from gaze_core.data.adapters.raw import RawFrame
+from gaze_core.data.adapters.raw import RawFrame, mpii_face_gaze_frames
 from gaze_core.errors import BadInput
 from gaze_core.geometry.normalization import NORMALIZATIONS
 from gaze_core.preprocess.head_pose import intrinsics_of
@@ -59,6 +60,17 @@ def test_labels_point_at_the_target(frames, landmarker, tmp_path):
         np.testing.assert_allclose(values["gaze_head_eyes"][k], angles_of(toward @ head_to_camera[:3, :3]), atol=1e-5)
         mean = toward.sum(axis=0) / np.linalg.norm(toward.sum(axis=0))
         np.testing.assert_allclose(values["gaze_camera"][k], angles_of(rotation @ mean), atol=2e-3)
+
+
+def test_an_estimate_never_passes_for_a_label(frames, pictures, landmarker, tmp_path):
+    """A target that was not measured leaves the photograph without a gaze; its irises could have been read."""
+    (eyes_open,) = pictures("portrait_pexels.mp4", (200,))
+    unlabelled = frame_of(tmp_path / "open.png", eyes_open, 7, gaze_target_camera_m=None)
+    assert preprocess_raw([frames[0], unlabelled], tmp_path / "out.h5", CONFIG, "test", landmarker).num_kept == 2
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["valid/gaze"][:].tolist() == [True, False]
+        assert file["valid/left_eye"][1]
+        assert not any(file[name][1].any() for name in ("gaze_camera", "gaze_head", "gaze_head_eyes"))
 
 
 def test_two_virtual_cameras_undone_agree_on_gaze_and_head(frames, landmarker, tmp_path):
@@ -137,7 +149,8 @@ def test_no_face_at_all_is_said(images, landmarker, tmp_path):
 
 def test_people_are_done_once_and_one_failure_stops_nobody(frames, images, landmarker, tmp_path):
     wall = frame_of(tmp_path / "wall.png", np.full_like(images[0], 90))
-    subjects = {"p00": frames, "p01": [wall]}
+    absent = partial(mpii_face_gaze_frames, tmp_path / "p02")
+    subjects = {"p00": partial(list, frames), "p01": partial(list, [wall]), "p02": absent}
     out = tmp_path / "out"
 
     def run(config=CONFIG, num_workers=1):
@@ -148,6 +161,7 @@ def test_people_are_done_once_and_one_failure_stops_nobody(frames, images, landm
     first = run(num_workers=2)
     assert first["p00"]["num_kept"] == 2
     assert "no_face: 1" in first["p01"]["error"]
+    assert "Camera.mat: no such file" in first["p02"]["error"]
     written = (out / "p00.h5").stat().st_mtime_ns
     assert run() == first
     assert (out / "p00.h5").stat().st_mtime_ns == written

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from gaze_core.config import Runtime
-from gaze_core.data.splits import DatasetSplits, Splits, read_splits, write_splits
-from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, read_splits, write_splits
+from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
@@ -16,7 +16,7 @@ from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import evaluate, gaze_gaussian
-from gaze_core.stages.redirection.evaluate import EvaluateConfig
+from gaze_core.stages.redirection.evaluate import EvaluateConfig, require_pairs
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
 from tests.tiny_subject import write_tiny_subject
@@ -160,3 +160,12 @@ def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
     assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
     pictures = Pictures.load(work / evaluate.PICTURES_FILE)
     assert [label.split(",")[0] for label in pictures.head_labels] == ["tiny", "tiny", "other"]
+
+
+def test_too_few_held_out_frames_are_said_before_training(tmp_path):
+    write_tiny_subject(tmp_path / SUBJECT_FILE, num_images=4)
+    splits = Splits(subject="tiny", train=(0, 1), validation=(2,), test=(3,))
+    write_splits(tmp_path / SPLITS_FILE, DatasetSplits(subjects=(splits,)))
+    for split in ("test", "validation"):
+        with pytest.raises(BadInput, match="tiny: 1 held-out frames; expected at least 2, .* give a longer recording"):
+            require_pairs(EvaluateConfig(split=split), tmp_path)

@@ -129,3 +129,22 @@ def test_a_file_with_errors_is_refused_by_its_name(tmp_path):
         file["gaze_camera"][1] = float("nan")
     with pytest.raises(BadInput, match=r"^ann\.h5: gaze_camera: expected finite numbers .* first 1"):
         run(tmp_path / "in", tmp_path / "work")
+
+
+def test_no_usable_frame_says_why_and_of_which_recording(people, tmp_path):
+    with h5py.File(people / "bert.h5", "r+") as file:
+        file["valid/gaze"][:15] = False
+        file["valid/head_pose"][15:] = False
+    with pytest.raises(
+        BadInput, match=r"people: bert: no usable frame; left out: invalid_gaze: 15, invalid_head_pose: 5"
+    ):
+        run(people.parent, tmp_path / "work")
+
+
+def test_subject_files_are_known_by_their_ending_however_it_is_written(people, tmp_path):
+    (people / "bert.h5").rename(people / "bert.H5")
+    _, splits = run(people.parent, tmp_path / "work")
+    assert [one.file for one in splits] == ["anna.h5", "bert.h5"]
+    write_tiny_subject(people / "bert.hdf5", num_images=20, subject="other")
+    with pytest.raises(BadInput, match="two files of one name but for its ending"):
+        run(people.parent, tmp_path / "again")

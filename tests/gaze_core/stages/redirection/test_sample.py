@@ -65,3 +65,15 @@ def test_contact_sheet_has_poses_in_rows_and_gazes_in_columns():
 def test_what_cannot_be_drawn_is_said(inputs, tmp_path, changes, message):
     with pytest.raises(BadInput, match=message):
         run(inputs, tmp_path, **changes)
+
+
+def test_angles_that_round_to_the_same_have_files_of_their_own(inputs, tmp_path):
+    files = run(inputs, tmp_path, gazes_deg=((0, 0.1), (0, 0.4), (-0.0, 5)), poses_deg=((0, 0),), sweep_s=0.1)
+    assert {name for name in files if name.startswith("head")} == {
+        f"head_+0_+0_gaze_{gaze}.png" for gaze in ("+0_+0.1", "+0_+0.4", "+0_+5")
+    }
+
+
+def test_an_angle_that_is_no_number_is_refused(inputs, tmp_path):
+    with pytest.raises(BadInput, match="within 60 degrees"):
+        run(inputs, tmp_path, gazes_deg=((0, float("nan")),))
