@@ -141,9 +141,7 @@ def main() -> None:
         _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
     except UnicodeError as error:
         _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
-    except Exception as error:
-        if not _is_of_opencv(error):
-            raise
+    except _opencv_errors() as error:
         _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -160,9 +158,10 @@ def _require_unicode(*texts: str) -> None:
             raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
 
 
-def _is_of_opencv(error: Exception) -> bool:
+def _opencv_errors() -> tuple[type[Exception], ...]:
+    """OpenCV's error, if OpenCV has been imported."""
     cv2 = sys.modules.get("cv2")
-    return cv2 is not None and isinstance(error, cv2.error)
+    return (cv2.error,) if cv2 else ()
 
 
 def _in_words(error: OSError) -> str:

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from flows import references
 from flows.augmentation import AugmentationResult, augmentation
 from flows.evaluation import EvaluationResult, comparison, evaluation
 from flows.forms.derived import form
-from flows.references import data_of, find_data, find_reference
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
@@ -95,17 +95,17 @@ def _augment(request: AugmentRequest, out: Path, runtime: Runtime, force: tuple[
 
 def _model_and_data(checkpoint: str, data: str) -> tuple[ArtifactRef, ArtifactRef]:
     model = _reference(checkpoint)
-    return model, _reference(data, "data") if data else data_of(model)
+    return model, _reference(data, "data") if data else references.data_of(model)
 
 
 def _data(data: str, checkpoint: str) -> ArtifactRef | Path:
     """What to measure on, for a place that this worker may read; else what the checkpoint was trained on."""
-    return find_data(_allowed(data)) if data else data_of(_reference(checkpoint))
+    return references.find_data(_allowed(data)) if data else references.data_of(_reference(checkpoint))
 
 
 def _reference(place: str, role: str = "candidate") -> ArtifactRef:
     """As `find_reference`, for a place that this worker may read."""
-    return find_reference(_allowed(place), role)
+    return references.find_reference(_allowed(place), role)
 
 
 def _allowed(place: str) -> str:
