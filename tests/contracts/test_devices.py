@@ -168,7 +168,7 @@ def test_the_judge_learns_on_cuda(root, tmp_path, monkeypatch):
     config = estimator.EstimatorConfig(
         network=GazeNetConfig(image_px=32, width=8, eye_width=8), num_steps=1, batch_size=4
     )
-    faces = read_faces(SubjectDataset(root / "one" / SUBJECT_FILE))
+    faces = read_faces([SubjectDataset(root / "one" / SUBJECT_FILE)])
     with pretended_cuda(monkeypatch):
         estimator.optimise(GazeNet(config.network), faces, config, RUNTIME, tmp_path, 0)
 
