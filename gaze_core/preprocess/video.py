@@ -74,13 +74,20 @@ def preprocess_video(
         raise _no_face(path, num_read, dropped)
     view = config.normalization.resized(config.size_px)
     segment = HeadSegmenter(sightings.samples)
+    missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
         for index, image in recording.frames(tick=tick):
             if index in poses:
+                missing.remove(index)
                 face = sightings.faces[index]
                 head_mask = segment(image, face.points_px[:, :2])
                 values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
                 writer.append({**values, "frame_index": index})
+        if missing:
+            raise BadInput(
+                f"{path}: frame {min(missing)} was readable and is so no more; expected a recording that does not change "
+                "while it is read; run again when it is complete"
+            )
         writer.describe(_attributes(recording, config, person, dropped))
     return VideoSummary(num_read, len(poses), dict(dropped))
 

@@ -91,7 +91,7 @@ def test_a_users_mistake_leaves_the_flow_as_it_was_raised(tmp_path):
 
     broken = tmp_path / "subject.h5"
     broken.write_bytes(b"not a subject")
-    with pytest.raises(BadInput, match=r"subject\.h5: not a readable HDF5 file"):
+    with pytest.raises(BadInput, match=r"subject\.h5: .* found no readable HDF5 file"):
         redirection(broken, redirection_plan("tiny", "synthetic"), tmp_path / "out", RUNTIME)
     assert not (tmp_path / "out").exists()
 
@@ -142,7 +142,7 @@ def test_what_cannot_work_is_refused_before_anything_is_imported(tmp_path, monke
 
     subject = write_tiny_subject(tmp_path / "subject.h5", num_images=2, size_px=128)
     plan = redirection_plan("tiny", "synthetic", ["gaze_gaussian.model.renderer.num_heads=7"])
-    monkeypatch.setattr(module, "import_recording", lambda *_: pytest.fail("imported"))
+    monkeypatch.setattr(module, "preprocess_recording", lambda *_: pytest.fail("imported"))
     with pytest.raises(BadInput, match="expected a multiple of num_heads 7"):
         module.redirection(subject, plan, tmp_path / "out", RUNTIME)
 

@@ -31,12 +31,12 @@ def test_subject_files_are_refused_by_the_name_that_the_user_gave_them(tmp_path:
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     path = write_tiny_subject(tmp_path / folder / "ann.h5", num_images=4)
     recording = path if folder == "." else tmp_path / "people"
-    require_recording(recording)
+    require_recording(recording, "synthetic")
     with h5py.File(path, "a") as file:
         file["eye_centers_head_m"][2] *= 100
     for use in (require_recording, import_recording.fn):
         with pytest.raises(BadInput, match=r"/ann\.h5: eye_centers_head_m: .* first 2$") as refusal:
-            use(recording)
+            use(recording, "synthetic")
         assert str(refusal.value).startswith(str(path))
 
 

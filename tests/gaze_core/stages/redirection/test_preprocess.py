@@ -144,7 +144,7 @@ def test_no_usable_frame_says_why_and_of_which_recording(people, tmp_path):
 def test_subject_files_are_known_by_their_ending_however_it_is_written(people, tmp_path):
     (people / "bert.h5").rename(people / "bert.H5")
     _, splits = run(people.parent, tmp_path / "work")
-    assert [one.file for one in splits] == ["anna.h5", "bert.h5"]
+    assert [one.file for one in splits] == ["anna.h5", "bert.h5", "carl.h5"]
     write_tiny_subject(people / "bert.hdf5", num_images=20, subject="other")
     with pytest.raises(BadInput, match="two files of one name but for its ending"):
         run(people.parent, tmp_path / "again")
