@@ -32,7 +32,7 @@ PUBLISHED_FRAMES_PER_S = 74  # GazeGaussian (Wei et al. 2025), table 1
 
 
 def a_batch(size: int, image_px: int, device: torch.device) -> GazeBatch:
-    """Heads 0.6 m in front of a camera, random pictures, no labels worth learning."""
+    """Heads 0.6 m in front of a camera, random images, no labels worth learning."""
     random = torch.Generator().manual_seed(0)
     pose = torch.eye(4).repeat(size, 1, 1)
     pose[:, 2, 3] = 0.6
@@ -99,7 +99,7 @@ def measure(model: GazeGaussian, plan: RedirectionPlan, batch: GazeBatch, repeat
         total(terms).backward()
         optimizer.step()
 
-    def draw() -> None:
+    def render() -> None:
         with torch.no_grad():
             model(batch.camera, batch.head)
 
@@ -109,7 +109,7 @@ def measure(model: GazeGaussian, plan: RedirectionPlan, batch: GazeBatch, repeat
     step_s = seconds(step, device, repeats)
     peak_gib = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
     model.eval()
-    draw_s = seconds(draw, device, repeats)
+    draw_s = seconds(render, device, repeats)
     return {
         "batch": len(batch), "steps_per_s": 1 / step_s, "images_per_s": len(batch) / step_s, "peak_gib": peak_gib,
         "frames_per_s": len(batch) / draw_s,

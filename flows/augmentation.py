@@ -1,4 +1,4 @@
-"""Downstream test of a redirector: does an estimator learn more from few real pictures when redirected ones join them?"""
+"""Downstream test of a redirector: does an estimator learn more from few real images when redirected ones join them?"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ def augmentation(
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     force: tuple[str, ...] = (),
 ) -> AugmentationResult:
-    """Trains an estimator with and without redirected pictures and reports the difference with its interval."""
+    """Trains an estimator with and without redirected images and reports the difference with its interval."""
     store = Store.from_environment()
     with tracked_flow({"downstream": config.model_dump(mode="json")}, force, out) as ledger:
         measured = downstream(data, checkpoint, config, runtime)

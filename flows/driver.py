@@ -28,7 +28,7 @@ def driver(
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     force: tuple[str, ...] = (),
 ) -> DriverReport:
-    """Fine-tunes an estimator on one drive and reports what that did on blocks of time kept back.
+    """Fine-tunes an estimator on one drive and reports what that did on blocks of time held out.
 
     An estimator that became worse ends the run as a completed state named `Regressed`.
     """

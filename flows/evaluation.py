@@ -73,7 +73,7 @@ def comparison(
     """Is the candidate better than the baseline, on the same pairs? Ends as `Regressed` if it is worse.
 
     Without a baseline it is compared with the champion of the model registry, and becomes the champion if it is better;
-    where there is none yet, it must be better than handing back the recorded pictures.
+    where there is none yet, it must be better than handing back the recorded images.
     """
     started_s = time.monotonic()
     parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
@@ -87,7 +87,7 @@ def comparison(
         if other:
             refs |= {"baseline": other, "baseline_evaluation": evaluate(data, other, config, runtime, pairs)}
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), tolerance)
-        against = "baseline" if baseline else f"champion, version {reigning.version}" if reigning else "unchanged copy"
+        against = "baseline" if baseline else f"champion, version {reigning.version}" if reigning else "identity copy"
         facts = EvaluationFacts(
             _title("Comparison", data), _subtitle(), started_s, tuple(ledger.outcomes), "candidate", against
         )

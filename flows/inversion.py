@@ -1,4 +1,4 @@
-"""Inversion: a trained model meets a new person, in one or a few pictures, and draws that person from then on."""
+"""Inversion: a trained model meets a new person, in one or a few images, and draws that person from then on."""
 
 from pathlib import Path
 

@@ -65,7 +65,7 @@ def redirection(
         refs = {"data": data, "mesh_head": head, "candidate": candidate}
         if plan.baseline:
             refs["baseline"] = train_gaze_gaussian(data, head, plan.baseline, runtime)
-        measures = plan.evaluate.with_available_instruments()
+        measures = plan.evaluate.with_available_metrics()
         for role in [role for role in ("candidate", "baseline") if role in refs]:
             refs[f"{role}_evaluation"] = evaluate(data, refs[role], measures, runtime)
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), plan.tolerance)

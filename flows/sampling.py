@@ -1,4 +1,4 @@
-"""`gazeworks sample`: from a trained model to pictures, without a server, in seconds."""
+"""`gazeworks sample`: from a trained model to images, without a server, in seconds."""
 
 import shutil
 import tempfile
@@ -32,16 +32,16 @@ def parse_angles(text: str, option: str) -> tuple[tuple[float, float], ...]:
     return tuple((pitch, yaw) for pitch, yaw in pairs)
 
 
-def draw_samples(
+def render_samples(
     checkpoint: Path, recording: Path | None, changes: dict[str, Any], out: Path, runtime: Runtime
 ) -> Path:
-    """Writes the pictures of `stages/redirection/sample.py` to `out` and returns the contact sheet.
+    """Writes the images of `stages/redirection/sample.py` to `out` and returns the contact sheet.
 
     Args:
         checkpoint: the folder of a trained GazeGaussian, or of a report, whose candidate is meant.
         recording: a subject file; if None, what the model was trained on, its first person.
         changes: fields of `SampleConfig`.
-        out: folder of the pictures.
+        out: folder of the images.
         runtime: how to compute.
 
     Raises:

@@ -88,7 +88,7 @@ def search(
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
         data = preprocess_recording(recording, plan.preprocess, runtime)
         plan = plan.for_recording(recording)
-        measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_instruments()
+        measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_metrics()
         require_pairs(measured_with, Store.from_environment().fetch(data))
         head = train_mesh_head(data, plan.mesh_head, runtime)
         name = _perceptual_name(measured_with.instruments)

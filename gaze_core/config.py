@@ -67,7 +67,7 @@ class Runtime(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = FULL_PRECISION  # part of the cache key and of the manifest
-    num_workers: NonNegativeInt = 0  # that read pictures while a step computes
+    num_workers: NonNegativeInt = 0  # that read images while a step computes
     num_processes: PositiveInt = 1  # that share each batch of a training stage, one for each device
     log_every_steps: PositiveInt = 20
     checkpoint_every_steps: PositiveInt = 50

@@ -1,6 +1,6 @@
 """What is printed: a user's text as it is.
 
-rich takes `[gpu]` for a style, `[/y]` for the end of one and `:smile:` for a picture, in whatever text it prints. So
+rich takes `[gpu]` for a style, `[/y]` for the end of one and `:smile:` for an emoji, in whatever text it prints. So
 every console is made here, and none of them does.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from gaze_core.driver.drive_pictures import NUM_BITS, PANEL_PX, panel_tile
+from gaze_core.driver.drive_images import NUM_BITS, PANEL_PX, panel_tile
 
 
 def write_numbered(

@@ -39,7 +39,7 @@ def extract(
     out: Annotated[Path, folder_option("Folder for the extracted drive.")] = Path("drive"),
     as_json: Json = False,
 ) -> None:
-    """Take labelled frames from a drive's video: faces, pictures of both views, gaze, splits by blocks of time."""
+    """Take labelled frames from a drive's video: faces, images of both views, gaze, splits by blocks of time."""
     from flows.cli.drive_folder import require_drive_folder, write_drive_folder
     from gaze_core.config import Runtime
     from gaze_core.driver.legacy import write_legacy
@@ -114,8 +114,8 @@ def pretrain(
 @driver_app.command("people")
 def render_people(
     count: Annotated[int, typer.Option(min=3, help="How many.")] = 24,
-    images: Annotated[int, typer.Option(min=2, help="Pictures of each.")] = 40,
-    size: Annotated[int, typer.Option(min=32, help="Side of a picture, px.")] = 128,
+    images: Annotated[int, typer.Option(min=2, help="Images of each.")] = 40,
+    size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
     out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("driver_people"),
 ) -> None:
     """Render people for `pretrain` (needs the extra gazeworks[synthesis]); run again, it goes on."""
@@ -133,10 +133,8 @@ def render_people(
 @driver_app.command()
 def synth(
     out: Annotated[Path, folder_option("Folder for video, table and settings.")] = Path("synthetic_drive"),
-    pictures: Annotated[int, typer.Option(min=20, help="Rendered pictures.")] = 900,
-    frames_per_picture: Annotated[
-        int, typer.Option(min=1, help="Video frames that a picture stands, 30 a second.")
-    ] = 6,
+    pictures: Annotated[int, typer.Option(min=20, help="Rendered images.")] = 900,
+    frames_per_picture: Annotated[int, typer.Option(min=1, help="Video frames that an image stands, 30 a second.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same drive.")] = 0,
     identity: Annotated[int, typer.Option(min=0, help="Who drives.")] = 77,
 ) -> None:
@@ -146,10 +144,10 @@ def synth(
 
     config = DriveConfig(num_keys=pictures, frames_per_key=frames_per_picture, seed=seed, identity_seed=identity)
 
-    def tick(done: int, total: int) -> None:
-        sys.stderr.write(f"\r{done} of {total} pictures" + "\n" * (done >= total))
+    def advance(done: int, total: int) -> None:
+        sys.stderr.write(f"\r{done} of {total} images" + "\n" * (done >= total))
 
-    video = synthesize_drive(config, out, os.cpu_count() or 1, tick)
+    video = synthesize_drive(config, out, os.cpu_count() or 1, advance)
     say(
         f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE} --weights W"
     )

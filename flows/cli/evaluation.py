@@ -123,9 +123,9 @@ def pairs(
 def augment(
     checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
     data: Data = None,
-    real: Annotated[int, typer.Option(min=1, help="Real pictures of each subject that the estimator gets.")] = 8,
+    real: Annotated[int, typer.Option(min=1, help="Real images of each subject that the estimator gets.")] = 8,
     generated: Annotated[int, typer.Option(min=1, help="Redirected ones that join them.")] = 192,
-    repeats: Annotated[int, typer.Option(min=1, help="Choices of real pictures.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Choices of real images.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Of training, in each arm.")] = 100,
     start: Annotated[
         Literal["pretrained", "scratch"], typer.Option(help="The shipped estimator of other people, or nothing.")
@@ -137,7 +137,7 @@ def augment(
     as_json: Json = False,
     record: Record = None,
 ) -> None:
-    """Train an estimator on few real pictures, with and without redirected ones, and say what they are worth."""
+    """Train an estimator on few real images, with and without redirected ones, and say what they are worth."""
     from flows.references import data_of, find_reference
     from gaze_core.config import Runtime
     from gaze_core.stages.redirection.downstream import DownstreamConfig
@@ -160,7 +160,7 @@ def augment(
         return
     for name, value in result.numbers.items():
         say(f"{name:32} {value:.2f}")
-    say(f"redirected pictures: {result.verdict}\n{result.caveat}\nreport: {result.report}")
+    say(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
 def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
@@ -171,7 +171,7 @@ def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: 
 
     if protocol:
         protocol_named(protocol)
-    config = EvaluateConfig(judge=judge, protocol=protocol, seed=seed).with_available_instruments()
+    config = EvaluateConfig(judge=judge, protocol=protocol, seed=seed).with_available_metrics()
     if pair_file is not None and not pair_file.is_file():
         raise BadInput(f"{pair_file}: no such file; expected a pair file, made by: gazeworks pairs")
     return config, import_recording.fn(pair_file) if pair_file else None

@@ -21,19 +21,19 @@ def invert(
     recording: Annotated[
         Path, typer.Option("--input", help="A photograph, a folder of them, a video, a subject file.")
     ],
-    images: Annotated[int, typer.Option(min=1, help="From how many pictures.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="From how many images.")] = 1,
     mode: Annotated[
-        Literal["codes", "full"], typer.Option(help="codes: the weights stay. full: they may follow the pictures.")
+        Literal["codes", "full"], typer.Option(help="codes: the weights stay. full: they may follow the images.")
     ] = "full",
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
-    out: Annotated[Path, folder_option("Folder for the adapted model and its pictures.")] = Path("inverted"),
+    out: Annotated[Path, folder_option("Folder for the adapted model and its images.")] = Path("inverted"),
     device: Device = "auto",
     record: Record = None,
 ) -> None:
-    """Adapt a trained model to a person it has not met, from one or a few pictures, and draw that person."""
+    """Adapt a trained model to a person it has not seen, from one or a few images, and draw that person."""
     from flows.inversion import InversionPlan, inversion
     from flows.references import checkpoint_ref
-    from flows.sampling import draw_samples, parse_angles
+    from flows.sampling import parse_angles, render_samples
     from gaze_core.assets import look_beside
     from gaze_core.config import Runtime
     from gaze_core.data.subjects import is_subject_file
@@ -57,7 +57,7 @@ def invert(
         result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
     if record:
         record_values(record, f"inversion, {mode}, images: {images}", result.numbers, plan)
-    sheet = draw_samples(result.model, result.person, changes, out, runtime)
+    sheet = render_samples(result.model, result.person, changes, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):
         say(f"{name:32} {value:.2f}")

@@ -65,16 +65,16 @@ def sample(
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
     pose: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, camera frame.')] = None,
     frame: Annotated[int, typer.Option(min=0, help="Which frame gives expression and place.")] = 0,
-    out: Annotated[Path, folder_option("Folder for the pictures.")] = Path("samples"),
+    out: Annotated[Path, folder_option("Folder for the images.")] = Path("samples"),
     device: Device = "auto",
 ) -> None:
-    """Draw a trained head looking where you ask: pictures, a contact sheet and a film."""
-    from flows.sampling import draw_samples, parse_angles
+    """Draw a trained head looking where you ask: images, a contact sheet and a video."""
+    from flows.sampling import parse_angles, render_samples
     from gaze_core.config import Runtime
 
     asked = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
     changes = {"frame": frame} | {name: value for name, value in asked.items() if value}
-    say(str(draw_samples(checkpoint, recording, changes, out, Runtime(device=device))))
+    say(str(render_samples(checkpoint, recording, changes, out, Runtime(device=device))))
 
 
 @app.command()

@@ -38,7 +38,7 @@ class _MeasuredRequest(Config):
         if self.protocol:
             protocol_named(self.protocol)
         config = EvaluateConfig(judge=self.judge, protocol=self.protocol, seed=self.seed)
-        return config.with_available_instruments()
+        return config.with_available_metrics()
 
 
 class EvaluateRequest(_MeasuredRequest):

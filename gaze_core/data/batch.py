@@ -111,7 +111,7 @@ class GazeBatch(TensorRecord):
 
     rgb: Float[Tensor, "b 3 h w"]
     head_mask: Float[Tensor, "b 1 h w"]
-    observed_mask: Float[Tensor, "b 1 h w"]  # 0 beyond the border of the recorded picture
+    observed_mask: Float[Tensor, "b 1 h w"]  # 0 beyond the border of the recorded image
     left_eye_mask: Float[Tensor, "b 1 h w"]
     right_eye_mask: Float[Tensor, "b 1 h w"]
     camera: Camera

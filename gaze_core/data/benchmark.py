@@ -186,7 +186,7 @@ def _constant(mask: ndarray) -> bool:
 
 
 def write_subject(path: Path, num_images: int, size_px: int, seed: int) -> Path:
-    """A subject file as large recordings are stored (lzf, a chunk for each frame), with pictures of a photo's entropy."""
+    """A subject file as large recordings are stored (lzf, a chunk for each frame), with images of a photo's entropy."""
     random = np.random.default_rng(seed)
     with h5py.File(path, "w") as file:
         for name, field in FIELDS.items():

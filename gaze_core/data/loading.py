@@ -2,8 +2,8 @@
 
 A batch is of whatever frozen type the training wants: an `Assemble` makes it of the images' bytes and the labels.
 
-Workers decompress pictures into memory that they share with this process and report only that they have done so; labels
-never travel. If the pictures of all samples fit into the memory granted they stay there, each as the bytes it was
+Workers decompress images into memory that they share with this process and report only that they have done so; labels
+never travel. If the images of all samples fit into the memory granted they stay there, each as the bytes it was
 stored as, and are decompressed once and not once an epoch. Here the bytes become floats, in memory that is used again
 once nobody holds the batch any more: fresh memory costs more than the conversion.
 """
@@ -45,7 +45,7 @@ def subject_loader(
 ) -> "SubjectLoader[GazeBatch]":
     """A loader over the samples of all these subjects.
 
-    Pictures are kept in memory if all of them need no more than `cache_bytes` (4 bytes a pixel). `start_method` is
+    Images are kept in memory if all of them need no more than `cache_bytes` (4 bytes a pixel). `start_method` is
     that of the workers; None is torch's choice.
 
     Raises:
@@ -78,10 +78,10 @@ class SubjectLoader(Generic[B]):
         # Each worker has up to _PREFETCH batches under way, and one more is being converted here.
         self._num_slots = num_workers * _PREFETCH + 1
         num_rows = self._num_slots * batch_size
-        self.keeps_pictures = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
-        self._num_kept = self.num_samples if self.keeps_pictures else 0
-        if self.keeps_pictures:
-            num_rows = 0  # batches are taken from where the pictures are kept
+        self.keeps_images = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
+        self._num_kept = self.num_samples if self.keeps_images else 0
+        if self.keeps_images:
+            num_rows = 0  # batches are taken from where the images are kept
         self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0)
         self._allocate = Recycled()
         self._tasks: Iterator[_Task] = iter(())
@@ -145,7 +145,7 @@ class SubjectLoader(Generic[B]):
             BadInput: a file is damaged.
         """
         wanted = list(items)
-        if self.keeps_pictures:
+        if self.keeps_images:
             self._reader.read(wanted, wanted)
             return self._batch_of(self._reader.pixels.at(wanted), wanted)
         pixels = Pixels.empty(len(wanted), self.datasets[0].size_px)
@@ -153,7 +153,7 @@ class SubjectLoader(Generic[B]):
         return self._batch_of(pixels, wanted)
 
     def _rows(self, number: int, items: list[int]) -> list[int]:
-        if self.keeps_pictures:
+        if self.keeps_images:
             return items
         first = self._num_kept + number % self._num_slots * self.batch_size
         return list(range(first, first + len(items)))
@@ -193,7 +193,7 @@ class _TaskSampler:
 
 
 class _Reader(Dataset[str]):
-    """Several subjects behind one another, and the memory into which their pictures are read."""
+    """Several subjects behind one another, and the memory into which their images are read."""
 
     def __init__(self, datasets: list[SubjectDataset], num_kept: int, num_slots: int, shared: bool) -> None:
         self._datasets = datasets
@@ -202,7 +202,7 @@ class _Reader(Dataset[str]):
         width, height = datasets[0].size_px
         self._rgb = torch.empty((num_rows, height, width, 3), dtype=torch.uint8)
         self._masks = torch.empty((num_rows, height, width), dtype=torch.uint8)
-        self._held = torch.full((num_rows,), -1)  # position of the sample whose pictures the row holds
+        self._held = torch.full((num_rows,), -1)  # position of the sample whose images the row holds
         if shared:
             for tensor in (self._rgb, self._masks, self._held):
                 tensor.share_memory_()
@@ -216,7 +216,7 @@ class _Reader(Dataset[str]):
         return int(self._starts[-1])
 
     def __getitems__(self, task: _Task) -> str:
-        """Fills rows with the pictures of these positions; empty, or what is wrong with a file."""
+        """Fills rows with the images of these positions; empty, or what is wrong with a file."""
         try:
             self.read(*task)
         except BadInput as error:  # as text, or torch wraps it into the traceback of its worker
@@ -224,7 +224,7 @@ class _Reader(Dataset[str]):
         return ""
 
     def read(self, rows: Sequence[int], items: Sequence[int]) -> None:
-        """Fills rows with the pictures of these positions, unless they hold them already.
+        """Fills rows with the images of these positions, unless they hold them already.
 
         Raises:
             BadInput: a file is damaged.
@@ -263,15 +263,15 @@ def _unchanged(fault: Any) -> Any:
 
 
 def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_bytes: int, shared: bool) -> bool:
-    """Whether there is memory for the pictures of all samples and not only of the batches under way."""
-    picture_bytes = _PIXEL_BYTES * size_px[0] * size_px[1]
+    """Whether there is memory for the images of all samples and not only of the batches under way."""
+    image_bytes = _PIXEL_BYTES * size_px[0] * size_px[1]
     left = shutil.disk_usage(_SHARED_MEMORY).free if shared and _SHARED_MEMORY.is_dir() else None
-    if left is not None and num_rows * picture_bytes > left:
+    if left is not None and num_rows * image_bytes > left:
         raise BadInput(
-            f"{_SHARED_MEMORY}: expected {num_rows * picture_bytes / 2**20:.0f} MB for the batches of the workers, found "
+            f"{_SHARED_MEMORY}: expected {num_rows * image_bytes / 2**20:.0f} MB for the batches of the workers, found "
             f"{left / 2**20:.0f} MB; use fewer workers (num_workers=0 needs none), a smaller batch, or grant more"
         )
-    return num_samples * picture_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
+    return num_samples * image_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
 
 
 def require_alike(datasets: Sequence[SubjectDataset]) -> None:

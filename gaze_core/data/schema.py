@@ -54,7 +54,7 @@ class Field:
 FIELDS = {
     "image":               Field(("h", "w", 3), "uint8",   "RGB, normalised crop"),
     "head_mask":           Field(("h", "w"),    "uint8",   "0 or 255; head with hair and neck"),
-    "observed_mask":       Field(("h", "w"),    "uint8",   "0 or 255; where the crop lies inside the recorded picture"),
+    "observed_mask":       Field(("h", "w"),    "uint8",   "0 or 255; where the crop lies inside the recorded image"),
     "left_eye_mask":       Field(("h", "w"),    "uint8",   "0 or 255; visible eyeball of the subject's left eye"),
     "right_eye_mask":      Field(("h", "w"),    "uint8",   "0 or 255; visible eyeball of the subject's right eye"),
     "landmarks_2d_px":     Field((68, 2),       "float32", "iBUG-68 in pixels of `image`"),

@@ -1,6 +1,6 @@
 """Subject files as datasets: an index of usable samples, read lazily, one handle per process.
 
-What is small (labels, poses, flags) is read once and kept. Pictures stay on disk, are decompressed once for each batch
+What is small (labels, poses, flags) is read once and kept. Images stay on disk, are decompressed once for each batch
 that asks for them, and remain bytes until the batch is put together.
 """
 
@@ -34,20 +34,20 @@ _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bi
 _LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
 B_co = TypeVar("B_co", covariant=True)
 # A frame is a chunk and is read once for a batch, so a cache only has to hold the chunk at hand; a larger one would
-# be held for each of the five pictures of each file in each worker.
+# be held for each of the five images of each file in each worker.
 _CHUNK_CACHE = {"rdcc_nbytes": 4 * 2**20, "rdcc_nslots": 101, "rdcc_w0": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """The pictures of a batch as bytes; the four masks are bits of one byte, in the order of `_MASKS`."""
+    """The images of a batch as bytes; the four masks are bits of one byte, in the order of `_MASKS`."""
 
     rgb: UInt8[ndarray, "b h w 3"]
     masks: UInt8[ndarray, "b h w"]
 
     @classmethod
     def empty(cls, count: int, size_px: tuple[int, int]) -> Self:
-        """Room for `count` pictures of (width, height)."""
+        """Room for `count` images of (width, height)."""
         shape = (count, size_px[1], size_px[0])
         return cls(np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8))
 
@@ -122,7 +122,7 @@ class SubjectDataset(Dataset[GazeBatch]):
         return assemble(pixels, labels, self.indices[positions], np.zeros(len(items)), self.size_px)
 
     def read_pixels(self, items: Sequence[int] | ndarray, out: Pixels, rows: Sequence[int] | None = None) -> None:
-        """Decompresses the pictures of these samples into `rows` of `out` (default: its first ones, in order).
+        """Decompresses the images of these samples into `rows` of `out` (default: its first ones, in order).
 
         Each frame is read once, in the file's order. h5py could read several at once, but a list of frames makes
         HDF5 join one selection for each, which takes longer than the decompression.
@@ -253,7 +253,7 @@ def assemble(
     size_px: tuple[int, int],
     allocate: Callable[..., Tensor] = torch.empty,
 ) -> GazeBatch:
-    """The typed batch of these pictures and labels: `rgb` in [0, 1], masks 0 or 1."""
+    """The typed batch of these images and labels: `rgb` in [0, 1], masks 0 or 1."""
     count, height, width = pixels.masks.shape
     bits = torch.from_numpy(pixels.masks)[:, None]
     rgb = allocate((count, 3, height, width)).copy_(torch.from_numpy(pixels.rgb).permute(0, 3, 1, 2)).div_(255)

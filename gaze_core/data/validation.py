@@ -11,10 +11,10 @@ from numpy import ndarray
 
 from gaze_core.artifacts import file_sha256
 from gaze_core.data.content_checks import CHECKS
-from gaze_core.data.cut_file import lost_frames, open_cut
 from gaze_core.data.layout_checks import FILE, Fault, find, read_form
 from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName, expression_basis
 from gaze_core.data.self_contained import named_elsewhere
+from gaze_core.data.truncated import lost_frames, open_cut
 from gaze_core.errors import BadInput
 
 _SLAB_BYTES = 8 * 2**20  # of the largest field; the file itself may be larger than the memory

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.predictions import Drive
 from gaze_core.preprocess.images import RgbImage, read_image
 
 Color = tuple[int, int, int]
@@ -72,7 +72,7 @@ def driver_view(drive: Drive, position: int, arrows: Sequence[tuple[Float[ndarra
 
 
 def road_view(drive: Drive, gaze: Gaze, position: int, to_road: Float[ndarray, "3 2"] | None) -> RgbImage | None:
-    """The road with a ring where each gaze meets it; None without a picture of the road."""
+    """The road with a ring where each gaze meets it; None without an image of the road."""
     if not drive.record.has_road:
         return None
     image, scale = _enlarged(read_image(drive.record.picture(drive.folder, position, "road")))

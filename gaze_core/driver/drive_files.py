@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from gaze_core.atomic import replacing
-from gaze_core.driver.drive_pictures import (
+from gaze_core.driver.drive_images import (
     LAYOUT,
     driver_tile,
     focal_factor,
@@ -37,13 +37,13 @@ HEADER = (
     "elevation [deg]", "dash gaze x [px]", "dash gaze y [px]", "scenario",
 )  # fmt: skip
 _SCENE_FOCAL_PX, _SCENE_CENTER_PX = 770.0, (544.0, 540.0)  # of the glasses' camera
-_KEYS = "keys-"  # how the folder of rendered pictures begins
+_KEYS = "keys-"  # how the folder of rendered images begins
 _LOST_SHARE = 0.003  # of the frames: no row at all
 Tick = Callable[[int, int], None]
 
 
-def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, tick: Tick | None = None) -> Path:
-    """Writes the drive to `out` and returns the video's path. Interrupted, it goes on with the pictures that are missing.
+def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: Tick | None = None) -> Path:
+    """Writes the drive to `out` and returns the video's path. Interrupted, it goes on with the images that are missing.
 
     Raises:
         BadInput: `out` holds other things, anny or mitsuba is not installed, or OpenCV cannot write MPEG-4.
@@ -54,7 +54,7 @@ def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, tick: Tic
         )
     out.mkdir(parents=True, exist_ok=True)
     keys = out / f"{_KEYS}{GENERATOR_VERSION}-{config.digest()}"
-    moments = render_keys(config, keys, num_workers, lambda done: tick(done, config.num_keys) if tick else None)
+    moments = render_keys(config, keys, num_workers, lambda done: advance(done, config.num_keys) if advance else None)
     write_table(out / TABLE_FILE, moments, config)
     write_video(out / VIDEO_FILE, drive_frames(config, moments, keys), config.frames_per_s)
     (out / SETTINGS_FILE).write_text(json.dumps(settings(config), indent=1) + "\n")
@@ -68,7 +68,7 @@ def settings(config: DriveConfig) -> dict[str, Any]:
 
 
 def drive_frames(config: DriveConfig, moments: list[DriveMoment], keys: Path) -> Iterator[RgbImage]:
-    """The video's frames: each rendered picture stands still for some, while the road goes on."""
+    """The video's frames: each rendered image stands still for some, while the road goes on."""
     for key, moment in enumerate(moments):
         driver = driver_tile(read_key(keys, key), moment.exposure)
         for frame in range(key * config.frames_per_key, (key + 1) * config.frames_per_key):

@@ -53,12 +53,12 @@ _MAX_EYE_DEG = (20.0, 30.0)  # pitch and yaw that the eyes do without more help 
 
 
 class DriveConfig(Config):
-    """A synthetic drive. Equal configurations give equal pictures and tables."""
+    """A synthetic drive. Equal configurations give equal images and tables."""
 
     identity_seed: NonNegativeInt = 77
     seed: NonNegativeInt = 0
-    num_keys: PositiveInt = 900  # rendered pictures
-    frames_per_key: PositiveInt = 6  # video frames for which a rendered picture stands still
+    num_keys: PositiveInt = 900  # rendered images
+    frames_per_key: PositiveInt = 6  # video frames for which a rendered image stands still
     frames_per_s: PositiveInt = 30
     tracker_hz: PositiveInt = 200
     tracker_noise_deg: NonNegativeFloat = 0.6  # of one row
@@ -75,7 +75,7 @@ class DriveConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class DriveMoment:
-    """One rendered picture and its exact labels."""
+    """One rendered image and its exact labels."""
 
     scenario: str
     target: str

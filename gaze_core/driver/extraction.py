@@ -1,4 +1,4 @@
-"""A drive's video and eye-tracker table to pictures, labels and a subject file.
+"""A drive's video and eye-tracker table to images, labels and a subject file.
 
 The video is decoded once and leaves JPEG files of the chosen frames; everything after that reads those, one at a time.
 """
@@ -21,12 +21,13 @@ from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
 from gaze_core.driver.footage import TileLayout
-from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, picture_name
+from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, image_name
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
 from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NormalizationConfig
+from gaze_core.preprocess.detections import look
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
@@ -35,7 +36,6 @@ from gaze_core.preprocess.iris_gaze import read_eyes
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.person import Person, fit_person
-from gaze_core.preprocess.sightings import look
 from gaze_core.preprocess.video_config import VideoConfig
 
 Tick = Callable[[], None]
@@ -71,9 +71,9 @@ def label_drive(
     duration_s: float,
     config: ExtractConfig,
     landmarker: Path,
-    tick: Tick,
+    advance: Tick,
 ) -> tuple[DriveRecord, Splits]:
-    """Writes the subject file `folder/subject.h5` from the pictures of the decoded frames (number -> time).
+    """Writes the subject file `folder/subject.h5` from the images of the decoded frames (number -> time).
 
     A drive without a table keeps the irises' gaze, and all its frames are for the test.
 
@@ -81,7 +81,7 @@ def label_drive(
         BadInput: no frame shows a usable face, or the frames are too few to split or to calibrate.
     """
     dropped: Counter[str] = Counter()
-    found, poses, person, intrinsics_px = _find_faces(name, folder, decoded, config, landmarker, dropped, tick)
+    found, poses, person, intrinsics_px = _find_faces(name, folder, decoded, config, landmarker, dropped, advance)
     numbers = [sorted(decoded)[position] for position in found]
     times_s = np.array([decoded[number] for number in numbers])
     readings = [
@@ -108,35 +108,35 @@ def label_drive(
     view = config.normalization.resized(config.size_px)
     with SubjectWriter(folder / SUBJECT_FILE, config.size_px) as writer:
         for row, (number, (_, face), pose) in enumerate(zip(numbers, found.items(), poses, strict=True)):
-            image = read_image(folder / picture_name(number, "driver"))
+            image = read_image(folder / image_name(number, "driver"))
             whole = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
             values = label_frame(image, face, pose, person.head, intrinsics_px, view, whole)
             if track:
                 values |= tracker_labels(record.tracker[row], values, record.gaze_frame, record.mount)
             writer.append({**values, "frame_index": number})
-            tick()
+            advance()
         writer.describe(_attributes(record, config, person))
     return record, splits
 
 
 def _find_faces(
     name: str, folder: Path, decoded: Mapping[int, float], config: ExtractConfig, landmarker: Path,
-    dropped: Counter[str], tick: Tick,
+    dropped: Counter[str], advance: Tick,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
     """Faces by position among the decoded frames, with their poses; counts the others."""
     recording = Recording(folder / PICTURES / "driver", 1, None)
-    sightings = look(recording, FaceLandmarker(landmarker), config.video, tick)
-    dropped.update(sightings.dropped)
-    if not sightings.faces:
+    detections = look(recording, FaceLandmarker(landmarker), config.video, advance)
+    dropped.update(detections.dropped)
+    if not detections.faces:
         raise BadInput(
             f"{name}: none of {len(decoded)} frames shows the driver's face ({reasons_text(dropped)}); check the layout: "
             "the driver's tile must hold one whole face"
         )
-    intrinsics_px = intrinsics_of(sightings.size_px, config.focal_factor)
-    person = fit_person(list(sightings.faces.values()), read_average_face(landmarker), intrinsics_px)
+    intrinsics_px = intrinsics_of(detections.size_px, config.focal_factor)
+    person = fit_person(list(detections.faces.values()), read_average_face(landmarker), intrinsics_px)
     limits_deg = np.array([config.max_pitch_deg, config.max_yaw_deg])
     found, poses = {}, []
-    for (position, face), pose, misfit in zip(sightings.faces.items(), person.poses, person.misfits, strict=True):
+    for (position, face), pose, misfit in zip(detections.faces.items(), person.poses, person.misfits, strict=True):
         if misfit > config.max_misfit:
             dropped["pose_not_fit"] += 1
         elif (np.abs(pose.facing_deg) > limits_deg).any():

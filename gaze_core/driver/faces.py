@@ -19,7 +19,7 @@ from gaze_core.data.subjects import Pixels, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.geometry.angles import vector_from_pitchyaw
 
-_MEMORY_BYTES = 2 * 2**30  # pictures of a set that are kept in memory; of a larger one they are read when asked for
+_MEMORY_BYTES = 2 * 2**30  # images of a set that are kept in memory; of a larger one they are read when asked for
 _PREDICT_BATCH = 64
 
 
@@ -92,22 +92,22 @@ def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: s
 
 
 class FaceChanges(Config):
-    """How far a training picture may differ from the recorded one; 0 leaves that part alone."""
+    """How far a training image may differ from the recorded one; 0 leaves that part alone."""
 
     shift: NonNegativeFloat = 0.03  # of the side
     scale: NonNegativeFloat = 0.05
-    roll_deg: NonNegativeFloat = 3.0  # the gaze turns with the picture
+    roll_deg: NonNegativeFloat = 3.0  # the gaze turns with the image
     brightness: NonNegativeFloat = 0.25
     contrast: NonNegativeFloat = 0.2
     color: NonNegativeFloat = 0.08
     noise: NonNegativeFloat = 0.015
-    smallest: float = Field(0.6, gt=0, le=1)  # of the side, through which some pictures are shrunk and enlarged
+    smallest: float = Field(0.6, gt=0, le=1)  # of the side, through which some images are shrunk and enlarged
     mirror: bool = False
     background: bool = False  # replace what is outside the head mask by something plain
 
 
 def changed(batch: FaceBatch, changes: FaceChanges) -> FaceBatch:
-    """A random change of each picture, by torch's random numbers on the CPU, which each step seeds."""
+    """A random change of each image, by torch's random numbers on the CPU, which each step seeds."""
     n = len(batch)
     rgb, gaze = batch.rgb, batch.gaze_camera
     if changes.background:
@@ -127,7 +127,7 @@ def changed(batch: FaceBatch, changes: FaceChanges) -> FaceBatch:
 
 
 def _softened(rgb: Float[Tensor, "b 3 h w"], changes: FaceChanges) -> Float[Tensor, "b 3 h w"]:
-    """A third of the pictures through a smaller size and back."""
+    """A third of the images through a smaller size and back."""
     side = round(rgb.shape[-1] * (changes.smallest + (1 - changes.smallest) * float(torch.rand(()))))
     chosen = torch.rand(len(rgb)) < 1 / 3
     if side >= rgb.shape[-1] or not chosen.any():

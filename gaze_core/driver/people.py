@@ -1,4 +1,4 @@
-"""The synthetic people from whom the face estimator first learns: many, each with few pictures, seen from a dome."""
+"""The synthetic people from whom the face estimator first learns: many, each with few images, seen from a dome."""
 
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.synthesis.factory import SubjectConfig
@@ -13,7 +13,7 @@ WIDE = Ranges(
 
 
 def driver_people(count: int, images: int, size_px: int = 128) -> list[SubjectConfig]:
-    """Configurations of `count` people of `images` pictures each; the first ones stay the same when `count` grows."""
+    """Configurations of `count` people of `images` images each; the first ones stay the same when `count` grows."""
     face = DRIVER_FACE.resized(size_px)
     view = View(size_px=size_px, focal_px=face.focal_px, distance_m=face.distance_m)
     return [

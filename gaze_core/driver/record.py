@@ -1,4 +1,4 @@
-"""What the extractor knows of a drive beside the subject file: the tracker's angles, pictures, and how they came about."""
+"""What the extractor knows of a drive beside the subject file: the tracker's angles, images, and how they came about."""
 
 from pathlib import Path
 from typing import Self
@@ -38,7 +38,7 @@ class DriveRecord(Config):
     gaze_frame: GazeFrame
     frames: tuple[DriveFrame, ...]
     has_road: bool
-    focal_factor: float  # assumed focal length over the longer side of the driver's picture
+    focal_factor: float  # assumed focal length over the longer side of the driver's image
     duration_s: float
     requested: NonNegativeInt
     dropped: dict[str, int]  # frames by reason
@@ -61,8 +61,8 @@ class DriveRecord(Config):
         return np.deg2rad(np.array(pairs, dtype=float))
 
     def picture(self, folder: Path, position: int, view: str) -> Path:
-        """The picture of a row: `view` is driver or road; `folder` holds the extracted drive."""
-        return folder / picture_name(self.frames[position].frame, view)
+        """The image of a row: `view` is driver or road; `folder` holds the extracted drive."""
+        return folder / image_name(self.frames[position].frame, view)
 
     def write(self, folder: Path) -> Path:
         """Writes the record and returns its path."""
@@ -86,6 +86,6 @@ class DriveRecord(Config):
             ) from error
 
 
-def picture_name(frame: int, view: str) -> str:
-    """Name of a frame's picture within an extracted drive."""
+def image_name(frame: int, view: str) -> str:
+    """Name of a frame's image within an extracted drive."""
     return f"{PICTURES}/{view}/frame_{frame:05d}.jpg"

@@ -38,7 +38,7 @@ class SensorColumns(Config):
     elevation: tuple[str, ...] = ("elevation",)
     scene_x_px: tuple[str, ...] = ("gaze x", "dash gaze x")  # settles the signs
     scene_y_px: tuple[str, ...] = ("gaze y", "dash gaze y")
-    road_x_px: tuple[str, ...] = ("dash gaze x",)  # where the gaze meets the road picture
+    road_x_px: tuple[str, ...] = ("dash gaze x",)  # where the gaze meets the road image
     road_y_px: tuple[str, ...] = ("dash gaze y",)
     worn: tuple[str, ...] = ("worn",)
     blink: tuple[str, ...] = ("blink id",)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RowName = Literal["model", "copy", "constant", "floor"]
-"""Who is measured: the model; the unchanged picture; the best constant answer; the judge itself, on recordings."""
+"""Who is measured: the model; the unchanged image; the best constant answer; the judge itself, on recordings."""
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ QUESTIONS = {
     "head labels of the recordings": Question("Do the heads face where their labels say?", "°"),
     "the judge": Question("Does the judge read the recordings better than a constant would?", "°"),
     "colours of the recordings": Question("Is a head redder than blue?", ""),
-    "gaze of the drawings": Question("Do the drawn eyes look where they were asked to?", "°"),
-    "orientation and colours of the drawings": Question(
-        "Are the drawings the right way round, in red, green, blue?", ""
+    "gaze of the renderings": Question("Do the rendered eyes look where they were asked to?", "°"),
+    "orientation and colours of the renderings": Question(
+        "Are the renderings the right way round, in red, green, blue?", ""
     ),
-    "redirection": Question("Is the drawing nearer to what was asked than the unchanged picture?", "°"),
+    "redirection": Question("Is the rendering nearer to what was asked than the unchanged image?", "°"),
 }
 _TURNS = {
     "yaw is mirrored": ((0, 1), (1.0, -1.0)),
@@ -67,15 +67,15 @@ def of_colours(batch: GazeBatch) -> Answers:
     return {CLAIM: blue, "red and blue are swapped": red}
 
 
-def of_pictures(drawn: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
-    """Root mean squared difference of each drawing from its recording, and of the recording as a fault would leave it."""
+def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
+    """Root mean squared difference of each rendering from its recording, and of the recording as a fault would leave it."""
     rivals = {
         CLAIM: recorded,
-        "the picture is mirrored": recorded.flip(-1),
-        "the picture is upside down": recorded.flip(-2),
+        "the image is mirrored": recorded.flip(-1),
+        "the image is upside down": recorded.flip(-2),
         "red and blue are swapped": recorded.flip(1),
     }
-    return {name: (drawn - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
+    return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
 def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:

@@ -12,7 +12,7 @@ from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComp
 def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
     """Paired comparison: a metric changed if its mean gain exceeds the tolerance and the interval excludes zero.
 
-    A candidate with a fault that the baseline does not have, or with more pictures that the judge cannot read, is
+    A candidate with a fault that the baseline does not have, or with more images that the judge cannot read, is
     regressed whatever its averages say; with any fault it is never better.
 
     Raises:
@@ -46,7 +46,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
 
 
 def copy_as_baseline(report: EvaluationReport) -> EvaluationReport:
-    """What handing back the recorded picture scores, as if it were a model: what a first model must be better than."""
+    """What handing back the recorded image scores, as if it were a model: what a first model must be better than."""
     copied = next(row for row in report.rows if row.name == "copy")
     rows = tuple(copied.model_copy(update={"name": "model"}) if row.name == "model" else row for row in report.rows)
     subjects = tuple(

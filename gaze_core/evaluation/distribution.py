@@ -1,4 +1,4 @@
-"""KID and FID: how a set of drawn pictures differs from the recorded ones, seen by Inception's last features."""
+"""KID and FID: how a set of rendered images differs from the recorded ones, seen by Inception's last features."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from gaze_core.errors import MissingArtifact
 
 _CHUNK = 16
 MIN_KID, MIN_FID = 10, 2048
-"""With fewer pictures KID has no use; FID's covariance of 2048 features needs at least as many."""
+"""With fewer images KID has no use; FID's covariance of 2048 features needs at least as many."""
 
 
 class Inception(nn.Module):
-    """2048 features of each picture in [0, 1], by the network of torch-fidelity; what published KID and FID use."""
+    """2048 features of each image in [0, 1], by the network of torch-fidelity; what published KID and FID use."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -33,21 +33,21 @@ class Inception(nn.Module):
         return torch.cat([self.network(part)[0] for part in pictures.split(_CHUNK)]).double()
 
 
-def kid(drawn: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:
-    """Kernel Inception distance: unbiased squared MMD with kernel (x.y / f + 1)^3, over all pictures at once.
+def kid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:
+    """Kernel Inception distance: unbiased squared MMD with kernel (x.y / f + 1)^3, over all images at once.
 
     Lower is better, about 0 for sets alike, and below it by chance (Binkowski et al. 2018).
     """
-    return float(poly_mmd(recorded, drawn))
+    return float(poly_mmd(recorded, rendered))
 
 
-def fid(drawn: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:
+def fid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:
     """Frechet Inception distance of two normal distributions: |m - m'|^2 + tr(S + S' - 2 (S S')^0.5).
 
-    Lower is better, 0 for equal sets. Too high for few pictures (Heusel et al. 2017).
+    Lower is better, 0 for equal sets. Too high for few images (Heusel et al. 2017).
     """
-    mean = (drawn.mean(0) - recorded.mean(0)).square().sum()
-    ours, theirs = torch.cov(drawn.T), torch.cov(recorded.T)
+    mean = (rendered.mean(0) - recorded.mean(0)).square().sum()
+    ours, theirs = torch.cov(rendered.T), torch.cov(recorded.T)
     # The eigenvalues of a product of covariances are real and not negative, but for rounding.
     root = torch.linalg.eigvals(ours @ theirs).real.clamp_min(0).sqrt().sum()
     return float(mean + ours.trace() + theirs.trace() - 2 * root)

@@ -1,4 +1,4 @@
-"""What the downstream experiment found: does an estimator gain from redirected pictures?"""
+"""What the downstream experiment found: does an estimator gain from redirected images?"""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ _WORDS: dict[PairedVerdict, str] = {"improved": "helps", "regressed": "hurts"}
 
 
 class Arm(Config):
-    """One way to train: not at all, on the real pictures, or on real and redirected ones. Lower is better."""
+    """One way to train: not at all, on the real images, or on real and redirected ones. Lower is better."""
 
     name: ArmName
     error_deg: Estimate
 
 
 class Repeat(Config):
-    """One choice of real pictures: the error of each arm on each test picture, degrees."""
+    """One choice of real images: the error of each arm on each test image, degrees."""
 
     subject: str
     number: int
@@ -29,17 +29,17 @@ class Repeat(Config):
 
     @property
     def gain_deg(self) -> float:
-        """By how much redirected pictures helped this time."""
+        """By how much redirected images helped this time."""
         real, augmented = (sum(self.errors_deg[arm]) / len(self.errors_deg[arm]) for arm in ("real", "augmented"))
         return real - augmented
 
 
 class DownstreamReport(Config):
-    """`gain_deg` is the paired difference of "real" and "augmented": positive where redirected pictures help.
+    """`gain_deg` is the paired difference of "real" and "augmented": positive where redirected images help.
 
-    Intervals are over subjects, or over the test pictures of the only one, each averaged over the repeats; how much the
-    choice of real pictures matters shows in the gains of the repeats. `redirector_frames` says how many pictures of each
-    subject the redirector itself was trained on: help that comes from more than `num_real` pictures is not free.
+    Intervals are over subjects, or over the test images of the only one, each averaged over the repeats; how much the
+    choice of real images matters shows in the gains of the repeats. `redirector_frames` says how many images of each
+    subject the redirector itself was trained on: help that comes from more than `num_real` images is not free.
     """
 
     arms: tuple[Arm, ...]
@@ -59,9 +59,9 @@ class DownstreamReport(Config):
         """What a reader must know before believing the gain."""
         more = {name: count for name, count in self.redirector_frames.items() if count > self.num_real}
         if not more:
-            return "The redirector was trained on no more pictures than the estimator."
+            return "The redirector was trained on no more images than the estimator."
         counts = ", ".join(f"{count} of {name}" for name, count in sorted(more.items()))
         return (
-            f"The redirector was trained on more pictures ({counts}) than the {self.num_real} real ones of the estimator, so "
+            f"The redirector was trained on more images ({counts}) than the {self.num_real} real ones of the estimator, so "
             "part of a gain may come from those."
         )

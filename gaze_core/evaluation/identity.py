@@ -1,4 +1,4 @@
-"""Whether a picture still shows the same person: dlib's face descriptor, which people's faces were not trained with."""
+"""Whether an image still shows the same person: dlib's face descriptor, which people's faces were not trained with."""
 
 import hashlib
 from pathlib import Path
@@ -39,9 +39,9 @@ class FaceDescriptor:
         target: Float[Tensor, "b 3 h w"],
         landmarks_px: Float[Tensor, "b 68 2"],
     ) -> Float[Tensor, " b"]:
-        """Length of the difference of both descriptors, 0 for equal pictures. Lower is better.
+        """Length of the difference of both descriptors, 0 for equal images. Lower is better.
 
-        Both pictures are cut out by the target's landmarks, so a face that stands elsewhere counts as different.
+        Both images are cut out by the target's landmarks, so a face that stands elsewhere counts as different.
         """
         ours, theirs = (self._describe(pictures, landmarks_px) for pictures in (image, target))
         return (ours - theirs).norm(dim=1).to(image)

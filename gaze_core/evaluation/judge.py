@@ -28,7 +28,7 @@ _BLANK_DEVIATION = 0.02  # an image whose pixels deviate less than this from the
 
 
 @dataclass(frozen=True, eq=False)
-class JudgeReading:
+class JudgePrediction:
     """What a judge read from B images; angles in radians, camera frame, meaningless where not `valid`."""
 
     gaze_camera: Float[Tensor, "b 2"]
@@ -48,7 +48,7 @@ class Judge(Protocol):
     @property
     def seen(self) -> Seen: ...
 
-    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
+    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgePrediction:
         """Reads face crops in [0, 1], on white, on any device."""
         ...
 
@@ -95,13 +95,13 @@ class CnnJudge:
         return {name: value.clone() for name, value in self._model.state_dict().items()}
 
     @torch.no_grad()
-    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
+    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgePrediction:
         """Reads faces of any size. An image that is blank or not finite is not valid."""
         flat = rgb.flatten(1)
         valid = flat.isfinite().all(dim=1) & (flat.std(dim=1) > _BLANK_DEVIATION)
         parts = [self._read(chunk) for chunk in rgb.nan_to_num(1.0).clamp(0, 1).split(_CHUNK)]
         gaze, head = (torch.cat(values) for values in zip(*parts, strict=True))
-        return JudgeReading(gaze, head, valid)
+        return JudgePrediction(gaze, head, valid)
 
     def _read(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
         size = (self._model.config.image_px,) * 2
@@ -137,11 +137,11 @@ class IrisJudge:
         self._read_gaze = read_gaze
         self.digest = digest
 
-    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgeReading:
+    def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgePrediction:
         """Reads the faces that `read_gaze` finds."""
         images = (rgb.detach().permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         gaze, valid = self._read_gaze(images)
-        return JudgeReading(
+        return JudgePrediction(
             gaze_camera=torch.as_tensor(gaze, dtype=rgb.dtype, device=rgb.device),
             head_pitchyaw=None,
             valid=torch.as_tensor(valid, dtype=torch.bool, device=rgb.device),

@@ -52,6 +52,6 @@ def head_error_deg(facing: Float[Tensor, "b 2"], expected: Float[Tensor, "b 2"])
     return angular_error_deg(facing, expected)
 
 
-def constant_reading(gaze: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
+def constant_prediction(gaze: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
     """The best that a reader which never looks can say: the mean of all labels, for each sample."""
     return gaze.mean(dim=0, keepdim=True).expand_as(gaze)

@@ -6,8 +6,8 @@ from typing import Any
 
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.method import measurement_facts
-from gaze_core.evaluation.pictures import Pictures, curve_points, image_strips
 from gaze_core.evaluation.report import Comparison, EvaluationReport
+from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
 from gaze_core.evaluation.tables import (
     BESIDE,
     absent_rows,
@@ -50,7 +50,7 @@ class ReportData:
         title: What was run, for example "Gaze redirection: synthetic_128".
         subtitle: Preset, device and date, in one line.
         candidate: Measurements of the trained model.
-        pictures: Held-out heads of the candidate.
+        images: Held-out heads of the candidate.
         seconds: Wall clock of the whole run.
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
         baseline, comparison: The model to beat, measured on the same samples, and the verdict.
@@ -63,14 +63,14 @@ class ReportData:
 
     title: str
     candidate: EvaluationReport
-    pictures: Pictures
+    pictures: ReportImages
     seconds: float
     subtitle: str = ""
     candidate_name: str = "candidate"
     baseline_name: str = "baseline"
     baseline: EvaluationReport | None = None
     comparison: Comparison | None = None
-    baseline_pictures: Pictures | None = None
+    baseline_images: ReportImages | None = None
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     enhancements: Sequence[tuple[str, str]] = ()
     sources: Sources = Sources()
@@ -158,7 +158,7 @@ def _bars(data: ReportData) -> Bars:
 
 
 def _images(data: ReportData) -> list[Block]:
-    strips = image_strips(data.pictures, data.baseline_pictures)
+    strips = image_strips(data.pictures, data.baseline_images)
     intro = (
         "Frames that no training has seen, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
         "(pitch, yaw in the camera). Positive is up and toward the left of the image."

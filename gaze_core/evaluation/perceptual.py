@@ -1,4 +1,4 @@
-"""How different two pictures look: LPIPS, and ST-LPIPS, which forgives a shift of a pixel.
+"""How different two images look: LPIPS, and ST-LPIPS, which forgives a shift of a pixel.
 
 ST-LPIPS (Ghildyal & Liu 2022, "Shift-tolerant perceptual similarity metric") is AlexNet whose every step is blurred, and
 linear weights fitted to people's judgements. It is not LPIPS: its numbers belong beside each other only.

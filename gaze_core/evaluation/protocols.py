@@ -64,7 +64,7 @@ class Protocol(Config):
         if self.num_subjects is not None and subjects != self.num_subjects:
             differs.append(f"{subjects} of the {self.num_subjects} subjects were evaluated.")
         if self.image_px is not None and image_px != self.image_px:
-            differs.append(f"Pictures are {image_px} px wide, the published ones {self.image_px} px.")
+            differs.append(f"Images are {image_px} px wide, the published ones {self.image_px} px.")
         pairs = f"seed {config_seed}"
         if pairs_file is not None:
             pairs = f"{pairs_file.name}, sha256 {file_sha256(pairs_file)[:12]}"

@@ -13,11 +13,11 @@ from gaze_core.errors import BadInput
 from gaze_core.evaluation import checks
 from gaze_core.evaluation.catalog import METRICS, RowName
 from gaze_core.evaluation.distribution import MIN_FID, MIN_KID, fid, kid
-from gaze_core.evaluation.drawings import Reading, Redirector, gaze_in_camera, measure_pairs, redirect
-from gaze_core.evaluation.instruments import Instruments
 from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
-from gaze_core.evaluation.metrics import constant_reading, gaze_error_deg, head_error_deg
+from gaze_core.evaluation.metric_networks import MetricNetworks
+from gaze_core.evaluation.metrics import constant_prediction, gaze_error_deg, head_error_deg
 from gaze_core.evaluation.pairs import Pairs
+from gaze_core.evaluation.renderings import Prediction, Redirector, gaze_in_camera, measure_pairs, redirect
 from gaze_core.evaluation.report import (
     AngleRow,
     EvaluationReport,
@@ -61,7 +61,7 @@ class _Subject:
 def evaluate(
     redirector: Redirector,
     subjects: Iterable[HeldOut],
-    instruments: Instruments,
+    instruments: MetricNetworks,
     protocol: ProtocolRecord,
     bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 (frozen)
 ) -> EvaluationReport:
@@ -92,7 +92,7 @@ def evaluate(
     )
 
 
-def _measure(redirector: Redirector, held_out: HeldOut, instruments: Instruments) -> _Subject:
+def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetworks) -> _Subject:
     inputs, targets = held_out.pairs.inputs, held_out.pairs.targets
     parts = []
     for start in range(0, len(inputs), _CHUNK):
@@ -106,17 +106,17 @@ def _measure(redirector: Redirector, held_out: HeldOut, instruments: Instruments
     answers = {name: _joined([part.answers[name] for part in parts]) for name in parts[0].answers}
     labels = {name: torch.cat([part.labels[name] for part in parts]) for name in parts[0].labels}
     rows["constant"] = {
-        metric: error(constant_reading(labels[name]), labels[name]).cpu().numpy()
+        metric: error(constant_prediction(labels[name]), labels[name]).cpu().numpy()
         for metric, name, error in (
             ("gaze_error_deg", "asked_gaze", gaze_error_deg),
             ("head_error_deg", "asked_facing", head_error_deg),
         )
     }
     # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
-    unlooked = gaze_error_deg(constant_reading(labels["gaze"]), labels["gaze"]).cpu().numpy()
+    unlooked = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
     answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], "a constant answer is nearer": unlooked}
-    drawn = [part.features for part in parts if part.features is not None]
-    features = (torch.cat([a for a, _ in drawn]), torch.cat([b for _, b in drawn])) if drawn else None
+    rendered = [part.features for part in parts if part.features is not None]
+    features = (torch.cat([a for a, _ in rendered]), torch.cat([b for _, b in rendered])) if rendered else None
     moved_deg = torch.cat([part.moved_deg for part in parts]).cpu().numpy()
     return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, instruments), features)
 
@@ -125,10 +125,10 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
     return {name: torch.cat([part[name] for part in parts]).cpu().double().numpy() for name in parts[0]}
 
 
-def _sweep(redirector: Redirector, held_out: HeldOut, instruments: Instruments) -> list[dict[str, np.ndarray]]:
+def _sweep(redirector: Redirector, held_out: HeldOut, instruments: MetricNetworks) -> list[dict[str, np.ndarray]]:
     frames = sorted(set(held_out.pairs.targets))
     heads = held_out.frames([frames[i] for i in evenly_spaced(len(frames), _NUM_SWEPT_HEADS)])
-    original = Reading.of(instruments.judge, heads.rgb_on_white)
+    original = Prediction.of(instruments.judge, heads.rgb_on_white)
     found = []
     for angle_deg in SWEEP_DEG:
         gaze = torch.deg2rad(heads.gaze_head.new_tensor(angle_deg)).expand(len(heads), 2)
@@ -143,7 +143,7 @@ def _sweep(redirector: Redirector, held_out: HeldOut, instruments: Instruments) 
     return found
 
 
-def _row(name: RowName, measured: Sequence[_Subject], instruments: Instruments, bootstrap: Bootstrap) -> Row:
+def _row(name: RowName, measured: Sequence[_Subject], instruments: MetricNetworks, bootstrap: Bootstrap) -> Row:
     estimates = {}
     for metric in METRICS:
         if all(metric in subject.rows[name] for subject in measured):
@@ -156,23 +156,23 @@ def _row(name: RowName, measured: Sequence[_Subject], instruments: Instruments, 
     return Row(name=name, estimates=estimates)
 
 
-def _why_empty(metric: str, instruments: Instruments) -> str:
+def _why_empty(metric: str, instruments: MetricNetworks) -> str:
     if metric == "eyes_psnr_db":
-        return "no eye is visible in any picture"
+        return "no eye is visible in any image"
     if "head" in metric:
-        return f"the judge {instruments.judge.name!r} reads no head direction, or could read no picture"
-    return f"the judge {instruments.judge.name!r} could read no picture"
+        return f"the judge {instruments.judge.name!r} reads no head direction, or could read no image"
+    return f"the judge {instruments.judge.name!r} could read no image"
 
 
-def _of_sets(metric: str, measured: Sequence[_Subject], instruments: Instruments) -> Estimate:
+def _of_sets(metric: str, measured: Sequence[_Subject], instruments: MetricNetworks) -> Estimate:
     sets = [subject.features for subject in measured if subject.features is not None]
     if not sets:
         return Estimate(absent=instruments.absent.get(metric, "not measured"))
-    drawn, recorded = (torch.cat(part) for part in zip(*sets, strict=True))
-    count, needed = len(drawn), MIN_KID if metric == "kid" else MIN_FID
+    rendered, recorded = (torch.cat(part) for part in zip(*sets, strict=True))
+    count, needed = len(rendered), MIN_KID if metric == "kid" else MIN_FID
     if count < needed:
-        return Estimate(absent=f"needs at least {needed} pictures, there are {count}")
-    value = (kid if metric == "kid" else fid)(drawn, recorded)
+        return Estimate(absent=f"needs at least {needed} images, there are {count}")
+    value = (kid if metric == "kid" else fid)(rendered, recorded)
     return Estimate(value=value, num_samples=count, num_subjects=len(sets))
 
 

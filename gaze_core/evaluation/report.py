@@ -38,7 +38,7 @@ class Row(Config):
 
 
 class AngleRow(Config):
-    """Error at one asked gaze, `[pitch, yaw]` in the head frame, degrees."""
+    """Error at one target gaze, `[pitch, yaw]` in the head frame, degrees."""
 
     pitch_deg: float
     yaw_deg: float
@@ -60,7 +60,7 @@ class Check(Config):
 
     `value` is what was found and `rival` the same under the likeliest fault, for example with pitch and yaw swapped.
     `margin` is by how much the rival is worse; a fault is a margin whose whole interval is below zero, and where the
-    interval holds zero the pictures cannot tell.
+    interval holds zero the images cannot tell.
     """
 
     name: str
@@ -87,13 +87,13 @@ class EvaluationReport(Config):
 
     For each pair (input i, target t):
 
-    - own labels: t is drawn from its own camera, pose, codes and gaze, and compared with its recorded picture;
+    - own labels: t is drawn from its own camera, pose, codes and gaze, and compared with its recorded image;
     - redirected: i keeps camera, pose and expression and is asked for the gaze of t in its head; the judge's reading is
       compared with that gaze in the camera of i (`gaze_error_deg`, the headline);
     - turned: i keeps gaze in the head and expression and is asked for camera and pose of t (`head_error_deg`).
 
-    Row `copy` is the recorded picture of i handed back unchanged; `constant` the best answer that never looks, for each
-    subject: the mean label, the mean of the input pictures; `floor` the judge's own error on the recorded pictures of
+    Row `copy` is the recorded image of i handed back unchanged; `constant` the best answer that never looks, for each
+    subject: the mean label, the mean of the input images; `floor` the judge's own error on the recorded images of
     t. No redirector can be shown to be better than the floor.
     """
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: held-out heads as recorded, as drawn, and drawn at gazes and poses that are asked for."""
+"""The images of a report: held-out heads as recorded, as rendered, and rendered at gazes and poses that are asked for."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaze_core.data.batch import GazeBatch, HeadParameters
-from gaze_core.evaluation.drawings import Reading, Redirector, draw, gaze_in_camera, redirect
 from gaze_core.evaluation.judge import Judge
 from gaze_core.evaluation.metrics import gaze_error_deg
+from gaze_core.evaluation.renderings import Prediction, Redirector, gaze_in_camera, redirect, render
 from gaze_core.geometry.cameras import Camera, rigid_transform
 from gaze_core.geometry.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from gaze_core.geometry.rotations import eye_rotation
@@ -23,7 +23,7 @@ CURVE_GAZES_DEG: tuple[PitchYawDeg, ...] = (
     *((0.0, yaw) for yaw in range(-30, 31, 6)),
     *((pitch, 0.0) for pitch in (-18.0, -12.0, -6.0, 6.0, 12.0, 18.0)),
 )
-"""The gazes, `[pitch, yaw]` in the head, of the curve whose points show their pictures."""
+"""The gazes, `[pitch, yaw]` in the head, of the curve whose points show their images."""
 NUM_CURVE_HEADS = 2
 
 
@@ -38,7 +38,7 @@ class Shown:
 def pictures(
     redirector: Redirector, heads: Sequence[tuple[str, GazeBatch]], shown: Shown, judge: Judge
 ) -> dict[str, np.ndarray]:
-    """uint8 pictures of each (subject, frame), under the names that `pictures.Pictures` reads."""
+    """uint8 images of each (subject, frame), under the names that `pictures.ReportImages` reads."""
     rows = [_head(redirector, batch, shown) for _, batch in heads]
     curves = [_curve(redirector, batch, judge) for _, batch in heads[:NUM_CURVE_HEADS]]
     labels = {
@@ -56,14 +56,15 @@ def pictures(
 
 def _head(redirector: Redirector, batch: GazeBatch, shown: Shown) -> dict[str, np.ndarray]:
     head, camera = batch.head, batch.camera
-    gazes = [draw(redirector, camera, head.with_gaze(radians(gaze, batch))) for gaze in shown.gazes_deg]
+    gazes = [render(redirector, camera, head.with_gaze(radians(gaze, batch))) for gaze in shown.gazes_deg]
     poses = [
-        draw(redirector, camera, head.with_pose(posed(camera, head, radians(pose, batch)))) for pose in shown.poses_deg
+        render(redirector, camera, head.with_pose(posed(camera, head, radians(pose, batch))))
+        for pose in shown.poses_deg
     ]
     closer = [close_up(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
     return {
         "original": _as_uint8(batch.rgb_on_white)[0],
-        "reconstruction": _as_uint8(draw(redirector, camera, head))[0],
+        "reconstruction": _as_uint8(render(redirector, camera, head))[0],
         "gazes": _as_uint8(torch.cat(gazes)),
         "poses": _as_uint8(torch.cat(poses)),
         "eyes": _as_uint8(torch.cat(closer)),
@@ -71,18 +72,18 @@ def _head(redirector: Redirector, batch: GazeBatch, shown: Shown) -> dict[str, n
 
 
 def _curve(redirector: Redirector, batch: GazeBatch, judge: Judge) -> dict[str, np.ndarray]:
-    """Each gaze of `CURVE_GAZES_DEG`: eyes, how far they were moved, and the errors of the drawing and of a copy."""
-    original = Reading.of(judge, batch.rgb_on_white)
-    drawn, numbers = [], []
+    """Each gaze of `CURVE_GAZES_DEG`: eyes, how far they were moved, and the errors of the rendering and of a copy."""
+    original = Prediction.of(judge, batch.rgb_on_white)
+    rendered, numbers = [], []
     for angle in CURVE_GAZES_DEG:
         gaze = radians(angle, batch)
         image, reading = redirect(redirector, batch, gaze, judge)
         asked = gaze_in_camera(batch, gaze)
         moved = gaze_error_deg(batch.gaze_camera, asked)
         numbers.append(torch.stack([moved, reading.gaze_error_deg(asked), original.gaze_error_deg(asked)]))
-        drawn.append(close_up(image, batch.landmarks_2d_px))
+        rendered.append(close_up(image, batch.landmarks_2d_px))
     return {
-        "curve_eyes": _as_uint8(torch.cat(drawn)),
+        "curve_eyes": _as_uint8(torch.cat(rendered)),
         "curve_deg": torch.cat(numbers, dim=1).T.cpu().double().numpy(),
     }
 

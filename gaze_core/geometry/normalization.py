@@ -3,7 +3,7 @@
 The virtual camera looks at the face's centre, its x axis lies in the plane of the viewing direction and the head's x
 axis, and it is scaled so that the face appears as from `distance_m`. Directions are rotated by R and never scaled (the
 "modified" normalisation), so a gaze in the normalised camera's frame is R g. The scaling S = diag(1, 1, d_n / d) of the
-paper acts on pictures like a longer focal length: the normalised crop is exactly the picture of a pinhole camera
+paper acts on images like a longer focal length: the normalised crop is exactly the image of a pinhole camera
 turned by R, at the same place as the real one, with focal length focal_px * d / distance_m. Those are the intrinsics
 that are stored, so metric points project onto the crop without error.
 """
@@ -105,18 +105,18 @@ def face_center_m(landmarks_m: Float[ndarray, "68 3"], definition: FaceCenter) -
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """One picture's way to its normalised crop."""
+    """One image's way to its normalised crop."""
 
     rotation: Float[ndarray, "3 3"]  # R: real camera to virtual camera
-    warp: Float[ndarray, "3 3"]  # homography: pixels of the picture to pixels of the crop, centres at +0.5
-    intrinsics_px: Float[ndarray, "3 3"]  # of the pinhole camera, turned by R, whose picture is the crop
+    warp: Float[ndarray, "3 3"]  # homography: pixels of the image to pixels of the crop, centres at +0.5
+    intrinsics_px: Float[ndarray, "3 3"]  # of the pinhole camera, turned by R, whose image is the crop
 
     def points_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
-        """Where points of the picture lie in the crop."""
+        """Where points of the image lie in the crop."""
         return _apply(self.warp, points_px)
 
-    def points_in_picture_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
-        """Where points of the crop lie in the picture."""
+    def points_in_image_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
+        """Where points of the crop lie in the image."""
         return _apply(np.linalg.inv(self.warp), points_px)
 
     def direction(self, direction: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
@@ -137,10 +137,10 @@ def normalize(
     head_rotation: Float[ndarray, "3 3"],
     config: NormalizationConfig,
 ) -> Normalization:
-    """The normalisation of one undistorted picture (Zhang et al. 2018, sec. 3).
+    """The normalisation of one undistorted image (Zhang et al. 2018, sec. 3).
 
     Args:
-        intrinsics_px: pinhole intrinsics of the picture.
+        intrinsics_px: pinhole intrinsics of the image.
         center_camera_m: the face's centre in the camera's frame.
         head_rotation: head frame to camera frame.
         config: the virtual camera.

@@ -1,7 +1,7 @@
 """Gaze as a loss: a frozen estimator, never the judge, says where a rendered face looks; and gazes to ask for.
 
-Weak supervision by synthetic gaze after DiT-Gaze (arXiv 2511.11231): a head is asked for a gaze that no picture shows,
-so only the gaze loss can tell whether it took it on. Early in training the asked gazes stay near the middle; the range
+Weak supervision by synthetic gaze after DiT-Gaze (arXiv 2511.11231): a head is asked for a gaze that no image shows,
+so only the gaze loss can tell whether it took it on. Early in training the target gazes stay near the middle; the range
 grows until the whole of it is drawn from.
 """
 
@@ -31,7 +31,7 @@ class SyntheticGazeConfig(Config):
 
 @dataclass(frozen=True)
 class GazeCritic:
-    """Reads `[pitch, yaw]` in the camera frame; gradients reach the picture, never the critic."""
+    """Reads `[pitch, yaw]` in the camera frame; gradients reach the image, never the critic."""
 
     network: GazeNet
 

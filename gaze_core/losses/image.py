@@ -36,5 +36,5 @@ def silhouette(
 
 
 def hidden_matter(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-    """Mean alpha where nothing was observed: with no picture to say otherwise, empty is likelier than something."""
+    """Mean alpha where nothing was observed: with no image to say otherwise, empty is likelier than something."""
     return (alpha * (1 - observed)).mean()

@@ -1,4 +1,4 @@
-"""Perceptual distance: how far two pictures are apart for a network that has learned to recognise things."""
+"""Perceptual distance: how far two images are apart for a network that has learned to recognise things."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class VggDistance(nn.Module):
     """Mean squared distance of unit-length VGG-16 features at four depths.
 
     LPIPS (Zhang et al. 2018) without its learned weights, which its authors report as the "net" baseline; LPIPS itself
-    is an evaluation metric here, so it is not trained for. Frozen; gradients reach the first picture.
+    is an evaluation metric here, so it is not trained for. Frozen; gradients reach the first image.
     """
 
     mean: Tensor
@@ -49,11 +49,9 @@ class VggDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
-        """Mean over the batch; 0 for equal pictures in [0, 1]."""
+        """Mean over the batch; 0 for equal images in [0, 1]."""
         if min(image.shape[-2:]) < _MIN_SIDE_PX:
-            raise BadInput(
-                f"pictures of {image.shape[-1]} x {image.shape[-2]} px; VGG needs at least {_MIN_SIDE_PX} px"
-            )
+            raise BadInput(f"images of {image.shape[-1]} x {image.shape[-2]} px; VGG needs at least {_MIN_SIDE_PX} px")
         with torch.no_grad():
             wanted = self._maps(target)
         pairs = zip(self._maps(image), wanted, strict=True)

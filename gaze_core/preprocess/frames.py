@@ -50,11 +50,11 @@ class Recording:
         return content_sha256({path.name: file_sha256(path) for path in self._images})
 
     def frames(
-        self, faults: Counter[str] | None = None, tick: Callable[[], None] = lambda: None
+        self, faults: Counter[str] | None = None, advance: Callable[[], None] = lambda: None
     ) -> Iterator[Frame]:  # fmt: skip
         """Each chosen image that can be read, with its index in the recording.
 
-        `faults` counts the others by reason; `tick` is called after each chosen image, readable or not.
+        `faults` counts the others by reason; `advance` is called after each chosen image, readable or not.
         """
         read = self._video_frames if self.is_video else self._image_frames
         for frame in read():
@@ -63,7 +63,7 @@ class Recording:
                     faults[frame] += 1
             else:
                 yield frame
-            tick()
+            advance()
 
     @property
     def _chosen(self) -> range:

@@ -73,7 +73,7 @@ def head_with_eyes(points_m: Float[ndarray, "468 3"]) -> HeadModel:
 
 
 def intrinsics_of(size_px: tuple[int, int], focal_factor: float) -> Float[ndarray, "3 3"]:
-    """Intrinsics assumed for a picture of (width, height): focal length a multiple of the longer side."""
+    """Intrinsics assumed for an image of (width, height): focal length a multiple of the longer side."""
     focal_px = focal_factor * max(size_px)
     return np.array([[focal_px, 0, size_px[0] / 2], [0, focal_px, size_px[1] / 2], [0, 0, 1.0]])
 
@@ -115,7 +115,7 @@ def lift(
 ) -> Float[ndarray, "468 3"]:
     """The face's points as they are in this frame (with expression), head frame, metres.
 
-    x and y come from the picture, relative depth from the landmarker, its mean from the posed rigid points; so the
+    x and y come from the image, relative depth from the landmarker, its mean from the posed rigid points; so the
     points project exactly onto their landmarks.
     """
     depth_px = points_px[:NUM_MESH, 2].astype(np.float64)

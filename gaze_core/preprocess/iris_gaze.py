@@ -22,7 +22,7 @@ _MAX_BLINK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class GazeReading:
+class GazePrediction:
     """Gaze of one frame, `[pitch, yaw]` in radians."""
 
     gaze_head_eyes: Float[ndarray, "2 2"]  # (left, right)
@@ -43,13 +43,13 @@ def read_eyes(
     pose: Pose,
     head: HeadModel,
     intrinsics_px: Float[ndarray, "3 3"],
-) -> GazeReading:
+) -> GazePrediction:
     """Intersects each iris's viewing ray with the sphere on which irises move (`IRIS_DEPTH_M` about the centre)."""
     centers_camera_m = pose.to_camera(head.eye_centers_m)
     irises = rays(points_px[list(IRISES), :2].astype(np.float64), intrinsics_px)
     toward_iris = np.stack([_on_sphere(ray, center) for ray, center in zip(irises, centers_camera_m, strict=True)])
     eyes = angles_of(toward_iris @ pose.rotation)
-    return GazeReading(eyes, eyes.mean(axis=0), eyes_open(points_px, expression))
+    return GazePrediction(eyes, eyes.mean(axis=0), eyes_open(points_px, expression))
 
 
 def eyes_open(points_px: Float[ndarray, "478 3"], expression: Float[ndarray, "64"]) -> tuple[bool, bool]:

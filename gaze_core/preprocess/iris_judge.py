@@ -1,6 +1,6 @@
-"""Gaze of normalised crops, read from their irises: judges redirected pictures without any trained gaze model.
+"""Gaze of normalised crops, read from their irises: judges redirected images without any trained gaze model.
 
-Each picture is read on its own, with the average head and the picture's own eye corners; what that costs is in
+Each image is read on its own, with the average head and the image's own eye corners; what that costs is in
 docs/decisions/0004-video-labels.md. Readings of one person share a bias of a few degrees, so compare readings with readings.
 """
 
@@ -21,7 +21,7 @@ from gaze_core.preprocess.person import own_head
 
 _PORTRAIT = NORMALIZATIONS["portrait_128"]
 PORTRAIT_FOCAL_FACTOR = _PORTRAIT.focal_px / _PORTRAIT.size_px
-_MIN_SIDE_PX = 512  # smaller pictures are enlarged: the landmarker was made for camera pictures
+_MIN_SIDE_PX = 512  # smaller images are enlarged: the landmarker was made for camera images
 _HEAD_SCALE = 0.92  # of the average face, at which irises are as wide as landmarks make them
 
 

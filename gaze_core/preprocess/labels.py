@@ -1,4 +1,4 @@
-"""One picture with its landmarks and pose to the fields of the subject file."""
+"""One image with its landmarks and pose to the fields of the subject file."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def label_frame(
 ) -> dict[str, Any]:
     """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame.
 
-    `image` and `head_mask` (0 or 255) are the whole picture.
+    `image` and `head_mask` (0 or 255) are the whole image.
     """
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
@@ -66,9 +66,9 @@ def label_frame(
 
 
 def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[int, int]) -> UInt8[ndarray, "y x *c"]:
-    """The normalised crop of (width, height), 0 beyond the picture's border; a finer picture is shrunk first."""
+    """The normalised crop of (width, height), 0 beyond the image's border; a finer image is shrunk first."""
     middle = np.array([size_px]) / 2
-    step = np.linalg.norm(view.points_in_picture_px(middle + [[1, 0]]) - view.points_in_picture_px(middle))
+    step = np.linalg.norm(view.points_in_image_px(middle + [[1, 0]]) - view.points_in_image_px(middle))
     shrink = min(1.0, 1 / float(step))
     if shrink < 0.75:
         image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)

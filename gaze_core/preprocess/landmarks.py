@@ -1,7 +1,7 @@
-"""Faces in a picture: 478 landmarks and 51 blendshapes, from the tflite parts of the MediaPipe Face Landmarker.
+"""Faces in an image: 478 landmarks and 51 blendshapes, from the tflite parts of the MediaPipe Face Landmarker.
 
 LiteRT runs the networks; anchors, crops and the second look are written here, because MediaPipe's own runner reports
-its use over the network (docs/decisions/0004). Every picture is read on its own, so the result does not depend on order.
+its use over the network (docs/decisions/0004). Every image is read on its own, so the result does not depend on order.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ RgbImage = UInt8[ndarray, "h w 3"]
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face. x and y in pixels of the picture (centres at +0.5); z in the same unit, growing away from the camera."""
+    """One face. x and y in pixels of the image (centres at +0.5); z in the same unit, growing away from the camera."""
 
     points_px: Float[ndarray, "478 3"]
     expression: Float[ndarray, "64"]  # as `expression_code` of the schema
@@ -48,14 +48,14 @@ class Face:
 
 @dataclass(frozen=True)
 class _Square:
-    """A square of the picture, turned about its centre."""
+    """A square of the image, turned about its centre."""
 
     center_px: tuple[float, float]
     side_px: float
     angle_rad: float
 
-    def to_picture(self, size_px: int) -> Float[ndarray, "2 3"]:
-        """The affine map from a crop of `size_px` to the picture."""
+    def to_image(self, size_px: int) -> Float[ndarray, "2 3"]:
+        """The affine map from a crop of `size_px` to the image."""
         scale = self.side_px / size_px
         turn = scale * np.array(
             [
@@ -67,11 +67,11 @@ class _Square:
         return np.column_stack([turn, shift])
 
     def crop(self, image: RgbImage, size_px: int) -> RgbImage:
-        """The square as an upright picture; what lies outside is the picture's border, repeated."""
-        to_picture = self.to_picture(size_px)
-        to_picture[:, 2] += to_picture[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres are whole numbers
+        """The square as an upright image; what lies outside is the image's border, repeated."""
+        to_image = self.to_image(size_px)
+        to_image[:, 2] += to_image[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres are whole numbers
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image, to_picture, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(image, to_image, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 class FaceLandmarker:
@@ -85,7 +85,7 @@ class FaceLandmarker:
         self._mirrored = mirrored_points(read_average_face(path))
 
     def faces(self, image: RgbImage) -> list[Face]:
-        """The faces of a picture, the largest first."""
+        """The faces of an image, the largest first."""
         squares = sorted(self._detect(image), key=lambda square: -square.side_px)
         return [face for square in squares if (face := self._face(image, square)) is not None]
 
@@ -125,14 +125,14 @@ class FaceLandmarker:
         points = points.reshape(NUM_POINTS, 3).astype(np.float64)
         if mirror:
             points = points[self._mirrored] * (-1, 1, 1) + (_MESH_PX, 0, 0)
-        to_picture = square.to_picture(_MESH_PX)
-        xy = points[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
+        to_image = square.to_image(_MESH_PX)
+        xy = points[:, :2] @ to_image[:, :2].T + to_image[:, 2]
         z = points[:, 2:] * (square.side_px / _MESH_PX)
         return np.hstack([xy, z]), float(1 / (1 + np.exp(-logit.item())))
 
 
 class _Network:
-    """One tflite part, one picture at a time."""
+    """One tflite part, one image at a time."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._interpreter: Any = Interpreter(model_content=read_part(path, name), num_threads=1)
@@ -148,7 +148,7 @@ class _Network:
 
 
 def _letterboxed(image: RgbImage, whole: _Square) -> RgbImage:
-    """The whole picture, centred in a black square. Shrunk by area, since the detector is small."""
+    """The whole image, centred in a black square. Shrunk by area, since the detector is small."""
     height, width = image.shape[:2]
     scale = _DETECTOR_PX / whole.side_px
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

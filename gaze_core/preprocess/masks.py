@@ -18,7 +18,7 @@ Mask = UInt8[ndarray, "h w"]
 Picture = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
 
 _FOREHEAD, _CHIN = 10, 152
-_LONGER_SIDE_PX = 320  # GrabCut sees pictures at this scale: fast, and blind to noise
+_LONGER_SIDE_PX = 320  # GrabCut sees images at this scale: fast, and blind to noise
 _LEARNING_ROUNDS = 4
 _MIN_PIXELS = 5  # GrabCut's clusters of colours, of the head as of the background
 _NO_BOX = (0, 0, 0, 0)
@@ -30,16 +30,16 @@ _NECK_WIDTH, _NECK_LENGTH = 0.45, 0.4
 
 
 def shrunk(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Picture:
-    """A picture as small as segmentation needs it."""
+    """An image as small as segmentation needs it."""
     scale = min(1.0, _LONGER_SIDE_PX / max(image.shape[:2]))
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), points_px * scale
 
 
 class HeadSegmenter:
-    """Cuts heads out of whole pictures: what lies far from the head tells the background's colours.
+    """Cuts heads out of whole images: what lies far from the head tells the background's colours.
 
     Args:
-        samples: some `shrunk` pictures of the recording, of one size, from which the colours are learned.
+        samples: some `shrunk` images of the recording, of one size, from which the colours are learned.
     """
 
     def __init__(self, samples: Sequence[Picture]) -> None:
@@ -48,7 +48,7 @@ class HeadSegmenter:
         self._models = np.zeros((1, 65)), np.zeros((1, 65))  # background, head
         num_background = np.count_nonzero((seeds == cv2.GC_BGD) | (seeds == cv2.GC_PR_BGD))
         self._has_colors = _MIN_PIXELS <= num_background <= seeds.size - _MIN_PIXELS
-        if not self._has_colors:  # the face fills the picture: where the seeds see a head, there is one
+        if not self._has_colors:  # the face fills the image: where the seeds see a head, there is one
             return
         # GrabCut draws its first clusters from OpenCV's random numbers.
         cv2.setRNGSeed(0)

@@ -82,7 +82,7 @@ def preprocess_raw(
     """Writes the subject file of one person's photographs; a photograph that cannot be used costs itself alone.
 
     Args:
-        frames: records of the photographs, all of one subject; the pictures are read one at a time.
+        frames: records of the photographs, all of one subject; the images are read one at a time.
         out: the HDF5 file to write; it appears only when complete.
         config: how.
         source: name of the data set.

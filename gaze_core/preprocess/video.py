@@ -1,7 +1,7 @@
 """A portrait video or image folder to a subject file, labelled by landmarks (docs/decisions/0004-video-labels.md).
 
 Two readings of the recording: the first keeps only landmarks and decides per person (size, eyeballs, colours) and over
-time (smooth poses); the second crops, masks and writes. One picture is in memory at a time.
+time (smooth poses); the second crops, masks and writes. One image is in memory at a time.
 """
 
 import importlib.metadata
@@ -16,6 +16,7 @@ import numpy as np
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput, reasons_text
+from gaze_core.preprocess.detections import Detections, look
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
@@ -24,7 +25,6 @@ from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter
 from gaze_core.preprocess.person import Person, fit_person
-from gaze_core.preprocess.sightings import Sightings, look
 from gaze_core.preprocess.video_config import VideoConfig
 
 Progress = Callable[[int, int, float], None]
@@ -61,25 +61,25 @@ def preprocess_video(
     """
     recording = Recording(path, config.every_nth, config.max_frames)
     landmarker = landmarker or resolve("face_landmarker")
-    tick = _Ticker(progress, 2 * recording.expected_count)
-    sightings = look(recording, FaceLandmarker(landmarker), config, tick)
-    dropped = Counter(sightings.dropped)
-    num_read = len(sightings.faces) + dropped.total()
-    if not sightings.faces:
+    advance = _FrameProgress(progress, 2 * recording.expected_count)
+    detections = look(recording, FaceLandmarker(landmarker), config, advance)
+    dropped = Counter(detections.dropped)
+    num_read = len(detections.faces) + dropped.total()
+    if not detections.faces:
         raise _no_face(path, num_read, dropped)
-    intrinsics_px = intrinsics_of(sightings.size_px, config.focal_factor)
-    person = fit_person(list(sightings.faces.values()), read_average_face(landmarker), intrinsics_px)
-    poses = _good_poses(person, sightings, config, recording.is_video, dropped)
+    intrinsics_px = intrinsics_of(detections.size_px, config.focal_factor)
+    person = fit_person(list(detections.faces.values()), read_average_face(landmarker), intrinsics_px)
+    poses = _good_poses(person, detections, config, recording.is_video, dropped)
     if not poses:
         raise _no_face(path, num_read, dropped)
     view = config.normalization.resized(config.size_px)
-    segment = HeadSegmenter(sightings.samples)
+    segment = HeadSegmenter(detections.samples)
     missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
-        for index, image in recording.frames(tick=tick):
+        for index, image in recording.frames(advance=advance):
             if index in poses:
                 missing.remove(index)
-                face = sightings.faces[index]
+                face = detections.faces[index]
                 head_mask = segment(image, face.points_px[:, :2])
                 values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
                 writer.append({**values, "frame_index": index})
@@ -92,7 +92,7 @@ def preprocess_video(
     return VideoSummary(num_read, len(poses), dict(dropped))
 
 
-class _Ticker:
+class _FrameProgress:
     """Counts frames over both readings."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
@@ -110,10 +110,10 @@ def _no_face(path: Path, num_read: int, dropped: Counter[str]) -> BadInput:
 
 
 def _good_poses(
-    person: Person, sightings: Sightings, config: VideoConfig, is_video: bool, dropped: Counter[str]
+    person: Person, detections: Detections, config: VideoConfig, is_video: bool, dropped: Counter[str]
 ) -> dict[int, Pose]:
     """Smoothed poses by frame index, of the frames whose pose can be trusted; counts the others."""
-    index = list(sightings.faces)
+    index = list(detections.faces)
     poses = smooth_poses(person.poses, index, config.smooth_frames if is_video else 0)
     limits_deg = np.array([config.max_pitch_deg, config.max_yaw_deg])
     good: dict[int, Pose] = {}

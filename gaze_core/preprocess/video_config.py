@@ -12,7 +12,7 @@ class VideoConfig(Config):
     size_px: PositiveInt = 128
     every_nth: PositiveInt = 1
     max_frames: PositiveInt | None = None
-    focal_factor: PositiveFloat = 1.2  # assumed focal length over the picture's longer side
+    focal_factor: PositiveFloat = 1.2  # assumed focal length over the image's longer side
     normalization: NormalizationConfig = NORMALIZATIONS["portrait_128"]  # scaled to size_px
     smooth_frames: NonNegativeFloat = 1.0  # sigma of the poses' smoothing over time; videos only
     max_pitch_deg: float = Field(40, gt=0, le=90)

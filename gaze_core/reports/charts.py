@@ -67,13 +67,13 @@ def line_chart(
     to_x = _axis(float(xs.min()), float(xs.max()), _LEFT, width - _RIGHT, log=False)
     to_y = _axis(min(low, *ticks), max(high, *ticks), height - _BOTTOM, _TOP, log=log)
     parts = [opening]
-    for tick in ticks:
-        y = to_y(tick)
+    for advance in ticks:
+        y = to_y(advance)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{short(tick)}{escape(unit)}</text>')
-    for tick in _ticks(float(xs.min()), float(xs.max()), log=False):
-        if xs.min() <= tick <= xs.max():
-            parts.append(f'<text class="tick middle" x="{to_x(tick):.1f}" y="{height - 17}">{short(tick)}</text>')
+        parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 3.5:.1f}">{short(advance)}{escape(unit)}</text>')
+    for advance in _ticks(float(xs.min()), float(xs.max()), log=False):
+        if xs.min() <= advance <= xs.max():
+            parts.append(f'<text class="tick middle" x="{to_x(advance):.1f}" y="{height - 17}">{short(advance)}</text>')
     centre = (_LEFT + width - _RIGHT) / 2
     parts.append(f'<text class="tick middle" x="{centre}" y="{height - 3}">{escape(x_label)}</text>')
     for (x, y), line in zip(lines, series, strict=True):

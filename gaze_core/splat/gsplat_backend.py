@@ -51,8 +51,8 @@ def _without_camera_axis(means2d: Tensor) -> Tensor:
     if means2d.requires_grad:
         sliced.requires_grad_()
 
-        def hand_over(gradient: Tensor) -> None:
+        def store_gradient(gradient: Tensor) -> None:
             sliced.grad = gradient[:, 0] if sliced.grad is None else sliced.grad + gradient[:, 0]
 
-        means2d.register_hook(hand_over)
+        means2d.register_hook(store_gradient)
     return sliced

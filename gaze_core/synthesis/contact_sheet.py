@@ -19,14 +19,14 @@ from gaze_core.synthesis.scene import LIGHTS, load_mitsuba
 # [pitch, yaw] in degrees, head frame, of each column; yaw > 0 looks to image left.
 GAZES_DEG = {"ahead": (0, 0), "image left": (0, 24), "image right": (0, -24), "up": (16, 0), "down, right": (-14, -16)}
 PEOPLE = (41, 46, 55, 50, 83, 86)
-_CLOSE_UP = View(size_px=160, focal_px=660.0)  # the face fills the picture
+_CLOSE_UP = View(size_px=160, focal_px=660.0)  # the face fills the image
 _TARGET_M, _LIDS_FULL_AT_DEG = 1.0, 25.0
 
 
 def contact_sheet(
     people: tuple[int, ...] = PEOPLE, view: View = _CLOSE_UP, num_samples: int = 64, subdivisions: int = 2
 ) -> UInt8[ndarray, "r c h w 3"]:
-    """A picture of each identity seed (row) at each of `GAZES_DEG` (column), seen from the front.
+    """An image of each identity seed (row) at each of `GAZES_DEG` (column), seen from the front.
 
     Light changes from row to row. The face is neutral but for the lids, which follow the gaze.
 
@@ -53,7 +53,7 @@ def _looking(gaze_rad: Float[ndarray, "2"], eye_centers_m: Float[ndarray, "2 3"]
 
 
 def write_sheet(pictures: UInt8[ndarray, "r c h w 3"], out: Path) -> None:
-    """Writes the pictures as one PNG, each column under its name."""
+    """Writes the images as one PNG, each column under its name."""
     num_rows, num_columns, height, width, _ = pictures.shape
     figure = Figure(figsize=(num_columns * width / 100, num_rows * height / 100 + 0.24), dpi=100)
     axes = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})

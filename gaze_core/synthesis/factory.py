@@ -122,7 +122,7 @@ def render_moment(
     picture = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed)
     landmarks_m = person.head.landmarks(vertices_m)
     labels = exact_labels(moment, landmarks_m, head_to_world, world_to_camera, config.view)
-    return labels | _picture_fields(picture) | {
+    return labels | _image_fields(picture) | {
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
         "observed_mask": np.full_like(picture.head_mask, 255),
@@ -193,7 +193,7 @@ def exact_labels(
     }
 
 
-def _picture_fields(picture: Picture) -> dict[str, Any]:
+def _image_fields(picture: Picture) -> dict[str, Any]:
     valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
     seen = {f"valid/{side}_eye": bool(getattr(picture, f"{side}_eye_mask").any()) for side in ("left", "right")}
     return {field.name: getattr(picture, field.name) for field in fields(picture)} | valid | seen

@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.evaluation.page import ReportData
-from gaze_core.evaluation.pictures import Pictures
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_files import write_figures, write_report
+from gaze_core.evaluation.report_images import ReportImages
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.reports.page import JSON_FILE
@@ -75,7 +75,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
     candidate, pictures = _evaluated(folders["candidate_evaluation"])
     other = folders.get("baseline_evaluation")
-    baseline, baseline_pictures = _evaluated(other) if other else (None, None)
+    baseline, baseline_images = _evaluated(other) if other else (None, None)
     manifest = store.manifest(refs["data"])
     card = read_card(folders["candidate"] / WEIGHTS_FILE, "gaze_gaussian")
     enhancements = [(name, detail) for name, detail in card["enhancements"]]
@@ -91,7 +91,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         pictures=pictures,
         baseline=baseline,
         baseline_name="pixel-shuffle renderer",
-        baseline_pictures=baseline_pictures,
+        baseline_images=baseline_images,
         comparison=comparison,
         curves={
             role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline") if role in folders
@@ -130,7 +130,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
     candidate, pictures = _evaluated(folders["candidate_evaluation"])
     other = folders.get("baseline_evaluation")
-    baseline, baseline_pictures = _evaluated(other) if other else (None, None)
+    baseline, baseline_images = _evaluated(other) if other else (None, None)
     data = ReportData(
         title=facts.title,
         subtitle=facts.subtitle,
@@ -139,7 +139,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         pictures=pictures,
         baseline=baseline,
         baseline_name=facts.baseline_name,
-        baseline_pictures=baseline_pictures,
+        baseline_images=baseline_images,
         comparison=read_comparison(folders["comparison"]) if "comparison" in folders else None,
         sources=sources_of(
             store,
@@ -155,9 +155,9 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
     return _written(data, out)
 
 
-def _evaluated(folder: Path) -> tuple[EvaluationReport, Pictures]:
+def _evaluated(folder: Path) -> tuple[EvaluationReport, ReportImages]:
     """What was measured and rendered."""
-    return read_evaluation(folder), Pictures.load(folder / PICTURES_FILE)
+    return read_evaluation(folder), ReportImages.load(folder / PICTURES_FILE)
 
 
 def _written(data: ReportData, out: Path) -> WrittenReport:

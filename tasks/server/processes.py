@@ -35,7 +35,7 @@ class Process:
     @property
     def is_running(self) -> bool:
         """Whether the process with this number is still the one that was started."""
-        return self.born != "" and birth(self.pid) == self.born
+        return self.born != "" and start_time(self.pid) == self.born
 
     def stop(self, grace_s: float) -> None:
         """Ends it with all that it started: asks, waits, insists."""
@@ -48,7 +48,7 @@ class Process:
                 time.sleep(0.1)
 
 
-def birth(pid: int) -> str:
+def start_time(pid: int) -> str:
     """When a process started, in words of the system; empty if there is none, or it waits only to be buried."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
@@ -68,7 +68,7 @@ def spawn(name: str, command: Sequence[str], env: Mapping[str, str], folder: Pat
         child = subprocess.Popen(
             list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    process = Process(name, child.pid, birth(child.pid), url)
+    process = Process(name, child.pid, start_time(child.pid), url)
     try:
         _remember(process, folder)
     except OSError:

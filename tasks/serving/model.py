@@ -1,4 +1,4 @@
-"""A trained head behind MLflow's interface: which frame, which gaze, which head pose in; a picture out.
+"""A trained head behind MLflow's interface: which frame, which gaze, which head pose in; an image out.
 
 MLflow copies this file into the model's folder and runs it there, so nothing has to be pickled.
 """
@@ -17,7 +17,7 @@ from gaze_core.artifacts import only_entry
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.stages.redirection import gaze_gaussian
-from gaze_core.stages.redirection.sample import draw
+from gaze_core.stages.redirection.sample import render
 
 ANGLES = ("gaze_pitch_deg", "gaze_yaw_deg", "head_pitch_deg", "head_yaw_deg")
 MAX_DEG = 60.0
@@ -32,7 +32,7 @@ class RedirectionModel(PythonModel):
         self.frames = SubjectDataset(only_entry(Path(context.artifacts["recording"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Draws each row: `frame`, gaze in the head's frame, and the head's pose, or as recorded where that is absent.
+        """Renders each row: `frame`, gaze in the head's frame, and the head's pose, or as recorded where that is absent.
 
         Raises:
             BadInput: no such frame, or an angle that is absent, not a number or beyond 60 degrees.
@@ -50,7 +50,7 @@ class RedirectionModel(PythonModel):
         if (head_pitch is None) != (head_yaw is None):
             raise BadInput("head_pitch_deg and head_yaw_deg: expected both or neither")
         pose = None if head_pitch is None or head_yaw is None else [(head_pitch, head_yaw)]
-        (image,) = draw(self.model, self.frames.batch([frame]), [(gaze_pitch, gaze_yaw)], pose)
+        (image,) = render(self.model, self.frames.batch([frame]), [(gaze_pitch, gaze_yaw)], pose)
         return {"image_png_base64": _png(image), "width_px": image.shape[1], "height_px": image.shape[0]}
 
 

@@ -32,7 +32,7 @@ def extract(
     sensors: ArtifactRef | None = None,
     road: ArtifactRef | None = None,
 ) -> ArtifactRef:
-    """Labelled faces and pictures of a drive."""
+    """Labelled faces and images of a drive."""
     ...
 
 

@@ -73,7 +73,7 @@ def evaluate(
 
 @stage_task("code_encoder", code_encoder_stage)
 def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtime: Runtime) -> ArtifactRef:
-    """Learns to tell the identity codes of the people of `data` from pictures."""
+    """Learns to tell the identity codes of the people of `data` from images."""
     ...
 
 
@@ -87,11 +87,11 @@ def invert(
 
 @stage_task("downstream", downstream_stage)
 def downstream(data: ArtifactRef, checkpoint: ArtifactRef, config: DownstreamConfig, runtime: Runtime) -> ArtifactRef:
-    """Trains an estimator on few real pictures of each subject, with and without redirected ones."""
+    """Trains an estimator on few real images of each subject, with and without redirected ones."""
     ...
 
 
 @stage_task("compare", compare_stage)
 def compare(candidate: ArtifactRef, baseline: ArtifactRef | None, config: Tolerance) -> ArtifactRef:
-    """Compares two evaluations; without a baseline, the candidate's with handing back the recorded pictures."""
+    """Compares two evaluations; without a baseline, the candidate's with handing back the recorded images."""
     ...

@@ -16,11 +16,11 @@ def figures_of(files: Mapping[str, Path], folder: Path) -> list[Path]:
     """Paths of a stage's figures; the curves of a training are drawn to `folder`."""
     pictures = [path for path in files.values() if path.suffix in _DRAWN and path.stat().st_size <= _MAX_BYTES]
     if STATS_FILE in files:
-        pictures.append(draw_curves(read_history(files[STATS_FILE].parent), folder / CURVES_FILE))
+        pictures.append(plot_curves(read_history(files[STATS_FILE].parent), folder / CURVES_FILE))
     return pictures
 
 
-def draw_curves(rows: list[dict[str, float]], path: Path) -> Path:
+def plot_curves(rows: list[dict[str, float]], path: Path) -> Path:
     """One panel for each logged number over steps, written to `path`: validation first, weighted terms last."""
     curves = curves_of(rows)
     columns = min(4, max(1, len(curves)))

@@ -88,6 +88,6 @@ def test_a_process_that_will_not_go_is_killed_with_its_children(tmp_path: Path) 
     assert processes.remembered(tmp_path / "services") == [process]
     process.stop(grace_s=0.3)
     assert not process.is_running
-    wait_for(lambda: not processes.birth(int((tmp_path / "child").read_text())), "the child's end", 5)
+    wait_for(lambda: not processes.start_time(int((tmp_path / "child").read_text())), "the child's end", 5)
     processes.forget(process, tmp_path / "services")
     assert processes.remembered(tmp_path / "services") == []

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from flows.references import data_of, find_reference
-from flows.sampling import draw_samples
+from flows.sampling import render_samples
 from gaze_core.plans.redirection import redirection_plan
 from tasks.store.artifacts import Store
 from tasks.store.inventory import faults, stored
@@ -90,7 +90,7 @@ def test_redirection_is_computed_once(tmp_path: Path, monkeypatch: pytest.Monkey
     candidate = find_reference(str(tmp_path / "first"))
     assert data_of(candidate) == find_reference(str(tmp_path / "first"), "data")
     changes = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.08}
-    assert draw_samples(tmp_path / "first", None, changes, tmp_path / "samples", RUNTIME).is_file()
+    assert render_samples(tmp_path / "first", None, changes, tmp_path / "samples", RUNTIME).is_file()
 
 
 @pytest.mark.usefixtures("bucket_store")

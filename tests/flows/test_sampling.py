@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from flows.sampling import draw_samples, parse_angles
+from flows.sampling import parse_angles, render_samples
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
@@ -18,18 +18,18 @@ def test_other_forms_are_refused_with_the_right_one(text):
         parse_angles(text, "--pose")
 
 
-def test_a_trained_folder_and_a_subject_file_become_pictures(tmp_path):
+def test_a_trained_folder_and_a_subject_file_become_images(tmp_path):
     root = tmp_path / "root"
     write_dataset(root)
     for stage in ("mesh_head", "gaze_gaussian"):
         train(stage, root, root / stage)
     changes = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.2}
     arguments = (root / "data" / "subject.h5", changes, tmp_path / "out", Runtime(device="cpu"))
-    sheet = draw_samples(root / "gaze_gaussian", *arguments)
+    sheet = render_samples(root / "gaze_gaussian", *arguments)
     assert sheet.is_file()
     assert len(list((tmp_path / "out").iterdir())) == 3
     with pytest.raises(BadInput, match="has no manifest.json that names its recording; give one with --input"):
-        draw_samples(root / "gaze_gaussian", None, *arguments[1:])
+        render_samples(root / "gaze_gaussian", None, *arguments[1:])
 
 
 @pytest.mark.parametrize("report", [None, {}, {"artifacts": {}}])
@@ -37,4 +37,4 @@ def test_another_folder_is_refused(tmp_path, report):
     if report is not None:
         (tmp_path / "report.json").write_text(json.dumps(report))
     with pytest.raises(BadInput, match="expected the folder of a trained GazeGaussian"):
-        draw_samples(tmp_path, None, {}, tmp_path / "out", Runtime())
+        render_samples(tmp_path, None, {}, tmp_path / "out", Runtime())

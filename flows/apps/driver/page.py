@@ -10,7 +10,7 @@ import streamlit as st
 from flows.apps.driver.serve import SOURCE_VARIABLE
 from gaze_core.driver.checkpoints import load_estimator
 from gaze_core.driver.drawing import PREDICTED, TRUE, Gaze, driver_view, fit_road, read_gaze, road_view
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.predictions import Drive
 from gaze_core.driver.report import errors_deg
 from gaze_core.errors import GazeworksError
 
@@ -75,7 +75,7 @@ def choose_frame(drive: Drive) -> int:
     """Position of the frame to show."""
     st.sidebar.header("Frames")
     test = set(drive.splits.test)
-    only_test = drive.record.labelled and st.sidebar.toggle("Only frames kept back for the test", value=True)
+    only_test = drive.record.labelled and st.sidebar.toggle("Only frames held out for the test", value=True)
     scenarios = list(dict.fromkeys(frame.scenario for frame in drive.record.frames))
     scenario = st.sidebar.selectbox("Scenario", ["all", *scenarios], key="scenario")
     positions = [
@@ -84,7 +84,7 @@ def choose_frame(drive: Drive) -> int:
         if (n in test or not only_test) and scenario in ("all", frame.scenario)
     ]
     if not positions:
-        st.warning("No frame of this scenario was kept back; all its frames are shown.")
+        st.warning("No frame of this scenario was held out; all its frames are shown.")
         positions = [n for n, frame in enumerate(drive.record.frames) if frame.scenario == scenario]
     shown = {n: f"{drive.record.frames[n].time_s:.1f} s" for n in positions}
     if len(positions) == 1:
@@ -123,7 +123,7 @@ def show_frame(drive: Drive, name: str, gaze: Gaze, position: int) -> None:
 
 def show_errors(drive: Drive, gazes: dict[str, Gaze], report: dict[str, Any] | None) -> None:
     """Mean errors on the test blocks, of each estimator and of the baselines."""
-    st.subheader("Errors on the blocks of time kept back")
+    st.subheader("Errors on the blocks of time held out")
     test = list(drive.splits.test)
     rows = []
     for name, gaze in gazes.items():

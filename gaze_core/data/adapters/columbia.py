@@ -3,7 +3,7 @@
 P is the head's turn, V and H the gaze's, in degrees, all toward or away from the camera: at 0V 0H the person looks into
 the lens whatever P is. V > 0 looks up. H and P grow toward the subject's left, which is image right, so both have the
 opposite sign of our yaw; this follows from GazeNeRF's head-relative label (-V, P - H) and could not be checked on a
-picture here.
+image here.
 """
 
 import re

@@ -1,6 +1,6 @@
 """ETH-XGaze's normalised release: one HDF5 file per subject, 224 or 448 px, blue first.
 
-Each row is one picture of one of 18 cameras. `face_mat_norm` turns the real camera's frame into the virtual one's; the
+Each row is one image of one of 18 cameras. `face_mat_norm` turns the real camera's frame into the virtual one's; the
 rig's extrinsics are not in the file, so the world of each row is its own camera. Test subjects have no `face_gaze`.
 """
 
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def read_eth_xgaze(subject: Subject) -> Iterator[Outcome]:
-    """The rows of one subject's file, one picture in memory at a time."""
+    """The rows of one subject's file, one image in memory at a time."""
     with opened(subject.path) as file:
         rows = Rows(file, COLUMNS)
         yield from outcomes(len(rows), lambda index: _sample(rows, index, subject))

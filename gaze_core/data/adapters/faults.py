@@ -11,7 +11,7 @@ FAULTS = {
         "translation is meant; the size of the error varies with the pose"
     ),
     "columbia_from_file_name": (
-        "gaze is the file name's (-V, P - H) degrees, not measured; the sign of H could not be checked on a picture"
+        "gaze is the file name's (-V, P - H) degrees, not measured; the sign of H could not be checked on an image"
     ),
     "frame_index_8_bit": "frame_index was stored in 8 bits and wraps at 256; undone where the frames are in order",
     "normalization_inferred": "the virtual camera is not in the files; its focal length and distance are inferred",

@@ -30,7 +30,7 @@ def outcomes(count: int, read: Callable[[int], Sample]) -> Iterator[Outcome]:
 def completed(sample: Sample) -> dict[str, Any]:
     """All fields of the schema: what the data set lacks is filled neutrally, its `valid/*` flags are false.
 
-    Neutral is zero, but the identity for transforms, and the whole picture for the head and observed masks.
+    Neutral is zero, but the identity for transforms, and the whole image for the head and observed masks.
     """
     sides = dict(zip("hw", sample["image"].shape, strict=False))
     out = dict(sample)
@@ -46,7 +46,7 @@ def completed(sample: Sample) -> dict[str, Any]:
 
 
 def shape_of(name: str, sides: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape of a field of the schema in pictures of these sides, "h" and "w"."""
+    """The shape of a field of the schema in images of these sides, "h" and "w"."""
     return tuple(sides[side] if isinstance(side, str) else side for side in FIELDS[name].shape)
 
 
@@ -65,13 +65,13 @@ def eight_bits(stored: Shaped[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
     """A crop that was stored in numbers of any type, of 0 to 255 or of 0 to 1, as bytes.
 
     Raises:
-        Spoilt: it is no picture of either range.
+        Spoilt: it is no image of either range.
     """
     if stored.ndim != 3 or stored.shape[2] != 3:
         raise Spoilt("image_shape")
     values = finite(stored, "image")
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black picture of bytes
+    is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black image of bytes
     if low < (0 if is_unit else -_OVERSHOOT) or high > 255 + _OVERSHOOT:
         raise Spoilt("image_out_of_range")
     values = 255 * values if is_unit else values

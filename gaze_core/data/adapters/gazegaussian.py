@@ -1,4 +1,4 @@
-"""GazeGaussian's files: GazeNeRF's pictures and labels with a second face fit (BFM-09, decimetres).
+"""GazeGaussian's files: GazeNeRF's images and labels with a second face fit (BFM-09, decimetres).
 
 Frames of that layout. Canonical: x image right, y up, z out of the face, so our head axes are its axes turned by 180
 degrees about x. World: x_world = scale * R(pose[:3]) x_canonical + pose[3:]. `facial_landmarks_3d` are 66 of the 68,
@@ -51,7 +51,7 @@ COLUMNS = (
 )
 
 _MOUTH_INNER = {MOUTH_RIGHT: 60, MOUTH_LEFT: 64}  # the inner corner beside each outer one
-_MAX_REPROJECTION = 0.04  # median distance from the 2D landmarks, in widths of the picture
+_MAX_REPROJECTION = 0.04  # median distance from the 2D landmarks, in widths of the image
 _LEAST_POSE_AGREEMENT = np.cos(np.deg2rad(30))  # of where the face points, by both head poses
 # From the middle between an eye's corners to the eyeball's centre, head frame: adults' average, as for videos.
 _CORNERS_TO_CENTER_M = np.array([[0.001, -0.0018, 0.0065], [-0.001, -0.0018, 0.0065]])  # (left, right)
@@ -59,7 +59,7 @@ _CORNERS = [[LEFT_EYE_INNER, LEFT_EYE_OUTER], [RIGHT_EYE_OUTER, RIGHT_EYE_INNER]
 
 
 def read_gazegaussian(subject: Subject) -> Iterator[Outcome]:
-    """The rows of one subject's file, one picture in memory at a time."""
+    """The rows of one subject's file, one image in memory at a time."""
     with opened(subject.path) as file:
         rows = Rows(file, COLUMNS)
         frames = frame_numbers(rows, subject)

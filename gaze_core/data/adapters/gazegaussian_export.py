@@ -34,7 +34,7 @@ from gaze_core.errors import BadInput
 from gaze_core.geometry.rotations import axis_angle_from_matrix
 
 _NEEDED = ("gaze", "head_pose", "landmarks_3d")
-_PICTURES = ("face_patch", "head_mask", "left_eye_mask", "right_eye_mask")
+_IMAGES = ("face_patch", "head_mask", "left_eye_mask", "right_eye_mask")
 _UPSTREAM_DEPTH_M = 0.62  # of the world's origin before the camera, about where GazeGaussian's heads are
 
 
@@ -46,7 +46,7 @@ def export_gazegaussian(
     Args:
         subject_file: the subject file of ours.
         out: the file to write, for example `xgaze_subject0000.h5`.
-        size_px: side of the pictures, if they shall be resampled; GazeGaussian expects 512.
+        size_px: side of the images, if they shall be resampled; GazeGaussian expects 512.
         upstream_axes: put each frame's world before its camera with y up and z toward it, as in the published files.
             GazeGaussian's loader brings 3D landmarks to the world by R (x - t) instead of R^T (x - t), which is right
             for these axes alone. Otherwise the world stays ours.
@@ -86,7 +86,7 @@ def _create(file: h5py.File, key: str, first: ndarray, count: int, last_frame: i
         dtype = np.dtype("uint8" if key == "cam_index" or last_frame < 256 else "int32")
     else:
         dtype = first.dtype
-    packed = {"compression": "lzf"} if key in (*_PICTURES, "vertice") else {}
+    packed = {"compression": "lzf"} if key in (*_IMAGES, "vertice") else {}
     file.create_dataset(key, (count, *first.shape), dtype, chunks=(1, *first.shape), **packed)
 
 
@@ -113,7 +113,7 @@ def _row(ours: h5py.File, index: int, side_px: int, upstream_axes: bool) -> dict
 
 
 def _pictures(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
-    """Pictures, masks, and what is measured in their pixels."""
+    """Images, masks, and what is measured in their pixels."""
     height, width = ours["image"].shape[1:3]
     scale = np.array([side_px / width, side_px / height])
     intrinsics_px = np.diag([*scale, 1.0]) @ ours["intrinsics_px"][index].astype(np.float64)
@@ -122,7 +122,7 @@ def _pictures(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
     return {
         "face_patch": _resized(image, side_px, cv2.INTER_AREA if side_px < width else cv2.INTER_LINEAR),
         "head_mask": _resized(ours["head_mask"][index], side_px, cv2.INTER_NEAREST),
-        # The layout's sides are the picture's.
+        # The layout's sides are the image's.
         "left_eye_mask": _resized(ours["right_eye_mask"][index], side_px, cv2.INTER_NEAREST),
         "right_eye_mask": _resized(ours["left_eye_mask"][index], side_px, cv2.INTER_NEAREST),
         "facial_landmarks": ours["landmarks_2d_px"][index].astype(np.float64) * scale - PIXEL_CENTER,

@@ -1,6 +1,6 @@
 """GazeNeRF's files, and what GazeGaussian's share with them: 512 px crops, masks, a fitted camera, head-frame gaze.
 
-Kept in mind: pictures are blue first; `left_eye_mask` is the left half of the picture, the subject's right eye;
+Kept in mind: images are blue first; `left_eye_mask` is the left half of the image, the subject's right eye;
 `pitchyaw_head` has a pitch that grows downward; lengths are decimetres; `pitchyaw` and `pitchyaw_3d` are no gaze
 angles and are not read. GazeNeRF's 306 codes are of a face model with more coefficients than our fields hold, and it
 has neither 3D landmarks nor a head pose apart from the camera's: `face_head_pose` alone says how the head is turned.
@@ -46,7 +46,7 @@ COLUMNS = (*SHARED_COLUMNS, Column("latent_codes", (306,)))
 
 
 def read_gazenerf(subject: Subject) -> Iterator[Outcome]:
-    """The rows of one subject's file, one picture in memory at a time."""
+    """The rows of one subject's file, one image in memory at a time."""
     with opened(subject.path) as file:
         rows = Rows(file, COLUMNS)
         frames = frame_numbers(rows, subject)

@@ -1,7 +1,7 @@
 """MPIIFaceGaze, normalised: the authors' MATLAB 7.3 files (one per person), and the single HDF5 file made of them.
 
 Both hold blue-first 448 px crops and `[pitch, yaw]` of gaze and head; the further label columns, six landmarks, are
-fewer than our 68 and are left out. In the MATLAB file pictures are (channel, row, column).
+fewer than our 68 and are left out. In the MATLAB file images are (channel, row, column).
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ H5_GROUPS = ("image", "pose", "gaze")
 
 
 def read_mpii_mat(subject: Subject) -> Iterator[Outcome]:
-    """The rows of `pXX.mat`, one picture in memory at a time."""
+    """The rows of `pXX.mat`, one image in memory at a time."""
     with opened(subject.path) as file:
         if not isinstance(file.get("Data"), h5py.Group):
             raise BadInput(
@@ -49,7 +49,7 @@ def read_mpii_mat(subject: Subject) -> Iterator[Outcome]:
 
 
 def read_mpii_h5(subject: Subject) -> Iterator[Outcome]:
-    """The samples of one person's group, `pXX/{image,pose,gaze}/0000`, one picture in memory at a time."""
+    """The samples of one person's group, `pXX/{image,pose,gaze}/0000`, one image in memory at a time."""
     with opened(subject.path) as file:
         group = file[subject.name]
         for name in H5_GROUPS:

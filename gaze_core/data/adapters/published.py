@@ -72,7 +72,7 @@ class Published:
 def open_published(
     path_or_root: Path | str, adapter_name: str, subject: str | None = None, **flags: Any
 ) -> Published:  # fmt: skip
-    """Finds the people of a published data set; opens no picture.
+    """Finds the people of a published data set; opens no image.
 
     Args:
         path_or_root: one file, or a folder that holds the files or their folders.
@@ -132,7 +132,7 @@ def convert_subject(published: Published, subject: str, out_path: Path) -> Conve
 
 
 def _outcomes(person: Subject) -> Iterator[Outcome]:
-    """The reader's, all of one size: what is not of the size of the first picture is rejected."""
+    """The reader's, all of one size: what is not of the size of the first image is rejected."""
     size: tuple[int, ...] | None = None
     for outcome in person.spec.layout.read(person):
         if isinstance(outcome, Rejected):

@@ -1,4 +1,4 @@
-"""Raw releases of gaze data sets as records: one photograph with its camera and labels, the picture itself unread.
+"""Raw releases of gaze data sets as records: one photograph with its camera and labels, the image itself unread.
 
 Pixels follow our convention (centres at +0.5); the releases count centres as whole numbers, so principal points and
 landmarks move by half a pixel. Millimetres become metres. The camera frame is OpenCV's in all of them.
@@ -32,7 +32,7 @@ class RawFrame:
 
     `head_to_camera` has the axes of our head frame (x image right, y down, z into the head when facing the camera),
     but its origin is that of the data set's face model, near the middle between the eyes. All labels belong to the
-    picture after it was turned by 180 degrees where `rotated_180` says so.
+    image after it was turned by 180 degrees where `rotated_180` says so.
     """
 
     image_path: Path

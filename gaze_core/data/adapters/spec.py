@@ -80,7 +80,7 @@ class Subject:
 
     @property
     def is_bgr(self) -> bool:
-        """Whether pictures are stored blue first."""
+        """Whether images are stored blue first."""
         return (self.flags.channel_order or self.spec.layout.channels) == "bgr"
 
     @property

@@ -1,7 +1,7 @@
 """FAZE's and STED's layout: one HDF5 file per data set with one group per person, `pixels` and `labels`.
 
 Four label columns: gaze and head, `[pitch, yaw]`. Eight: the left and the right eye's gaze after them, the subject's
-own sides. All are in the virtual camera's frame. A group may be empty or hold a single picture.
+own sides. All are in the virtual camera's frame. A group may be empty or hold a single image.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ WITHOUT_EYES, WITH_EYES = 4, 8
 
 
 def read_sted(subject: Subject) -> Iterator[Outcome]:
-    """The rows of one person's group, one picture in memory at a time."""
+    """The rows of one person's group, one image in memory at a time."""
     with opened(subject.path) as file:
         rows = Rows(file[subject.name], COLUMNS)
         width = file[subject.name]["labels"].shape[1]

@@ -25,7 +25,7 @@ _BATCHES = "num_batches_tracked"
 
 
 class FaceEstimatorConfig(Config):
-    """Shape of the network, and how it wants its pictures."""
+    """Shape of the network, and how it wants its images."""
 
     backbone: str = "resnet18"
     image_px: PositiveInt = 128

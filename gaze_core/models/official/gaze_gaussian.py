@@ -45,13 +45,13 @@ class OfficialGazeGaussian(nn.Module):
         self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
         self.renderer = OfficialRenderer()
         self.register_buffer("origin_m", torch.zeros(3))  # of our head frame where no file says it; see `frames`
-        self._drawn_face: tuple[Codes, CanonicalGaussians] | None = None
+        self._rendered_face: tuple[Codes, CanonicalGaussians] | None = None
 
     @torch.no_grad()
     def settle(self, origin_m: Tensor) -> None:
         """Computes what follows from the loaded weights; `origin_m` as in `frames`."""
         self.origin_m.copy_(origin_m)
-        self._drawn_face = None
+        self._rendered_face = None
         self.face.settle()
         self.eyes.settle()
 
@@ -74,13 +74,13 @@ class OfficialGazeGaussian(nn.Module):
         """
         if torch.is_grad_enabled():
             return self.face(codes)
-        last = self._drawn_face
+        last = self._rendered_face
         if last is None or not last[0].same_face(codes):
-            last = self._drawn_face = (codes, self.face(codes))
+            last = self._rendered_face = (codes, self.face(codes))
         return last[1]
 
     def _apply(self, *arguments: Any, **options: Any) -> "OfficialGazeGaussian":
-        self._drawn_face = None  # it would stay on the old device
+        self._rendered_face = None  # it would stay on the old device
         return super()._apply(*arguments, **options)
 
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:

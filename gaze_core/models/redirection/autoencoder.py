@@ -31,7 +31,7 @@ class AutoencoderConfig(Config):
 
 
 class FrozenAutoencoder:
-    """Pictures in [0, 1] to latents of about unit variance and back; gradients pass, weights stay.
+    """Images in [0, 1] to latents of about unit variance and back; gradients pass, weights stay.
 
     Raises:
         BadInput: `diffusers` is not installed, or the source holds no such autoencoder.
@@ -42,7 +42,7 @@ class FrozenAutoencoder:
         self.config = config
         self._model = _load(config)
         widths = self._model.config.block_out_channels
-        self.factor = 2 ** (len(widths) - 1)  # pixels of the picture for one of the latent
+        self.factor = 2 ** (len(widths) - 1)  # pixels of the image for one of the latent
         self.channels = int(self._model.config.latent_channels)
         self._scale = float(self._model.config.scaling_factor)
         self._shift = float(self._model.config.shift_factor or 0.0)
@@ -53,12 +53,12 @@ class FrozenAutoencoder:
         return self
 
     def encode(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b l h w"]:
-        """The mode of the latent distribution, so that equal pictures have equal latents."""
+        """The mode of the latent distribution, so that equal images have equal latents."""
         latent = self._model.encode(2 * image - 1).latent_dist.mode()
         return (latent - self._shift) * self._scale
 
     def decode(self, latent: Float[Tensor, "b l h w"]) -> Float[Tensor, "b 3 H W"]:
-        """The picture of a latent; not clamped."""
+        """The image of a latent; not clamped."""
         return (self._model.decode(latent / self._scale + self._shift).sample + 1) / 2
 
     @property

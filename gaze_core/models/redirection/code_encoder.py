@@ -1,4 +1,4 @@
-"""From a face picture to the identity code of who it shows: where the inversion of an unseen person starts."""
+"""From a face image to the identity code of who it shows: where the inversion of an unseen person starts."""
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ class CodeEncoderConfig(Config):
 
 
 class CodeEncoder(nn.Module):
-    """RGB on white, in [0, 1], to identity codes: the mean of the known people plus what the picture says.
+    """RGB on white, in [0, 1], to identity codes: the mean of the known people plus what the image says.
 
     `mean` and `std` are those of the people it learned from; a code's entries without variation stay at the mean.
     """
@@ -37,7 +37,7 @@ class CodeEncoder(nn.Module):
         self.register_buffer("std", torch.ones(NUM_IDENTITY))
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 80"]:
-        """The codes of pictures of any size."""
+        """The codes of images of any size."""
         size = (self.config.image_px,) * 2
         if rgb.shape[-2:] != size:
             rgb = functional.interpolate(rgb, size=size, mode="bilinear", align_corners=False, antialias=True)

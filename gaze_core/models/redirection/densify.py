@@ -1,6 +1,6 @@
-"""More Gaussians where the pictures need them, fewer where nobody sees them, once in the middle of training.
+"""More Gaussians where the images need them, fewer where nobody sees them, once in the middle of training.
 
-The criterion is that of 3D Gaussian Splatting (Kerbl et al. 2023, section 5.2): a Gaussian whose place in the picture
+The criterion is that of 3D Gaussian Splatting (Kerbl et al. 2023, section 5.2): a Gaussian whose place in the image
 has a large gradient stands for too much, so two smaller ones take its place; a transparent one goes. It happens once
 and between two runs of the training loop, so that an interrupted run still ends with the same bytes.
 """
@@ -29,7 +29,7 @@ class DensifyConfig(Config):
 
 @torch.no_grad()
 def densified(model: GazeGaussian, gradient_px: Float[Tensor, " n"], config: DensifyConfig) -> GazeGaussian:
-    """A model that draws about the same with other face Gaussians. `gradient_px`: of the loss by place in the picture."""
+    """A model that draws about the same with other face Gaussians. `gradient_px`: of the loss by place in the image."""
     face = model.face
     opaque = torch.sigmoid(face.attributes[:, 7]) >= config.min_opacity
     split = _largest(gradient_px * opaque, int(config.split_share * int(opaque.sum())))

@@ -47,12 +47,12 @@ class GazeGaussianOutput:
 
 
 class GazeGaussian(nn.Module):
-    """See the module docstring. Starts empty: fill it with `hand_over.start_from_mesh_head` or a checkpoint.
+    """See the module docstring. Starts empty: fill it with `initialisation.start_from_mesh_head` or a checkpoint.
 
     Widths, weights of the branches and units come from the MeshHead that it continues.
     """
 
-    person: Float[Tensor, " 80"] | None  # as `become` says
+    person: Float[Tensor, " 80"] | None  # as `set_identity` says
 
     def __init__(self, config: GazeGaussianConfig, mesh: MeshHeadConfig, num_face_points: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class GazeGaussian(nn.Module):
             config.renderer, mesh.color_channels, SHAPE.width, config.raster_px, config.image_px
         )
 
-    def become(self, identity_code: Float[Tensor, " 80"] | None) -> None:
+    def set_identity(self, identity_code: Float[Tensor, " 80"] | None) -> None:
         """From now on draws this person, whatever identity the labels say; None: whom the labels say."""
         self.person = None if identity_code is None else identity_code[:]  # a view, for a parameter would become ours
 

@@ -191,17 +191,17 @@ _WIDENING = 1.5  # neighbouring triangles overlap to an alpha close to one
 _THICKNESS_M = 5e-4
 
 
-def _triangle_axes(spokes: Float[Tensor, "b t 3 3"]) -> tuple[Float[Tensor, "b t 4"], Float[Tensor, "b t 3"]]:
+def _triangle_axes(offsets: Float[Tensor, "b t 3 3"]) -> tuple[Float[Tensor, "b t 4"], Float[Tensor, "b t 3"]]:
     """Principal axes (as quaternions) and standard deviations of triangles given by corners minus centre.
 
     A uniform triangle has covariance (1/12) sum_i d_i d_i^T over its spokes d_i. It is diagonalised in the plane in
     closed form; where both axes are equal any rotation is right, and the guarded atan2 keeps its gradient finite.
     """
-    first = nn.functional.normalize(spokes[:, :, 0], dim=-1, eps=1e-9)
-    normal = torch.linalg.cross(spokes[:, :, 1] - spokes[:, :, 0], spokes[:, :, 2] - spokes[:, :, 0], dim=-1)
+    first = nn.functional.normalize(offsets[:, :, 0], dim=-1, eps=1e-9)
+    normal = torch.linalg.cross(offsets[:, :, 1] - offsets[:, :, 0], offsets[:, :, 2] - offsets[:, :, 0], dim=-1)
     normal = _safe_normal(normal, first)
     second = torch.linalg.cross(normal, first, dim=-1)
-    u, v = (spokes * first[:, :, None]).sum(-1), (spokes * second[:, :, None]).sum(-1)
+    u, v = (offsets * first[:, :, None]).sum(-1), (offsets * second[:, :, None]).sum(-1)
     uu, vv, uv = (u * u).sum(-1) / 12, (v * v).sum(-1) / 12, (u * v).sum(-1) / 12
     half_gap = torch.sqrt(((uu - vv) / 2) ** 2 + uv**2 + 1e-16)
     mean = (uu + vv) / 2

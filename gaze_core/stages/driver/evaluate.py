@@ -18,7 +18,7 @@ from gaze_core.driver.baselines import (
 )
 from gaze_core.driver.blocks import IntervalConfig
 from gaze_core.driver.checkpoints import load_estimator, require_unseen_frames
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.predictions import Drive
 from gaze_core.driver.report import (
     DriverEvaluation,
     FewShot,

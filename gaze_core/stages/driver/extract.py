@@ -1,4 +1,4 @@
-"""Stage: a drive's video and the eye tracker's table to labelled faces, pictures of both views, and their splits."""
+"""Stage: a drive's video and the eye tracker's table to labelled faces, images of both views, and their splits."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from gaze_core.atomic import replacing, write_text
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
 from gaze_core.driver.footage import TileLayout, open_footage, tile
-from gaze_core.driver.record import PICTURES, picture_name
+from gaze_core.driver.record import PICTURES, image_name
 from gaze_core.driver.sensors import GazeTrack, read_track
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
@@ -45,14 +45,14 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
     dropped.update(faults)
     done = footage.num_frames
 
-    def tick() -> None:
+    def advance() -> None:
         nonlocal done
         done += _FACE_FRAMES
         context.progress(min(done, steps), steps, float("nan"))
 
     duration_s = footage.num_frames / footage.frames_per_s
     record, splits = label_drive(
-        video.stem, folder, decoded, track, duration_s, config, resolve("face_landmarker"), tick
+        video.stem, folder, decoded, track, duration_s, config, resolve("face_landmarker"), advance
     )
     dropped.update(record.dropped)
     beyond = sum(frame >= footage.num_frames for frame in track.gaze) if track else 0
@@ -137,9 +137,9 @@ def _decode(
         elif frame.rgb is None:
             faults[frame.fault] += 1
         else:
-            _write(folder / picture_name(frame.number, "driver"), tile(frame.rgb, layout.driver))
+            _write(folder / image_name(frame.number, "driver"), tile(frame.rgb, layout.driver))
             if layout.road and not road:
-                _write(folder / picture_name(frame.number, "road"), tile(frame.rgb, layout.road))
+                _write(folder / image_name(frame.number, "road"), tile(frame.rgb, layout.road))
             times_s[frame.number] = frame.time_s
     for frame in read_video(road, list(times_s)) if road else ():
         if isinstance(frame, int):
@@ -147,9 +147,9 @@ def _decode(
         if frame.rgb is None:  # a frame is kept with both views or not at all
             faults[frame.fault] += 1
             del times_s[frame.number]
-            (folder / picture_name(frame.number, "driver")).unlink()
+            (folder / image_name(frame.number, "driver")).unlink()
         else:
-            _write(folder / picture_name(frame.number, "road"), frame.rgb)
+            _write(folder / image_name(frame.number, "road"), frame.rgb)
     write_text(record, json.dumps({"times_s": times_s, "faults": faults}))
     return times_s, dict(faults)
 

@@ -9,7 +9,7 @@ from gaze_core.config import Config
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.checkpoints import card_of, error_deg, frames_seen, load_estimator, save_estimator
 from gaze_core.driver.faces import FaceChanges, read_faces, require_view
-from gaze_core.driver.readings import read_drive_splits
+from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput
 from gaze_core.stages.context import Inputs, StageContext

@@ -1,4 +1,4 @@
-"""Stage: learn to tell a person's identity code from a picture, on the people that a redirector was trained on."""
+"""Stage: learn to tell a person's identity code from an image, on the people that a redirector was trained on."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
 
 
 def loss(model: nn.Module, batch: GazeBatch) -> Tensor:
-    """Mean distance of codes, in standard deviations between people; half of the pictures are mirrored in training."""
+    """Mean distance of codes, in standard deviations between people; half of the images are mirrored in training."""
     assert isinstance(model, CodeEncoder)
     rgb = batch.rgb_on_white
     if model.training:

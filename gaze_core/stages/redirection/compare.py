@@ -15,7 +15,7 @@ COMPARISON_FILE = "comparison.json"
 def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
     """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations.
 
-    Without a baseline, the candidate is compared with handing back the recorded pictures.
+    Without a baseline, the candidate is compared with handing back the recorded images.
     """
     candidate = read_evaluation(inputs["candidate"])
     baseline = read_evaluation(inputs["baseline"]) if inputs.get("baseline") else copy_as_baseline(candidate)

@@ -1,8 +1,8 @@
-"""Stage: does redirection help those it is made for? An estimator from few real pictures, with and without redirected ones.
+"""Stage: does redirection help those it is made for? An estimator from few real images, with and without redirected ones.
 
 The protocol of the papers' few-shot experiment (Wei et al. 2025, figure 6): an estimator that has learned from other
-people is fine-tuned on k labelled pictures of one person, or on those and redirected ones of the same person, and is then
-tested on pictures of that person that nobody has seen. Everything else is equal in both arms.
+people is fine-tuned on k labelled images of one person, or on those and redirected ones of the same person, and is then
+tested on images of that person that nobody has seen. Everything else is equal in both arms.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ from gaze_core.data.splits import Splits
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.downstream import Arm, DownstreamReport, Repeat
-from gaze_core.evaluation.drawings import draw, gaze_in_camera
 from gaze_core.evaluation.intervals import Bootstrap, estimate
 from gaze_core.evaluation.judge import CnnJudge
+from gaze_core.evaluation.renderings import gaze_in_camera, render
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
@@ -48,14 +48,14 @@ _NUM_SHOWN = 8
 class DownstreamConfig(Config):
     """The experiment. Asked gazes are uniform within `gaze_range_deg`, [pitch, yaw] in the head frame, either way."""
 
-    num_real: PositiveInt = 8  # labelled pictures of the person
+    num_real: PositiveInt = 8  # labelled images of the person
     num_generated: PositiveInt = 192  # redirected from those; the papers fill up to 200
     gaze_range_deg: tuple[PositiveFloat, PositiveFloat] = (20.0, 30.0)
     start: Literal["pretrained", "scratch"] = "pretrained"  # the shipped estimator of other people, or nothing
     num_steps: PositiveInt = 100
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-4
-    num_repeats: int = Field(3, ge=1)  # each with other real pictures
+    num_repeats: int = Field(3, ge=1)  # each with other real images
     augment: AugmentConfig = AugmentConfig()
     seed: NonNegativeInt = 0
     bootstrap: Bootstrap = Bootstrap()
@@ -65,7 +65,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
     """Trains both arms for each subject of `inputs["data"]` with the redirector `inputs["checkpoint"]`.
 
     Raises:
-        BadInput: a subject has fewer pictures to train on than asked for, or none to test on.
+        BadInput: a subject has fewer images to train on than asked for, or none to test on.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     model = model.to(choose_device(context.runtime))
@@ -111,15 +111,15 @@ def read_downstream(folder: Path) -> DownstreamReport:
 def _require_enough(splits: Splits, config: DownstreamConfig) -> None:
     if len(splits.train) < config.num_real or not splits.test:
         raise BadInput(
-            f"{splits.subject}: {len(splits.train)} training and {len(splits.test)} test pictures; expected at least "
-            f"{config.num_real} and 1; ask for fewer real pictures"
+            f"{splits.subject}: {len(splits.train)} training and {len(splits.test)} test images; expected at least "
+            f"{config.num_real} and 1; ask for fewer real images"
         )
 
 
 def _repeat(
     config: DownstreamConfig, model: GazeGaussian, path: Path, splits: Splits, number: int, context: StageContext
 ) -> tuple[Repeat, dict[str, np.ndarray]]:
-    """One choice of real pictures: the errors of each arm on every test picture, and some pictures."""
+    """One choice of real images: the errors of each arm on every test image, and some images."""
     random = generator("downstream", config.seed, splits.subject, number)
     order = torch.randperm(len(splits.train), generator=random)[: config.num_real].tolist()
     frames = sorted(splits.train[k] for k in order)
@@ -139,7 +139,7 @@ def _repeat(
 def redirected(
     model: GazeGaussian, real: GazeBatch, config: DownstreamConfig, random: torch.Generator
 ) -> Faces:  # fmt: skip
-    """`num_generated` drawings of the real heads, each asked for a random gaze, labelled with what was asked."""
+    """`num_generated` renderings of the real heads, each asked for a random gaze, labelled with what was asked."""
     rows = torch.randint(len(real), (config.num_generated,), generator=random).tolist()
     spread = torch.deg2rad(torch.tensor(config.gaze_range_deg))
     asked = (2 * torch.rand(config.num_generated, 2, generator=random) - 1) * spread
@@ -147,15 +147,15 @@ def redirected(
     for start in range(0, config.num_generated, 32):
         part = slice(start, start + 32)
         heads, gaze = real[rows[part]], asked[part]
-        parts.append(faces_of(_drawn(model, heads, gaze)))
+        parts.append(faces_of(_rendered(model, heads, gaze)))
     return concatenate(parts)
 
 
-def _drawn(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> GazeBatch:
-    """The batch as it would have been recorded with this gaze; drawings stand on white already."""
+def _rendered(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> GazeBatch:
+    """The batch as it would have been recorded with this gaze; renderings stand on white already."""
     device = next(model.parameters()).device
     on_device = heads.to(device)
-    rgb = draw(partial(render_rgb, model), on_device.camera, on_device.head.with_gaze(gaze_head.to(device))).cpu()
+    rgb = render(partial(render_rgb, model), on_device.camera, on_device.head.with_gaze(gaze_head.to(device))).cpu()
     return replace(
         heads,
         rgb=rgb,
@@ -190,7 +190,7 @@ def _fine_tuned(
 
 @torch.no_grad()
 def _errors_deg(network: GazeNet, faces: Faces) -> Float[Tensor, " n"]:
-    """Angle between label and reading, of each picture and its mirror image together."""
+    """Angle between label and reading, of each image and its mirror image together."""
     unmirror, errors = torch.tensor([1.0, -1.0]), []
     for start in range(0, len(faces), 32):
         part = faces[start : start + 32]
@@ -201,7 +201,7 @@ def _errors_deg(network: GazeNet, faces: Faces) -> Float[Tensor, " n"]:
 
 def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str, int]) -> DownstreamReport:
     def by_subject(value: Any) -> list[np.ndarray]:
-        """Of each subject, each test picture's value averaged over the repeats."""
+        """Of each subject, each test image's value averaged over the repeats."""
         names = dict.fromkeys(repeat.subject for repeat in repeats)
         return [np.mean([value(r.errors_deg) for r in repeats if r.subject == name], axis=0) for name in names]
 

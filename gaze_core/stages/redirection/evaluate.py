@@ -1,4 +1,4 @@
-"""Stage: measure a trained GazeGaussian on frames that no training stage has seen, and draw what it does."""
+"""Stage: measure a trained GazeGaussian on frames that no training stage has seen, and render what it does."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ from gaze_core.data.seen import Seen, require_unseen
 from gaze_core.data.splits import SPLITS_FILE, Role, Splits, read_splits
 from gaze_core.data.subjects import SubjectDataset, open_subject
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.instruments import InstrumentName, available, load_instruments
 from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic
+from gaze_core.evaluation.metric_networks import MetricNetworkName, available, load_metric_networks
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
@@ -36,7 +36,7 @@ from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import gaze_gaussian
 
-NAME, VERSION = "evaluate", 2
+NAME, VERSION = "evaluate", 3
 EVALUATION_FILE, PICTURES_FILE = "evaluation.json", "pictures.npz"
 
 
@@ -51,13 +51,13 @@ class EvaluateConfig(Config):
     split: Literal["test", "validation"] = "test"  # validation: what a search may choose by
     protocol: str = ""
     seed: NonNegativeInt = 0
-    instruments: tuple[InstrumentName, ...] = ()
+    instruments: tuple[MetricNetworkName, ...] = ()
     bootstrap: Bootstrap = Bootstrap()
     num_shown: PositiveInt = 4
     shown_gazes_deg: tuple[PitchYawDeg, ...] = ((0, 0), (0, 25), (0, -25), (15, 0), (-15, 0))
     shown_poses_deg: tuple[PitchYawDeg, ...] = ((0, -20), (0, 0), (0, 20))
 
-    def with_available_instruments(self) -> "EvaluateConfig":
+    def with_available_metrics(self) -> "EvaluateConfig":
         """The same, measured with all that this machine has."""
         return self.model_copy(update={"instruments": available()})
 
@@ -70,7 +70,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    instruments = load_instruments(judge_of(config), config.instruments)
+    instruments = load_metric_networks(judge_of(config), config.instruments)
     require_no_critic(instruments.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
@@ -91,8 +91,8 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
-    drawn = pictures(redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge)
-    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **drawn)
+    rendered = pictures(redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge)
+    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **rendered)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
     return Produced(
         kind="report",

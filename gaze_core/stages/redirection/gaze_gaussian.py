@@ -142,7 +142,7 @@ def _grown(
 def _gradients_px(
     model: GazeGaussian, config: GazeGaussianStageConfig, num_frames: int, data: TrainingData
 ) -> Tensor:  # fmt: skip
-    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the picture."""
+    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the image."""
     device = model.face.means_m.device
     norms_px = torch.zeros(model.face.num_points, device=device)
     frames = evenly_spaced(data.train.num_samples, num_frames)
@@ -197,7 +197,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
             "source; put the former there"
         )
     if "person" in card:  # adapted to someone
-        model.become(torch.tensor(card["person"]))
+        model.set_identity(torch.tensor(card["person"]))
     return model.eval(), card
 
 

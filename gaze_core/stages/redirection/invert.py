@@ -1,8 +1,8 @@
-"""Stage: make a trained GazeGaussian draw a person it has not met, from one or a few pictures.
+"""Stage: make a trained GazeGaussian render a person it has not seen, from one or a few images.
 
-First the person's identity code, and what the pictures' labels are off by, are found with the model as it is; then, if
+First the person's identity code, and what the images' labels are off by, are found with the model as it is; then, if
 asked, all weights give way a little. The published way (GazeNeRF, GazeGaussian) is the second part alone, about a
-minute a picture on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
+minute an image on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
 """
 
 import time
@@ -45,7 +45,7 @@ class InvertConfig(Config):
     """What is seen of the person, and how far the model may follow.
 
     `codes` keeps the weights, so all that was learned from others stays; `full` goes on with all weights, closer to
-    the pictures. Its rate is that of the networks; other parameters relate to it as in training.
+    the images. Its rate is that of the networks; other parameters relate to it as in training.
     """
 
     num_images: PositiveInt = 1
@@ -60,7 +60,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     """Adapts `inputs["checkpoint"]` to the only person of `inputs["data"]`, from evenly spread training frames.
 
     Starts at the code that `inputs["encoder"]` reads, if there is one, else at the mean of the people of training.
-    Writes a checkpoint of `gaze_gaussian` that draws this person; its metrics tell the PSNR of the head on the frames
+    Writes a checkpoint of `gaze_gaussian` that renders this person; its metrics tell the PSNR of the head on the frames
     that were used and, where the data keeps some back, on others, after each part.
 
     Raises:
@@ -92,7 +92,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
         "adapted": {"to": splits.subject, "config": config.model_dump(mode="json")},
         "seen": (known | Seen(frames={origin.person: stretches(origin, seen.sample_index.tolist())})).model_dump(),
     }
-    model.become(None)
+    model.set_identity(None)
     save_weights(context.work_dir / WEIGHTS_FILE, model, adapted)
     return Produced(
         kind="checkpoint",
@@ -103,7 +103,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
 
 
 def _pictures(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBatch | None, Splits]:
-    """The frames to invert and, if some are kept back, frames to measure on."""
+    """The frames to invert and, if some are held out, frames to measure on."""
     splits = read_splits(dataset_dir / SPLITS_FILE)
     if len(splits.subjects) != 1:
         raise BadInput(
@@ -127,13 +127,13 @@ class _People:
     mean: Float[Tensor, " 80"]
     std: Float[Tensor, " 80"]
 
-    def strangeness(self, identity: Float[Tensor, " 80"]) -> Float[Tensor, ""]:
+    def identity_prior(self, identity: Float[Tensor, " 80"]) -> Float[Tensor, ""]:
         """Mean squared distance from the mean person in standard deviations; where nobody differs, in hundredths."""
         return ((identity - self.mean) / self.std.clamp_min(0.01)).square().mean()
 
 
 class _Inversion(nn.Module):
-    """The model, and what is found about the person and about each picture."""
+    """The model, and what is found about the person and about each image."""
 
     def __init__(
         self, model: GazeGaussian, start: Tensor, people: _People, seen: GazeBatch, config: InvertConfig,
@@ -145,12 +145,12 @@ class _Inversion(nn.Module):
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
 
     def terms(self, batch: GazeBatch) -> dict[str, Term]:
-        """All loss terms of one batch of the pictures."""
-        self.model.become(self.identity)
+        """All loss terms of one batch of the images."""
+        self.model.set_identity(self.identity)
         terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
         penalties = self.corrections.penalties(self.config.corrections)
         terms |= {name: Term(*row) for name, row in penalties.items()}
-        return terms | {"identity": Term(self.people.strangeness(self.identity), self.config.identity_prior)}
+        return terms | {"identity": Term(self.people.identity_prior(self.identity), self.config.identity_prior)}
 
     def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
         """Codes and corrections, and the weights if they take part."""
@@ -186,7 +186,7 @@ def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext
 
 
 class _Measure:
-    """PSNR of the head on the pictures that are inverted and on those that are kept back."""
+    """PSNR of the head on the images that are inverted and on those that are held out."""
 
     def __init__(self, model: GazeGaussian, seen: GazeBatch, others: GazeBatch | None) -> None:
         self.model = model
@@ -195,7 +195,7 @@ class _Measure:
 
     def __call__(self, name: str, identity: Tensor) -> None:
         self.model.eval()
-        self.model.become(identity)
+        self.model.set_identity(identity)
         for which, batch in self.batches.items():
             rgb = render_rgb(self.model, batch.camera, batch.head)
             self.values[f"{name}_psnr_db_{which}"] = float(psnr_db(rgb, batch.rgb_on_white, batch.head_mask).mean())

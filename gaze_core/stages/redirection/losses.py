@@ -1,4 +1,4 @@
-"""What GazeGaussian is trained for: pictures, masks, and what frozen networks see in the pictures."""
+"""What GazeGaussian is trained for: images, masks, and what frozen networks see in the images."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.drawings import gaze_in_camera
+from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.losses.disentangle import orthogonality
 from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
 from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette

@@ -1,4 +1,4 @@
-"""Stage: pictures of a trained head looking where it is told: single images, a contact sheet and a film."""
+"""Stage: images of a trained head looking where it is told: single images, a contact sheet and a video."""
 
 from itertools import product
 from pathlib import Path
@@ -29,20 +29,20 @@ _GAP_PX, _MAX_DEG = 4, 60.0
 
 
 class SampleConfig(Config):
-    """What is drawn. Gazes are `[pitch, yaw]` degrees in the head frame, poses in the camera frame."""
+    """What is rendered. Gazes are `[pitch, yaw]` degrees in the head frame, poses in the camera frame."""
 
     frame: NonNegativeInt = 0  # whose expression and place the head has, a position among the usable frames
     gazes_deg: tuple[PitchYawDeg, ...] = Field(
         ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0)), min_length=1
     )
     poses_deg: tuple[PitchYawDeg, ...] = Field(((0.0, -20.0), (0.0, 0.0), (0.0, 20.0)), min_length=1)
-    sweep_deg: PitchYawDeg = (15.0, 25.0)  # how far the film's gaze goes up and down, and to the sides
+    sweep_deg: PitchYawDeg = (15.0, 25.0)  # how far the video's gaze goes up and down, and to the sides
     sweep_s: PositiveFloat = 4.0
     frames_per_s: PositiveInt = 25
 
 
 def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Draws with `inputs["checkpoint"]` the head of `inputs["data"]`; a PNG for each gaze and pose, a sheet, a film.
+    """Renders with `inputs["checkpoint"]` the head of `inputs["data"]`; a PNG for each gaze and pose, a sheet, a video.
 
     Raises:
         BadInput: the frame is not there, or an angle is beyond 60 degrees.
@@ -55,15 +55,15 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
         raise BadInput(f"frame {config.frame}: the recording has {len(dataset)} usable frames, from 0")
     original = dataset.batch([config.frame]).to(next(model.parameters()).device)
     pairs = list(product(config.poses_deg, config.gazes_deg))
-    images = draw(model, original, [gaze for _, gaze in pairs], [pose for pose, _ in pairs])
+    images = render(model, original, [gaze for _, gaze in pairs], [pose for pose, _ in pairs])
     files = {}
     for ((pose_pitch, pose_yaw), (pitch, yaw)), image in zip(pairs, images, strict=True):
         name = f"head_{_name(pose_pitch, pose_yaw)}_gaze_{_name(pitch, yaw)}.png"
         files[name] = _write(context.work_dir / name, image)
     sheet = contact_sheet(images.reshape(len(config.poses_deg), len(config.gazes_deg), *images.shape[1:]))
     files[SHEET_FILE] = _write(context.work_dir / SHEET_FILE, sheet)
-    film = draw(model, original, sweep(config), None)
-    files[FILM_FILE] = write_film(context.work_dir / FILM_FILE, film, config.frames_per_s)
+    video = render(model, original, sweep(config), None)
+    files[FILM_FILE] = write_video(context.work_dir / FILM_FILE, video, config.frames_per_s)
     return Produced(kind="report", files=files)
 
 
@@ -78,10 +78,10 @@ def _require_angles(config: SampleConfig) -> None:
             raise BadInput(f"{angles[0]:g},{angles[1]:g}: pitch and yaw lie within {_MAX_DEG:g} degrees")
 
 
-def draw(
+def render(
     model: GazeGaussian, original: GazeBatch, gazes_deg: list[PitchYawDeg], poses_deg: list[PitchYawDeg] | None
 ) -> np.ndarray:
-    """uint8 pictures (n, h, w, 3) of one sample's head, each with its own gaze and, if given, pose."""
+    """uint8 images (n, h, w, 3) of one sample's head, each with its own gaze and, if given, pose."""
     pictures = []
     for n, gaze_deg in enumerate(gazes_deg):
         head = original.head.with_gaze(_radians(gaze_deg, original))
@@ -97,7 +97,7 @@ def _radians(angles_deg: PitchYawDeg, like: GazeBatch) -> Float[Tensor, "1 2"]:
 
 
 def sweep(config: SampleConfig) -> list[PitchYawDeg]:
-    """Gazes of the film: once to both sides and back, then once up and down and back; it can be shown in a loop."""
+    """Gazes of the video: once to both sides and back, then once up and down and back; it can be shown in a loop."""
     count = max(2, round(config.sweep_s * config.frames_per_s))
     turn = 4 * np.pi * np.arange(count) / count
     pitch_deg, yaw_deg = config.sweep_deg
@@ -109,7 +109,7 @@ def sweep(config: SampleConfig) -> list[PitchYawDeg]:
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:
-    """Pictures (rows, columns, h, w, 3) side by side on white, cut to one square around the heads."""
+    """Images (rows, columns, h, w, 3) side by side on white, cut to one square around the heads."""
     rows, columns = content_box(images)
     cut = images[:, :, rows, columns]
     padded = np.pad(cut, ((0, 0), (0, 0), (0, _GAP_PX), (0, _GAP_PX), (0, 0)), constant_values=255)
@@ -121,8 +121,8 @@ def _write(path: Path, image: np.ndarray) -> Path:
     return path
 
 
-def write_film(path: Path, images: np.ndarray, frames_per_s: int) -> Path:
-    """An MPEG-4 film of uint8 pictures (n, h, w, 3).
+def write_video(path: Path, images: np.ndarray, frames_per_s: int) -> Path:
+    """An MPEG-4 video of uint8 images (n, h, w, 3).
 
     Raises:
         BadInput: this build of OpenCV cannot write MPEG-4.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.sampling import draw_samples
+from flows.sampling import render_samples
 from gaze_core.config import Runtime
 from gaze_core.synthesis.packs import pack_path
 from tests.flows.cli.test_main import gazeworks
@@ -22,7 +22,7 @@ def test_an_imported_checkpoint_is_sampled_by_what_the_commands_say(monkeypatch,
     assert (code, len(err.strip().splitlines())) == (2, 1), err
     assert "names no recording; give one with --input SUBJECT.h5" in err
     changes = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.08}
-    draw_samples(out, pack_path("synthetic_128"), changes, tmp_path / "samples", Runtime(device="cpu"))
+    render_samples(out, pack_path("synthetic_128"), changes, tmp_path / "samples", Runtime(device="cpu"))
     assert len(list((tmp_path / "samples").iterdir())) == 3  # noise: the weights are random
 
 

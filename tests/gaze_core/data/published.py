@@ -1,6 +1,6 @@
 """Tiny files in exactly the published layouts, their labels by formulas of their own: nothing here imports an adapter.
 
-A `Scene` is one picture of a head with known gaze, drawn so that a bright dot lies on each eye where it looks.
+A `Scene` is one image of a head with known gaze, drawn so that a bright dot lies on each eye where it looks.
 `mirrored` is the scene in a mirror; each writer turns scenes into one layout's numbers.
 """
 
@@ -30,7 +30,7 @@ PAIRS = np.r_[  # the landmark that each becomes in a mirror
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One picture. Pixels count centres as whole numbers, as the field does; (left, right) are the subject's own."""
+    """One image. Pixels count centres as whole numbers, as the field does; (left, right) are the subject's own."""
 
     image: np.ndarray  # RGB
     head_mask: np.ndarray
@@ -98,7 +98,7 @@ def make_scenes(count: int = 3, seed: int = 0, width_px: int = SIZE_PX, height_p
 
 
 def mirrored(scene: Scene) -> Scene:
-    """What the same recording would be in a mirror: all points, directions and sides change with the picture."""
+    """What the same recording would be in a mirror: all points, directions and sides change with the image."""
     last_px = scene.image.shape[1] - 1
     intrinsics = scene.intrinsics_px.copy()
     intrinsics[0, 2] = last_px - intrinsics[0, 2]
@@ -197,7 +197,7 @@ def write_gazenerf(path: Path, scenes: Sequence[Scene], codes: int = 306) -> Pat
     with h5py.File(path, "w") as file:
         _pictures(file, "face_patch", [s.image[..., ::-1] for s in scenes])
         _pictures(file, "head_mask", [s.head_mask for s in scenes])
-        _pictures(file, "left_eye_mask", [s.eye_masks[1] for s in scenes])  # of the picture's left half
+        _pictures(file, "left_eye_mask", [s.eye_masks[1] for s in scenes])  # of the image's left half
         _pictures(file, "right_eye_mask", [s.eye_masks[0] for s in scenes])
         for key, values in columns.items():
             file.create_dataset(key, data=np.array(values), chunks=(1, *np.shape(values)[1:]))

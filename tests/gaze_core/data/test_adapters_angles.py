@@ -81,7 +81,7 @@ def test_columbia_name_gives_gaze_in_both_frames():
     assert (labels.subject, labels.distance_m) == ("0001", 2.0)
     np.testing.assert_allclose(np.rad2deg(labels.gaze_camera), [10, -5])
     np.testing.assert_allclose(np.rad2deg(labels.head_pose), [0, 15])
-    # GazeNeRF's label of the same picture: (-V, P - H), pitch downward.
+    # GazeNeRF's label of the same image: (-V, P - H), pitch downward.
     np.testing.assert_allclose(labels.gaze_head, pitch_down(np.deg2rad([-10, -20])), atol=1e-12)
 
 

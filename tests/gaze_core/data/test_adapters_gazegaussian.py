@@ -53,7 +53,7 @@ def test_head_frame_has_its_origin_between_the_eyes(tmp_path, landmarks_in_world
         np.testing.assert_allclose(head_to_camera[:3, :3], scene.head_to_camera, atol=1e-9)
 
 
-def test_landmarks_in_space_project_onto_those_in_the_picture(tmp_path):
+def test_landmarks_in_space_project_onto_those_in_the_image(tmp_path):
     write(tmp_path)
     for sample in read(tmp_path):
         to_camera = sample["world_to_camera"] @ sample["head_to_world"]
@@ -253,7 +253,7 @@ def test_exported_file_has_the_published_keys_shapes_and_conventions(ours, tmp_p
         assert file["face_patch"].dtype == np.uint8
         np.testing.assert_allclose(file["pitchyaw_head"][0], subject["gaze_head"][0] * [-1, 1], rtol=1e-6)
         np.testing.assert_allclose(file["facial_landmarks"][0], subject["landmarks_2d_px"][0] * 2 - 0.5, rtol=1e-5)
-        # Canonical points to the picture as GazeGaussian has them: decimetres, y up, z out of the face.
+        # Canonical points to the image as GazeGaussian has them: decimetres, y up, z out of the face.
         canonical = subject["landmarks_3d_head_m"][0] * 10 * [1, -1, -1]
         turn = rotation(file["pose"][0, :3])
         camera = (canonical @ turn.T + file["pose"][0, 3:]) @ file["w2c_Rmat"][0].T + file["w2c_Tvec"][0]
@@ -261,7 +261,7 @@ def test_exported_file_has_the_published_keys_shapes_and_conventions(ours, tmp_p
         np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], file["facial_landmarks"][0], atol=1e-3)
         rows, columns = np.nonzero(file["left_eye_mask"][0])
         assert len(rows)
-        assert columns.mean() < np.nonzero(file["right_eye_mask"][0])[1].mean()  # their left is the picture's
+        assert columns.mean() < np.nonzero(file["right_eye_mask"][0])[1].mean()  # their left is the image's
 
 
 def rotation(axis_angle):

@@ -188,7 +188,7 @@ def test_two_eth_sizes_are_the_same_view(tmp_path):
 
 
 @EVERY
-def test_one_picture_is_read_at_a_time(name, tmp_path, monkeypatch):
+def test_one_image_is_read_at_a_time(name, tmp_path, monkeypatch):
     scenes = scenes_for(name, count=6)
     source, subject = published(name, tmp_path, scenes)
     largest: list[int] = [0]
@@ -244,7 +244,7 @@ def test_a_spoilt_frame_costs_that_frame_alone(name, key, value, reason, tmp_pat
     ("name", "key"),
     [("eth_xgaze_hdf5", "face_patch"), ("gazenerf_columbia", "head_mask"), ("mpii_face_gaze_mat", "Data/data")],
 )
-def test_a_picture_that_does_not_decode_costs_that_frame_alone(name, key, tmp_path):
+def test_a_image_that_does_not_decode_costs_that_frame_alone(name, key, tmp_path):
     source, subject = published(name, tmp_path, scenes_for(name))
     path = source.files[subject]
     with h5py.File(path, "r") as file:
@@ -276,7 +276,7 @@ def test_no_usable_frame_writes_no_file_and_keeps_what_was_there(tmp_path):
     out.write_bytes(b"precious")
     assert convert_subject(source, "00002", out).num_kept == 0  # an empty group
     assert out.read_bytes() == b"precious"
-    assert convert_subject(source, "00028", out).num_kept == 1  # a single picture
+    assert convert_subject(source, "00028", out).num_kept == 1  # a single image
     assert len(SubjectDataset(out).dropped) == 1  # head pose is not published, so training would leave it out
 
 

@@ -69,7 +69,7 @@ def test_target_and_projection_follow_one_camera(eth):
 
 
 def test_eth_mirror(eth):
-    """The row of the mirrored picture: target, head and landmarks mirror with it."""
+    """The row of the mirrored image: target, head and landmarks mirror with it."""
     annotation, images, calibration = eth
     first = eth_xgaze_frames(annotation, images, calibration)[0]
     turn = cv2.Rodrigues(MIRROR @ first.head_to_camera[:3, :3] @ MIRROR)[0].ravel()

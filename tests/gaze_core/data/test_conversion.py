@@ -14,7 +14,7 @@ from tests.gaze_core.data.published import make_scenes
 
 
 @pytest.mark.parametrize("layout_name", ["mat", "h5"])
-def test_pictures_of_zero_to_one_are_as_bright_as_those_of_bytes(tmp_path, layout_name):
+def test_images_of_zero_to_one_are_as_bright_as_those_of_bytes(tmp_path, layout_name):
     scenes = make_scenes(2)
     if layout_name == "mat":
         path = layout.write_mpii_mat(tmp_path / "p03.mat", scenes)
@@ -41,7 +41,7 @@ def test_pictures_of_zero_to_one_are_as_bright_as_those_of_bytes(tmp_path, layou
         (lambda image: np.where(image > 100, np.nan, image), "nan_image"),
     ],
 )
-def test_pictures_of_other_ranges_are_left_out(tmp_path, change, reason):
+def test_images_of_other_ranges_are_left_out(tmp_path, change, reason):
     path = layout.write_mpii_mat(tmp_path / "p03.mat", make_scenes(3))
     with h5py.File(path, "a") as file:
         file["Data/data"][1] = change(file["Data/data"][1])

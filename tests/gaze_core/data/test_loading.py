@@ -71,7 +71,7 @@ def expected_epoch(datasets, loader, epoch):
 )
 def test_each_epoch_has_the_samples_of_its_order_whoever_reads_them(datasets, cache_bytes, num_workers, start_method):
     loader = subject_loader(datasets, 2, num_workers, 5, cache_bytes, start_method)
-    assert loader.keeps_pictures == bool(cache_bytes)
+    assert loader.keeps_images == bool(cache_bytes)
     for epoch in range(3):
         batches = copied(loader)
         expected = list(expected_epoch(datasets, loader, epoch))
@@ -98,7 +98,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(datasets):
     assert first.sample_index.tolist() == frames[loader.order(1)[0]].tolist()
 
 
-def test_kept_pictures_are_read_once_and_others_in_every_epoch(datasets, monkeypatch):
+def test_kept_images_are_read_once_and_others_in_every_epoch(datasets, monkeypatch):
     read = []
     original = SubjectDataset.read_pixels
 
@@ -213,15 +213,15 @@ def test_a_damaged_frame_is_one_line_naming_file_and_frame(tmp_path, num_workers
     assert not multiprocessing.active_children()
 
 
-def test_little_shared_memory_keeps_no_pictures_and_too_little_is_refused(datasets, monkeypatch):
-    picture_bytes = 4 * 16 * 16
-    for free, keeps in ((24 * picture_bytes, True), (24 * picture_bytes - 2, False)):
+def test_little_shared_memory_keeps_no_images_and_too_little_is_refused(datasets, monkeypatch):
+    image_bytes = 4 * 16 * 16
+    for free, keeps in ((24 * image_bytes, True), (24 * image_bytes - 2, False)):
         monkeypatch.setattr(loading.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
-        assert subject_loader(datasets, 1, num_workers=1).keeps_pictures is keeps
-    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * picture_bytes))
+        assert subject_loader(datasets, 1, num_workers=1).keeps_images is keeps
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * image_bytes))
     with pytest.raises(BadInput, match="use fewer workers"):
         subject_loader(datasets, 1, num_workers=1)
-    assert subject_loader(datasets, 1).keeps_pictures  # without workers nothing is shared
+    assert subject_loader(datasets, 1).keeps_images  # without workers nothing is shared
 
 
 def test_the_published_pattern_gives_the_same_tensors(tmp_path):

@@ -149,7 +149,7 @@ def test_torch_asks_for_whole_batches(subject):
     assert [batch.sample_index.tolist() for batch in loader] == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
-def test_a_dataset_travels_without_its_handle_and_its_pictures(subject):
+def test_a_dataset_travels_without_its_handle_and_its_images(subject):
     dataset = SubjectDataset(subject)
     everything = dataset.everything
     copy = pickle.loads(pickle.dumps(dataset))

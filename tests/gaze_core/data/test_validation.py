@@ -232,7 +232,7 @@ def test_all_faults_are_listed_at_once(subject):
 
 
 def write_compressed(path, compression):
-    """The same subject with one compressed chunk for each frame of a picture, as recordings are stored."""
+    """The same subject with one compressed chunk for each frame of an image, as recordings are stored."""
     whole = write_tiny_subject(path.with_name("whole.h5"), num_images=NUM_IMAGES)
     with h5py.File(whole) as source, h5py.File(path, "w") as file:
         file.attrs.update(source.attrs)

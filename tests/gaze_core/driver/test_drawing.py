@@ -14,7 +14,7 @@ from gaze_core.driver.drawing import (
     read_gaze,
     road_view,
 )
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.predictions import Drive
 
 
 def test_arrows_end_where_the_gaze_points(extracted):

@@ -1,10 +1,10 @@
-"""One rendered picture of the synthetic drive, where anny and mitsuba are installed."""
+"""One rendered image of the synthetic drive, where anny and mitsuba are installed."""
 
 import numpy as np
 import pytest
 
 from gaze_core.driver.drive_files import drive_frames, write_table
-from gaze_core.driver.drive_pictures import _render_chunk, head_view, key_path, read_key
+from gaze_core.driver.drive_images import _render_chunk, head_view, key_path, read_key
 from gaze_core.driver.drive_plan import DriveConfig, camera_extrinsics, plan_drive
 from gaze_core.driver.footage import tile
 from gaze_core.driver.sensors import SensorColumns, read_track
@@ -15,8 +15,8 @@ pytest.importorskip("anny")
 pytest.importorskip("mitsuba")
 
 
-def test_a_picture_shows_the_head_where_the_plan_has_it(tmp_path):
-    from gaze_core.driver.drive_pictures import LAYOUT
+def test_a_image_shows_the_head_where_the_plan_has_it(tmp_path):
+    from gaze_core.driver.drive_images import LAYOUT
     from gaze_core.synthesis.factory import make_person
 
     config = DriveConfig(num_keys=20, head_px=48, num_samples=1)
@@ -41,6 +41,6 @@ def test_a_picture_shows_the_head_where_the_plan_has_it(tmp_path):
     write_table(tmp_path / "t.csv", moments, config)
     assert set(read_track(tmp_path / "t.csv", SensorColumns()).gaze) <= set(range(config.num_frames))
     key_path(tmp_path, 3).write_bytes(b"nothing")
-    with pytest.raises(BadInput, match="not a rendered picture; remove it"):
+    with pytest.raises(BadInput, match="not a rendered image; remove it"):
         read_key(tmp_path, 3)
     assert np.isfinite(rgba).all()

@@ -13,7 +13,7 @@ from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.legacy import write_legacy
-from gaze_core.driver.readings import Drive, read_drive_splits
+from gaze_core.driver.predictions import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.sampling import evenly_spaced
@@ -28,7 +28,7 @@ def read_jpeg(path):
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def test_evenly_spaced_frames_with_their_labels_and_pictures(extracted, tiny_drive):
+def test_evenly_spaced_frames_with_their_labels_and_images(extracted, tiny_drive):
     record = DriveRecord.read(extracted)
     wanted = [n for n in evenly_spaced(NUM_FRAMES, 40) if n not in (3, 41)]
     assert [frame.frame for frame in record.frames] == wanted
@@ -101,7 +101,7 @@ def test_the_road_can_be_a_file_of_its_own(tiny_drive, extract_into, tmp_path):
 
 def test_a_road_of_another_length_is_refused(tiny_drive, extract_into, tmp_path, driver_faces):
     from gaze_core.driver.drive_files import write_video
-    from gaze_core.driver.drive_pictures import panel_tile
+    from gaze_core.driver.drive_images import panel_tile
 
     write_video(tmp_path / "short.mp4", (panel_tile(n, "") for n in range(30)), 15)
     with pytest.raises(BadInput, match=r"short.mp4 has 30 frames, drive.mp4 has 60; expected the same number"):

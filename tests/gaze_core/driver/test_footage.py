@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gaze_core.driver.drive_files import write_video
-from gaze_core.driver.drive_pictures import panel_tile
+from gaze_core.driver.drive_images import panel_tile
 from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage, tile
 from gaze_core.errors import BadInput
 from gaze_core.sampling import evenly_spaced

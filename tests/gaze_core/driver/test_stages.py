@@ -11,7 +11,7 @@ from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.checkpoints import card_of, frames_seen, load_estimator, require_unseen_frames, save_estimator
 from gaze_core.driver.faces import FaceBatch, FaceChanges, changed, read_faces
-from gaze_core.driver.readings import read_drive_splits
+from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.report import BASELINES
 from gaze_core.driver.view import DRIVER_FACE
@@ -300,7 +300,7 @@ def test_weights_that_are_not_finite_or_of_something_else_are_refused(tmp_path):
 
 
 def dots(gaze):
-    """A black picture with a white dot where the gaze's arrow ends, so that picture and label can be checked."""
+    """A black image with a white dot where the gaze's arrow ends, so that image and label can be checked."""
     rgb = torch.zeros(len(gaze), 3, 65, 65)
     for number, direction in enumerate(vector_from_pitchyaw(gaze)):
         x, y = (32 + 28 * direction[:2]).round().int().tolist()
@@ -309,7 +309,7 @@ def dots(gaze):
 
 
 @pytest.mark.parametrize("option", [{"mirror": True}, {"roll_deg": 30.0}])
-def test_the_gaze_turns_with_the_picture(option):
+def test_the_gaze_turns_with_the_image(option):
     still = dict.fromkeys(("shift", "scale", "roll_deg", "brightness", "contrast", "color", "noise"), 0.0)
     torch.manual_seed(1)
     gaze = torch.rand(12, 2) * 1.0 - 0.5

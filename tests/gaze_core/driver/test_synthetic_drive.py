@@ -1,4 +1,4 @@
-"""The synthetic drive without its pictures: geometry, behaviour, table and settings."""
+"""The synthetic drive without its images: geometry, behaviour, table and settings."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from gaze_core.driver.calibration import angle_deg, angles, directions
 from gaze_core.driver.drive_files import HEADER, settings, write_table
-from gaze_core.driver.drive_pictures import DRIVER_PX, ROAD_FOCAL_PX, driver_tile, road_point_px, road_tile
+from gaze_core.driver.drive_images import DRIVER_PX, ROAD_FOCAL_PX, driver_tile, road_point_px, road_tile
 from gaze_core.driver.drive_plan import (
     CAMERA_DEG,
     SCENARIOS,
@@ -102,12 +102,12 @@ def test_gaze_at_the_road_meets_the_road_tile(moments):
     ahead = next(m for m in moments if m.target == "road")
     x, y = road_point_px(ahead)
     slope = ahead.target_m[:2] / -ahead.target_m[2]
-    # Straight ahead, the picture's right is the driver's right, which is the cabin's -x.
+    # Straight ahead, the image's right is the driver's right, which is the cabin's -x.
     np.testing.assert_allclose([x - 240, y - 150], ROAD_FOCAL_PX * slope * [-1, 1], atol=1e-9)
     assert road_point_px(next(m for m in moments if m.target == "right mirror")) is None
 
 
-def test_pictures_have_their_sizes_and_the_road_moves():
+def test_images_have_their_sizes_and_the_road_moves():
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[16:48, 16:48] = 255
     assert driver_tile(rgba, 0.9).shape == (DRIVER_PX[1], DRIVER_PX[0], 3)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from gaze_core.driver.drive_files import write_video
-from gaze_core.driver.drive_pictures import panel_tile
+from gaze_core.driver.drive_images import panel_tile
 
 NUM_FRAMES, FPS = 60, 30
 LAYOUT = {"frame_px": (496, 352), "driver": (0, 0, 176, 144), "road": (176, 0, 320, 352)}

@@ -15,7 +15,7 @@ from gaze_core.evaluation.report import (
 
 COUNT = 40
 FAULT = Check(
-    name="gaze of the drawings", question="?", unit="°", value=30.0, rival=4.0, rival_name="yaw is mirrored",
+    name="gaze of the renderings", question="?", unit="°", value=30.0, rival=4.0, rival_name="yaw is mirrored",
     margin=Estimate(value=-26, low=-28, high=-24, num_samples=COUNT, num_subjects=1), verdict="fault",
 )  # fmt: skip
 ABSENT = {"kid": Estimate(absent="no weights of Inception")}

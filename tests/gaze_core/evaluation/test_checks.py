@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from gaze_core.data.subjects import SubjectDataset
-from gaze_core.evaluation.instruments import Instruments
 from gaze_core.evaluation.judge import CnnJudge
+from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.pairs import seeded_pairs
 from gaze_core.evaluation.redirection import HeldOut, evaluate
 from gaze_core.evaluation.report import ProtocolRecord
-from tests.gaze_core.evaluation.test_redirection import ReadingJudge, camera_gaze, redirector, written
+from tests.gaze_core.evaluation.test_redirection import PredictingJudge, camera_gaze, redirector, written
 from tests.tiny_subject import write_tiny_subject
 
 PROTOCOL = ProtocolRecord(name="test", title="Test", pairs="seed 0")
@@ -30,23 +30,23 @@ def tiny(tmp_path_factory):
     return SubjectDataset(write_tiny_subject(tmp_path_factory.mktemp("data") / "tiny.h5")).everything
 
 
-def checks_of(draw, batch, judge):
+def checks_of(render, batch, judge):
     """Name of each check -> (verdict, name of the likeliest rival)."""
     frames = batch.sample_index.tolist()
     rows = {frame: row for row, frame in enumerate(frames)}
     held_out = HeldOut("s", seeded_pairs(frames, 0), lambda wanted: batch[[rows[frame] for frame in wanted]])
-    report = evaluate(draw, [held_out], Instruments(judge), PROTOCOL)
+    report = evaluate(render, [held_out], MetricNetworks(judge), PROTOCOL)
     return {check.name: (check.verdict, check.rival_name) for check in report.checks}
 
 
 def recordings(batch):
-    """A redirector that hands back the recorded picture of the pose it is asked for, whatever the gaze."""
+    """A redirector that hands back the recorded image of the pose it is asked for, whatever the gaze."""
     poses = [tuple(pose.flatten().tolist()) for pose in batch.head.head_to_world]
 
-    def draw(camera, head):
+    def render(camera, head):
         return batch.rgb_on_white[[poses.index(tuple(pose.flatten().tolist())) for pose in head.head_to_world]]
 
-    return draw
+    return render
 
 
 def changed(batch, **fields):
@@ -61,7 +61,7 @@ def test_a_recording_with_right_labels_passes_and_a_copy_is_not_a_redirector(pac
     found = checks_of(recordings(pack), pack, CnnJudge())
     for name in ("labels of the recordings", "head labels of the recordings", "the judge", "colours of the recordings"):
         assert found[name][0] == "ok", name
-    assert found["orientation and colours of the drawings"][0] == "ok"
+    assert found["orientation and colours of the renderings"][0] == "ok"
     assert found["redirection"][0] != "ok"
 
 
@@ -94,15 +94,15 @@ def test_recordings_with_red_and_blue_swapped_are_named(pack):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda rgb: rgb.flip(-1), "the picture is mirrored"),
-        (lambda rgb: rgb.flip(-2), "the picture is upside down"),
+        (lambda rgb: rgb.flip(-1), "the image is mirrored"),
+        (lambda rgb: rgb.flip(-2), "the image is upside down"),
         (lambda rgb: rgb.flip(1), "red and blue are swapped"),
     ],
 )
-def test_drawings_the_wrong_way_round_are_named(pack, change, fault):
-    draw = recordings(pack)
-    found = checks_of(lambda camera, head: change(draw(camera, head)), pack, CnnJudge())
-    assert found["orientation and colours of the drawings"] == ("fault", fault)
+def test_renderings_the_wrong_way_round_are_named(pack, change, fault):
+    render = recordings(pack)
+    found = checks_of(lambda camera, head: change(render(camera, head)), pack, CnnJudge())
+    assert found["orientation and colours of the renderings"] == ("fault", fault)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_drawings_the_wrong_way_round_are_named(pack, change, fault):
     ],
 )
 def test_a_model_with_another_convention_is_named(tiny, change, fault):
-    assert checks_of(redirector(change), tiny, ReadingJudge())["gaze of the drawings"] == ("fault", fault)
+    assert checks_of(redirector(change), tiny, PredictingJudge())["gaze of the renderings"] == ("fault", fault)
 
 
 def test_a_sound_model_passes(tiny):
-    found = checks_of(redirector(), tiny, ReadingJudge())
-    assert found["gaze of the drawings"][0] == "ok"
+    found = checks_of(redirector(), tiny, PredictingJudge())
+    assert found["gaze of the renderings"][0] == "ok"
 
 
 def test_a_judge_that_guesses_is_named(tiny):
-    class Guessing(ReadingJudge):
+    class Guessing(PredictingJudge):
         def read(self, rgb):
             reading = super().read(rgb)
             torch.manual_seed(0)
@@ -138,11 +138,12 @@ def test_a_judge_that_guesses_is_named(tiny):
 def test_few_samples_prove_nothing(tiny):
     few = tiny[:4]
     assert (
-        checks_of(redirector(lambda gaze: gaze.flip(-1)), few, ReadingJudge())["gaze of the drawings"][0] == "unclear"
+        checks_of(redirector(lambda gaze: gaze.flip(-1)), few, PredictingJudge())["gaze of the renderings"][0]
+        == "unclear"
     )
 
 
 def test_the_helpers_of_these_tests_agree(tiny):
     gaze = camera_gaze(tiny.camera, tiny.head, tiny.gaze_head)
-    read = ReadingJudge().read(written(tiny.rgb, gaze, gaze))
+    read = PredictingJudge().read(written(tiny.rgb, gaze, gaze))
     torch.testing.assert_close(read.gaze_camera, gaze, atol=1e-5, rtol=0)

@@ -7,9 +7,9 @@ import pytest
 
 from gaze_core.evaluation.comparison import compare
 from gaze_core.evaluation.page import ReportData
-from gaze_core.evaluation.pictures import _ARRAYS, Pictures
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
 from gaze_core.evaluation.report_files import write_report
+from gaze_core.evaluation.report_images import _ARRAYS, ReportImages
 from gaze_core.reports.sources import Sources, StageRow, TrainedRow
 from tests.gaze_core.evaluation.reports import COUNT, FAULT, report
 from tests.gaze_core.reports.html import assert_self_contained, headings, read_page
@@ -37,7 +37,7 @@ def pictures():
     poses = ["head +0°, -20°", "head +0°, +0°", "head +0°, +20°"]
     curve_deg = np.array([[[12.0, 3.5, 14.0], [24.0, np.nan, 25.0]]])
     curve = {"curve_eyes": noise[:1, :2], "curve_deg": curve_deg, "curve_gazes_deg": [[0, 12], [0, 24]]}
-    return Pictures(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], noise[:, :6], gazes, poses,
+    return ReportImages(noise[:, 0], noise[:, 1], noise[:, 2:7], noise[:, 7:], noise[:, :6], gazes, poses,
                     head_labels=["ann, frame 3", "ann, frame 9"], **curve)  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def data(pictures):
         candidate_name="DiT renderer",
         baseline=baseline,
         comparison=compare(candidate, baseline, Tolerance()),
-        baseline_pictures=pictures,
+        baseline_images=pictures,
         curves={"mesh_head": {"rgb_l1": ([1, 2, 3], [0.3, 0.2, 0.1]), "empty": ([], [])}},
         enhancements=[("renderer", "depth 4 & width 192")],
         sources=Sources(
@@ -121,20 +121,20 @@ def test_a_fault_is_said_before_any_number(pictures, tmp_path):
     faulty = evaluation(6.5, 24, checks=(FAULT,))
     path, facts = write_report(ReportData("Faulty", faulty, pictures, seconds=3), tmp_path)
     _, text = read_page(path)
-    assert text.index("Do not trust these numbers. gaze of the drawings: yaw is mirrored") < text.index("Gaze error")
+    assert text.index("Do not trust these numbers. gaze of the renderings: yaw is mirrored") < text.index("Gaze error")
     assert "failed ? No: 30.00° as claimed, 4.00° for the likeliest fault (yaw is mirrored)" in text
     found = json.loads(facts.read_text())
     assert found["checks"][0]["verdict"] == "fault"
-    assert found["faults"] == ["gaze of the drawings: yaw is mirrored"]
+    assert found["faults"] == ["gaze of the renderings: yaw is mirrored"]
 
 
-def test_pictures_read_what_the_evaluate_stage_writes(pictures, tmp_path):
+def test_images_read_what_the_evaluate_stage_writes(pictures, tmp_path):
     path = tmp_path / "pictures.npz"
     names = {"gazes": "gaze_labels", "poses": "pose_labels", "heads": "head_labels", "curve": "curve_gazes_deg"}
     labels = json.dumps({key: getattr(pictures, name) for key, name in names.items()})
     arrays = {name: getattr(pictures, name) for name in _ARRAYS}
     np.savez_compressed(path, **arrays, labels=np.array(labels))
-    loaded = Pictures.load(path)
+    loaded = ReportImages.load(path)
     for name, value in arrays.items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
     assert loaded.gaze_labels == pictures.gaze_labels

@@ -120,7 +120,7 @@ def test_pairs_are_never_made_up_where_a_list_is_needed(tmp_path):
 def test_the_record_says_what_is_missing(tmp_path):
     record = protocol("eth_xgaze_person_specific").record(0, None, 3, 128)
     assert "3 of the 15 subjects were evaluated." in record.differs
-    assert "Pictures are 128 px wide, the published ones 512 px." in record.differs
+    assert "Images are 128 px wide, the published ones 512 px." in record.differs
     (tmp_path / "pairs.csv").write_text("x")
     assert (
         protocol("columbia").record(0, tmp_path / "pairs.csv", 56, 512).pairs.startswith("pairs.csv, sha256 2d711642")

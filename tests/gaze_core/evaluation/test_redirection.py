@@ -11,12 +11,12 @@ import torch
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.drawings import gaze_in_camera
-from gaze_core.evaluation.instruments import Instruments
-from gaze_core.evaluation.judge import JudgeReading
+from gaze_core.evaluation.judge import JudgePrediction
+from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.pairs import Pairs, seeded_pairs
 from gaze_core.evaluation.redirection import HeldOut
 from gaze_core.evaluation.redirection import evaluate as evaluate_subjects
+from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.evaluation.report import ProtocolRecord
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import head_pitchyaw
@@ -33,7 +33,7 @@ def written(background, gaze, head):
     return image
 
 
-class ReadingJudge:
+class PredictingJudge:
     """Reads what `written` wrote; it cannot read a pitch over the limit."""
 
     name, digest, training_subjects = "written", "0" * 12, ()
@@ -44,7 +44,7 @@ class ReadingJudge:
     def read(self, rgb):
         text = (rgb[:, 0, 0, :4] - 0.5) * 2 * HALF_TURN
         gaze, head = text[:, :2], text[:, 2:]
-        return JudgeReading(gaze, head if self.sees_head else None, gaze[:, 0] < self.limit)
+        return JudgePrediction(gaze, head if self.sees_head else None, gaze[:, 0] < self.limit)
 
 
 def camera_gaze(camera, head, gaze_head):
@@ -53,7 +53,7 @@ def camera_gaze(camera, head, gaze_head):
 
 
 def redirector(change=lambda gaze_head: gaze_head):
-    """Draws exactly the asked gaze, after `change` of its head-frame angles."""
+    """Draws exactly the target gaze, after `change` of its head-frame angles."""
 
     def draw(camera, head):
         gaze = camera_gaze(camera, head, change(head.gaze_head_eyes.mean(dim=1)))
@@ -67,7 +67,7 @@ def evaluate(draw, batch, judge, seed=0, pairs=None, subjects=("tiny",)):
     """The report on one batch, or on equal copies of it under several names."""
     pairs = pairs or seeded_pairs(batch.sample_index.tolist(), seed)
     held_out = [HeldOut(name, pairs, lambda frames: batch[list(frames)]) for name in subjects]
-    return evaluate_subjects(draw, held_out, Instruments(judge), PROTOCOL)
+    return evaluate_subjects(draw, held_out, MetricNetworks(judge), PROTOCOL)
 
 
 def partners(batch, seed=0):
@@ -89,7 +89,7 @@ def heldout(tmp_path_factory: pytest.TempPathFactory) -> GazeBatch:
 
 
 def test_a_perfect_redirector_has_no_error(heldout):
-    report = evaluate(redirector(), heldout, ReadingJudge(), seed=0)
+    report = evaluate(redirector(), heldout, PredictingJudge(), seed=0)
     for name in ("gaze_error_deg", "gaze_error_vs_original_deg", "estimator_floor_deg", "head_error_deg"):
         assert report.numbers[name] == pytest.approx(0, abs=0.01), name
     assert report.num_samples == 20
@@ -103,7 +103,7 @@ def test_handing_back_the_original_scores_what_the_copy_baseline_scores(heldout)
         rows = [originals[tuple(pose.flatten().tolist())] for pose in head.head_to_world]
         return heldout.rgb_on_white[rows]
 
-    report = evaluate(copy, heldout, ReadingJudge(), seed=0)
+    report = evaluate(copy, heldout, PredictingJudge(), seed=0)
     assert report.numbers["gaze_error_deg"] == pytest.approx(report.numbers["identity_copy_gaze_error_deg"])
     assert report.numbers["identity_copy_gaze_error_deg"] > 10
     assert report.numbers["psnr_db"] == pytest.approx(100)
@@ -113,7 +113,7 @@ def test_handing_back_the_original_scores_what_the_copy_baseline_scores(heldout)
 def test_the_asked_gaze_is_the_partners_gaze_in_the_head_of_the_source(heldout):
     partner = partners(heldout)
     asked = camera_gaze(heldout.camera, heldout.head, heldout.gaze_head[partner])
-    report = evaluate(redirector(), heldout, ReadingJudge(), seed=0)
+    report = evaluate(redirector(), heldout, PredictingJudge(), seed=0)
     copy_deg = angular_error_deg(heldout.gaze_camera, asked)
     assert report.numbers["identity_copy_gaze_error_deg"] == pytest.approx(copy_deg.mean().item(), abs=0.01)
     torch.testing.assert_close(gaze_in_camera(heldout, heldout.gaze_head[partner]), asked)
@@ -131,7 +131,7 @@ def test_the_asked_gaze_is_the_partners_gaze_in_the_head_of_the_source(heldout):
     ids=["yaw mirrored", "pitch mirrored", "pitch and yaw swapped"],
 )
 def test_a_wrong_convention_shows(heldout, change):
-    report = evaluate(redirector(change), heldout, ReadingJudge(), seed=0)
+    report = evaluate(redirector(change), heldout, PredictingJudge(), seed=0)
     assert report.numbers["gaze_error_deg"] > 10
     assert report.numbers["gaze_error_vs_original_deg"] > 10
     assert report.numbers["estimator_floor_deg"] == pytest.approx(0, abs=0.01)
@@ -145,25 +145,25 @@ def test_a_constant_gaze_scores_what_the_constant_baseline_scores(heldout):
         gaze = mean.expand(len(head.head_to_world), 2)
         return written(torch.full((len(gaze), 3, 32, 32), 0.5), gaze, torch.zeros_like(gaze))
 
-    report = evaluate(constant, heldout, ReadingJudge(), seed=0)
+    report = evaluate(constant, heldout, PredictingJudge(), seed=0)
     assert report.numbers["gaze_error_deg"] == pytest.approx(report.numbers["constant_gaze_error_deg"], abs=0.01)
     assert report.numbers["head_error_deg"] > 5
 
 
 def test_unreadable_images_are_counted_and_left_out(heldout):
-    judge = ReadingJudge(unreadable_pitch_over_rad=0.1)
+    judge = PredictingJudge(unreadable_pitch_over_rad=0.1)
     report = evaluate(redirector(), heldout, judge, seed=0)
     missing = [value is None for value in report.subjects[0].values["model"]["gaze_error_deg"]]
     assert 0 < report.num_unreadable < 20
     assert sum(missing) == report.num_unreadable
     assert report.numbers["gaze_error_deg"] == pytest.approx(0, abs=0.01)
-    nothing = evaluate(redirector(), heldout, ReadingJudge(unreadable_pitch_over_rad=-9), seed=0)
+    nothing = evaluate(redirector(), heldout, PredictingJudge(unreadable_pitch_over_rad=-9), seed=0)
     assert nothing.numbers["gaze_error_deg"] is None
     assert nothing.num_unreadable == 20
 
 
 def test_a_judge_without_head_pose_gives_no_head_error(heldout):
-    report = evaluate(redirector(), heldout, ReadingJudge(sees_head=False), seed=0)
+    report = evaluate(redirector(), heldout, PredictingJudge(sees_head=False), seed=0)
     assert report.numbers["head_error_deg"] is None
     assert report.numbers["gaze_error_deg"] == pytest.approx(0, abs=0.01)
 
@@ -177,7 +177,7 @@ def test_errors_by_distance_are_of_redirections_that_far(heldout):
         gaze = originals_gaze[rows]
         return written(torch.full((len(gaze), 3, 32, 32), 0.5), gaze, torch.zeros_like(gaze))
 
-    rows = evaluate(copy, heldout, ReadingJudge(), seed=0).by_distance
+    rows = evaluate(copy, heldout, PredictingJudge(), seed=0).by_distance
     filled = [row for row in rows if row.gaze_error_deg.value is not None]
     assert len(filled) >= 3
     for row in filled:  # who does not move is as wrong as the eyes should have moved
@@ -186,11 +186,11 @@ def test_errors_by_distance_are_of_redirections_that_far(heldout):
 
 def test_one_sample_cannot_be_redirected(heldout):
     with pytest.raises(BadInput, match="at least 2"):
-        evaluate(redirector(), heldout[:1], ReadingJudge())
+        evaluate(redirector(), heldout[:1], PredictingJudge())
 
 
 def test_the_rows_beside_the_model_are_always_there(heldout):
-    report = evaluate(redirector(), heldout, ReadingJudge())
+    report = evaluate(redirector(), heldout, PredictingJudge())
     assert [row.name for row in report.rows] == ["model", "copy", "constant", "floor"]
     for row in report.rows:
         for metric in ("gaze_error_deg", "head_error_deg"):
@@ -200,7 +200,7 @@ def test_the_rows_beside_the_model_are_always_there(heldout):
 
 
 def test_a_head_that_moves_with_the_gaze_and_a_gaze_that_moves_with_the_head_are_measured(heldout):
-    clean = evaluate(redirector(), heldout, ReadingJudge()).numbers
+    clean = evaluate(redirector(), heldout, PredictingJudge()).numbers
     assert clean["head_moved_by_gaze_deg"] == pytest.approx(0, abs=0.01)
     assert clean["gaze_moved_by_head_deg"] == pytest.approx(0, abs=0.01)
 
@@ -211,7 +211,7 @@ def test_a_head_that_moves_with_the_gaze_and_a_gaze_that_moves_with_the_head_are
         facing = facing + torch.stack([torch.zeros(len(gaze)), gaze[:, 1] / 10], dim=1)
         return written(torch.full((len(gaze), 3, 32, 32), 0.5), gaze, facing)
 
-    found = evaluate(entangled, heldout, ReadingJudge()).numbers
+    found = evaluate(entangled, heldout, PredictingJudge()).numbers
     gaze, partner = heldout.gaze_head, partners(heldout)
     yaw_deg = torch.rad2deg(gaze[partner, 1] - gaze[:, 1]).abs() / 10
     assert found["head_moved_by_gaze_deg"] == pytest.approx(yaw_deg.mean().item(), rel=0.05)
@@ -223,7 +223,7 @@ def test_a_head_that_moves_with_the_gaze_and_a_gaze_that_moves_with_the_head_are
 
 
 def test_a_listed_pair_asks_the_input_for_what_the_target_shows(heldout):
-    report = evaluate(redirector(), heldout, ReadingJudge(), pairs=Pairs((0, 1, 0), (5, 6, 7)))
+    report = evaluate(redirector(), heldout, PredictingJudge(), pairs=Pairs((0, 1, 0), (5, 6, 7)))
     subject = report.subjects[0]
     assert (subject.input_index, subject.target_index) == ((0, 1, 0), (5, 6, 7))
     asked = camera_gaze(heldout.camera, heldout.head, heldout.gaze_head[[5, 6, 7] + [0] * 17])[:1]
@@ -232,8 +232,8 @@ def test_a_listed_pair_asks_the_input_for_what_the_target_shows(heldout):
 
 
 def test_several_subjects_count_the_same_and_are_what_is_drawn_again(heldout):
-    one = evaluate(redirector(), heldout, ReadingJudge())
-    two = evaluate(redirector(), heldout, ReadingJudge(), subjects=("a", "b"))
+    one = evaluate(redirector(), heldout, PredictingJudge())
+    two = evaluate(redirector(), heldout, PredictingJudge(), subjects=("a", "b"))
     copied = two.estimate("gaze_error_deg", "copy")
     assert (copied.num_samples, copied.num_subjects) == (40, 2)
     assert copied.value == pytest.approx(one.numbers["identity_copy_gaze_error_deg"])
@@ -244,7 +244,7 @@ def test_what_was_not_measured_says_why(heldout):
     report = evaluate_subjects(
         redirector(),
         [HeldOut("tiny", seeded_pairs(range(20), 0), lambda frames: heldout[list(frames)])],
-        Instruments(ReadingJudge(sees_head=False), absent={"st_lpips": "no weights here"}),
+        MetricNetworks(PredictingJudge(sees_head=False), absent={"st_lpips": "no weights here"}),
         PROTOCOL,
     )
     assert report.estimate("st_lpips").absent == "no weights here"

@@ -104,7 +104,7 @@ def test_with_a_fault_on_both_sides_nobody_is_better(spread):
     assert compare(report(gaze - 3, psnr, checks=(FAULT,)), faulty, Tolerance()).verdict == "equal"
 
 
-def test_a_first_model_must_be_better_than_the_unchanged_picture(spread):
+def test_a_first_model_must_be_better_than_the_unchanged_image(spread):
     gaze, psnr = spread
     good = report(gaze, psnr)
     assert compare(good, copy_as_baseline(good), Tolerance()).verdict == "better"

@@ -31,7 +31,7 @@ def test_camera_looks_at_the_face_and_a_look_into_the_camera_is_zero():
     center = np.array([0.5, 0, 0.5])  # 45 degrees to image right
     view = normalize(CAMERA, center, np.eye(3), XGAZE)
     np.testing.assert_allclose(view.direction(center / np.linalg.norm(center)), [0, 0, 1], atol=1e-12)
-    # The real picture shows it at 320 + 1000; the crop shows it in its middle.
+    # The real image shows it at 320 + 1000; the crop shows it in its middle.
     np.testing.assert_allclose(view.points_px(np.array([[1320.0, 240]])), [[112, 112]])
     # Parallel to the optical axis is no longer into the camera: 45 degrees past it, to image right.
     gaze = pitchyaw_from_vector(torch.as_tensor(view.direction(np.array([0, 0, -1.0]))))
@@ -61,7 +61,7 @@ def test_denormalising_gives_back_gaze_and_points():
     gaze = vector_from_pitchyaw(torch.tensor([[0.3, -0.5], [-0.2, 0.7]]).double()).numpy()
     np.testing.assert_allclose(view.direction(gaze) @ view.rotation, gaze, atol=1e-12)
     points = np.array([[10.0, 20], [300, 200]])
-    np.testing.assert_allclose(view.points_in_picture_px(view.points_px(points)), points, atol=1e-9)
+    np.testing.assert_allclose(view.points_in_image_px(view.points_px(points)), points, atol=1e-9)
 
 
 def test_stored_camera_draws_metric_points_where_the_warp_puts_them():
@@ -173,4 +173,4 @@ def test_undoing_any_named_normalisation_gives_the_same_gaze_and_head(first):
     np.testing.assert_allclose(view.rotation.T @ (view.rotation @ head), head, atol=1e-12)
     middle = np.array([config.width_height_px]) / 2
     center = face_center_m(points_m, config.face_center) @ CAMERA.T
-    np.testing.assert_allclose(view.points_in_picture_px(middle)[0], center[:2] / center[2], atol=1e-9)
+    np.testing.assert_allclose(view.points_in_image_px(middle)[0], center[:2] / center[2], atol=1e-9)

@@ -42,7 +42,7 @@ def test_silhouette_by_hand():
     alpha[..., 0, :], mask[..., :, 0] = 1, 1  # one pixel in common, three in the union
     observed = torch.ones_like(mask)
     assert silhouette(alpha, mask, observed).item() == pytest.approx(2 / 3)
-    observed[..., 1, 0] = 0  # the pixel that alpha misses lies outside of the picture
+    observed[..., 1, 0] = 0  # the pixel that alpha misses lies outside of the image
     assert silhouette(alpha, mask, observed).item() == pytest.approx(1 / 2)
 
 

@@ -29,14 +29,14 @@ def distance(weights):
     return VggDistance(weights)
 
 
-def test_equal_pictures_have_no_distance_and_others_do(distance):
+def test_equal_images_have_no_distance_and_others_do(distance):
     picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     assert distance(picture, picture).item() == 0
     near, far = (picture + amount * torch.randn_like(picture) for amount in (0.02, 0.3))
     assert 0 < distance(near, picture) < distance(far, picture)
 
 
-def test_is_the_mean_over_pictures_of_squared_distances_of_unit_features(distance):
+def test_is_the_mean_over_images_of_squared_distances_of_unit_features(distance):
     a, b = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(2)).unbind(0)
     together = distance(a, b)
     apart = torch.stack([distance(a[i : i + 1], b[i : i + 1]) for i in range(2)]).mean()
@@ -51,7 +51,7 @@ def test_is_the_mean_over_pictures_of_squared_distances_of_unit_features(distanc
     torch.testing.assert_close(together, expected)
 
 
-def test_gradients_reach_the_picture_and_not_the_network(distance):
+def test_gradients_reach_the_image_and_not_the_network(distance):
     picture = torch.rand(1, 3, 32, 32, requires_grad=True)
     distance(picture, torch.rand(1, 3, 32, 32)).backward()
     assert picture.grad.abs().max() > 0

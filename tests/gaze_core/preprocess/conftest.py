@@ -37,7 +37,7 @@ def pictures(shared_data: Path) -> Callable[[str, tuple[int, ...]], list[np.ndar
 
 @pytest.fixture
 def folder_of(tmp_path: Path) -> Callable[[list[np.ndarray], str], Path]:
-    """Writes pictures (BGR) as a folder of PNG files."""
+    """Writes images (BGR) as a folder of PNG files."""
 
     def write(images: list[np.ndarray], name: str = "pictures") -> Path:
         folder = tmp_path / name

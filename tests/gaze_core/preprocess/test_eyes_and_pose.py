@@ -17,7 +17,7 @@ from gaze_core.preprocess.head_pose import (
     lift,
     smooth_poses,
 )
-from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, GazeReading, camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, GazePrediction, camera_gaze, read_eyes
 
 CAMERA = intrinsics_of((640, 480), 1.2)
 CENTERS_M = np.array([[0.031, 0, 0], [-0.031, 0, 0]])  # (left, right): the subject's left is image right
@@ -147,7 +147,7 @@ def test_a_face_points_where_its_gaze_would_straight_ahead():
 
 def test_readings_of_two_eyes_that_disagree_are_no_gaze():
     def reading(left, right):
-        return GazeReading(np.array([left, right]), np.zeros(2), (True, True))
+        return GazePrediction(np.array([left, right]), np.zeros(2), (True, True))
 
     assert reading((0.0, 0.3), (0.0, 0.0)).valid
     assert not reading((0.0, 0.4), (0.0, 0.0)).valid  # though no eye looks further than an eye can

@@ -8,14 +8,14 @@ from gaze_core.preprocess.labels import warp
 from gaze_core.preprocess.raw import _of_opencv
 
 
-def test_a_crop_shows_at_each_pixel_what_lies_there_in_the_picture():
+def test_a_crop_shows_at_each_pixel_what_lies_there_in_the_image():
     # Grey grows by two for each pixel to the right (or down), so that a value says where it was taken.
     ramp = np.broadcast_to(2 * np.arange(120, dtype=np.uint8), (120, 120))
     config = NORMALIZATIONS["portrait_128"]
     camera = np.array([[250.0, 0, 60], [0, 250.0, 60], [0, 0, 1]])
     view = normalize(camera, np.array([0.01, -0.02, 0.68]), np.eye(3), config)
     middle = np.stack(np.meshgrid(np.arange(50, 80) + 0.5, np.arange(50, 80) + 0.5), axis=-1)
-    place_px = view.points_in_picture_px(middle.reshape(-1, 2)).reshape(30, 30, 2)
+    place_px = view.points_in_image_px(middle.reshape(-1, 2)).reshape(30, 30, 2)
     for axis, image in ((0, ramp), (1, ramp.T)):
         crop = warp(np.ascontiguousarray(image), view, config.width_height_px)[50:80, 50:80]
         off_px = crop / 2 - (place_px[..., axis] - 0.5)

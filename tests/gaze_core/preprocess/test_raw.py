@@ -1,4 +1,4 @@
-"""Photographs with known cameras and gaze targets; the pictures are frames of a stock video, the targets made up."""
+"""Photographs with known cameras and gaze targets; the images are frames of a stock video, the targets made up."""
 
 import json
 from functools import partial
@@ -120,7 +120,7 @@ def test_a_camera_mounted_upside_down(frames, images, landmarker, tmp_path):
 
 
 def test_distortion_is_taken_out(images, landmarker, tmp_path):
-    """A picture bent by a known lens gives the crop of the straight one."""
+    """An image bent by a known lens gives the crop of the straight one."""
     K = intrinsics_of((images[0].shape[1], images[0].shape[0]), 1.2)
     lens = np.array([-0.25, 0.1, 0, 0, 0])
     ys, xs = np.mgrid[: images[0].shape[0], : images[0].shape[1]].astype(np.float32)

@@ -120,7 +120,7 @@ def test_mirroring_negates_yaw_only(pictures, folder_of, landmarker, tmp_path):
 
 
 def test_eyes_point_where_they_seem_to(pictures, folder_of, landmarker, tmp_path):
-    # Judged by eye on enlarged pictures: frames 168 and 184 toward image left, 224 and 232 toward image right.
+    # Judged by eye on enlarged images: frames 168 and 184 toward image left, 224 and 232 toward image right.
     folder = folder_of(pictures("portrait_pexels.mp4", LOOKS))
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     (gaze,) = labels(tmp_path / "s.h5", "gaze_head")

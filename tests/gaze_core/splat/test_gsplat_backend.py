@@ -62,7 +62,7 @@ def test_parity_with_the_oracle_on_cuda(channels):
 
 
 def test_the_gradient_of_the_projected_means_reaches_the_caller():
-    """A slice of gsplat's tensor is no part of the picture's graph; densification needs the gradient nevertheless."""
+    """A slice of gsplat's tensor is no part of the image's graph; densification needs the gradient nevertheless."""
     means2d = torch.zeros(2, 1, 5, 2, requires_grad=True)
     through = means2d * 1.0
     sliced = gsplat_backend._without_camera_axis(through)

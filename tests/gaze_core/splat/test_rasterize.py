@@ -55,11 +55,11 @@ def test_the_nearer_gaussian_hides_the_further_one_by_its_alpha(backend):
 def test_gradients_of_the_reference_are_those_of_finite_differences():
     scene = random_scene(num_points=5, batch=1, channels=2, size_px=(7, 6))
 
-    def draw(*tensors):
-        rendering = scene.draw(rasterize, "reference", **dict(zip(INPUTS, tensors, strict=True)))
+    def render(*tensors):
+        rendering = scene.render(rasterize, "reference", **dict(zip(INPUTS, tensors, strict=True)))
         return rendering.features, rendering.alpha, rendering.depth_m * rendering.alpha
 
-    assert torch.autograd.gradcheck(draw, [scene.tensors[name] for name in INPUTS], eps=1e-7, atol=1e-5)
+    assert torch.autograd.gradcheck(render, [scene.tensors[name] for name in INPUTS], eps=1e-7, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 16, 33])
@@ -67,11 +67,13 @@ def test_gradients_of_the_reference_are_those_of_finite_differences():
 def test_numba_agrees_with_the_float64_oracle(channels, batch, size_px):
     oracle = random_scene(120, batch, channels, size_px)
     fast = oracle.to(torch.float32)
-    drawn = [scene.draw(rasterize, backend) for scene, backend in ((oracle, "reference"), (fast, "numba"))]
+    rendered = [scene.render(rasterize, backend) for scene, backend in ((oracle, "reference"), (fast, "numba"))]
     for name in ("features", "alpha", "depth_m"):
-        torch.testing.assert_close(getattr(drawn[1], name).double(), getattr(drawn[0], name), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            getattr(rendered[1], name).double(), getattr(rendered[0], name), atol=1e-5, rtol=1e-5
+        )
     gradients = []
-    for scene, rendering in zip((oracle, fast), drawn, strict=True):
+    for scene, rendering in zip((oracle, fast), rendered, strict=True):
         weights = torch.linspace(-1, 1, rendering.features.numel(), dtype=rendering.features.dtype)
         total = (rendering.features.flatten() * weights).sum() + rendering.alpha.square().sum()
         total = total + (rendering.depth_m * rendering.alpha).square().sum()
@@ -83,7 +85,7 @@ def test_numba_agrees_with_the_float64_oracle(channels, batch, size_px):
 
 def test_means2d_carry_the_gradient_that_densification_needs():
     scene = random_scene(30, dtype=torch.float32)
-    rendering = scene.draw(rasterize, "numba")
+    rendering = scene.render(rasterize, "numba")
     (gradient,) = torch.autograd.grad(rendering.features.square().sum(), rendering.means2d_px)
     assert gradient.abs().max() > 1e-3
 
@@ -92,7 +94,7 @@ def test_same_bits_whatever_the_number_of_threads_and_callers():
     scene = random_scene(200, batch=2, channels=8, size_px=(40, 150), dtype=torch.float32)
 
     def everything(_=None):
-        rendering = scene.draw(rasterize, "numba")
+        rendering = scene.render(rasterize, "numba")
         gradients = torch.autograd.grad(rendering.features.square().sum(), [scene.tensors[n] for n in INPUTS])
         return [rendering.features.detach(), *gradients]
 
@@ -120,7 +122,7 @@ def test_what_cannot_be_seen_leaves_the_background_and_zero_gradients(backend, c
         changes["means"] = (scene.tensors["means"] + shift).detach().requires_grad_()
     elif case == "transparent":
         changes["opacities"] = torch.zeros_like(scene.tensors["opacities"]).requires_grad_()
-    rendering = scene.draw(rasterize, backend, **changes)
+    rendering = scene.render(rasterize, backend, **changes)
     expected = scene.tensors["background"][:, :, None, None].expand_as(rendering.features)
     assert torch.equal(rendering.features, expected)
     assert not rendering.alpha.any()
@@ -169,7 +171,7 @@ def test_non_finite_input_is_refused_by_name(name):
     broken = scene.tensors[name].detach().clone()
     broken.view(-1)[1] = float("nan")
     with pytest.raises(BadInput, match=f"{name} has 1 non-finite"):
-        scene.draw(rasterize, "numba", **{name: broken})
+        scene.render(rasterize, "numba", **{name: broken})
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_non_finite_input_is_refused_by_name(name):
 def test_mis_shaped_input_is_refused_by_name(name, shape):
     scene = random_scene(4, dtype=torch.float32)
     with pytest.raises(BadInput, match=f"{name} has shape .*{shape[-1]},?\\), expected"):
-        scene.draw(rasterize, "numba", **{name: torch.ones(shape)})
+        scene.render(rasterize, "numba", **{name: torch.ones(shape)})
 
 
 def test_a_backend_that_cannot_run_here_says_why():

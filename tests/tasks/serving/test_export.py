@@ -37,7 +37,7 @@ def ask(model, *rows: dict) -> list[dict]:
     return model.predict(pd.DataFrame(list(rows))).to_dict("records")
 
 
-def test_a_request_is_answered_with_a_picture_of_each_row(served: Path) -> None:
+def test_a_request_is_answered_with_a_image_of_each_row(served: Path) -> None:
     model = mlflow.pyfunc.load_model(str(served))
     ahead, aside, turned = ask(
         model,

@@ -205,12 +205,12 @@ def test_what_is_not_ours_is_neither_listed_nor_deleted(monkeypatch, capsys, hom
     ]
     for folder in foreign:
         folder.mkdir(parents=True)
-        (folder / "a.jpg").write_text("a picture")
+        (folder / "a.jpg").write_text("an image")
     copied = shutil.copytree(ours, root / "photos" / ours.name)  # a manifest of ours, but not at its own place
     assert {row.name for row in stored(store)} == {ref.name, used.name}
     assert gazeworks(monkeypatch, capsys, "store", "gc", "--older-than-days", "0", "--delete")[0] == 0
     assert not ours.exists()
-    assert all((folder / "a.jpg").read_text() == "a picture" for folder in foreign)
+    assert all((folder / "a.jpg").read_text() == "an image" for folder in foreign)
     assert (copied / "w.bin").is_file()
 
 

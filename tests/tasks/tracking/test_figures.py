@@ -3,10 +3,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gaze_core.training.history import STATS_FILE, write_history
-from tasks.tracking.figures import CURVES_FILE, draw_curves, figures_of
+from tasks.tracking.figures import CURVES_FILE, figures_of, plot_curves
 
 
-def test_a_training_becomes_a_picture_of_its_curves(tmp_path):
+def test_a_training_becomes_a_image_of_its_curves(tmp_path):
     write_history(tmp_path, [{"step": step, "loss": 1 / step, "psnr": float(step)} for step in range(1, 30)])
     (tmp_path / "weights").write_bytes(b"")
     (drawn,) = figures_of({STATS_FILE: tmp_path / STATS_FILE, "weights": tmp_path / "weights"}, tmp_path)
@@ -23,7 +23,7 @@ def test_panels_stand_in_the_order_of_a_report_under_their_units(tmp_path, monke
     monkeypatch.setattr(
         "tasks.tracking.figures.Figure", lambda **options: figures.append(Figure(**options)) or figures[-1]
     )
-    draw_curves(rows, tmp_path / CURVES_FILE)
+    plot_curves(rows, tmp_path / CURVES_FILE)
     titles = [axes.get_title() for axes in figures[0].axes]
     assert titles == ["validation: head l1", "loss", "gaze, °", "weighted: gaze deg"]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gaze_core.driver.checkpoints import card_of, save_estimator
-from gaze_core.driver.readings import Drive
+from gaze_core.driver.predictions import Drive
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
@@ -121,7 +121,7 @@ def test_the_page_in_a_browser_and_its_end(served, tmp_path):
     url, process = served
     with browser(tmp_path) as page:
         page.open(url)
-        shown = ("Azimuth", "Angle between them", "Errors on the blocks of time kept back", "second", "first")
+        shown = ("Azimuth", "Angle between them", "Errors on the blocks of time held out", "second", "first")
         before = page.wait_for(*shown, "● second")
         page.click("label", "first")
         after = page.wait_for(*shown, "● first")

@@ -25,7 +25,7 @@ def tracker():
     return model.eval()
 
 
-def test_any_size_of_picture_becomes_two_angles():
+def test_any_size_of_image_becomes_two_angles():
     model = FaceEstimator(SMALL).eval()
     assert model(torch.rand(3, 3, 50, 50)).shape == (3, 2)
 

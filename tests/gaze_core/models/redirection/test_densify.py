@@ -46,7 +46,7 @@ def test_the_chosen_ones_are_two_and_the_transparent_are_gone(root):
         assert torch.equal(grown.eyes.state_dict()[name], value)
 
 
-def test_the_picture_stays_about_the_same(root):
+def test_the_image_stays_about_the_same(root):
     model, _ = gaze_gaussian.load(root / "gaze_gaussian")
     batch = SubjectDataset(root / "data" / "subject.h5").batch([0, 1])
     grown = densified(model, torch.rand(model.face.num_points), DensifyConfig(split_share=0.3, min_opacity=0)).eval()

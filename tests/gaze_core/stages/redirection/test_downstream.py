@@ -1,4 +1,4 @@
-"""The downstream experiment: what is measured, and pictures that carry the labels that were asked for."""
+"""The downstream experiment: what is measured, and images that carry the labels that were asked for."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def run(inputs, folder, config=TINY):
     return produced, read_downstream(folder)
 
 
-def test_both_arms_are_measured_on_the_same_test_pictures_and_twice_alike(inputs, tmp_path):
+def test_both_arms_are_measured_on_the_same_test_images_and_twice_alike(inputs, tmp_path):
     _, report = run(inputs, tmp_path / "all")
     _, again = run(inputs, tmp_path / "one", TINY.model_copy(update={"num_repeats": 1}))
     assert again.repeats == report.repeats[:1]  # twice alike, and each repeat is its own
@@ -47,10 +47,10 @@ def test_both_arms_are_measured_on_the_same_test_pictures_and_twice_alike(inputs
     start, real, augmented = (arm.error_deg.value for arm in report.arms)
     assert report.gain_deg.value == pytest.approx(real - augmented)
     assert start != real != augmented
-    assert "trained on more pictures (9 of tiny) than the 3 real ones" in report.caveat
+    assert "trained on more images (9 of tiny) than the 3 real ones" in report.caveat
 
 
-def test_redirected_pictures_carry_what_was_asked(inputs):
+def test_redirected_images_carry_what_was_asked(inputs):
     model, _ = gaze_gaussian.load(inputs["checkpoint"])
     real = SubjectDataset(inputs["data"] / "subject.h5").batch([0, 1])
     faces = redirected(model, real, TINY, generator("test"))
@@ -61,9 +61,9 @@ def test_redirected_pictures_carry_what_was_asked(inputs):
     assert (faces.head_mask == 1).all()
 
 
-def test_too_few_pictures_are_refused(inputs, tmp_path):
+def test_too_few_images_are_refused(inputs, tmp_path):
     config = TINY.model_copy(update={"num_real": 99})
-    with pytest.raises(BadInput, match="tiny: 7 training and 3 test pictures; expected at least 99 and 1"):
+    with pytest.raises(BadInput, match="tiny: 7 training and 3 test images; expected at least 99 and 1"):
         run(inputs, tmp_path / "run", config)
 
 
@@ -85,7 +85,7 @@ def test_the_verdict_is_that_of_the_interval(gain, low, high, verdict):
     found = report(gain, low, high)
     assert found.verdict == verdict
     assert found.repeats[0].gain_deg == 1
-    assert found.caveat == "The redirector was trained on no more pictures than the estimator."
+    assert found.caveat == "The redirector was trained on no more images than the estimator."
 
 
 def test_the_page_says_what_was_found_and_asks_for_nothing_outside(tmp_path):

@@ -10,8 +10,8 @@ from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.judge import CnnJudge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
-from gaze_core.evaluation.pictures import Pictures
 from gaze_core.evaluation.report import EvaluationReport
+from gaze_core.evaluation.report_images import ReportImages
 from gaze_core.evaluation.shown import close_up, posed
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages.context import StageContext
@@ -158,7 +158,7 @@ def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
     assert (found.num_samples, found.num_subjects) == (6, 2)
     means = [sum(s.values["model"]["psnr_db"]) / 3 for s in report.subjects]
     assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
-    pictures = Pictures.load(work / evaluate.PICTURES_FILE)
+    pictures = ReportImages.load(work / evaluate.PICTURES_FILE)
     assert [label.split(",")[0] for label in pictures.head_labels] == ["tiny", "tiny", "other"]
 
 

@@ -79,8 +79,8 @@ def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
     assert torch.equal(*images)
 
 
-def test_pictures_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
-    """With random weights they show noise; what is tested is that the stage runs and that gaze reaches the picture."""
+def test_images_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
+    """With random weights they show noise; what is tested is that the stage runs and that gaze reaches the image."""
     data = shipped_data(tmp_path / "data", "synthetic_128")
     config = sample.SampleConfig(gazes_deg=((0, 0), (0, 25)), poses_deg=((0, 10),), sweep_s=0.1)
     context = StageContext(Runtime(device="cpu"), tmp_path)

@@ -1,4 +1,4 @@
-"""Subject files to a data set: one or several people, with the frames that are kept back."""
+"""Subject files to a data set: one or several people, with the frames that are held out."""
 
 import json
 

@@ -23,27 +23,27 @@ def run(inputs, work_dir, **changes):
     return sample.run(SampleConfig(**changes), inputs, StageContext(Runtime(device="cpu"), work_dir)).files
 
 
-def test_a_picture_for_each_gaze_and_pose_a_sheet_and_a_film(inputs, tmp_path):
+def test_a_image_for_each_gaze_and_pose_a_sheet_and_a_video(inputs, tmp_path):
     files = run(inputs, tmp_path, gazes_deg=((0, 20), (10, 0)), poses_deg=((0, -15),), sweep_s=0.4)
     names = {"head_+0_-15_gaze_+0_+20.png", "head_+0_-15_gaze_+10_+0.png", "contact_sheet.png", "gaze_sweep.mp4"}
     assert set(files) == names
     one, other = (cv2.imread(str(files[name])) for name in sorted(names) if name.startswith("head"))
     assert one.shape == (32, 32, 3)
     assert not np.array_equal(one, other)
-    film = cv2.VideoCapture(str(files["gaze_sweep.mp4"]))
-    frames = [frame for ok, frame in (film.read() for _ in range(12)) if ok]
+    video = cv2.VideoCapture(str(files["gaze_sweep.mp4"]))
+    frames = [frame for ok, frame in (video.read() for _ in range(12)) if ok]
     assert len(frames) == 10
     assert frames[0].shape == (32, 32, 3)
 
 
-def test_the_film_goes_to_both_ends_of_both_axes_and_joins_up():
+def test_the_video_goes_to_both_ends_of_both_axes_and_joins_up():
     gazes = np.array(sweep(SampleConfig(sweep_deg=(10, 20), sweep_s=4, frames_per_s=20)))
     assert len(gazes) == 80
     np.testing.assert_allclose(gazes.min(axis=0), [-10, -20], atol=1e-9)
     np.testing.assert_allclose(gazes.max(axis=0), [10, 20], atol=1e-9)
     np.testing.assert_allclose(gazes[0], 0, atol=1e-9)
     steps = np.abs(np.diff(gazes, axis=0, append=gazes[:1])).max()
-    assert steps < 20 * 2 * np.pi / 40 * 1.01  # no jump anywhere, nor from the last picture to the first
+    assert steps < 20 * 2 * np.pi / 40 * 1.01  # no jump anywhere, nor from the last image to the first
 
 
 def test_contact_sheet_has_poses_in_rows_and_gazes_in_columns():

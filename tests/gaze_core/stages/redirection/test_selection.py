@@ -13,7 +13,7 @@ import torch
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_out, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
-from gaze_core.evaluation.drawings import gaze_in_camera
+from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig

@@ -15,7 +15,7 @@ _ARRAYS = ("original", "reconstruction", "gazes", "poses", "eyes", "curve_eyes",
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ReportImages:
     """uint8 RGB images of n held-out heads: recorded, reconstructed, and rendered at each target gaze and head pose.
 
     The labels name the second axis of `gazes` and of `poses`; `eyes` are close-ups of the original and of each gaze.
@@ -36,7 +36,7 @@ class Pictures:
     head_labels: Sequence[str] = ()
 
     @classmethod
-    def load(cls, path: Path) -> "Pictures":
+    def load(cls, path: Path) -> "ReportImages":
         """Reads the npz that the evaluate stage writes: the arrays, and their `labels` as JSON."""
         with np.load(path, allow_pickle=False) as file:
             labels = json.loads(str(file["labels"]))
@@ -50,7 +50,7 @@ class Pictures:
         )
 
 
-def image_strips(pictures: Pictures, baseline: Pictures | None) -> list[ImageStrip]:
+def image_strips(pictures: ReportImages, baseline: ReportImages | None) -> list[ImageStrip]:
     """For each head titled groups of captioned images: heads cut to one square without the white around, and eyes."""
     rows, columns = content_box(np.concatenate([pictures.original[:, None], pictures.gazes, pictures.poses], axis=1))
     strips = []
@@ -71,7 +71,7 @@ def image_strips(pictures: Pictures, baseline: Pictures | None) -> list[ImageStr
     return strips
 
 
-def curve_points(pictures: Pictures) -> list[ImagePoint]:
+def curve_points(pictures: ReportImages) -> list[ImagePoint]:
     """A point of the redirection curve for each rendering of the curve's heads in which the judge found a face."""
     points = []
     for head, (eyes, numbers) in enumerate(zip(pictures.curve_eyes, pictures.curve_deg, strict=True)):
@@ -87,7 +87,7 @@ def curve_points(pictures: Pictures) -> list[ImagePoint]:
     return points
 
 
-def _eyes(pictures: Pictures, n: int) -> list[tuple[str, str]]:
+def _eyes(pictures: ReportImages, n: int) -> list[tuple[str, str]]:
     labels = ["original", *(_bare(label) for label in pictures.gaze_labels)]
     return [(label, png_data_uri(image)) for label, image in zip(labels, pictures.eyes[n], strict=True)]
 

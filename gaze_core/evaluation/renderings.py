@@ -1,4 +1,4 @@
-"""What a redirector draws of a few pairs of frames, and every number that each drawing gives."""
+"""What a redirector renders of a few pairs of frames, and every number that each rendering gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from torch import Tensor
 from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.evaluation import checks
 from gaze_core.evaluation.catalog import RowName
-from gaze_core.evaluation.instruments import Instruments
-from gaze_core.evaluation.judge import Judge, JudgeReading
+from gaze_core.evaluation.judge import Judge, JudgePrediction
+from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.metrics import gaze_error_deg, head_error_deg, psnr_db, ssim
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.cameras import Camera
@@ -22,13 +22,13 @@ _CHUNK = 8
 
 
 class Redirector(Protocol):
-    """Draws a head on white as seen by a camera: a trained model, or anything to compare with it."""
+    """Renders a head on white as seen by a camera: a trained model, or anything to compare with it."""
 
     def __call__(self, camera: Camera, head: HeadParameters, /) -> Float[Tensor, "b 3 h w"]: ...
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class Prediction:
     """What the judge read; errors are NaN where it could not."""
 
     gaze_camera: Float[Tensor, "b 2"]
@@ -36,9 +36,9 @@ class Reading:
     valid: Bool[Tensor, " b"]
 
     @classmethod
-    def of(cls, judge: Judge, rgb: Float[Tensor, "b 3 h w"]) -> "Reading":
-        """Reads pictures on white."""
-        read: JudgeReading = judge.read(rgb)
+    def of(cls, judge: Judge, rgb: Float[Tensor, "b 3 h w"]) -> "Prediction":
+        """Reads images on white."""
+        read: JudgePrediction = judge.read(rgb)
         return cls(read.gaze_camera, read.head_pitchyaw, read.valid)
 
     def gaze_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
@@ -51,17 +51,17 @@ class Reading:
             return torch.full_like(expected[:, 0], torch.nan)
         return self._known(head_error_deg(self.facing, expected))
 
-    def gaze_change_deg(self, other: "Reading") -> Float[Tensor, " b"]:
+    def gaze_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
         """Angle to another reading's gaze; NaN unless both could be read."""
         return other._known(self.gaze_error_deg(other.gaze_camera))
 
-    def head_change_deg(self, other: "Reading") -> Float[Tensor, " b"]:
+    def head_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
         """Angle to another reading's facing direction; NaN unless both could be read."""
         if other.facing is None:
             return torch.full_like(self.gaze_camera[:, 0], torch.nan)
         return other._known(self.head_error_deg(other.facing))
 
-    def in_head(self, batch: GazeBatch) -> "Reading":
+    def in_head(self, batch: GazeBatch) -> "Prediction":
         """The gaze as seen from each sample's labelled head, instead of its camera."""
         gaze = pitchyaw_from_vector(
             (_head_rotation(batch).mT @ vector_from_pitchyaw(self.gaze_camera)[..., None])[..., 0]
@@ -80,21 +80,23 @@ class Measured:
     answers: Mapping[str, checks.Answers]
     labels: Mapping[str, Tensor]
     moved_deg: Float[Tensor, " b"]
-    features: tuple[Tensor, Tensor] | None  # of drawn and recorded targets
+    features: tuple[Tensor, Tensor] | None  # of rendered and recorded targets
 
 
-def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, instruments: Instruments) -> Measured:
-    """Draws and reads each pair in the three ways of `EvaluationReport`."""
+def measure_pairs(
+    redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, instruments: MetricNetworks
+) -> Measured:
+    """Renders and reads each pair in the three ways of `EvaluationReport`."""
     judge = instruments.judge
-    source, goal = (Reading.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
-    own = draw(redirector, targets.camera, targets.head)
-    before = Reading.of(judge, draw(redirector, inputs.camera, inputs.head))
+    source, goal = (Prediction.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
+    own = render(redirector, targets.camera, targets.head)
+    before = Prediction.of(judge, render(redirector, inputs.camera, inputs.head))
     asked = gaze_in_camera(inputs, targets.gaze_head)
     _, redirected = redirect(redirector, inputs, targets.gaze_head, judge)
     facing = head_pitchyaw(targets.camera.world_to_camera @ targets.head.head_to_world)
-    turned = Reading.of(judge, draw(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
-    read_own = Reading.of(judge, own)
-    model = _likeness(own, targets, instruments) | {
+    turned = Prediction.of(judge, render(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
+    read_own = Prediction.of(judge, own)
+    model = _reconstruction(own, targets, instruments) | {
         "gaze_error_deg": redirected.gaze_error_deg(asked),
         "head_error_deg": turned.head_error_deg(facing),
         "head_moved_by_gaze_deg": redirected.head_change_deg(before),
@@ -103,7 +105,7 @@ def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch,
         "gaze_error_vs_original_deg": read_own.gaze_change_deg(goal),
         "head_error_vs_original_deg": read_own.head_change_deg(goal),
     }
-    unchanged = _likeness(inputs.rgb_on_white, targets, instruments) | {
+    unchanged = _reconstruction(inputs.rgb_on_white, targets, instruments) | {
         "gaze_error_deg": source.gaze_error_deg(asked),
         "head_error_deg": source.head_error_deg(facing),
         "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
@@ -130,13 +132,13 @@ def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch,
 
 def redirect(
     redirector: Redirector, batch: GazeBatch, gaze_head: Float[Tensor, "b 2"], judge: Judge
-) -> tuple[Float[Tensor, "b 3 h w"], Reading]:
+) -> tuple[Float[Tensor, "b 3 h w"], Prediction]:
     """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and what the judge reads in them."""
-    drawn = draw(redirector, batch.camera, batch.head.with_gaze(gaze_head))
-    return drawn, Reading.of(judge, drawn)
+    rendered = render(redirector, batch.camera, batch.head.with_gaze(gaze_head))
+    return rendered, Prediction.of(judge, rendered)
 
 
-def draw(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
+def render(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
     """In chunks, since an image needs far more memory than its parameters."""
     parts = []
     with torch.no_grad():
@@ -156,11 +158,13 @@ def _head_rotation(batch: GazeBatch) -> Float[Tensor, "b 3 3"]:
     return (batch.camera.world_to_camera @ batch.head.head_to_world)[:, :3, :3]
 
 
-def _likeness(drawn: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: Instruments) -> dict[str, Tensor]:
-    """How much pictures look like the recorded targets."""
+def _reconstruction(
+    rendered: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: MetricNetworks
+) -> dict[str, Tensor]:
+    """How much images look like the recorded targets."""
     recorded = targets.rgb_on_white
-    # What lies beyond the border of the recorded picture is not known, so nothing drawn there is wrong.
-    seen = torch.where(targets.observed_mask > 0, drawn, recorded)
+    # What lies beyond the border of the recorded image is not known, so nothing rendered there is wrong.
+    seen = torch.where(targets.observed_mask > 0, rendered, recorded)
     values = {
         "psnr_db": psnr_db(seen, recorded),
         "head_psnr_db": psnr_db(seen, recorded, targets.head_mask),
@@ -176,14 +180,14 @@ def _likeness(drawn: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: 
     return values
 
 
-def _features(drawn: Tensor, targets: GazeBatch, instruments: Instruments) -> tuple[Tensor, Tensor] | None:
+def _features(rendered: Tensor, targets: GazeBatch, instruments: MetricNetworks) -> tuple[Tensor, Tensor] | None:
     if instruments.inception is None:
         return None
-    return instruments.inception(drawn), instruments.inception(targets.rgb_on_white)
+    return instruments.inception(rendered), instruments.inception(targets.rgb_on_white)
 
 
 def _answers(
-    inputs: GazeBatch, targets: GazeBatch, goal: Reading, redirected: Reading, own: Tensor, facing: Tensor
+    inputs: GazeBatch, targets: GazeBatch, goal: Prediction, redirected: Prediction, own: Tensor, facing: Tensor
 ) -> dict[str, checks.Answers]:
     """A wrong convention turns labels in the camera frame, but what a model is asked for in the head frame."""
     asked = {name: gaze_in_camera(inputs, gaze) for name, gaze in checks.turned(targets.gaze_head).items()}
@@ -192,8 +196,8 @@ def _answers(
         "labels of the recordings": checks.against(goal.gaze_error_deg, labels, checks.turned(labels)),
         "head labels of the recordings": checks.against(goal.head_error_deg, facing, checks.turned(facing)),
         "colours of the recordings": checks.of_colours(targets),
-        "gaze of the drawings": checks.against(
+        "gaze of the renderings": checks.against(
             redirected.gaze_error_deg, gaze_in_camera(inputs, targets.gaze_head), asked
         ),
-        "orientation and colours of the drawings": checks.of_pictures(own, targets.rgb_on_white),
+        "orientation and colours of the renderings": checks.of_images(own, targets.rgb_on_white),
     }

@@ -1,4 +1,4 @@
-"""What pictures are measured with beside the judge: networks with weights that are not ours, or the reason for a gap.
+"""What images are measured with beside the judge: networks with weights that are not ours, or the reason for a gap.
 
 Which of them an evaluation uses stands in its configuration, so that results of two machines are never mixed up.
 """
@@ -14,8 +14,8 @@ from gaze_core.evaluation.identity import FaceDescriptor
 from gaze_core.evaluation.judge import Judge
 from gaze_core.evaluation.perceptual import Lpips, StLpips
 
-InstrumentName = Literal["st_lpips", "vgg16", "face_descriptor", "inception"]
-_MEASURES: dict[InstrumentName, tuple[str, ...]] = {
+MetricNetworkName = Literal["st_lpips", "vgg16", "face_descriptor", "inception"]
+_MEASURES: dict[MetricNetworkName, tuple[str, ...]] = {
     "st_lpips": ("st_lpips",),
     "vgg16": ("lpips",),
     "face_descriptor": ("identity_distance",),
@@ -24,7 +24,7 @@ _MEASURES: dict[InstrumentName, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Instruments:
+class MetricNetworks:
     """The judge and the networks at hand; `absent` has the reason for each metric that cannot be measured."""
 
     judge: Judge
@@ -36,12 +36,12 @@ class Instruments:
     digests: Mapping[str, str] = field(default_factory=dict)  # what measured -> first digits of its sha256
 
 
-def available() -> tuple[InstrumentName, ...]:
+def available() -> tuple[MetricNetworkName, ...]:
     """The instruments whose weights and packages are on this machine. Nothing is downloaded."""
     return tuple(name for name in _MEASURES if not _why_not(name))
 
 
-def load_instruments(judge: Judge, wanted: Iterable[InstrumentName]) -> Instruments:
+def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> MetricNetworks:
     """Exactly the wanted ones.
 
     Raises:
@@ -57,10 +57,10 @@ def load_instruments(judge: Judge, wanted: Iterable[InstrumentName]) -> Instrume
             raise MissingArtifact(f"instrument {name}: {reason}")
         else:
             loaded[name], digests[name] = _load(name), assets.ASSETS[name].sha256[:12]
-    return Instruments(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]
+    return MetricNetworks(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]
 
 
-def _why_not(name: InstrumentName) -> str:
+def _why_not(name: MetricNetworkName) -> str:
     """Why an instrument cannot be used here, and what to do; empty if it can."""
     if assets.find(name) is None:
         asset = assets.ASSETS[name]
@@ -73,7 +73,7 @@ def _why_not(name: InstrumentName) -> str:
     return ""
 
 
-def _load(name: InstrumentName) -> StLpips | Lpips | FaceDescriptor | Inception:
+def _load(name: MetricNetworkName) -> StLpips | Lpips | FaceDescriptor | Inception:
     path = assets.resolve(name)
     if name == "st_lpips":
         return StLpips.load(path)

@@ -1,6 +1,6 @@
-"""Pictures of a synthetic drive: the driver, path traced, in a painted cabin; the road ahead; a panel with the number.
+"""Images of a synthetic drive: the driver, path traced, in a painted cabin; the road ahead; a panel with the number.
 
-The driver's tile is the picture of a pinhole camera with its principal point in the middle.
+The driver's tile is the image of a pinhole camera with its principal point in the middle.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,10 @@ def focal_factor(config: DriveConfig) -> float:
     return head_view(config).focal_px * (_SIDE_PX / config.head_px) / max(DRIVER_PX)
 
 
-def render_keys(config: DriveConfig, folder: Path, num_workers: int, tick: Callable[[int], None]) -> list[DriveMoment]:
-    """Renders `folder/key_00000.png` ... with alpha; pictures that are there stay. Returns the moments.
+def render_keys(
+    config: DriveConfig, folder: Path, num_workers: int, advance: Callable[[int], None]
+) -> list[DriveMoment]:
+    """Renders `folder/key_00000.png` ... with alpha; images that are there stay. Returns the moments.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
@@ -63,12 +65,12 @@ def render_keys(config: DriveConfig, folder: Path, num_workers: int, tick: Calla
         chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
         work = pool.map(_render_chunk, [config] * len(chunks), [folder] * len(chunks), chunks)
         for chunk, _ in zip(chunks, work, strict=True):
-            tick(chunk[-1] + 1)
+            advance(chunk[-1] + 1)
     return moments
 
 
 def key_path(folder: Path, key: int) -> Path:
-    """Where a rendered picture lies."""
+    """Where a rendered image lies."""
     return folder / f"key_{key:05d}.png"
 
 
@@ -155,12 +157,12 @@ def panel_tile(frame: int, scenario: str) -> RgbImage:
 
 
 def read_key(folder: Path, key: int) -> UInt8[ndarray, "h w 4"]:
-    """A rendered picture.
+    """A rendered image.
 
     Raises:
         BadInput: it is missing or damaged.
     """
     rgba = cv2.imread(str(key_path(folder, key)), cv2.IMREAD_UNCHANGED)
     if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4:
-        raise BadInput(f"{key_path(folder, key)}: not a rendered picture; remove it and run the command again")
+        raise BadInput(f"{key_path(folder, key)}: not a rendered image; remove it and run the command again")
     return np.asarray(rgba)

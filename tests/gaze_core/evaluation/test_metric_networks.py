@@ -16,13 +16,13 @@ from gaze_core import assets
 from gaze_core.errors import ContractViolation, MissingArtifact
 from gaze_core.evaluation.distribution import Inception, fid, kid
 from gaze_core.evaluation.identity import FaceDescriptor
-from gaze_core.evaluation.instruments import available, load_instruments
 from gaze_core.evaluation.judge import CnnJudge
+from gaze_core.evaluation.metric_networks import available, load_metric_networks
 from gaze_core.evaluation.perceptual import Lpips, StLpips
 
 
 class Itself(torch.nn.Module):
-    """The first numbers of each picture as its features, so that a library's answer can be asked for."""
+    """The first numbers of each image as its features, so that a library's answer can be asked for."""
 
     num_features = 4
 
@@ -65,7 +65,7 @@ def test_kid_is_the_unbiased_mmd_of_the_formula_and_of_torchmetrics(features):
     assert kid(drawn, recorded[:50]) == pytest.approx(metric.compute()[0].item(), rel=1e-6)
 
 
-def test_inception_gives_features_of_pictures_with_the_given_weights(tmp_path, monkeypatch):
+def test_inception_gives_features_of_images_with_the_given_weights(tmp_path, monkeypatch):
     extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     monkeypatch.setattr(extractor, "load_state_dict_from_url", lambda *_, **__: pytest.fail("a download"))
     network = extractor.FeatureExtractorInceptionV3
@@ -105,7 +105,7 @@ def pictures():
     return target.clamp(0, 1), torch.randn(target.shape, generator=generator)
 
 
-def test_st_lpips_is_zero_for_equal_pictures_symmetric_and_grows_with_noise(tmp_path, pictures):
+def test_st_lpips_is_zero_for_equal_images_symmetric_and_grows_with_noise(tmp_path, pictures):
     target, noise = pictures
     model = StLpips.load(write_st_lpips(tmp_path / "weights.pth"))
     torch.testing.assert_close(model(target, target), torch.zeros(3))
@@ -187,15 +187,15 @@ def test_what_is_not_at_hand_is_absent_with_a_reason(monkeypatch):
     monkeypatch.setattr(assets, "ASSETS", nowhere)
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
     assert available() == ()
-    loaded = load_instruments(CnnJudge(), ())
+    loaded = load_metric_networks(CnnJudge(), ())
     assert set(loaded.absent) == {"lpips", "st_lpips", "identity_distance", "kid", "fid"}
     assert "is not on this machine; get weights-inception" in loaded.absent["kid"]
     assert "pip install absent==1" in loaded.absent["st_lpips"]
     with pytest.raises(MissingArtifact, match="instrument inception: weights-inception"):
-        load_instruments(CnnJudge(), ("inception",))
+        load_metric_networks(CnnJudge(), ("inception",))
 
 
 def test_what_was_not_asked_for_is_absent_too():
     at_hand("st_lpips")
-    assert load_instruments(CnnJudge(), ()).absent["st_lpips"] == "not asked for: st_lpips"
-    assert "st_lpips" in load_instruments(CnnJudge(), ("st_lpips",)).digests
+    assert load_metric_networks(CnnJudge(), ()).absent["st_lpips"] == "not asked for: st_lpips"
+    assert "st_lpips" in load_metric_networks(CnnJudge(), ("st_lpips",)).digests

@@ -1,4 +1,4 @@
-"""The first reading of a recording: the one face of each picture, or why there is none."""
+"""The first reading of a recording: the one face of each image, or why there is none."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,16 +19,18 @@ _MIN_INSIDE = 0.95  # of the landmarks
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
-    """Usable faces in the order of the recording, and what the second reading must know of the pictures."""
+class Detections:
+    """Usable faces in the order of the recording, and what the second reading must know of the images."""
 
     faces: dict[int, Face]  # by frame index
     dropped: Counter[str]
     size_px: tuple[int, int]  # (width, height)
-    samples: list[Picture]  # a few shrunk pictures, to learn colours from
+    samples: list[Picture]  # a few shrunk images, to learn colours from
 
 
-def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, tick: Callable[[], None]) -> Sightings:
+def look(
+    recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, advance: Callable[[], None]
+) -> Detections:
     """Reads the recording once and keeps numbers only, but for the samples."""
     faces: dict[int, Face] = {}
     sharpness: dict[int, float] = {}
@@ -36,7 +38,7 @@ def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, 
     samples: list[Picture] = []
     size_px = (0, 0)
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
-    for index, image in recording.frames(dropped, tick):
+    for index, image in recording.frames(dropped, advance):
         size_px = (image.shape[1], image.shape[0])
         found = landmarker.faces(image)
         fault = _fault(found, size_px, config.min_second_face)
@@ -49,17 +51,17 @@ def look(recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, 
     blurred = _blurred(sharpness, config.min_sharpness)
     if blurred:
         dropped["blurred"] += len(blurred)
-    return Sightings({i: face for i, face in faces.items() if i not in blurred}, dropped, size_px, samples)
+    return Detections({i: face for i, face in faces.items() if i not in blurred}, dropped, size_px, samples)
 
 
 def _fault(faces: list[Face], size_px: tuple[int, int], min_second_face: float) -> str:
-    """Why the picture does not show one whole face; empty if it does."""
+    """Why the image does not show one whole face; empty if it does."""
     if not faces:
         return "no_face"
     if len(faces) > 1 and _extent_px(faces[1]) > min_second_face * _extent_px(faces[0]):
         return "several_faces"
     points = faces[0].points_px[:, :2]
-    # What lies outside the picture was guessed.
+    # What lies outside the image was guessed.
     inside = ((points >= 0) & (points <= size_px)).all(axis=1).mean()
     return "" if inside > _MIN_INSIDE else "out_of_picture"
 
