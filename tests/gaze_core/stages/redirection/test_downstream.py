@@ -1,12 +1,15 @@
 """The downstream experiment: what is measured, and images that carry the labels that were asked for."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from gaze_core.config import Runtime
+from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits, write_splits
 from gaze_core.data.subjects import SubjectDataset
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation.downstream import Arm, DownstreamReport, Repeat
 from gaze_core.evaluation.downstream_page import markdown, write_downstream_page
 from gaze_core.evaluation.intervals import Estimate
@@ -65,6 +68,16 @@ def test_too_few_images_are_refused(inputs, tmp_path):
     config = TINY.model_copy(update={"num_real": 99})
     with pytest.raises(BadInput, match="tiny: 7 training and 3 test images; expected at least 99 and 1"):
         run(inputs, tmp_path / "run", config)
+
+
+def test_a_redirector_that_has_seen_the_test_frames_is_refused(inputs, tmp_path):
+    shutil.copytree(inputs["data"], tmp_path / "data")
+    path = tmp_path / "data" / SPLITS_FILE
+    (one,) = read_splits(path).subjects
+    other = one.model_copy(update={"train": one.train[1:], "test": (*one.test, one.train[0])})
+    write_splits(path, DatasetSplits(subjects=(other,)))
+    with pytest.raises(ContractViolation, match="the redirector was trained on"):
+        run(inputs | {"data": tmp_path / "data"}, tmp_path / "run")
 
 
 def report(gain, low, high, frames=3):
