@@ -27,7 +27,7 @@ from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NormalizationConfig
-from gaze_core.preprocess.detections import look
+from gaze_core.preprocess.detections import detect
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
@@ -125,7 +125,7 @@ def _find_faces(
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
     """Faces by position among the decoded frames, with their poses; counts the others."""
     recording = Recording(folder / PICTURES / "driver", 1, None)
-    detections = look(recording, FaceLandmarker(landmarker), config.video, advance)
+    detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
     if not detections.faces:
         raise BadInput(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from gaze_core.preprocess.appearance import Appearance, unusual
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
 from gaze_core.preprocess.masks import Picture, shrunk
@@ -28,12 +29,13 @@ class Detections:
     samples: list[Picture]  # a few shrunk images, to learn colours from
 
 
-def look(
+def detect(
     recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, advance: Callable[[], None]
 ) -> Detections:
     """Reads the recording once and keeps numbers only, but for the samples."""
     faces: dict[int, Face] = {}
     sharpness: dict[int, float] = {}
+    appearances: dict[int, Appearance] = {}
     dropped: Counter[str] = Counter()
     samples: list[Picture] = []
     size_px = (0, 0)
@@ -41,25 +43,29 @@ def look(
     for index, image in recording.frames(dropped, advance):
         size_px = (image.shape[1], image.shape[0])
         found = landmarker.faces(image)
-        fault = _fault(found, size_px, config.min_second_face)
+        fault = _fault(found, size_px, config)
         if fault:
             dropped[fault] += 1
         else:
             faces[index], sharpness[index] = found[0], _sharpness(image, found[0])
+            appearances[index] = Appearance.of(image, found[0])
             if len(faces) % stride == 1 % stride and len(samples) < 2 * _NUM_SAMPLES:
                 samples.append(shrunk(image, found[0].points_px[:, :2]))
-    blurred = _blurred(sharpness, config.min_sharpness)
-    if blurred:
-        dropped["blurred"] += len(blurred)
-    return Detections({i: face for i, face in faces.items() if i not in blurred}, dropped, size_px, samples)
+    faults = unusual(appearances, recording.step_s) | dict.fromkeys(
+        _blurred(sharpness, config.min_sharpness), "blurred"
+    )
+    dropped.update(faults.values())
+    return Detections({i: face for i, face in faces.items() if i not in faults}, dropped, size_px, samples)
 
 
-def _fault(faces: list[Face], size_px: tuple[int, int], min_second_face: float) -> str:
+def _fault(faces: list[Face], size_px: tuple[int, int], config: VideoConfig) -> str:
     """Why the image does not show one whole face; empty if it does."""
     if not faces:
         return "no_face"
-    if len(faces) > 1 and _extent_px(faces[1]) > min_second_face * _extent_px(faces[0]):
+    if len(faces) > 1 and _extent_px(faces[1]) > config.min_second_face * _extent_px(faces[0]):
         return "several_faces"
+    if _extent_px(faces[0]) < config.min_face_px:
+        return "face_too_small"
     points = faces[0].points_px[:, :2]
     # What lies outside the image was guessed.
     inside = ((points >= 0) & (points <= size_px)).all(axis=1).mean()

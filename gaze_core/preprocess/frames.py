@@ -43,6 +43,11 @@ class Recording:
         """Of a video, its mean; images have none."""
         return self._video.frames_per_s if self.is_video else None
 
+    @property
+    def step_s(self) -> float | None:
+        """Of a video, the time from one chosen frame to the next; images have none."""
+        return self.every_nth / self.frames_per_s if self.frames_per_s else None
+
     def sha256(self) -> str:
         """Which recording it is, whatever its file is called."""
         if self.path.is_file():

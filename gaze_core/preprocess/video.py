@@ -16,7 +16,7 @@ import numpy as np
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput, reasons_text
-from gaze_core.preprocess.detections import Detections, look
+from gaze_core.preprocess.detections import Detections, detect
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
@@ -62,7 +62,7 @@ def preprocess_video(
     recording = Recording(path, config.every_nth, config.max_frames)
     landmarker = landmarker or resolve("face_landmarker")
     advance = _FrameProgress(progress, 2 * recording.expected_count)
-    detections = look(recording, FaceLandmarker(landmarker), config, advance)
+    detections = detect(recording, FaceLandmarker(landmarker), config, advance)
     dropped = Counter(detections.dropped)
     num_read = len(detections.faces) + dropped.total()
     if not detections.faces:

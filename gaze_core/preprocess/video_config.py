@@ -19,4 +19,5 @@ class VideoConfig(Config):
     max_yaw_deg: float = Field(50, gt=0, le=90)
     max_misfit: PositiveFloat = 0.06  # RMS of the rigid landmarks over the eyes' distance
     min_sharpness: NonNegativeFloat = 0.25  # of the recording's median; below it a frame is blurred
+    min_face_px: NonNegativeFloat = 48  # longer side of the face; smaller ones are only guessed at
     min_second_face: float = Field(0.4, gt=0, le=1)  # size relative to the first from which a second face counts

@@ -170,3 +170,13 @@ def test_file_that_is_no_landmarker(shared_data, tmp_path):
     broken.write_bytes(b"nothing")
     with pytest.raises(BadInput, match="not a MediaPipe face landmarker"):
         preprocess_video(shared_data / "carphone.mp4", tmp_path / "s.h5", VideoConfig(), broken)
+
+
+def test_a_face_of_a_few_pixels_is_left_out_and_said(pictures, folder_of, landmarker, tmp_path):
+    images = [
+        cv2.resize(image, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA)
+        for image in pictures("carphone.mp4", (0,))
+    ]
+    canvas = [cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in images]
+    with pytest.raises(BadInput, match=r"face_too_small: 1\); small faces are only guessed at"):
+        preprocess_video(folder_of(canvas), tmp_path / "s.h5", VideoConfig(), landmarker)
