@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from tests.faults.conftest import ROOT, wait_for
 
-OPEN = "import sys; from tasks import tracking\nwith tracking.flow_run('flow', sys.argv[1], {}): pass"
+OPEN = "import sys; from tasks.tracking import runs\nwith runs.flow_run('flow', sys.argv[1], {}): pass"
 
 
 def start(home: Path, name: str) -> "subprocess.Popen[str]":

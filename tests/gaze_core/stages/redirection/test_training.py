@@ -1,5 +1,6 @@
 """The training stages: exact resume after SIGKILL, checkpoints that carry what they need, refusals."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 
 from gaze_core.config import Runtime
 from gaze_core.data.subjects import SUBJECT_FILE
@@ -41,7 +43,9 @@ def test_a_killed_training_run_again_ends_with_the_same_bytes(root, tmp_path, st
         str(tmp_path / "parts"),
         str(killed_at),
     ]
-    killed = subprocess.run(command, cwd=ROOT, check=False)
+    # Sums of several threads round otherwise than those of one.
+    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run(command, cwd=ROOT, env=env, check=False)
     assert killed.returncode == -9
     assert (tmp_path / "parts" / RESUME_FILE).is_file()
     resumed = train(stage, root, tmp_path / "parts")
