@@ -12,7 +12,7 @@ def test_a_crop_shows_at_each_pixel_what_lies_there_in_the_image():
     # Grey grows by two for each pixel to the right (or down), so that a value says where it was taken.
     ramp = np.broadcast_to(2 * np.arange(120, dtype=np.uint8), (120, 120))
     config = NORMALIZATIONS["portrait_128"]
-    camera = np.array([[250.0, 0, 60], [0, 250.0, 60], [0, 0, 1]])
+    camera = np.array([[100.0, 0, 60], [0, 100.0, 60], [0, 0, 1]])  # the crop is finer
     view = normalize(camera, np.array([0.01, -0.02, 0.68]), np.eye(3), config)
     middle = np.stack(np.meshgrid(np.arange(50, 80) + 0.5, np.arange(50, 80) + 0.5), axis=-1)
     place_px = view.points_in_image_px(middle.reshape(-1, 2)).reshape(30, 30, 2)
