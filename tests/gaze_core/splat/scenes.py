@@ -19,7 +19,7 @@ class Scene:
         return Scene({n: t.detach().to(dtype).requires_grad_() for n, t in self.tensors.items()}, self.Ks.to(dtype),
                      self.size_px)  # fmt: skip
 
-    def draw(self, rasterize, backend, **changes):
+    def render(self, rasterize, backend, **changes):
         tensors = self.tensors | changes
         background = tensors.pop("background")
         viewmats = tensors.pop("viewmats")

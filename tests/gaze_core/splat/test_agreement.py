@@ -49,7 +49,7 @@ def assert_agree(oracle: Scene) -> None:
     loss whose gradients are compared.
     """
     fast = oracle.to(torch.float32)
-    exact, found = (s.draw(rasterize, backend) for s, backend in ((oracle, "reference"), (fast, "numba")))
+    exact, found = (s.render(rasterize, backend) for s, backend in ((oracle, "reference"), (fast, "numba")))
     differences = torch.stack(
         [
             (found.features.double() - exact.features).abs().amax(dim=1),

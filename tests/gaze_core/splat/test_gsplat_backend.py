@@ -50,7 +50,7 @@ def test_parity_with_the_oracle_on_cuda(channels):
     fast = oracle.to(torch.float32)
     on_cuda = Scene({n: t.detach().cuda().requires_grad_() for n, t in fast.tensors.items()}, fast.Ks.cuda(),
                     fast.size_px)  # fmt: skip
-    exact, found = oracle.draw(rasterize, "reference"), on_cuda.draw(rasterize, "gsplat")
+    exact, found = oracle.render(rasterize, "reference"), on_cuda.render(rasterize, "gsplat")
     errors = (found.features.detach().cpu().double() - exact.features).abs()
     assert errors.quantile(0.999) <= 1e-4
     gradients = [

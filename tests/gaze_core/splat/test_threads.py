@@ -15,7 +15,7 @@ from tests.gaze_core.splat.scenes import INPUTS, random_scene
 
 def everything(_=None):
     scene = random_scene(200, batch=2, channels=9, size_px=(40, 150), dtype=torch.float32)
-    rendering = scene.draw(rasterize, "numba")
+    rendering = scene.render(rasterize, "numba")
     gradients = torch.autograd.grad(rendering.features.square().sum(), [scene.tensors[n] for n in INPUTS])
     return [rendering.features.detach(), rendering.depth_m.detach(), *gradients]
 

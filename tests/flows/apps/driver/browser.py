@@ -48,10 +48,10 @@ class Page:
     def text(self) -> str:
         return str(self.run("document.body.innerText"))
 
-    def wait_for(self, *texts: str, timeout_s: float = 60) -> str:
-        """The page's text once all of these are in it."""
+    def wait_for(self, *texts: str, without: str = "", timeout_s: float = 60) -> str:
+        """The page's text once all of these are in it, and `without`, if given, no longer is."""
         deadline_s = time.monotonic() + timeout_s
-        while not all(text in self.text for text in texts):
+        while (without and without in self.text) or not all(text in self.text for text in texts):
             if time.monotonic() > deadline_s:
                 pytest.fail(f"waited {timeout_s:g} s for {texts}; the page says: {self.text[:2000]}")
             time.sleep(0.2)
