@@ -16,7 +16,7 @@ from tasks.reports.driver import FILES, DriverReport, write_driver_report
 from tasks.reports.result import finished
 from tasks.stage_task import tracked_flow
 from tasks.stages.driver import compare, evaluate, extract, finetune, import_estimator, pretrain
-from tasks.store.recordings import import_recording, said_of
+from tasks.store.recordings import import_recording, naming_users_file
 
 
 @flow(name="driver", persist_result=False)
@@ -74,7 +74,7 @@ def pretrain_only(
     """A face estimator from the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         imported = import_recording(people, "synthetic")
-        with said_of(people, imported):
+        with naming_users_file(people, imported):
             return pretrain(imported, config, runtime)
 
 

@@ -41,7 +41,7 @@ def evaluation(
 ) -> EvaluationResult:
     """Measures one trained model on frames that no training has seen, and reports.
 
-    `data` is a data set, of which the test frames are measured, or a path of subject files, of which all are.
+    `data` is a data set, whose test frames are measured, or a path of subject files, which are measured whole.
     """
     started_s = time.monotonic()
     with tracked_flow({"evaluate": config.model_dump(mode="json")}, force, out) as ledger:

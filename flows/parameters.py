@@ -1,4 +1,4 @@
-"""From a declaration of typed fields to plain parameters, of which options and forms are made."""
+"""Plain parameters of a declaration of typed fields; options and forms are made from them."""
 
 import inspect
 import types

@@ -1,4 +1,4 @@
-"""Every system, one line each: of it are made its command, its form and its run."""
+"""Every system, one line each. Its command, its form and its run are made from that line."""
 
 import importlib
 import inspect
@@ -22,7 +22,7 @@ class System:
         name: Of its command: `gazeworks NAME`, or `gazeworks NAME run` if it has a group of commands.
         request: What a user says; the rest follows from it.
         flow: The pipeline. Its parameters are any of plan, out, runtime, force, and fields or properties of the request.
-        stages: Names of the stages that the pipeline calls, each of which may be computed anew by `--force`.
+        stages: Names of the stages that the pipeline calls; `--force` computes any of them anew.
         runtime: Options of `Runtime` that its stages heed, of those in `flows.parameters.RUNTIME`.
         group: Its other commands, a `typer.Typer`.
         defaults: Of the command line, where they are not those of the request; `REQUIRED` for what must be given there.

@@ -26,10 +26,10 @@ def task_runner(name: str | None, max_workers: int) -> TaskRunner[Any]:
     Raises:
         BadInput: no such runner, or its library is not installed.
     """
-    asked = name or os.environ.get(RUNNER_VARIABLE) or "threads"
-    if asked not in get_args(RunnerName):
-        raise BadInput(f"{RUNNER_VARIABLE} {asked!r}: expected one of: {', '.join(get_args(RunnerName))}")
-    if asked == "threads":
+    given = name or os.environ.get(RUNNER_VARIABLE) or "threads"
+    if given not in get_args(RunnerName):
+        raise BadInput(f"{RUNNER_VARIABLE} {given!r}: expected one of: {', '.join(get_args(RunnerName))}")
+    if given == "threads":
         return threads(max_workers)
     if importlib.util.find_spec("prefect_dask") is None:
         raise BadInput("the task runner dask needs prefect-dask; run: pip install 'gazeworks[dask]'")

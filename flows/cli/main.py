@@ -72,8 +72,8 @@ def sample(
     from flows.sampling import parse_angles, render_samples
     from gaze_core.config import Runtime
 
-    asked = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
-    changes = {"frame": frame} | {name: value for name, value in asked.items() if value}
+    given = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
+    changes = {"frame": frame} | {name: value for name, value in given.items() if value}
     say(str(render_samples(checkpoint, recording, changes, out, Runtime(device=device))))
 
 

@@ -22,7 +22,7 @@ from tasks.server.own_server import prefect_server
 
 
 @dataclass(frozen=True)
-class Shown:
+class OutputOptions:
     """What becomes of a result beside its report."""
 
     as_json: bool
@@ -49,13 +49,17 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
     """
 
     def run(**values: Any) -> None:
-        out, force, shown = values.pop("out"), values.pop("force"), Shown(values.pop("as_json"), values.pop("record"))
-        runtime = validated(Runtime, runtime_of(values, progress=not shown.as_json))
+        out, force, output = (
+            values.pop("out"),
+            values.pop("force"),
+            OutputOptions(values.pop("as_json"), values.pop("record")),
+        )
+        runtime = validated(Runtime, runtime_of(values, progress=not output.as_json))
         given = {name: value for name, value in values.items() if value is not None}
-        _run(system, validated(system.request, given), out, runtime, tuple(force or ()), shown)
+        _run(system, validated(system.request, given), out, runtime, tuple(force or ()), output)
 
-    asked = [one for one in parameters(system.request) if one.name not in without]
-    rows = [(one.name, *_option(one, system.defaults.get(one.name, one.default))) for one in asked]
+    declared = [one for one in parameters(system.request) if one.name not in without]
+    rows = [(one.name, *_option(one, system.defaults.get(one.name, one.default))) for one in declared]
     rows += [("force", Force, None), ("out", ReportFolder, Path(system.out))]
     rows += [(p.name, *_option(p, p.default)) for p in runtime_parameters(system.runtime) if p.name not in without]
     rows += [("as_json", Json, False), ("record", Record, None)]
@@ -67,7 +71,9 @@ def run_command(system: System, without: tuple[str, ...] = (), help: str | None 
     return run
 
 
-def _run(system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], shown: Shown) -> None:
+def _run(
+    system: System, request: Request, out: Path, runtime: Runtime, force: tuple[str, ...], output: OutputOptions
+) -> None:
     request.require_inputs()
     for recording in list(request.recordings.values())[:1]:
         look_beside(recording)
@@ -78,10 +84,10 @@ def _run(system: System, request: Request, out: Path, runtime: Runtime, force: t
         environment.configure_logging()
         ready()
         result = system.pipeline()(**arguments)
-    if shown.record:
+    if output.record:
         what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
-        record_report(shown.record, what, result.report, plan)
-    if shown.as_json:
+        record_report(output.record, what, result.report, plan)
+    if output.as_json:
         say_json(result.model_dump(mode="json"))
     else:
         for line in result.headline():

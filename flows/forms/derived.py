@@ -43,9 +43,9 @@ def form(
 
     An input that a form leaves empty is as if the request were made without it.
     """
-    asked = parameters(request)
-    inputs = {one.name for one in asked if one.is_path}
-    rows = [_row(one, (defaults or {}).get(one.name, one.default)) for one in asked]
+    declared = parameters(request)
+    inputs = {one.name for one in declared if one.is_path}
+    rows = [_row(one, (defaults or {}).get(one.name, one.default)) for one in declared]
     rows += [("out", str, out, _OUT), *(_row(one, one.default) for one in runtime_parameters(runtime))]
     if stages:
         rows.append(("force", list[Literal[stages]], [], "Stages to compute anew although nothing has changed."))  # type: ignore[valid-type]

@@ -20,7 +20,7 @@ _CANDIDATE = "Folder of a report, whose candidate is meant, or of a trained mode
 
 
 class _MeasuredRequest(Config):
-    """What an evaluation and a comparison are asked alike."""
+    """Inputs that an evaluation and a comparison share."""
 
     data: str = Field(
         "",
@@ -34,7 +34,7 @@ class _MeasuredRequest(Config):
     seed: int = Field(0, ge=0, description="Of the pairs.")
 
     def config(self) -> EvaluateConfig:
-        """With all instruments that the worker has."""
+        """With all metric networks that the worker has."""
         if self.protocol:
             protocol_named(self.protocol)
         config = EvaluateConfig(judge=self.judge, protocol=self.protocol, seed=self.seed)

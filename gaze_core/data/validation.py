@@ -86,7 +86,7 @@ def _elsewhere(file: h5py.File) -> str:
 
 
 def _contents(fields: Mapping[str, h5py.Dataset], lost: Mapping[str, list[int]], basis: str) -> list[Fault]:
-    """Reads every frame once and runs the checks whose fields are there; a field of which frames are lost is not.
+    """Reads every frame once and runs the checks whose fields are there; a field with lost frames is not.
 
     `basis` is that of the file's expression codes.
     """

@@ -15,7 +15,7 @@ from gaze_core.reports.text import signed_deg
 
 _EDGES_DEG = {"elevation": (-10.0, 0.0), "azimuth": (-15.0, -5.0, 5.0, 15.0)}
 """Between zones of the true gaze."""
-_FEWEST_FRAMES = 8  # of which a change is told: the blocks of fewer are hardly more than single frames
+_FEWEST_FRAMES = 8  # below it no change is reported: such blocks are hardly more than single frames
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The synthetic people from whom the face estimator first learns: many, each with few images, seen from a dome."""
+"""Synthetic people for the pretraining of the face estimator: many, each with few images, seen from a dome."""
 
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.synthesis.factory import SubjectConfig

@@ -24,22 +24,22 @@ Answers = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of what, and in which unit the answers are."""
+    """What a check finds out, and the unit of its numbers."""
 
     question: str
     unit: str
 
 
 QUESTIONS = {
-    "labels of the recordings": Question("Does the judge see in the recordings what their gaze labels say?", "°"),
+    "labels of the recordings": Question("Does the judge predict the gaze labels of the recordings?", "°"),
     "head labels of the recordings": Question("Do the heads face where their labels say?", "°"),
-    "the judge": Question("Does the judge read the recordings better than a constant would?", "°"),
+    "the judge": Question("Is the judge nearer to the recordings' labels than a constant?", "°"),
     "colours of the recordings": Question("Is a head redder than blue?", ""),
-    "gaze of the renderings": Question("Do the rendered eyes look where they were asked to?", "°"),
+    "gaze of the renderings": Question("Do the rendered eyes look at the target gaze?", "°"),
     "orientation and colours of the renderings": Question(
         "Are the renderings the right way round, in red, green, blue?", ""
     ),
-    "redirection": Question("Is the rendering nearer to what was asked than the unchanged image?", "°"),
+    "redirection": Question("Is the rendering nearer to the target gaze than the unchanged image?", "°"),
 }
 _TURNS = {
     "yaw is mirrored": ((0, 1), (1.0, -1.0)),

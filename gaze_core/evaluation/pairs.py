@@ -1,4 +1,4 @@
-"""Which frame is asked for what another one shows: from a file, or from a recorded seed; never made up silently.
+"""Which frame is redirected to what another one shows: from a file, or from a recorded seed; never made up silently.
 
 A pair file is CSV with the columns `dataset,subject,input_index,target_index`, indices as in the subject's file. The
 lists published with GazeNeRF (one integer a line, reused for every subject) are imported by `from_published_list`.
@@ -20,7 +20,7 @@ COLUMNS = ("dataset", "subject", "input_index", "target_index")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Frames of one subject: the head of `inputs[k]` is asked for what `targets[k]` shows."""
+    """Frames of one subject: the head of `inputs[k]` is redirected to what `targets[k]` shows."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]

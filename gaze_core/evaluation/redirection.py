@@ -30,7 +30,7 @@ from gaze_core.evaluation.report import (
 from gaze_core.sampling import evenly_spaced
 
 SWEEP_DEG = ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0))
-"""Gazes `[pitch, yaw]` in the head frame that each swept head is asked for."""
+"""Gazes `[pitch, yaw]` in the head frame to which each swept head is redirected."""
 MOVED_EDGES_DEG = (0.0, 10.0, 20.0, 30.0, 45.0, 180.0)
 _NUM_SWEPT_HEADS = 8
 _CHUNK = 32  # pairs in memory at once
@@ -108,8 +108,8 @@ def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetwo
     rows["constant"] = {
         metric: error(constant_prediction(labels[name]), labels[name]).cpu().numpy()
         for metric, name, error in (
-            ("gaze_error_deg", "asked_gaze", gaze_error_deg),
-            ("head_error_deg", "asked_facing", head_error_deg),
+            ("gaze_error_deg", "target_gaze", gaze_error_deg),
+            ("head_error_deg", "target_facing", head_error_deg),
         )
     }
     # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
@@ -133,11 +133,11 @@ def _sweep(redirector: Redirector, held_out: HeldOut, instruments: MetricNetwork
     for angle_deg in SWEEP_DEG:
         gaze = torch.deg2rad(heads.gaze_head.new_tensor(angle_deg)).expand(len(heads), 2)
         _, reading = redirect(redirector, heads, gaze, instruments.judge)
-        asked = gaze_in_camera(heads, gaze)
+        target_gaze = gaze_in_camera(heads, gaze)
         errors = {
-            "error": reading.gaze_error_deg(asked),
-            "copy": original.gaze_error_deg(asked),
-            "moved": gaze_error_deg(heads.gaze_camera, asked),
+            "error": reading.gaze_error_deg(target_gaze),
+            "copy": original.gaze_error_deg(target_gaze),
+            "moved": gaze_error_deg(heads.gaze_camera, target_gaze),
         }
         found.append(_joined([errors]))
     return found

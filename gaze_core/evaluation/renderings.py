@@ -74,7 +74,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The numbers of some pairs: by row and metric, the answers to the checks, and the labels that were asked for."""
+    """The numbers of some pairs: by row and metric, the answers to the checks, and the target labels."""
 
     rows: Mapping[RowName, Mapping[str, Tensor]]
     answers: Mapping[str, checks.Answers]
@@ -91,13 +91,13 @@ def measure_pairs(
     source, goal = (Prediction.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
     own = render(redirector, targets.camera, targets.head)
     before = Prediction.of(judge, render(redirector, inputs.camera, inputs.head))
-    asked = gaze_in_camera(inputs, targets.gaze_head)
+    target_gaze = gaze_in_camera(inputs, targets.gaze_head)
     _, redirected = redirect(redirector, inputs, targets.gaze_head, judge)
     facing = head_pitchyaw(targets.camera.world_to_camera @ targets.head.head_to_world)
     turned = Prediction.of(judge, render(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
     read_own = Prediction.of(judge, own)
     model = _reconstruction(own, targets, instruments) | {
-        "gaze_error_deg": redirected.gaze_error_deg(asked),
+        "gaze_error_deg": redirected.gaze_error_deg(target_gaze),
         "head_error_deg": turned.head_error_deg(facing),
         "head_moved_by_gaze_deg": redirected.head_change_deg(before),
         "gaze_moved_by_head_deg": turned.in_head(targets).gaze_change_deg(before.in_head(inputs)),
@@ -106,7 +106,7 @@ def measure_pairs(
         "head_error_vs_original_deg": read_own.head_change_deg(goal),
     }
     unchanged = _reconstruction(inputs.rgb_on_white, targets, instruments) | {
-        "gaze_error_deg": source.gaze_error_deg(asked),
+        "gaze_error_deg": source.gaze_error_deg(target_gaze),
         "head_error_deg": source.head_error_deg(facing),
         "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
         "head_error_vs_original_deg": source.head_change_deg(goal),
@@ -124,8 +124,8 @@ def measure_pairs(
                 "doing nothing is nearer": unchanged["gaze_error_deg"],
             },
         },
-        labels={"gaze": targets.gaze_camera, "asked_gaze": asked, "asked_facing": facing},
-        moved_deg=gaze_error_deg(inputs.gaze_camera, asked),
+        labels={"gaze": targets.gaze_camera, "target_gaze": target_gaze, "target_facing": facing},
+        moved_deg=gaze_error_deg(inputs.gaze_camera, target_gaze),
         features=_features(own, targets, instruments),
     )
 
@@ -189,15 +189,15 @@ def _features(rendered: Tensor, targets: GazeBatch, instruments: MetricNetworks)
 def _answers(
     inputs: GazeBatch, targets: GazeBatch, goal: Prediction, redirected: Prediction, own: Tensor, facing: Tensor
 ) -> dict[str, checks.Answers]:
-    """A wrong convention turns labels in the camera frame, but what a model is asked for in the head frame."""
-    asked = {name: gaze_in_camera(inputs, gaze) for name, gaze in checks.turned(targets.gaze_head).items()}
+    """A wrong convention turns labels in the camera frame, but target gazes in the head frame."""
+    target_gaze = {name: gaze_in_camera(inputs, gaze) for name, gaze in checks.turned(targets.gaze_head).items()}
     labels = targets.gaze_camera
     return {
         "labels of the recordings": checks.against(goal.gaze_error_deg, labels, checks.turned(labels)),
         "head labels of the recordings": checks.against(goal.head_error_deg, facing, checks.turned(facing)),
         "colours of the recordings": checks.of_colours(targets),
         "gaze of the renderings": checks.against(
-            redirected.gaze_error_deg, gaze_in_camera(inputs, targets.gaze_head), asked
+            redirected.gaze_error_deg, gaze_in_camera(inputs, targets.gaze_head), target_gaze
         ),
         "orientation and colours of the renderings": checks.of_images(own, targets.rgb_on_white),
     }

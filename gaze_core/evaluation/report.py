@@ -26,7 +26,7 @@ class SubjectValues(Config):
     subject: str
     input_index: tuple[int, ...]
     target_index: tuple[int, ...]
-    moved_deg: Values  # from the input's own gaze to the asked one
+    moved_deg: Values  # from the input's own gaze to the target gaze
     values: dict[RowName, dict[str, Values]]
 
 
@@ -88,9 +88,9 @@ class EvaluationReport(Config):
     For each pair (input i, target t):
 
     - own labels: t is drawn from its own camera, pose, codes and gaze, and compared with its recorded image;
-    - redirected: i keeps camera, pose and expression and is asked for the gaze of t in its head; the judge's reading is
+    - redirected: i keeps camera, pose and expression and gets the gaze of t in its head as target; the judge's prediction is
       compared with that gaze in the camera of i (`gaze_error_deg`, the headline);
-    - turned: i keeps gaze in the head and expression and is asked for camera and pose of t (`head_error_deg`).
+    - turned: i keeps gaze in the head and expression and gets camera and pose of t as target (`head_error_deg`).
 
     Row `copy` is the recorded image of i handed back unchanged; `constant` the best answer that never looks, for each
     subject: the mean label, the mean of the input images; `floor` the judge's own error on the recorded images of

@@ -1,4 +1,4 @@
-"""The images of a report: held-out heads as recorded, as rendered, and rendered at gazes and poses that are asked for."""
+"""The images of a report: held-out heads as recorded, as rendered, and rendered at target gazes and poses."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ NUM_CURVE_HEADS = 2
 
 @dataclass(frozen=True)
 class Shown:
-    """What is asked of the shown heads, in degrees: gazes in the head frame, poses in the camera frame."""
+    """Targets of the heads in a report, in degrees: gazes in the head frame, poses in the camera frame."""
 
     gazes_deg: Sequence[PitchYawDeg]
     poses_deg: Sequence[PitchYawDeg]
@@ -78,9 +78,9 @@ def _curve(redirector: Redirector, batch: GazeBatch, judge: Judge) -> dict[str, 
     for angle in CURVE_GAZES_DEG:
         gaze = radians(angle, batch)
         image, reading = redirect(redirector, batch, gaze, judge)
-        asked = gaze_in_camera(batch, gaze)
-        moved = gaze_error_deg(batch.gaze_camera, asked)
-        numbers.append(torch.stack([moved, reading.gaze_error_deg(asked), original.gaze_error_deg(asked)]))
+        target_gaze = gaze_in_camera(batch, gaze)
+        moved = gaze_error_deg(batch.gaze_camera, target_gaze)
+        numbers.append(torch.stack([moved, reading.gaze_error_deg(target_gaze), original.gaze_error_deg(target_gaze)]))
         rendered.append(close_up(image, batch.landmarks_2d_px))
     return {
         "curve_eyes": _as_uint8(torch.cat(rendered)),

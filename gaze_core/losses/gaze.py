@@ -1,6 +1,6 @@
 """Gaze as a loss: a frozen estimator, never the judge, says where a rendered face looks; and gazes to ask for.
 
-Weak supervision by synthetic gaze after DiT-Gaze (arXiv 2511.11231): a head is asked for a gaze that no image shows,
+Weak supervision by synthetic gaze after DiT-Gaze (arXiv 2511.11231): a head is redirected to a gaze that no image shows,
 so only the gaze loss can tell whether it took it on. Early in training the target gazes stay near the middle; the range
 grows until the whole of it is drawn from.
 """
@@ -21,7 +21,7 @@ from gaze_core.reproducibility import generator
 
 
 class SyntheticGazeConfig(Config):
-    """Which gazes are asked for, `[pitch, yaw]` in the head frame, each within `max_deg` of straight ahead."""
+    """Target gazes, `[pitch, yaw]` in the head frame, each within `max_deg` of straight ahead."""
 
     max_deg: PositiveFloat = 20.0
     first_share: float = Field(0.25, gt=0, le=1)  # of the range, at the start

@@ -39,7 +39,7 @@ def shape_code(head: HeadParameters) -> Float[Tensor, "b 144"]:
     """Expression (64) then identity (80).
 
     The eyeLook* coefficients are zeroed: they say where the eyes look, so a network that read them would keep the old
-    gaze when another is asked for. What the lids do with gaze is conditioned on the gaze itself. Codes of another basis
+    gaze for another target gaze. What the lids do with gaze is conditioned on the gaze itself. Codes of another basis
     than ARKit's have no such coefficients.
     """
     keep = torch.ones_like(head.expression_code)

@@ -1,4 +1,4 @@
-"""What a user says to start a run: one declaration, of which the command line and the form of a deployment are made.
+"""Inputs and choices of a run: one declaration, from which the command line and the form of a deployment are made.
 
     class ToyRequest(Request):
         '''Count the files of a recording.'''

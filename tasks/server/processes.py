@@ -1,6 +1,6 @@
 """Processes that outlive the command that started them, and those that must not outlive it.
 
-Each background process has a file with its number and its time of birth: a number alone may by now belong to another
+Each background process has a file with its number and its start time: a number alone may by now belong to another
 process, and nothing but what was started here is ever stopped.
 """
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("gazeworks.processes")
 
 @dataclass(frozen=True)
 class Process:
-    """A background process by number and birth."""
+    """A background process by number and start time."""
 
     name: str
     pid: int

@@ -153,10 +153,10 @@ def _server_environment(addresses: Addresses) -> dict[str, str]:
 
 
 def _allowed_hosts(addresses: Addresses) -> dict[str, str]:
-    """The names by which MLflow may be asked for; ours are added to the user's, which replace MLflow's own list."""
-    asked = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS")
+    """The names by which MLflow may be given for; ours are added to the user's, which replace MLflow's own list."""
+    given = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS")
     ours = f"localhost:{addresses.mlflow_port},{urlsplit(addresses.mlflow).netloc}"
-    return {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{asked},{ours}"} if asked else {}
+    return {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{given},{ours}"} if given else {}
 
 
 def _prefect(addresses: Addresses) -> Sequence[str]:

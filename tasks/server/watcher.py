@@ -46,7 +46,7 @@ def watch(beat_s: float = HEARTBEAT_S, num_beats: int = NUM_BEATS) -> None:
 
 
 def look(client: SyncPrefectClient, num_beats: int, why: str) -> None:
-    """Crashes each Running run of which nothing was heard while `num_beats` beats of the watcher arrived.
+    """Crashes each Running run that was not heard of while `num_beats` beats of the watcher arrived.
 
     A run that has never beaten, such as one of a command line, is not judged.
     """

@@ -21,7 +21,7 @@ from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
-from tasks.store.recordings import import_recording, said_of
+from tasks.store.recordings import import_recording, naming_users_file
 
 
 @stage_task("preprocess", preprocess_stage)
@@ -37,11 +37,11 @@ def preprocess_recording(
 ) -> ArtifactRef:
     """Imports recordings of this machine and prepares them; what is wrong with one is said of the user's own file."""
     imported = import_recording(recording, config.source)
-    with said_of(recording, imported):
+    with naming_users_file(recording, imported):
         if test is None:
             return preprocess(imported, config, runtime)
         others = import_recording(test, "synthetic")
-        with said_of(test, others):
+        with naming_users_file(test, others):
             return preprocess(imported, config, runtime, others)
 
 

@@ -45,14 +45,14 @@ class LocalDisk:
         return path.read_text() if path.is_file() else None
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """The folder itself, or where strangers lie in it, links to the artifact's own files."""
+        """The folder itself, or where unexpected_files lie in it, links to the artifact's own files."""
         folder = local_path(uri)
-        if not strangers(folder, manifest):
+        if not unexpected_files(folder, manifest):
             return folder
         view = self._links(uri)
         for name in (*manifest.files, MANIFEST_FILE):
             self._link(view / name, folder / name)
-        for stranger in strangers(view, manifest):
+        for stranger in unexpected_files(view, manifest):
             remove(stranger)
         return view
 
@@ -104,7 +104,7 @@ def scratch_file(cache_dir: Path) -> Path:
     return folder / uuid.uuid4().hex
 
 
-def strangers(folder: Path, manifest: Manifest) -> list[Path]:
+def unexpected_files(folder: Path, manifest: Manifest) -> list[Path]:
     """Files and folders in an artifact's folder that are none of its own: of a file browser, of an earlier version."""
     own = {PurePosixPath(name) for name in (*manifest.files, MANIFEST_FILE)}
     own |= {parent for path in own for parent in path.parents}

@@ -72,7 +72,7 @@ def recorded_files(folder: Path, source: Source) -> dict[str, Path]:
 
 
 @contextmanager
-def said_of(path: Path, recording: ArtifactRef) -> Iterator[None]:
+def naming_users_file(path: Path, recording: ArtifactRef) -> Iterator[None]:
     """What is wrong with an imported recording is said of the user's `path`, not of its copy in the store."""
     try:
         yield

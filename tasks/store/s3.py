@@ -17,7 +17,7 @@ from gaze_core.artifacts import MANIFEST_FILE, Manifest, file_sha256
 from gaze_core.errors import BadInput, GazeworksError
 from tasks.redaction import redacted, require_no_credentials
 from tasks.store.address import bucket_and_key
-from tasks.store.disk import LocalDisk, cannot_write, remove, scratch_file, strangers
+from tasks.store.disk import LocalDisk, cannot_write, remove, scratch_file, unexpected_files
 
 TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S = "GAZEWORKS_S3_TIMEOUT_S", 60.0
 ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS = "AWS_MAX_ATTEMPTS", 6  # about half a minute of waiting in between
@@ -115,7 +115,7 @@ class S3:
                 self._replace_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1))
             except OSError as error:
                 raise cannot_write(str(folder), error) from error
-        for stranger in strangers(folder, manifest):
+        for stranger in unexpected_files(folder, manifest):
             remove(stranger)
         return folder
 

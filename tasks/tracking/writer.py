@@ -1,4 +1,4 @@
-"""Single operations on MLflow's runs, each of which can be put off and done again."""
+"""Single operations on MLflow's runs. Each can be put off and done again."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -66,7 +66,7 @@ class GazeGaussian(nn.Module):
         )
 
     def set_identity(self, identity_code: Float[Tensor, " 80"] | None) -> None:
-        """From now on draws this person, whatever identity the labels say; None: whom the labels say."""
+        """Renders this person from now on, whatever identity the labels say; None: the identity of the labels."""
         self.person = None if identity_code is None else identity_code[:]  # a view, for a parameter would become ours
 
     def clouds(self, head: HeadParameters) -> tuple[Gaussians, Gaussians]:

@@ -72,7 +72,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
 
 
 def _files_by_person(folder: Path) -> dict[str, list[Path]]:
-    """Subject files by the person whom they show, whatever the files are called."""
+    """Subject files by their person, whatever the files are called."""
     files: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if is_subject_file(path)):
         files.setdefault(SubjectDataset(path, required_labels=("gaze",)).subject, []).append(path)

@@ -79,7 +79,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
         test, own = origin.at(splits.test), origin.at(tuple(splits.seen))
         require_unseen(
             "the estimator to start from", judge.seen, origin.person, test
-        )  # whom it knows, it need not learn
+        )  # it need not learn people that it knows
         require_unseen("the redirector", seen, origin.person, test)
         known[splits.subject] = len(seen.among(origin.person, own))
         for number in range(config.num_repeats):
@@ -139,14 +139,14 @@ def _repeat(
 def redirected(
     model: GazeGaussian, real: GazeBatch, config: DownstreamConfig, random: torch.Generator
 ) -> Faces:  # fmt: skip
-    """`num_generated` renderings of the real heads, each asked for a random gaze, labelled with what was asked."""
+    """`num_generated` renderings of the real heads, each with a random target gaze, which is its label."""
     rows = torch.randint(len(real), (config.num_generated,), generator=random).tolist()
     spread = torch.deg2rad(torch.tensor(config.gaze_range_deg))
-    asked = (2 * torch.rand(config.num_generated, 2, generator=random) - 1) * spread
+    target_gaze = (2 * torch.rand(config.num_generated, 2, generator=random) - 1) * spread
     parts = []
     for start in range(0, config.num_generated, 32):
         part = slice(start, start + 32)
-        heads, gaze = real[rows[part]], asked[part]
+        heads, gaze = real[rows[part]], target_gaze[part]
         parts.append(faces_of(_rendered(model, heads, gaze)))
     return concatenate(parts)
 

@@ -80,12 +80,12 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     subjects = []
     for path, splits in held_out_files(inputs["data"], config.split):
         origin = Origin.read(path)
-        asked = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
-        frames = origin.at(tuple(sorted(set(asked.targets))))
+        chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
+        frames = origin.at(tuple(sorted(set(chosen_pairs.targets))))
         require_unseen(f"judge {instruments.judge.name!r}", instruments.judge.seen, origin.person, frames)
         if config.split == "test":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
-        subjects.append(_held_out(path, splits.subject, asked, device, dropped))
+        subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
     shown = _shown_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
     report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
@@ -165,13 +165,13 @@ def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
     return chosen
 
 
-def _held_out(path: Path, subject: str, asked: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
+def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
     """The pairs whose frames are both usable; the others are counted."""
     dataset = SubjectDataset(path)
     position = {int(frame): k for k, frame in enumerate(dataset.indices)}
-    pairs = [pair for pair in zip(asked.inputs, asked.targets, strict=True) if set(pair) <= set(position)]
-    if len(pairs) < len(asked.inputs):
-        dropped["pair_with_unusable_frame"] += len(asked.inputs) - len(pairs)
+    pairs = [pair for pair in zip(chosen_pairs.inputs, chosen_pairs.targets, strict=True) if set(pair) <= set(position)]
+    if len(pairs) < len(chosen_pairs.inputs):
+        dropped["pair_with_unusable_frame"] += len(chosen_pairs.inputs) - len(pairs)
     if not pairs:
         raise BadInput(f"{subject}: no pair whose frames are both usable; dropped frames: {dataset.dropped}")
     kept = Pairs(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))

@@ -170,7 +170,7 @@ def _card(
 
 
 def _people(data: TrainingData) -> dict[str, list[float]]:
-    """Mean and standard deviation of the identity codes between the people: whom an inversion starts from."""
+    """Mean and standard deviation of the identity codes over the people: where an inversion starts."""
     people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
 

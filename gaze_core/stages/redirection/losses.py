@@ -97,13 +97,13 @@ class Critics:
             error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze
             terms["gaze_deg"] = Term(error_deg.mean(), weights.gaze_deg)
         if self.gaze is not None and weights.synthetic_gaze_deg:
-            asked = draw_gaze(
+            target_gaze = draw_gaze(
                 self.synthetic_gaze, progress, batch.subject_index, batch.sample_index, self.seed, step
             )  # fmt: skip
             # No image shows this gaze, so it says nothing about how the frame's own labels are off.
             fixed = head.map(Tensor.detach)
-            image = model.redirected(batch.camera, fixed.with_gaze(asked))
-            expected = gaze_in_camera(replace(batch, head=fixed), asked)
+            image = model.redirected(batch.camera, fixed.with_gaze(target_gaze))
+            expected = gaze_in_camera(replace(batch, head=fixed), target_gaze)
             error_deg = self.gaze.error_deg(image, expected)
             terms["synthetic_gaze_deg"] = Term(error_deg.mean(), weights.synthetic_gaze_deg)
         return terms

@@ -68,7 +68,7 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
 
 
 def _name(pitch_deg: float, yaw_deg: float) -> str:
-    """Both angles as exactly as they were asked for, so that no two images have one name."""
+    """Both angles as exactly as given, so that no two images have one name."""
     return "_".join(f"{angle + 0.0:+}".removesuffix(".0") for angle in (pitch_deg, yaw_deg))  # + 0.0: no -0
 
 

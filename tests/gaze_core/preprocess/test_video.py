@@ -159,7 +159,7 @@ def test_failure_in_the_second_reading_keeps_the_old_file(pictures, folder_of, l
         if done == 2:
             (folder / "0001.png").write_bytes(b"broken")
 
-    with pytest.raises(BadInput, match="frame 1 was readable and is so no more"):
+    with pytest.raises(BadInput, match="frame 1 could be read once but not again"):
         preprocess_video(folder, out, VideoConfig(), landmarker, spoil)
     assert out.read_bytes() == b"good"
     assert not list(tmp_path.glob(".*.partial"))

@@ -174,8 +174,8 @@ def test_a_manifest_of_another_content_is_refused(store: Store, produced: Produc
 def test_only_what_the_manifest_names_is_handed_out(store: Store, produced: Produced) -> None:
     ref = publish(store, produced)
     folder = store.fetch(ref)
-    strangers = [folder / ".DS_Store", folder / "sub" / "more.h5", folder / "__MACOSX" / "._weights.bin"]
-    for path in strangers:
+    unexpected_files = [folder / ".DS_Store", folder / "sub" / "more.h5", folder / "__MACOSX" / "._weights.bin"]
+    for path in unexpected_files:
         path.parent.mkdir(exist_ok=True)
         path.write_text("stranger")
     (folder / "empty").mkdir()
@@ -185,7 +185,7 @@ def test_only_what_the_manifest_names_is_handed_out(store: Store, produced: Prod
         assert {path.name for path in seen.iterdir()} == {"manifest.json", "weights.bin", "sub"}
         assert (seen / "weights.bin").read_bytes() == bytes(range(256))
     if isinstance(store.backend, LocalDisk):  # the store is the user's: what others put there stays
-        assert all(path.is_file() for path in strangers)
+        assert all(path.is_file() for path in unexpected_files)
         overwrite(store, ref, "weights.bin", b"rotten")
         assert not store.exists(ref)
 

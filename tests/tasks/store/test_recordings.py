@@ -8,7 +8,7 @@ import pytest
 from gaze_core.artifacts import ArtifactRef, files_in
 from gaze_core.errors import BadInput
 from tasks.store.artifacts import Store
-from tasks.store.recordings import import_recording, require_recording, said_of
+from tasks.store.recordings import import_recording, naming_users_file, require_recording
 from tests.tiny_subject import write_tiny_subject
 
 
@@ -66,7 +66,7 @@ def test_a_fault_is_said_of_the_users_own_file(tmp_path: Path) -> None:
     (folder / "1.jpg").write_bytes(b"one")
     ref = import_recording.fn(folder)
     copy = Store.from_environment().fetch(ref)
-    with pytest.raises(BadInput) as caught, said_of(folder, ref):
+    with pytest.raises(BadInput) as caught, naming_users_file(folder, ref):
         raise BadInput(f"{copy}/work/1.jpg: not a readable image")
     assert str(caught.value) == f"{folder}/1.jpg: not a readable image"
 
