@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.downstream_page import markdown, write_downstream_page
-from gaze_core.stages.redirection.downstream import PICTURES_FILE, DownstreamConfig, read_downstream
+from gaze_core.stages.redirection.downstream import IMAGES_FILE, DownstreamConfig, read_downstream
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import downstream
 from tasks.store.artifacts import Store
@@ -42,8 +42,8 @@ def augmentation(
         folder, manifest = store.fetch(measured), store.manifest(measured)
         report = read_downstream(folder)
         title = f"Downstream: {', '.join(manifest.subjects['test'])}"
-        with np.load(folder / PICTURES_FILE, allow_pickle=False) as pictures:
-            page = write_downstream_page(report, pictures, title, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", out)
+        with np.load(folder / IMAGES_FILE, allow_pickle=False) as images:
+            page = write_downstream_page(report, images, title, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", out)
         ledger.run.log_summary(manifest.metrics)
         ledger.run.artifact(page, "report")
         link = f"MLflow run: [{ledger.run.run_id}]({ledger.run.url})"

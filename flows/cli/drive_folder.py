@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
 from gaze_core.data.splits import SPLITS_FILE
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.record import DRIVE_FILE, PICTURES
+from gaze_core.driver.record import DRIVE_FILE, IMAGES
 from gaze_core.errors import BadInput
 from tasks.store.artifacts import Store
 
-_OWN_ENTRIES = {DRIVE_FILE, PICTURES, SPLITS_FILE, SUBJECT_FILE, MANIFEST_FILE}
+_OWN_ENTRIES = {DRIVE_FILE, IMAGES, SPLITS_FILE, SUBJECT_FILE, MANIFEST_FILE}
 
 
 def require_drive_folder(out: Path, inputs: Iterable[Path | None] = ()) -> Path:

@@ -195,8 +195,8 @@ def write_subject(path: Path, num_images: int, size_px: int, seed: int) -> Path:
             fill = True if field.dtype == "bool" else 0
             file.create_dataset(name, (num_images, *shape), field.dtype, fillvalue=fill, **packed)
         for frame in range(num_images):
-            for name, picture in _pictures(random, size_px).items():
-                file[name][frame] = picture
+            for name, image in _images(random, size_px).items():
+                file[name][frame] = image
         file["intrinsics_px"][:] = np.diag([3.1 * size_px, 3.1 * size_px, 1])
         file["world_to_camera"][:] = file["head_to_world"][:] = np.eye(4)
         file.attrs.update(
@@ -209,7 +209,7 @@ def write_subject(path: Path, num_images: int, size_px: int, seed: int) -> Path:
     return path
 
 
-def _pictures(random: np.random.Generator, size_px: int) -> dict[str, ndarray]:
+def _images(random: np.random.Generator, size_px: int) -> dict[str, ndarray]:
     """A gradient with blurred noise, and ellipses for the head and the eyes."""
     y, x = np.mgrid[:size_px, :size_px].astype(np.float32) / size_px
     noise = cv2.GaussianBlur(random.normal(0, 40, (size_px, size_px, 3)).astype(np.float32), (0, 0), 2)

@@ -134,7 +134,7 @@ class SubjectDataset(Dataset[GazeBatch]):
         rows_of: defaultdict[int, list[int]] = defaultdict(list)
         for frame, row in zip(wanted, range(len(wanted)) if rows is None else rows, strict=True):
             rows_of[frame].append(row)
-        image, *masks = self._pictures
+        image, *masks = self._images
         for frame in sorted(rows_of):
             first, *others = rows_of[frame]
             try:
@@ -150,7 +150,7 @@ class SubjectDataset(Dataset[GazeBatch]):
         return self.batch(range(len(self)))
 
     @property
-    def _pictures(self) -> list[h5py.Dataset]:
+    def _images(self) -> list[h5py.Dataset]:
         # HDF5 handles do not survive a fork, so each process opens its own.
         if self._handle is None or self._handle[0] != os.getpid():
             file = h5py.File(self.path, "r", **_CHUNK_CACHE)

@@ -59,7 +59,7 @@ def label_in_camera(drive: Drive, angles_rad: Float[ndarray, "n 2"], items: Sequ
 
 def driver_view(drive: Drive, position: int, arrows: Sequence[tuple[Float[ndarray, "3"], Color]]) -> RgbImage:
     """The driver with an arrow from between the eyes for each direction in the face camera's frame, in its colour."""
-    image = read_image(drive.record.picture(drive.folder, position, "driver"))
+    image = read_image(drive.record.image(drive.folder, position, "driver"))
     image, _ = _enlarged(image)
     pose = drive.head_to_camera[position]
     focal_px = drive.record.focal_factor * max(image.shape[:2])
@@ -75,7 +75,7 @@ def road_view(drive: Drive, gaze: Gaze, position: int, to_road: Float[ndarray, "
     """The road with a ring where each gaze meets it; None without an image of the road."""
     if not drive.record.has_road:
         return None
-    image, scale = _enlarged(read_image(drive.record.picture(drive.folder, position, "road")))
+    image, scale = _enlarged(read_image(drive.record.image(drive.folder, position, "road")))
     true = drive.record.frames[position].road_px
     marks = [(None if true is None else np.array(true), TRUE)]
     if to_road is not None:

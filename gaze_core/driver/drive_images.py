@@ -81,10 +81,10 @@ def _render_chunk(config: DriveConfig, folder: Path, keys: list[int]) -> None:
         moment = moments[key]
         vertices_m = person.head.vertices(moment.expression, moment.gaze_head_eyes)
         surfaces = place(person, vertices_m, moment.gaze_head_eyes, moment.head_to_cabin)
-        picture = render_head(
+        image = render_head(
             *surfaces, moment.light, head_view(config), camera_extrinsics(), config.num_samples, seed=key
         )
-        rgba = np.dstack([picture.image[..., ::-1], picture.head_mask])
+        rgba = np.dstack([image.image[..., ::-1], image.head_mask])
         with replacing(key_path(folder, key)) as partial:
             partial.write_bytes(cv2.imencode(".png", rgba)[1].tobytes())
 

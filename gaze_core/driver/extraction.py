@@ -21,7 +21,7 @@ from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
 from gaze_core.driver.footage import TileLayout
-from gaze_core.driver.record import PICTURES, DriveFrame, DriveRecord, image_name
+from gaze_core.driver.record import IMAGES, DriveFrame, DriveRecord, image_name
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
 from gaze_core.driver.signs import SignCheck, check_signs
 from gaze_core.driver.view import DRIVER_FACE
@@ -124,7 +124,7 @@ def _find_faces(
     dropped: Counter[str], advance: Tick,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
     """Faces by position among the decoded frames, with their poses; counts the others."""
-    recording = Recording(folder / PICTURES / "driver", 1, None)
+    recording = Recording(folder / IMAGES / "driver", 1, None)
     detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
     if not detections.faces:

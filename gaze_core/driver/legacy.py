@@ -26,9 +26,9 @@ def write_legacy(drive: Path, out: Path) -> int:
     for position, row in enumerate(record.frames):
         name = f"frame_{row.frame:05d}"
         for view in ("driver", "road") if record.has_road else ("driver",):
-            picture = record.picture(drive, position, view)
+            image = record.image(drive, position, view)
             with replacing(out / f"{name}_{view}.jpg") as partial:
-                shutil.copyfile(picture, partial)
+                shutil.copyfile(image, partial)
         text = json.dumps(_truth(row, record), indent=1, allow_nan=False)
         write_text(out / f"{name}_gt.json", text)
     return len(record.frames)

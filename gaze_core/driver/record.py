@@ -12,7 +12,7 @@ from gaze_core.config import Config
 from gaze_core.driver.calibration import GazeFrame, Mount
 from gaze_core.errors import ContractViolation
 
-DRIVE_FILE, PICTURES = "drive.json", "frames"
+DRIVE_FILE, IMAGES = "drive.json", "frames"
 
 
 class DriveFrame(Config):
@@ -60,7 +60,7 @@ class DriveRecord(Config):
         pairs = [[frame.elevation_deg, frame.azimuth_deg] for frame in self.frames]
         return np.deg2rad(np.array(pairs, dtype=float))
 
-    def picture(self, folder: Path, position: int, view: str) -> Path:
+    def image(self, folder: Path, position: int, view: str) -> Path:
         """The image of a row: `view` is driver or road; `folder` holds the extracted drive."""
         return folder / image_name(self.frames[position].frame, view)
 
@@ -88,4 +88,4 @@ class DriveRecord(Config):
 
 def image_name(frame: int, view: str) -> str:
     """Name of a frame's image within an extracted drive."""
-    return f"{PICTURES}/{view}/frame_{frame:05d}.jpg"
+    return f"{IMAGES}/{view}/frame_{frame:05d}.jpg"

@@ -29,8 +29,8 @@ class Inception(nn.Module):
     @torch.no_grad()
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2048"]:
         """Features, in chunks."""
-        pictures = (rgb.clamp(0, 1) * 255).round().byte()
-        return torch.cat([self.network(part)[0] for part in pictures.split(_CHUNK)]).double()
+        images = (rgb.clamp(0, 1) * 255).round().byte()
+        return torch.cat([self.network(part)[0] for part in images.split(_CHUNK)]).double()
 
 
 def kid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:

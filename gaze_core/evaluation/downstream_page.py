@@ -21,7 +21,7 @@ _NAME = "downstream"
 
 
 def write_downstream_page(
-    report: DownstreamReport, pictures: Mapping[str, np.ndarray], title: str, subtitle: str, out: Path
+    report: DownstreamReport, images: Mapping[str, np.ndarray], title: str, subtitle: str, out: Path
 ) -> Path:
     """Writes `downstream.html` and `downstream.json` to the folder `out` and returns the page's path."""
     verdict = _VERDICTS[report.verdict]
@@ -41,7 +41,7 @@ def write_downstream_page(
             Text(scale),
             *_repeats(report),
             Heading("Training images"),
-            *(ImageStrip([_group(title, pictures[name])]) for title, name in _IMAGES),
+            *(ImageStrip([_group(title, images[name])]) for title, name in _IMAGES),
             *_published(),
         ],
         footer=f"The same facts as JSON: {_NAME}.json beside this page.",

@@ -43,13 +43,13 @@ class FaceDescriptor:
 
         Both images are cut out by the target's landmarks, so a face that stands elsewhere counts as different.
         """
-        ours, theirs = (self._describe(pictures, landmarks_px) for pictures in (image, target))
+        ours, theirs = (self._describe(images, landmarks_px) for images in (image, target))
         return (ours - theirs).norm(dim=1).to(image)
 
     def _describe(self, rgb: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"]) -> Float[Tensor, "b 128"]:
-        pictures = (rgb.permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
+        images = (rgb.permute(0, 2, 3, 1).nan_to_num(1.0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         points = landmarks_px[:, list(_ALIGNED_BY)].cpu().double().numpy()
-        faces = [self._chip(*pair) for pair in zip(pictures, points, strict=True)]
+        faces = [self._chip(*pair) for pair in zip(images, points, strict=True)]
         return torch.tensor([self._numbers(face) for face in faces], dtype=torch.float64)
 
     def _numbers(self, face: np.ndarray) -> list[float]:
@@ -60,9 +60,9 @@ class FaceDescriptor:
             self._known[key] = list(self._model.compute_face_descriptor(face))
         return self._known[key]
 
-    def _chip(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def _chip(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
         """The face in a square of 150 px, placed as the network was trained."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         places = [self._dlib.point(int(x), int(y)) for x, y in np.floor(points)]
         frame = self._dlib.full_object_detection(self._dlib.rectangle(0, 0, width - 1, height - 1), places)
-        return np.asarray(self._dlib.get_face_chip(np.ascontiguousarray(picture), frame))
+        return np.asarray(self._dlib.get_face_chip(np.ascontiguousarray(image), frame))

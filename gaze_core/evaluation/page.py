@@ -63,7 +63,7 @@ class ReportData:
 
     title: str
     candidate: EvaluationReport
-    pictures: ReportImages
+    images: ReportImages
     seconds: float
     subtitle: str = ""
     candidate_name: str = "candidate"
@@ -158,7 +158,7 @@ def _bars(data: ReportData) -> Bars:
 
 
 def _images(data: ReportData) -> list[Block]:
-    strips = image_strips(data.pictures, data.baseline_images)
+    strips = image_strips(data.images, data.baseline_images)
     intro = (
         "Frames that no training has seen, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
         "(pitch, yaw in the camera). Positive is up and toward the left of the image."
@@ -230,5 +230,5 @@ def distance_chart(data: ReportData) -> str:
         "°",
         markers=True,
         size_px=(1120, 300),
-        points=curve_points(data.pictures),
+        points=curve_points(data.images),
     )

@@ -50,35 +50,35 @@ class ReportImages:
         )
 
 
-def image_strips(pictures: ReportImages, baseline: ReportImages | None) -> list[ImageStrip]:
+def image_strips(images: ReportImages, baseline: ReportImages | None) -> list[ImageStrip]:
     """For each head titled groups of captioned images: heads cut to one square without the white around, and eyes."""
-    rows, columns = content_box(np.concatenate([pictures.original[:, None], pictures.gazes, pictures.poses], axis=1))
+    rows, columns = content_box(np.concatenate([images.original[:, None], images.gazes, images.poses], axis=1))
     strips = []
-    for n in range(len(pictures.original)):
-        own = [("original", pictures.original[n]), ("rendered", pictures.reconstruction[n])]
+    for n in range(len(images.original)):
+        own = [("original", images.original[n]), ("rendered", images.reconstruction[n])]
         if baseline is not None:
             own.append(("baseline", baseline.reconstruction[n]))
         groups = (
             ("Held out", own),
-            ("Target gaze", zip(pictures.gaze_labels, pictures.gazes[n], strict=True)),
-            ("Target head pose", zip(pictures.pose_labels, pictures.poses[n], strict=True)),
+            ("Target gaze", zip(images.gaze_labels, images.gazes[n], strict=True)),
+            ("Target head pose", zip(images.pose_labels, images.poses[n], strict=True)),
         )
         heads = [
             ImageGroup(title, [(_bare(label), png_data_uri(image[rows, columns])) for label, image in group])
             for title, group in groups
         ]
-        strips.append(ImageStrip([*heads, ImageGroup("Eyes, enlarged", _eyes(pictures, n), is_row=True)]))
+        strips.append(ImageStrip([*heads, ImageGroup("Eyes, enlarged", _eyes(images, n), is_row=True)]))
     return strips
 
 
-def curve_points(pictures: ReportImages) -> list[ImagePoint]:
+def curve_points(images: ReportImages) -> list[ImagePoint]:
     """A point of the redirection curve for each rendering of the curve's heads in which the judge found a face."""
     points = []
-    for head, (eyes, numbers) in enumerate(zip(pictures.curve_eyes, pictures.curve_deg, strict=True)):
-        for image, (moved, error, copied), (pitch, yaw) in zip(eyes, numbers, pictures.curve_gazes_deg, strict=True):
+    for head, (eyes, numbers) in enumerate(zip(images.curve_eyes, images.curve_deg, strict=True)):
+        for image, (moved, error, copied), (pitch, yaw) in zip(eyes, numbers, images.curve_gazes_deg, strict=True):
             if np.isfinite([moved, error]).all():
                 lines = (
-                    pictures.head_labels[head],
+                    images.head_labels[head],
                     _bare(f"target {pitch:+.0f}°, {yaw:+.0f}°"),
                     f"redirected by {moved:.0f}°, error {error:.1f}°",
                     f"identity baseline {copied:.0f}°",
@@ -87,9 +87,9 @@ def curve_points(pictures: ReportImages) -> list[ImagePoint]:
     return points
 
 
-def _eyes(pictures: ReportImages, n: int) -> list[tuple[str, str]]:
-    labels = ["original", *(_bare(label) for label in pictures.gaze_labels)]
-    return [(label, png_data_uri(image)) for label, image in zip(labels, pictures.eyes[n], strict=True)]
+def _eyes(images: ReportImages, n: int) -> list[tuple[str, str]]:
+    labels = ["original", *(_bare(label) for label in images.gaze_labels)]
+    return [(label, png_data_uri(image)) for label, image in zip(labels, images.eyes[n], strict=True)]
 
 
 def _bare(label: str) -> str:

@@ -35,7 +35,7 @@ class Shown:
     poses_deg: Sequence[PitchYawDeg]
 
 
-def pictures(
+def report_images(
     redirector: Redirector, heads: Sequence[tuple[str, GazeBatch]], shown: Shown, judge: Judge
 ) -> dict[str, np.ndarray]:
     """uint8 images of each (subject, frame), under the names that `pictures.ReportImages` reads."""

@@ -118,7 +118,7 @@ def _measure_person(frames: Sequence[RawFrame], find: FaceLandmarker, landmarker
     faces, cameras, reasons = [], [], Counter[str]()
     for index in evenly_spaced(len(frames), config.num_person_frames):
         try:
-            faces.append(_face(_picture(frames[index], config), find))
+            faces.append(_face(_image(frames[index], config), find))
             cameras.append(frames[index].intrinsics_px)
         except _Unusable as reason:
             reasons[str(reason)] += 1
@@ -134,7 +134,7 @@ def _no_face(frames: Sequence[RawFrame], reasons: Counter[str]) -> BadInput:
     )
 
 
-def _picture(frame: RawFrame, config: RawConfig) -> RgbImage:
+def _image(frame: RawFrame, config: RawConfig) -> RgbImage:
     """The photograph as RGB, upright, as a pinhole camera would have taken it."""
     if not frame.image_path.exists():
         raise _Unusable("missing_image")
@@ -165,7 +165,7 @@ def _face(image: RgbImage, find: FaceLandmarker) -> Face:
 
 def _label(frame: RawFrame, find: FaceLandmarker, person: Person, config: RawConfig) -> dict[str, Any]:
     """All fields of one photograph."""
-    image = _picture(frame, config)
+    image = _image(frame, config)
     face = _face(image, find)
     pose, misfit = estimate_pose(face.points_px, person.head, frame.intrinsics_px)
     if misfit > config.max_misfit:

@@ -119,13 +119,13 @@ def render_moment(
     world_to_camera = normalized_extrinsics(camera_m, head_to_world, center_m, config.view.distance_m)
     vertices_m = person.head.vertices(moment.expression, moment.gaze_head_eyes)
     surfaces = place(person, vertices_m, moment.gaze_head_eyes, head_to_world)
-    picture = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed)
+    image = render_head(*surfaces, light, config.view, world_to_camera, config.num_samples, seed)
     landmarks_m = person.head.landmarks(vertices_m)
     labels = exact_labels(moment, landmarks_m, head_to_world, world_to_camera, config.view)
-    return labels | _image_fields(picture) | {
+    return labels | _image_fields(image) | {
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
-        "observed_mask": np.full_like(picture.head_mask, 255),
+        "observed_mask": np.full_like(image.head_mask, 255),
         "identity_code": identity_code(person.head.shape, person.look),
         "camera_index": camera_index,
     }  # fmt: skip
@@ -193,10 +193,10 @@ def exact_labels(
     }
 
 
-def _image_fields(picture: Picture) -> dict[str, Any]:
+def _image_fields(image: Picture) -> dict[str, Any]:
     valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
-    seen = {f"valid/{side}_eye": bool(getattr(picture, f"{side}_eye_mask").any()) for side in ("left", "right")}
-    return {field.name: getattr(picture, field.name) for field in fields(picture)} | valid | seen
+    seen = {f"valid/{side}_eye": bool(getattr(image, f"{side}_eye_mask").any()) for side in ("left", "right")}
+    return {field.name: getattr(image, field.name) for field in fields(image)} | valid | seen
 
 
 def _create(file: h5py.File, config: SubjectConfig, count: int) -> None:

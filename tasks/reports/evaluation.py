@@ -20,7 +20,7 @@ from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.reports.page import JSON_FILE
 from gaze_core.stages.redirection.compare import read_comparison, read_evaluation
-from gaze_core.stages.redirection.evaluate import PICTURES_FILE
+from gaze_core.stages.redirection.evaluate import IMAGES_FILE
 from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from tasks.reports.sources import sources_of, training_curves
 from tasks.stage_task import FlowLedger, StageOutcome
@@ -73,7 +73,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    candidate, pictures = _evaluated(folders["candidate_evaluation"])
+    candidate, images = _evaluated(folders["candidate_evaluation"])
     other = folders.get("baseline_evaluation")
     baseline, baseline_images = _evaluated(other) if other else (None, None)
     manifest = store.manifest(refs["data"])
@@ -88,7 +88,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         subtitle=f"{source}, preset {facts.preset}, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         candidate=candidate,
         candidate_name="DiT renderer",
-        pictures=pictures,
+        images=images,
         baseline=baseline,
         baseline_name="pixel-shuffle renderer",
         baseline_images=baseline_images,
@@ -128,7 +128,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
-    candidate, pictures = _evaluated(folders["candidate_evaluation"])
+    candidate, images = _evaluated(folders["candidate_evaluation"])
     other = folders.get("baseline_evaluation")
     baseline, baseline_images = _evaluated(other) if other else (None, None)
     data = ReportData(
@@ -136,7 +136,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         subtitle=facts.subtitle,
         candidate=candidate,
         candidate_name=facts.candidate_name,
-        pictures=pictures,
+        images=images,
         baseline=baseline,
         baseline_name=facts.baseline_name,
         baseline_images=baseline_images,
@@ -157,7 +157,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
 
 def _evaluated(folder: Path) -> tuple[EvaluationReport, ReportImages]:
     """What was measured and rendered."""
-    return read_evaluation(folder), ReportImages.load(folder / PICTURES_FILE)
+    return read_evaluation(folder), ReportImages.load(folder / IMAGES_FILE)
 
 
 def _written(data: ReportData, out: Path) -> WrittenReport:

@@ -14,10 +14,10 @@ _DRAWN, _MAX_BYTES = {".png", ".jpg", ".svg"}, 5_000_000
 
 def figures_of(files: Mapping[str, Path], folder: Path) -> list[Path]:
     """Paths of a stage's figures; the curves of a training are drawn to `folder`."""
-    pictures = [path for path in files.values() if path.suffix in _DRAWN and path.stat().st_size <= _MAX_BYTES]
+    images = [path for path in files.values() if path.suffix in _DRAWN and path.stat().st_size <= _MAX_BYTES]
     if STATS_FILE in files:
-        pictures.append(plot_curves(read_history(files[STATS_FILE].parent), folder / CURVES_FILE))
-    return pictures
+        images.append(plot_curves(read_history(files[STATS_FILE].parent), folder / CURVES_FILE))
+    return images
 
 
 def plot_curves(rows: list[dict[str, float]], path: Path) -> Path:

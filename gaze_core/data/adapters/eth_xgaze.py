@@ -15,7 +15,7 @@ from gaze_core.data.adapters.fields import (
     nominal_camera,
     nominal_head,
     outcomes,
-    picture,
+    rgb_image,
     rigid,
     rotation,
 )
@@ -25,7 +25,7 @@ from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.geometry.landmarks import NUM_LANDMARKS
 
 COLUMNS = (
-    Column("face_patch", (None, None, 3), picture=True),
+    Column("face_patch", (None, None, 3), is_image=True),
     Column("face_gaze", (2,), optional=True),
     Column("face_head_pose", (2,)),
     Column("face_mat_norm", (3, 3)),
@@ -43,7 +43,7 @@ def read_eth_xgaze(subject: Subject) -> Iterator[Outcome]:
 
 
 def _sample(rows: Rows, index: int, subject: Subject) -> Sample:
-    image = picture(rows.read("face_patch", index), subject.is_bgr)
+    image = rgb_image(rows.read("face_patch", index), subject.is_bgr)
     view, size_px = subject.spec.view, (image.shape[1], image.shape[0])
     head_pose = angles_in_range(rows.numbers("face_head_pose", index), "face_head_pose")
     to_virtual = rigid(rotation(rows.numbers("face_mat_norm", index), "face_mat_norm"), np.zeros(3))

@@ -50,7 +50,7 @@ def shape_of(name: str, sides: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(sides[side] if isinstance(side, str) else side for side in FIELDS[name].shape)
 
 
-def picture(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h w 3"]:
+def rgb_image(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h w 3"]:
     """A crop as RGB.
 
     Raises:

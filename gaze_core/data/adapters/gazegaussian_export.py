@@ -109,10 +109,10 @@ def _row(ours: h5py.File, index: int, side_px: int, upstream_axes: bool) -> dict
         "vertice": np.resize(landmarks / METRES_PER_DM, (NUM_VERTICES, 3)).astype(np.float32),
         "latent_codes": _codes(ours, index),
     }
-    return _pictures(ours, index, side_px) | _geometry(world_to_camera, head_to_camera) | gaze | face
+    return _images(ours, index, side_px) | _geometry(world_to_camera, head_to_camera) | gaze | face
 
 
-def _pictures(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
+def _images(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
     """Images, masks, and what is measured in their pixels."""
     height, width = ours["image"].shape[1:3]
     scale = np.array([side_px / width, side_px / height])

@@ -18,7 +18,7 @@ from gaze_core.data.adapters.fields import (
     mask,
     nominal_head,
     outcomes,
-    picture,
+    rgb_image,
     rigid,
     rotation,
 )
@@ -29,7 +29,7 @@ from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.geometry.landmarks import NUM_LANDMARKS
 
 SHARED_COLUMNS = (
-    Column("face_patch", (None, None, 3), picture=True),
+    Column("face_patch", (None, None, 3), is_image=True),
     Column("head_mask", (None, None)),
     Column("left_eye_mask", (None, None)),
     Column("right_eye_mask", (None, None)),
@@ -70,7 +70,7 @@ def shared_fields(
     rows: Rows, index: int, subject: Subject
 ) -> tuple[Sample, Float[ndarray, "2"], Float[ndarray, "3 3"]]:
     """What both layouts hold: fields, gaze in the head's frame, and the published head rotation to the camera."""
-    image = picture(rows.read("face_patch", index), subject.is_bgr)
+    image = rgb_image(rows.read("face_patch", index), subject.is_bgr)
     left, right = mask(rows.read("left_eye_mask", index)), mask(rows.read("right_eye_mask", index))
     if subject.spec.layout.eyes == "image":
         left, right = right, left

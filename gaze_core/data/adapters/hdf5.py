@@ -44,7 +44,7 @@ class Column:
     key: str
     shape: tuple[int | None, ...]
     optional: bool = False
-    picture: bool = False  # 8-bit
+    is_image: bool = False  # 8-bit
 
 
 class Rows:
@@ -78,9 +78,9 @@ class Rows:
                 f"{self._where}: {column.key} should have shape {_text(column.shape)}, found {found}; "
                 f"is it a file of this adapter?"
             )
-        if not column.picture and array.dtype.kind not in "biuf":
+        if not column.is_image and array.dtype.kind not in "biuf":
             raise BadInput(f"{self._where}: {column.key} should hold numbers, found {array.dtype}; download it again")
-        if column.picture and array.dtype != np.uint8:
+        if column.is_image and array.dtype != np.uint8:
             raise BadInput(f"{self._where}: {column.key} should be uint8, found {array.dtype}; is it of this adapter?")
         return array
 

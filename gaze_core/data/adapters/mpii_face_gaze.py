@@ -19,7 +19,7 @@ from gaze_core.data.adapters.fields import (
     nominal_camera,
     nominal_head,
     outcomes,
-    picture,
+    rgb_image,
 )
 from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, finite, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
@@ -82,7 +82,7 @@ def _sample(
     index: int,
     subject: Subject,
 ) -> Sample:
-    image = picture(eight_bits(stored), subject.is_bgr)
+    image = rgb_image(eight_bits(stored), subject.is_bgr)
     head = head_rotation(angles_in_range(head_pose, "head"))
     view = subject.spec.view
     return {

@@ -15,13 +15,13 @@ from gaze_core.data.adapters.fields import (
     nominal_camera,
     nominal_head,
     outcomes,
-    picture,
+    rgb_image,
 )
 from gaze_core.data.adapters.hdf5 import Column, Rows, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.errors import BadInput
 
-COLUMNS = (Column("pixels", (None, None, 3), picture=True), Column("labels", (None,)))
+COLUMNS = (Column("pixels", (None, None, 3), is_image=True), Column("labels", (None,)))
 GAZE, HEAD, EYES = slice(0, 2), slice(2, 4), slice(4, 8)
 WITHOUT_EYES, WITH_EYES = 4, 8
 
@@ -41,7 +41,7 @@ def read_sted(subject: Subject) -> Iterator[Outcome]:
 
 def _sample(rows: Rows, index: int, subject: Subject) -> Sample:
     labels = rows.numbers("labels", index)
-    image = picture(rows.read("pixels", index), subject.is_bgr)
+    image = rgb_image(rows.read("pixels", index), subject.is_bgr)
     head = head_rotation(angles_in_range(labels[HEAD], "head"))
     convention, view = subject.spec.layout.angles, subject.spec.view
     gaze = angles_in_range(to_canonical(labels[GAZE], convention), "gaze")

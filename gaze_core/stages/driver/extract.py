@@ -12,7 +12,7 @@ from gaze_core.atomic import replacing, write_text
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
 from gaze_core.driver.footage import TileLayout, open_footage, tile
-from gaze_core.driver.record import PICTURES, image_name
+from gaze_core.driver.record import IMAGES, image_name
 from gaze_core.driver.sensors import GazeTrack, read_track
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
@@ -128,7 +128,7 @@ def _decode(
         found = json.loads(record.read_text())
         return {int(frame): time_s for frame, time_s in found["times_s"].items()}, found["faults"]
     for view in ("driver", "road"):
-        (folder / PICTURES / view).mkdir(parents=True, exist_ok=True)
+        (folder / IMAGES / view).mkdir(parents=True, exist_ok=True)
     times_s: dict[int, float] = {}
     faults: Counter[str] = Counter()
     for frame in read_video(footage, wanted):

@@ -41,7 +41,7 @@ from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.stages.redirection.evaluate import held_out_files, render_rgb
 
 NAME, VERSION = "downstream", 2
-DOWNSTREAM_FILE, PICTURES_FILE = "downstream.json", "downstream.npz"
+DOWNSTREAM_FILE, IMAGES_FILE = "downstream.json", "downstream.npz"
 _NUM_SHOWN = 8
 
 
@@ -83,15 +83,15 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
         require_unseen("the redirector", seen, origin.person, test)
         known[splits.subject] = len(seen.among(origin.person, own))
         for number in range(config.num_repeats):
-            repeat, pictures = _repeat(config, model, path, splits, number, context)
+            repeat, images = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)
-            shown = shown or pictures
+            shown = shown or images
             context.progress(len(repeats), num_rounds, float("nan"))
     report = _report(config, repeats, known)
-    files = {name: context.work_dir / name for name in (DOWNSTREAM_FILE, PICTURES_FILE)}
+    files = {name: context.work_dir / name for name in (DOWNSTREAM_FILE, IMAGES_FILE)}
     files[DOWNSTREAM_FILE].write_text(report.model_dump_json(indent=1))
     assert shown is not None
-    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **shown)
+    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **shown)
     metrics = {f"{arm.name}_error_deg": arm.error_deg.value for arm in report.arms} | {
         "gain_deg": report.gain_deg.value
     }
@@ -222,5 +222,5 @@ def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str,
 
 def _shown(faces: Faces) -> np.ndarray:
     chosen = evenly_spaced(len(faces), _NUM_SHOWN)
-    pictures = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
-    return pictures.numpy()
+    images = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
+    return images.numpy()

@@ -27,7 +27,7 @@ from gaze_core.evaluation.metric_networks import MetricNetworkName, available, l
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
-from gaze_core.evaluation.shown import PitchYawDeg, Shown, pictures
+from gaze_core.evaluation.shown import PitchYawDeg, Shown, report_images
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 from gaze_core.preprocess.iris_judge import read_gaze
@@ -37,7 +37,7 @@ from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import gaze_gaussian
 
 NAME, VERSION = "evaluate", 3
-EVALUATION_FILE, PICTURES_FILE = "evaluation.json", "pictures.npz"
+EVALUATION_FILE, IMAGES_FILE = "evaluation.json", "pictures.npz"
 
 
 class EvaluateConfig(Config):
@@ -89,10 +89,12 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     shown = _shown_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
     report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
-    files = {name: context.work_dir / name for name in (EVALUATION_FILE, PICTURES_FILE)}
+    files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
-    rendered = pictures(redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge)
-    np.savez_compressed(files[PICTURES_FILE], allow_pickle=False, **rendered)
+    rendered = report_images(
+        redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge
+    )
+    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
     return Produced(
         kind="report",

@@ -69,7 +69,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     require_trained_here(card, "inversion")
-    seen, others, splits = _pictures(config, inputs["data"])
+    seen, others, splits = _images(config, inputs["data"])
     origin, known = Origin.read(inputs["data"] / splits.file), Seen.of_card(card)
     if known.knows(origin.person):
         raise ContractViolation(f"the checkpoint was trained on {origin.person}; expected someone unseen")
@@ -102,7 +102,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     )
 
 
-def _pictures(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBatch | None, Splits]:
+def _images(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBatch | None, Splits]:
     """The frames to invert and, if some are held out, frames to measure on."""
     splits = read_splits(dataset_dir / SPLITS_FILE)
     if len(splits.subjects) != 1:

@@ -82,14 +82,14 @@ def render(
     model: GazeGaussian, original: GazeBatch, gazes_deg: list[PitchYawDeg], poses_deg: list[PitchYawDeg] | None
 ) -> np.ndarray:
     """uint8 images (n, h, w, 3) of one sample's head, each with its own gaze and, if given, pose."""
-    pictures = []
+    images = []
     for n, gaze_deg in enumerate(gazes_deg):
         head = original.head.with_gaze(_radians(gaze_deg, original))
         if poses_deg is not None:
             head = head.with_pose(posed(original.camera, head, _radians(poses_deg[n], original)))
         image = render_rgb(model, original.camera, head)[0].permute(1, 2, 0).clamp(0, 1)
-        pictures.append((image * 255).round().byte().cpu().numpy())
-    return np.stack(pictures)
+        images.append((image * 255).round().byte().cpu().numpy())
+    return np.stack(images)
 
 
 def _radians(angles_deg: PitchYawDeg, like: GazeBatch) -> Float[Tensor, "1 2"]:

@@ -170,7 +170,7 @@ def write_eth_xgaze(path: Path, scenes: Sequence[Scene], labelled: bool = True, 
     if labelled:
         columns["face_gaze"] = [camera_label(s.gaze) for s in scenes]
     with h5py.File(path, "w") as file:
-        _pictures(file, "face_patch", [s.image[..., ::-1] for s in scenes])
+        _images(file, "face_patch", [s.image[..., ::-1] for s in scenes])
         for key, values in columns.items():
             file.create_dataset(key, data=np.array(values), chunks=(1, *np.shape(values)[1:]))
     return path
@@ -195,10 +195,10 @@ def write_gazenerf(path: Path, scenes: Sequence[Scene], codes: int = 306) -> Pat
         "face_head_pose": [head_label(s.head_to_camera) for s in scenes],
     }
     with h5py.File(path, "w") as file:
-        _pictures(file, "face_patch", [s.image[..., ::-1] for s in scenes])
-        _pictures(file, "head_mask", [s.head_mask for s in scenes])
-        _pictures(file, "left_eye_mask", [s.eye_masks[1] for s in scenes])  # of the image's left half
-        _pictures(file, "right_eye_mask", [s.eye_masks[0] for s in scenes])
+        _images(file, "face_patch", [s.image[..., ::-1] for s in scenes])
+        _images(file, "head_mask", [s.head_mask for s in scenes])
+        _images(file, "left_eye_mask", [s.eye_masks[1] for s in scenes])  # of the image's left half
+        _images(file, "right_eye_mask", [s.eye_masks[0] for s in scenes])
         for key, values in columns.items():
             file.create_dataset(key, data=np.array(values), chunks=(1, *np.shape(values)[1:]))
     return path
@@ -253,7 +253,7 @@ def write_sted(path: Path, people: Mapping[str, Sequence[Scene]], columns: int =
             group = file.create_group(name)
             images = [s.image[..., ::-1] if bgr else s.image for s in scenes]
             if scenes:
-                _pictures(group, "pixels", images)
+                _images(group, "pixels", images)
             else:
                 group.create_dataset("pixels", (0, SIZE_PX, SIZE_PX, 3), "uint8")
             group["labels"] = np.array(labels, dtype=np.float32).reshape(-1, 8)[:, :columns]
@@ -269,6 +269,6 @@ def axis_angle(rotation: np.ndarray) -> np.ndarray:
     return axis * np.arctan2(-np.trace(skew @ rotation) / 2, (np.trace(rotation) - 1) / 2)
 
 
-def _pictures(group: h5py.Group, key: str, images: Sequence[np.ndarray]) -> None:
+def _images(group: h5py.Group, key: str, images: Sequence[np.ndarray]) -> None:
     data = np.stack(images)
     group.create_dataset(key, data=data, chunks=(1, *data.shape[1:]), compression="lzf")

@@ -290,7 +290,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return array
 
-    monkeypatch.setattr("gaze_core.data.adapters.eth_xgaze.picture", lambda image, is_bgr: failing(image))
+    monkeypatch.setattr("gaze_core.data.adapters.eth_xgaze.rgb_image", lambda image, is_bgr: failing(image))
     with pytest.raises(KeyboardInterrupt):
         convert_subject(source, subject, tmp_path / "ours" / "subject.h5")
     assert not list((tmp_path / "ours").iterdir())

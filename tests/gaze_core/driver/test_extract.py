@@ -38,8 +38,8 @@ def test_evenly_spaced_frames_with_their_labels_and_images(extracted, tiny_drive
         assert frame.azimuth_deg == pytest.approx(tiny_drive.azimuth_deg[frame.frame])
         assert frame.elevation_deg == pytest.approx(tiny_drive.elevation_deg[frame.frame])
         assert frame.num_rows == 3
-        assert frame_number(read_jpeg(record.picture(extracted, position, "road"))) == frame.frame
-        assert read_jpeg(record.picture(extracted, position, "driver")).shape == (144, 176, 3)
+        assert frame_number(read_jpeg(record.image(extracted, position, "road"))) == frame.frame
+        assert read_jpeg(record.image(extracted, position, "driver")).shape == (144, 176, 3)
     assert validate_file(extracted / "subject.h5") == []
     splits = read_drive_splits(extracted)
     assert len(splits.train) > 15
@@ -95,7 +95,7 @@ def test_the_road_can_be_a_file_of_its_own(tiny_drive, extract_into, tmp_path):
     folder, _ = extract_into(tmp_path, config, video=tiny_drive.video, road=tiny_drive.video)
     record = DriveRecord.read(folder)
     assert record.has_road
-    road = read_jpeg(record.picture(folder, 5, "road"))
+    road = read_jpeg(record.image(folder, 5, "road"))
     assert frame_number(road[:, 176:]) == record.frames[5].frame
 
 

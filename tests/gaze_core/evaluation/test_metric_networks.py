@@ -76,11 +76,11 @@ def test_inception_gives_features_of_images_with_the_given_weights(tmp_path, mon
     Inception(tmp_path / "weights.pth")
     monkeypatch.undo()
     torch.save(stored, tmp_path / "weights.pth")  # random weights, of which only the wiring is of interest
-    pictures = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
-    features = Inception(tmp_path / "weights.pth")(pictures)
+    images = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    features = Inception(tmp_path / "weights.pth")(images)
     assert features.shape == (3, 2048)
     assert features.isfinite().all()
-    again = Inception(tmp_path / "weights.pth")(pictures[1:2])
+    again = Inception(tmp_path / "weights.pth")(images[1:2])
     torch.testing.assert_close(again, features[1:2], rtol=1e-4, atol=1e-6)
 
 
@@ -99,14 +99,14 @@ def write_st_lpips(path, seed=0):
 
 
 @pytest.fixture
-def pictures():
+def images():
     generator = torch.Generator().manual_seed(3)
     target = torch.nn.functional.interpolate(torch.rand(3, 3, 8, 8, generator=generator), size=64, mode="bicubic")
     return target.clamp(0, 1), torch.randn(target.shape, generator=generator)
 
 
-def test_st_lpips_is_zero_for_equal_images_symmetric_and_grows_with_noise(tmp_path, pictures):
-    target, noise = pictures
+def test_st_lpips_is_zero_for_equal_images_symmetric_and_grows_with_noise(tmp_path, images):
+    target, noise = images
     model = StLpips.load(write_st_lpips(tmp_path / "weights.pth"))
     torch.testing.assert_close(model(target, target), torch.zeros(3))
     little, much = ((target + amount * noise).clamp(0, 1) for amount in (0.02, 0.2))
@@ -127,7 +127,7 @@ def at_hand(name):
     return assets.resolve(name)
 
 
-def test_lpips_has_the_given_trunk_in_the_librarys_network(tmp_path, pictures):
+def test_lpips_has_the_given_trunk_in_the_librarys_network(tmp_path, images):
     torchvision = pytest.importorskip("torchvision")
     torch.manual_seed(0)
     with torch.device("meta"):
@@ -139,7 +139,7 @@ def test_lpips_has_the_given_trunk_in_the_librarys_network(tmp_path, pictures):
     library = _LPIPS(net="vgg", pnet_rand=True)
     for name, value in library.net.named_parameters():
         value.data.copy_(features[f"features.{name.partition('.')[2]}"])
-    target, noise = pictures
+    target, noise = images
     image = (target + 0.1 * noise).clamp(0, 1)
     expected = torch.cat(
         [library(*(x[k : k + 1] for x in (image, target)), normalize=True).flatten() for k in range(3)]
@@ -152,21 +152,21 @@ def test_lpips_has_the_given_trunk_in_the_librarys_network(tmp_path, pictures):
         Lpips(tmp_path / "other.pth")
 
 
-def test_published_st_lpips_forgives_a_shift_more_than_noise(pictures):
-    target, noise = pictures
+def test_published_st_lpips_forgives_a_shift_more_than_noise(images):
+    target, noise = images
     model = StLpips.load(at_hand("st_lpips"))
     shifted = target.roll(1, dims=-1)
     assert (5 * model(shifted, target) < model((target + 0.1 * noise).clamp(0, 1), target)).all()
 
 
-def test_published_st_lpips_is_that_of_its_authors(monkeypatch, pictures):
+def test_published_st_lpips_is_that_of_its_authors(monkeypatch, images):
     model = StLpips.load(at_hand("st_lpips"))
     for name in ("IPython", "torchsummary"):  # which their module imports, and does not need
         stub = types.ModuleType(name)
         vars(stub).update(embed=None, summary=None)
         monkeypatch.setitem(sys.modules, name, stub)
     theirs = pytest.importorskip("stlpips_pytorch.stlpips").LPIPS(net="alex", variant="shift_tolerant", verbose=False)
-    target, noise = pictures
+    target, noise = images
     image = (target + 0.1 * noise).clamp(0, 1)
     expected = theirs(image, target, normalize=True).flatten().detach()
     torch.testing.assert_close(model(image, target), expected, rtol=1e-4, atol=1e-6)

@@ -30,7 +30,7 @@ def evaluation(gaze_deg: float, psnr_db: float, head_deg: float | None = 4.25, c
 
 
 @pytest.fixture
-def pictures():
+def images():
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 200, (2, 10, 8, 8, 3), dtype=np.uint8)
     gazes = [f"gaze +0°, {yaw:+d}°" for yaw in (0, 25, -25, 10, -10)]
@@ -42,17 +42,17 @@ def pictures():
 
 
 @pytest.fixture
-def data(pictures):
+def data(images):
     candidate, baseline = evaluation(6.5, 24), evaluation(9, 23.5, head_deg=None)
     return ReportData(
         title="Redirection of <script>alert(1)</script>",
         candidate=candidate,
-        pictures=pictures,
+        images=images,
         seconds=125.04,
         candidate_name="DiT renderer",
         baseline=baseline,
         comparison=compare(candidate, baseline, Tolerance()),
-        baseline_images=pictures,
+        baseline_images=images,
         curves={"mesh_head": {"rgb_l1": ([1, 2, 3], [0.3, 0.2, 0.1]), "empty": ([], [])}},
         enhancements=[("renderer", "depth 4 & width 192")],
         sources=Sources(
@@ -107,8 +107,8 @@ def test_the_json_has_stable_flat_keys_and_the_same_numbers(data, tmp_path):
     assert facts["dropped"] == {"empty_head_mask": 17}
 
 
-def test_a_run_without_baseline_curves_or_stages_has_a_page_too(pictures, tmp_path):
-    lone = ReportData("Alone", evaluation(6.5, 24), pictures, seconds=3)
+def test_a_run_without_baseline_curves_or_stages_has_a_page_too(images, tmp_path):
+    lone = ReportData("Alone", evaluation(6.5, 24), images, seconds=3)
     path, facts = write_report(lone, tmp_path)
     _, text = read_page(path)
     assert "Not compared with a baseline" in text
@@ -117,9 +117,9 @@ def test_a_run_without_baseline_curves_or_stages_has_a_page_too(pictures, tmp_pa
     assert json.loads(facts.read_text())["baseline"] is None
 
 
-def test_a_fault_is_said_before_any_number(pictures, tmp_path):
+def test_a_fault_is_said_before_any_number(images, tmp_path):
     faulty = evaluation(6.5, 24, checks=(FAULT,))
-    path, facts = write_report(ReportData("Faulty", faulty, pictures, seconds=3), tmp_path)
+    path, facts = write_report(ReportData("Faulty", faulty, images, seconds=3), tmp_path)
     _, text = read_page(path)
     assert text.index("Do not trust these numbers. gaze of the renderings: yaw is mirrored") < text.index("Gaze error")
     assert "failed ? No: 30.00° as claimed, 4.00° for the likeliest fault (yaw is mirrored)" in text
@@ -128,14 +128,14 @@ def test_a_fault_is_said_before_any_number(pictures, tmp_path):
     assert found["faults"] == ["gaze of the renderings: yaw is mirrored"]
 
 
-def test_images_read_what_the_evaluate_stage_writes(pictures, tmp_path):
+def test_images_read_what_the_evaluate_stage_writes(images, tmp_path):
     path = tmp_path / "pictures.npz"
     names = {"gazes": "gaze_labels", "poses": "pose_labels", "heads": "head_labels", "curve": "curve_gazes_deg"}
-    labels = json.dumps({key: getattr(pictures, name) for key, name in names.items()})
-    arrays = {name: getattr(pictures, name) for name in _ARRAYS}
+    labels = json.dumps({key: getattr(images, name) for key, name in names.items()})
+    arrays = {name: getattr(images, name) for name in _ARRAYS}
     np.savez_compressed(path, **arrays, labels=np.array(labels))
     loaded = ReportImages.load(path)
     for name, value in arrays.items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
-    assert loaded.gaze_labels == pictures.gaze_labels
-    assert loaded.pose_labels == pictures.pose_labels
+    assert loaded.gaze_labels == images.gaze_labels
+    assert loaded.pose_labels == images.pose_labels

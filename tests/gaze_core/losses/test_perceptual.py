@@ -30,10 +30,10 @@ def distance(weights):
 
 
 def test_equal_images_have_no_distance_and_others_do(distance):
-    picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    assert distance(picture, picture).item() == 0
-    near, far = (picture + amount * torch.randn_like(picture) for amount in (0.02, 0.3))
-    assert 0 < distance(near, picture) < distance(far, picture)
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert distance(image, image).item() == 0
+    near, far = (image + amount * torch.randn_like(image) for amount in (0.02, 0.3))
+    assert 0 < distance(near, image) < distance(far, image)
 
 
 def test_is_the_mean_over_images_of_squared_distances_of_unit_features(distance):
@@ -52,9 +52,9 @@ def test_is_the_mean_over_images_of_squared_distances_of_unit_features(distance)
 
 
 def test_gradients_reach_the_image_and_not_the_network(distance):
-    picture = torch.rand(1, 3, 32, 32, requires_grad=True)
-    distance(picture, torch.rand(1, 3, 32, 32)).backward()
-    assert picture.grad.abs().max() > 0
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    distance(image, torch.rand(1, 3, 32, 32)).backward()
+    assert image.grad.abs().max() > 0
     assert not [p for p in distance.parameters() if p.requires_grad or p.grad is not None]
 
 

@@ -125,11 +125,11 @@ def test_an_image_repeats_and_its_masks_agree(anny):
 
 def test_the_contact_sheet_shows_each_person_looking_around(anny, tmp_path):
     view = View(size_px=64, focal_px=264.0)
-    pictures = contact_sheet.contact_sheet((3,), view, num_samples=4, subdivisions=0)
-    assert pictures.shape == (1, len(contact_sheet.GAZES_DEG), 64, 64, 3)
-    band = pictures[0, :, 18:28].astype(float)  # the rows of the eyes
+    images = contact_sheet.contact_sheet((3,), view, num_samples=4, subdivisions=0)
+    assert images.shape == (1, len(contact_sheet.GAZES_DEG), 64, 64, 3)
+    band = images[0, :, 18:28].astype(float)  # the rows of the eyes
     assert np.abs(band[1] - band[2]).max() > 40  # one looks left, one right
-    contact_sheet.write_sheet(pictures, tmp_path / "deep" / "sheet.png")
+    contact_sheet.write_sheet(images, tmp_path / "deep" / "sheet.png")
     assert (tmp_path / "deep" / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 

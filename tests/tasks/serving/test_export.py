@@ -27,7 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_served_model(root / "gaze_gaussian", root / "data" / "subject.h5", root / "model")
 
 
-def picture(answer: dict) -> np.ndarray:
+def image(answer: dict) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(base64.b64decode(answer["image_png_base64"]), np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -45,9 +45,9 @@ def test_a_request_is_answered_with_a_image_of_each_row(served: Path) -> None:
         {"frame": 0, "gaze_pitch_deg": 0.0, "gaze_yaw_deg": 30.0, "head_pitch_deg": np.nan, "head_yaw_deg": np.nan},
         {"frame": 0, "gaze_pitch_deg": 0.0, "gaze_yaw_deg": 0.0, "head_pitch_deg": 0.0, "head_yaw_deg": 25.0},
     )
-    assert picture(ahead).shape == (ahead["height_px"], ahead["width_px"], 3) == (32, 32, 3)
-    assert not np.array_equal(picture(ahead), picture(aside))
-    assert not np.array_equal(picture(ahead), picture(turned))
+    assert image(ahead).shape == (ahead["height_px"], ahead["width_px"], 3) == (32, 32, 3)
+    assert not np.array_equal(image(ahead), image(aside))
+    assert not np.array_equal(image(ahead), image(turned))
     assert model.metadata.signature == SIGNATURE
 
 
@@ -91,7 +91,7 @@ def test_the_scoring_server_answers_json(served: Path) -> None:
     status, _, body = done.stdout.strip().splitlines()[-1].partition(" ")
     assert status == "200", body
     (answer,) = json.loads(body)["predictions"]
-    assert picture(answer).shape == (32, 32, 3)
+    assert image(answer).shape == (32, 32, 3)
 
 
 def test_a_folder_that_is_there_is_not_overwritten(served: Path, tmp_path: Path) -> None:

@@ -40,10 +40,10 @@ def test_starts_as_the_autoencoders_copy_of_the_raw_image(source):
 
 def test_latents_are_scaled_as_the_autoencoder_says(source):
     frozen = FrozenAutoencoder(AutoencoderConfig(source=source))
-    picture = torch.rand(1, 3, 32, 32)
-    raw = diffusers.AutoencoderKL.from_pretrained(source).encode(2 * picture - 1).latent_dist.mode()
-    torch.testing.assert_close(frozen.encode(picture), 0.5 * raw)
-    assert frozen.encode(picture).shape == (1, 4, 8, 8)
+    image = torch.rand(1, 3, 32, 32)
+    raw = diffusers.AutoencoderKL.from_pretrained(source).encode(2 * image - 1).latent_dist.mode()
+    torch.testing.assert_close(frozen.encode(image), 0.5 * raw)
+    assert frozen.encode(image).shape == (1, 4, 8, 8)
 
 
 def test_the_transformer_sees_the_whole_latent_and_its_patches_tile_it(source):

@@ -102,8 +102,8 @@ def test_the_verdict_is_that_of_the_interval(gain, low, high, verdict):
 
 
 def test_the_page_says_what_was_found_and_asks_for_nothing_outside(tmp_path):
-    pictures = {name: np.zeros((2, 8, 8, 3), np.uint8) for name in ("real", "generated")}
-    page = write_downstream_page(report(1, 0.5, 1.5, frames=9), pictures, "Down <b>", "now", tmp_path)
+    images = {name: np.zeros((2, 8, 8, 3), np.uint8) for name in ("real", "generated")}
+    page = write_downstream_page(report(1, 0.5, 1.5, frames=9), images, "Down <b>", "now", tmp_path)
     text = page.read_text()
     for fact in (
         "Down &lt;b&gt;",

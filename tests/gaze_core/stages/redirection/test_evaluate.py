@@ -158,8 +158,8 @@ def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
     assert (found.num_samples, found.num_subjects) == (6, 2)
     means = [sum(s.values["model"]["psnr_db"]) / 3 for s in report.subjects]
     assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
-    pictures = ReportImages.load(work / evaluate.PICTURES_FILE)
-    assert [label.split(",")[0] for label in pictures.head_labels] == ["tiny", "tiny", "other"]
+    images = ReportImages.load(work / evaluate.IMAGES_FILE)
+    assert [label.split(",")[0] for label in images.head_labels] == ["tiny", "tiny", "other"]
 
 
 def test_too_few_held_out_frames_are_said_before_training(tmp_path):
