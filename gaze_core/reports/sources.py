@@ -60,9 +60,9 @@ class Sources:
     has_log: bool = False
 
     def facts(self) -> dict[str, Any]:
-        """The same for `report.json`."""
+        """The same for `report.json`; addresses of the store are left out, so that report and store may move."""
         return {
-            "trained": [asdict(row) for row in self.trained],
+            "trained": [{"name": row.name, "ended": row.ended} for row in self.trained],
             "stages": [asdict(row) | {"cached": row.cached} for row in self.stages],
             "dropped": dict(self.dropped),
             "versions": dict(self.versions),

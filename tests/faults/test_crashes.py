@@ -157,4 +157,4 @@ def test_the_command_line_killed_in_training_goes_on_when_it_is_called_again(tmp
     assert second.returncode == 0, second.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "report.json").read_text())["stages"]}
     assert rows["preprocess"]["cached"]
-    assert rows["mesh_head"]["detail"] == "continued from its last checkpoint"
+    assert rows["mesh_head"]["how"] == "resumed"

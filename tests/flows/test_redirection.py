@@ -57,7 +57,6 @@ def test_the_pipeline_runs_reports_and_reuses_every_stage(tmp_path):
     _, text = read_page(page)
     candidate = store.uri(ArtifactRef.model_validate(first["artifacts"]["candidate"])).removeprefix("file://")
     assert [row["name"] for row in first["trained"]] == ["mesh head", "candidate", "baseline"]
-    assert first["trained"][1]["checkpoint"] == candidate
     assert Path(candidate, WEIGHTS_FILE).is_file()
     assert "ended after step 2: all steps were done; kept the weights of step" in text
     assert candidate in text
