@@ -37,6 +37,11 @@ class Recording:
         """How many images are asked for."""
         return len(self._chosen)
 
+    @property
+    def step_s(self) -> float | None:
+        """Between two chosen frames of a video, on average; images have no time."""
+        return self.every_nth / self._video.frames_per_s if self.is_video else None
+
     def frames(
         self, faults: Counter[str] | None = None, tick: Callable[[], None] = lambda: None
     ) -> Iterator[Frame]:  # fmt: skip

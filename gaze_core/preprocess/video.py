@@ -74,6 +74,7 @@ def preprocess_video(
         raise _no_face(path, num_read, dropped)
     view = config.normalization.resized(config.size_px)
     segment = HeadSegmenter(sightings.samples)
+    num_written = 0
     with SubjectWriter(out, config.size_px) as writer:
         for index, image in recording.frames(tick=tick):
             if index in poses:
@@ -81,6 +82,9 @@ def preprocess_video(
                 head_mask = segment(image, face.points_px[:, :2])
                 values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
                 writer.append({**values, "frame_index": index})
+                num_written += 1
+        if num_written < len(poses):
+            raise BadInput(f"{path}: changed while it was read; run again")
         writer.describe(_attributes(path, config, person, dropped))
     return VideoSummary(num_read, len(poses), dict(dropped))
 

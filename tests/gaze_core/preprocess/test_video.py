@@ -159,7 +159,7 @@ def test_failure_in_the_second_reading_keeps_the_old_file(pictures, folder_of, l
         if done == 2:
             (folder / "0001.png").write_bytes(b"broken")
 
-    with pytest.raises(BadInput, match="not a readable image"):
+    with pytest.raises(BadInput, match="pictures: changed while it was read"):
         preprocess_video(folder, out, VideoConfig(), landmarker, spoil)
     assert out.read_bytes() == b"good"
     assert not list(tmp_path.glob(".*.partial"))
