@@ -4,6 +4,7 @@ import json
 import shutil
 from urllib.parse import urlparse
 
+import h5py
 import pytest
 
 from gaze_core.config import Runtime
@@ -92,3 +93,22 @@ def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_trainin
     monkeypatch.setattr(module, "train_mesh_head", lambda *_: pytest.fail("trained"))
     with pytest.raises(ContractViolation, match=f"was trained on subject {known}"):
         module.redirection(subject, redirection_plan("tiny", "synthetic", STEPS), tmp_path / "out", RUNTIME)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_what_cannot_be_evaluated_is_said_of_the_users_file_before_training(tmp_path):
+    from flows.redirection import redirection
+    from tasks.store.artifacts import Store
+
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
+    plan = redirection_plan("tiny", "synthetic", STEPS)
+    with h5py.File(subject, "r+") as file:
+        file["held_out"][...] = [False] * 11 + [True]
+    with pytest.raises(BadInput, match="1 held-out frames; expected at least 2"):
+        redirection(subject, plan, tmp_path / "out", RUNTIME)
+    with h5py.File(subject, "r+") as file:
+        file["valid/gaze"][...] = False
+    with pytest.raises(BadInput) as caught:
+        redirection(subject, plan, tmp_path / "out", RUNTIME)
+    assert str(caught.value) == f"{subject}: tiny: no usable frame; left out: invalid_gaze: 12"
+    assert {ref.stage for ref in _references(Store.from_environment())} == {"recording", "preprocess"}
