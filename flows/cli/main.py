@@ -192,9 +192,7 @@ def main() -> None:
         _fail(_in_words(error), BadInput.exit_code if error.filename else GazeworksError.exit_code)
     except UnicodeError as error:
         _fail(f"a name or a text is not UTF-8: {error}", BadInput.exit_code)
-    except Exception as error:
-        if not _is_of_opencv(error):
-            raise
+    except _opencv_errors() as error:
         _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -211,9 +209,9 @@ def _require_unicode(*texts: str) -> None:
             raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
 
 
-def _is_of_opencv(error: Exception) -> bool:
-    cv2 = sys.modules.get("cv2")
-    return cv2 is not None and isinstance(error, cv2.error)
+def _opencv_errors() -> tuple[type[Exception], ...]:
+    cv2 = sys.modules.get("cv2")  # a command that has not loaded it has none
+    return () if cv2 is None else (cv2.error,)
 
 
 def _in_words(error: OSError) -> str:

@@ -44,8 +44,8 @@ class AppearanceReader:
     def __call__(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Appearance:
         """The appearance of the face whose mesh is `points_px`."""
         lab = cv2.cvtColor(self._aligned(image, points_px), cv2.COLOR_RGB2LAB).astype(np.float32)
-        light = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], None, 8)
-        pattern = cv2.GaussianBlur(light, None, 1)[self._inside]
+        light = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 8)
+        pattern = cv2.GaussianBlur(light, (0, 0), 1)[self._inside]
         pattern = pattern - pattern.mean()
         pattern = pattern / max(float(np.linalg.norm(pattern)), 1e-6)
         return Appearance(pattern, lab[self._inside][:, 1:].mean(axis=0), _lip_redness(image, points_px))
@@ -55,7 +55,7 @@ class AppearanceReader:
         there = np.column_stack([points_px[rigid], np.ones(len(rigid))])
         to_average = np.linalg.lstsq(there, self._points[rigid], rcond=None)[0].T
         shrink = 1 / np.sqrt(max(abs(np.linalg.det(to_average[:, :2])), 1e-9))
-        smooth = cv2.GaussianBlur(image, None, shrink / 2) if shrink > 1.2 else image
+        smooth = cv2.GaussianBlur(image, (0, 0), shrink / 2) if shrink > 1.2 else image
         return np.asarray(cv2.warpAffine(smooth, to_average, (_SIDE_PX, _SIDE_PX), borderMode=cv2.BORDER_REPLICATE))
 
 
