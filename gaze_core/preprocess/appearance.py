@@ -1,119 +1,131 @@
-"""Whether all faces of a recording are one person's, and whether something covers a mouth: by how faces look.
+"""What a face looks like in a frame, to tell a hand before the mouth, and a second person, from the person recorded.
 
-The landmark model draws a whole face on whatever resembles one, so neither shows in the landmarks. Both checks compare a
-frame with the rest of its recording, and say nothing where that is too small.
+Both are decided within one recording, by comparison with its other frames: no model of faces is needed, and light and
+camera are the same. The limits were set on eleven recordings (docs/decisions/0004-video-labels.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
-from gaze_core.preprocess.images import RgbImage
-from gaze_core.preprocess.landmarks import Face
-from gaze_core.sampling import evenly_spaced
+from gaze_core.preprocess.face_mesh import CORNERS, FACE_OVAL, LIPS_INNER, LIPS_OUTER, RIGID, AverageFace
 
-_MIN_FACES = 8  # below it, no face is unusual
-_MAX_SAMPLES = 4000  # faces that are clustered; the others join the nearest one's cluster
-# 1 - correlation of the features, single linkage: a head that turns is a chain of like faces, other people are no part of it.
-# Measured: 0.2 at most within a recording, 0.27 and more to other people for 14 of 15 pairs of recordings.
-_MAX_LINK, _MAX_LINK_APART = 0.25, 0.45
-MAX_STEP_S = 0.3  # between faces of a chain; images further apart may differ more
-_SIDE_PX, _STEP_PX = 48, 2
-_FINE_PX, _COARSE_PX = 1.5, 8.0  # between these scales lie a face's features; light and noise do not
-_EYES_AND_NOSE = (33, 263, 1)  # outer corners, tip: points of the face mesh
-_PLACES_PX = ((10.0, 14.0), (38.0, 14.0), (24.0, 30.0))
-_OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-_INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-_CHEEKS = ((50, 101, 36, 205), (280, 330, 266, 425))
-_MIN_CONTRAST = 15.0  # CIELAB units of 8-bit images; paler lips tell nothing
-_LEAST_CONTRAST_LEFT = 0.2  # of the recording's own
+_SIDE_PX, _EYES_PX = 48, 48  # of the aligned face; the distance of the eyes at which lips are looked at
+_LEAST_REDNESS = 2.0  # CIELAB's a*, of a recording's lips; lips less red, or a gray recording, say nothing
+_LEAST_ALIKE = 0.72  # one person's frames have a neighbour at 0.78 or above, other people lie at 0.66 or below
+_CHROMA_UNIT = 100.0  # CIELAB units that count as much as the whole correlation
+_NEW_EXEMPLAR = 0.9  # a frame less alike than this to those that are compared with is compared with from then on
+_LEAST_FRAMES = 3  # of a second person
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """How one face looks.
+    """A face's pattern without its light, its colour, and how much redder each side of the lips is than skin."""
 
-    Attributes:
-        features: Brightness between two scales, aligned by eyes and nose, of norm 1.
-        lip_contrast: Mean colour of the lips less that of the cheeks, CIELAB of 8-bit images; nan where they are too small.
+    pattern: Float[ndarray, " n"]  # of unit length
+    chroma: Float[ndarray, "2"]  # CIELAB a*, b*
+    lip_redness: Float[ndarray, "2"]  # CIELAB a* over that of the skin around, of (image left, image right)
+
+
+class AppearanceReader:
+    """Reads the appearance of faces, aligned with the average face."""
+
+    def __init__(self, average: AverageFace) -> None:
+        points = average.points_m[:, :2] - average.points_m[:, :2].min(axis=0)
+        self._points = points / points.max() * (_SIDE_PX - 1)
+        oval = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
+        cv2.fillConvexPoly(oval, cv2.convexHull(self._points[list(FACE_OVAL)].round().astype(np.int32)), 1)
+        self._inside = cv2.erode(oval, np.ones((3, 3), np.uint8)) > 0
+
+    def __call__(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Appearance:
+        """The appearance of the face whose mesh is `points_px`."""
+        lab = cv2.cvtColor(self._aligned(image, points_px), cv2.COLOR_RGB2LAB).astype(np.float32)
+        light = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 8)
+        pattern = cv2.GaussianBlur(light, (0, 0), 1)[self._inside]
+        pattern = pattern - pattern.mean()
+        pattern = pattern / max(float(np.linalg.norm(pattern)), 1e-6)
+        return Appearance(pattern, lab[self._inside][:, 1:].mean(axis=0), _lip_redness(image, points_px))
+
+    def _aligned(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> UInt8[ndarray, "s s 3"]:
+        rigid = list(RIGID)
+        there = np.column_stack([points_px[rigid], np.ones(len(rigid))])
+        to_average = np.linalg.lstsq(there, self._points[rigid], rcond=None)[0].T
+        shrink = 1 / np.sqrt(max(abs(np.linalg.det(to_average[:, :2])), 1e-9))
+        smooth = cv2.GaussianBlur(image, (0, 0), shrink / 2) if shrink > 1.2 else image
+        return np.asarray(cv2.warpAffine(smooth, to_average, (_SIDE_PX, _SIDE_PX), borderMode=cv2.BORDER_REPLICATE))
+
+
+def covered_mouths(faces: Mapping[int, Appearance], least: float) -> set[int]:
+    """The frames in which one side of the lips is less than `least` as red as it usually is: something is before it."""
+    if not faces or least == 0:
+        return set()
+    usual = np.nanmedian([face.lip_redness for face in faces.values()], axis=0)
+    if not (usual >= _LEAST_REDNESS).all():
+        return set()
+    return {index for index, face in faces.items() if (face.lip_redness < least * usual).any()}
+
+
+def other_people(faces: Mapping[int, Appearance]) -> set[int]:
+    """The frames of a video that do not show the person of most frames.
+
+    Each frame of a person is like some other one, over however many steps; so frames that are linked are one person.
     """
-
-    features: Float[ndarray, "n"]
-    lip_contrast: Float[ndarray, "3"]
-
-    @classmethod
-    def of(cls, image: RgbImage, face: Face) -> "Appearance":
-        """Of a face in its image."""
-        return cls(_features(image, face), _lip_contrast(image, face))
-
-
-def unusual(appearances: Mapping[int, Appearance], step_s: float | None) -> dict[int, str]:
-    """By frame, why a face is not used: "another_face" or "mouth_covered". The most frequent face stays.
-
-    `step_s` is the time from one image to the next; None for photographs, whose order says nothing.
-    """
-    if len(appearances) < _MIN_FACES:
-        return {}
-    frames, features = list(appearances), np.stack([one.features for one in appearances.values()])
-    chosen = evenly_spaced(len(features), _MAX_SAMPLES)
-    is_chain = step_s is not None and step_s * len(features) / len(chosen) <= MAX_STEP_S
-    own = _most_frequent(features, features[chosen], _MAX_LINK if is_chain else _MAX_LINK_APART)
-    contrasts = np.stack([one.lip_contrast for one in appearances.values()])
-    covered = own & _without_lips(contrasts, contrasts[own])
-    return {f: "another_face" for f, is_own in zip(frames, own, strict=True) if not is_own} | {
-        f: "mouth_covered" for f, is_covered in zip(frames, covered, strict=True) if is_covered
-    }
+    exemplars: list[Appearance] = []
+    group: list[int] = []  # of each exemplar
+    first: dict[int, int] = {}  # an exemplar of each frame's group
+    for index, face in faces.items():
+        alike = _alike(face, exemplars)
+        near = np.flatnonzero(alike >= _LEAST_ALIKE)
+        if not len(near) or alike.max() < _NEW_EXEMPLAR:
+            near = np.append(near, len(exemplars))
+            exemplars.append(face)
+            group.append(len(group))
+        joined = {group[k] for k in near}
+        group = [min(joined) if g in joined else g for g in group]
+        first[index] = int(near[0])
+    people = {index: group[exemplar] for index, exemplar in first.items()}
+    sizes = {person: list(people.values()).count(person) for person in dict.fromkeys(people.values())}
+    main = max(sizes, key=lambda person: sizes[person], default=0)
+    return {index for index, person in people.items() if person != main and sizes[person] >= _LEAST_FRAMES}
 
 
-def _most_frequent(
-    features: Float[ndarray, "k n"], chosen: Float[ndarray, "m n"], max_link: float
-) -> Bool[ndarray, " k"]:
-    """Which faces belong to the largest cluster of the chosen ones."""
-    distances = (1 - chosen @ chosen.T).clip(0)
-    np.fill_diagonal(distances, 0)
-    clusters = fcluster(linkage(squareform(distances, checks=False), "single"), max_link, "distance")
-    nearest = (features @ chosen.T).argmax(axis=1)
-    return np.asarray(clusters[nearest] == np.bincount(clusters).argmax())
+def _alike(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n"]:
+    """Correlation of the patterns, less what the colours differ by."""
+    if not others:
+        return np.zeros(0)
+    patterns, chroma = (np.stack([getattr(other, name) for other in others]) for name in ("pattern", "chroma"))
+    return np.asarray(patterns @ face.pattern - np.linalg.norm(chroma - face.chroma, axis=1) / _CHROMA_UNIT)
 
 
-def _without_lips(contrasts: Float[ndarray, "k 3"], own: Float[ndarray, "m 3"]) -> Bool[ndarray, " k"]:
-    """Where the lips no longer differ from the cheeks as they usually do."""
-    known = own[np.isfinite(own).all(axis=1)]
-    usual = np.median(known, axis=0) if len(known) >= _MIN_FACES else np.zeros(3)
-    if np.linalg.norm(usual) < _MIN_CONTRAST:
-        return np.zeros(len(contrasts), bool)
-    return np.asarray(contrasts @ usual < _LEAST_CONTRAST_LEFT * (usual @ usual))
+def _lip_redness(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "2"]:
+    """NaN for a side of which nothing is in the picture."""
+    scale = min(1.0, _EYES_PX / float(np.linalg.norm(points_px[CORNERS.left[0]] - points_px[CORNERS.right[0]])))
+    low = np.floor(points_px[list(LIPS_OUTER)].min(axis=0) - 12 / scale).clip(0).astype(int)
+    high = np.ceil(points_px[list(LIPS_OUTER)].max(axis=0) + 12 / scale).astype(int)
+    near = image[low[1] : high[1], low[0] : high[0]]
+    if not near.size:
+        return np.full(2, np.nan)
+    small = cv2.resize(near, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    points = (points_px - low) * scale
+    redness = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[..., 1].astype(np.float32)
+    outer, inner = (_filled(redness.shape, points[list(lips)]) for lips in (LIPS_OUTER, LIPS_INNER))
+    lips = (outer > 0) & (inner == 0)
+    skin = (cv2.dilate(outer, np.ones((9, 9))) > 0) & (cv2.dilate(outer, np.ones((3, 3))) == 0)
+    right_corner, left_corner = points[LIPS_OUTER[0]], points[LIPS_OUTER[10]]
+    ys, xs = np.mgrid[: redness.shape[0], : redness.shape[1]] + 0.5
+    is_left = (np.stack([xs, ys], axis=-1) - (right_corner + left_corner) / 2) @ (left_corner - right_corner) > 0
+    return np.array([_mean(redness, lips & side) - _mean(redness, skin & side) for side in (~is_left, is_left)])
 
 
-def _features(image: RgbImage, face: Face) -> Float[ndarray, "n"]:
-    points_px = face.points_px[list(_EYES_AND_NOSE), :2].astype(np.float32)
-    to_patch, _ = cv2.estimateAffinePartial2D(points_px, np.array(_PLACES_PX, np.float32))
-    if to_patch is None:  # points on one line: as unlike as can be
-        return np.zeros((_SIDE_PX // _STEP_PX - 4) ** 2, np.float32)
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    patch = cv2.warpAffine(gray, to_patch, (_SIDE_PX, _SIDE_PX), flags=cv2.INTER_AREA).astype(np.float32)
-    detail = np.asarray(cv2.GaussianBlur(patch, (0, 0), _FINE_PX) - cv2.GaussianBlur(patch, (0, 0), _COARSE_PX))
-    border = 2 * _STEP_PX
-    values = detail[border : _SIDE_PX - border : _STEP_PX, border : _SIDE_PX - border : _STEP_PX].ravel()
-    return values / max(float(np.linalg.norm(values)), 1e-6)
+def _filled(shape: tuple[int, ...], polygon_px: Float[ndarray, "n 2"]) -> UInt8[ndarray, "h w"]:
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round((polygon_px - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    return mask
 
 
-def _lip_contrast(image: RgbImage, face: Face) -> Float[ndarray, "3"]:
-    points_px = face.points_px[:, :2]
-    low = np.floor(points_px.min(axis=0)).astype(int).clip(0)
-    high = np.ceil(points_px.max(axis=0)).astype(int)
-    lab = cv2.cvtColor(image[low[1] : high[1] + 1, low[0] : high[0] + 1], cv2.COLOR_RGB2LAB).astype(np.float32)
-    contours = np.round(points_px - low).astype(np.int32)
-    lips, cheeks = np.zeros(lab.shape[:2], np.uint8), np.zeros(lab.shape[:2], np.uint8)
-    cv2.fillPoly(lips, [contours[list(_OUTER_LIPS)]], 1)
-    cv2.fillPoly(lips, [contours[list(_INNER_LIPS)]], 0)
-    cv2.fillPoly(cheeks, [contours[list(cheek)] for cheek in _CHEEKS], 1)
-    if not lips.any() or not cheeks.any():
-        return np.full(3, np.nan, np.float32)
-    return np.asarray(lab[lips > 0].mean(axis=0) - lab[cheeks > 0].mean(axis=0))
+def _mean(values: Float[ndarray, "h w"], where: Bool[ndarray, "h w"]) -> float:
+    return float(values[where].mean()) if where.any() else float("nan")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from gaze_core.preprocess.appearance import Appearance, unusual
+from gaze_core.preprocess.appearance import Appearance, AppearanceReader, covered_mouths, other_people
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
 from gaze_core.preprocess.masks import Picture, shrunk
@@ -17,6 +17,7 @@ from gaze_core.preprocess.video_config import VideoConfig
 
 _NUM_SAMPLES = 12
 _MIN_INSIDE = 0.95  # of the landmarks
+_MAX_STEP_S = 0.25  # over a second a face can change so much that it looks like another
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,11 @@ def detect(
     faces: dict[int, Face] = {}
     sharpness: dict[int, float] = {}
     appearances: dict[int, Appearance] = {}
+    appearance = AppearanceReader(landmarker.average)
     dropped: Counter[str] = Counter()
-    samples: list[Picture] = []
+    samples: dict[int, Picture] = {}
     size_px = (0, 0)
+    is_dense = recording.step_s is not None and recording.step_s <= _MAX_STEP_S
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
     for index, image in recording.frames(dropped, advance):
         size_px = (image.shape[1], image.shape[0])
@@ -48,14 +51,21 @@ def detect(
             dropped[fault] += 1
         else:
             faces[index], sharpness[index] = found[0], _sharpness(image, found[0])
-            appearances[index] = Appearance.of(image, found[0])
+            if recording.is_video:  # the images of a folder may have been taken anywhere
+                appearances[index] = appearance(image, found[0].points_px[:, :2])
             if len(faces) % stride == 1 % stride and len(samples) < 2 * _NUM_SAMPLES:
-                samples.append(shrunk(image, found[0].points_px[:, :2]))
-    faults = unusual(appearances, recording.step_s) | dict.fromkeys(
-        _blurred(sharpness, config.min_sharpness), "blurred"
-    )
-    dropped.update(faults.values())
-    return Detections({i: face for i, face in faces.items() if i not in faults}, dropped, size_px, samples)
+                samples[index] = shrunk(image, found[0].points_px[:, :2])
+    for reason, unlike in (
+        ("blurred", lambda: _blurred(sharpness, config.min_sharpness)),
+        ("mouth_covered", lambda: covered_mouths(appearances, config.min_lip_redness)),
+        ("other_person", lambda: other_people(appearances) if is_dense else set()),
+    ):
+        for index in unlike():
+            dropped[reason] += 1
+            del faces[index]
+            appearances.pop(index, None)
+    usable = [sample for index, sample in samples.items() if index in faces]
+    return Detections(faces, dropped, size_px, usable or list(samples.values()))
 
 
 def _fault(faces: list[Face], size_px: tuple[int, int], config: VideoConfig) -> str:

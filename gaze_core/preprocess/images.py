@@ -19,7 +19,7 @@ UNREAD_SUFFIXES = (".heic", ".heif")  # images, too, but nothing here can read t
 _HINTS = {  # what to do about images that are left out, by reason
     "heic_image": "HEIC images are not read; convert them to JPEG or PNG",
     "face_too_small": "small faces are only guessed at; use a recording in which the face is larger",
-    "another_face": "faces unlike the most frequent one are left out; use a recording of one person",
+    "other_person": "faces unlike the most frequent one are left out; use a recording of one person",
     "mouth_covered": "what covers the mouth would be learned as part of the face; use frames without it",
     "animated_image": "of an animation no single image is taken; convert it to a video",
 }

@@ -75,14 +75,15 @@ class _Square:
 
 
 class FaceLandmarker:
-    """The three networks of one `.task` file. Not for use by several threads at once."""
+    """The three networks and the average face of one `.task` file. Not for use by several threads at once."""
 
     def __init__(self, path: Path) -> None:
         self._detector = _Network(path, "face_detector.tflite")
         self._mesh = _Network(path, "face_landmarks_detector.tflite")
         self._blendshapes = _Network(path, "face_blendshapes.tflite")
         self._anchors = _anchors()
-        self._mirrored = mirrored_points(read_average_face(path))
+        self.average = read_average_face(path)
+        self._mirrored = mirrored_points(self.average)
 
     def faces(self, image: RgbImage) -> list[Face]:
         """The faces of an image, the largest first."""

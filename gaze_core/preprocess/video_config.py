@@ -19,5 +19,6 @@ class VideoConfig(Config):
     max_yaw_deg: float = Field(50, gt=0, le=90)
     max_misfit: PositiveFloat = 0.06  # RMS of the rigid landmarks over the eyes' distance
     min_sharpness: NonNegativeFloat = 0.25  # of the recording's median; below it a frame is blurred
-    min_face_px: NonNegativeFloat = 48  # longer side of the face; smaller ones are only guessed at
+    min_face_px: NonNegativeFloat = 48  # its larger side; at 25 px gaze was 10 deg off, at 50 px 4, at 80 px 2
+    min_lip_redness: float = Field(0.5, ge=0, lt=1)  # of the video's median; below it something covers the mouth
     min_second_face: float = Field(0.4, gt=0, le=1)  # size relative to the first from which a second face counts

@@ -59,6 +59,9 @@ def require_recording(path: Path, source: Source = "video") -> None:
     if path.is_file() and _start(path).startswith(_PLAYLISTS):
         raise BadInput(f"{path}: a list that names videos in other files; expected the video itself")
     files = recorded_files(path, source).values() if path.is_dir() else [path]
+    for file in files:
+        if any("\ud800" <= character <= "\udfff" for character in file.name):
+            raise BadInput(f"{str(file)!r}: expected a name in UTF-8; rename it")
     subjects = [file for file in files if is_subject_file(file)]
     for subject in subjects:  # said of the user's own path, not of its copy in the store
         require_valid(subject)

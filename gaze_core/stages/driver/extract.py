@@ -20,7 +20,7 @@ from gaze_core.preprocess.video_reader import Video, read_video
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "driver_extract", 2
+NAME, VERSION = "driver_extract", 3
 _DECODED_FILE, _JPEG_QUALITY = "decoded.json", 95
 _FACE_FRAMES = 25  # decoded frames that take about as long as one look at a face; for the progress bar
 

@@ -1,5 +1,6 @@
 """From a path of the user's to a recording in the store."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -69,6 +70,12 @@ def test_a_fault_is_said_of_the_users_own_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught, naming_users_file(folder, ref):
         raise BadInput(f"{copy}/work/1.jpg: not a readable image")
     assert str(caught.value) == f"{folder}/1.jpg: not a readable image"
+
+
+def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"one")
+    with pytest.raises(BadInput, match=r"udcff\.jpg': expected a name in UTF-8; rename it"):
+        import_recording.fn(tmp_path)
 
 
 def _names(ref: ArtifactRef) -> set[str]:
