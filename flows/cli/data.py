@@ -1,4 +1,4 @@
-"""Look at subject files before anything is trained on them."""
+"""Convert, preprocess and validate data sets of subject files."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -43,11 +43,11 @@ def validate(
 @app.command()
 def convert(
     path: Annotated[Path, typer.Argument(help="A published file, or the folder of the published files.")],
-    adapter: Annotated[str, typer.Option(help="Its layout; an unknown name lists those there are.")],
-    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
+    adapter: Annotated[str, typer.Option(help="Its layout; an unknown name lists the known ones.")],
+    out: Annotated[Path, folder_option("Folder for the subject files, one per person.")],
     subject: Annotated[str | None, typer.Option(help="Only this person.")] = None,
 ) -> None:
-    """Turn a published data set's HDF5 or MATLAB files into subject files (see docs/datasets.md); run again, it goes on."""
+    """Turn a published data set's HDF5 or MATLAB files into subject files (docs/datasets.md); a second run goes on."""
     from gaze_core.data.adapters.conversion import convert_subjects
     from gaze_core.data.adapters.published import open_published
 
@@ -59,15 +59,17 @@ def convert(
 @app.command()
 def preprocess(
     dataset: Annotated[Literal["eth_xgaze", "mpii_face_gaze"], typer.Argument(help="Which raw release.")],
-    images: Annotated[Path, typer.Option(help="Folder of the people's folders.")],
-    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
+    images: Annotated[Path, typer.Option(help="Folder with one folder per person.")],
+    out: Annotated[Path, folder_option("Folder for the subject files, one per person.")],
     annotations: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of subjectXXXX.csv.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of camXX.xml.")] = None,
-    normalization: Annotated[str, typer.Option(help="Named view; an unknown name lists them.")] = "eth_xgaze_224",
+    normalization: Annotated[
+        str, typer.Option(help="Name of a normalisation; an unknown name lists the known ones.")
+    ] = "eth_xgaze_224",
     face_center: Annotated[bool, typer.Option(help="Gaze starts at the face's centre, as published.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="People at a time.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="People processed at a time.")] = 1,
 ) -> None:
-    """Turn raw photographs into subject files; run again, it goes on with the people who are missing."""
+    """Turn raw photographs into subject files; a second run adds the people who are missing."""
     from gaze_core.config import Runtime
     from gaze_core.data.adapters.published import require_name
     from gaze_core.data.adapters.raw import eth_xgaze_frames, mpii_face_gaze_frames
@@ -99,10 +101,10 @@ def preprocess(
 
 
 def _say_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
-    """A line for each person, as they are done.
+    """Prints a line for each person once that person is done.
 
     Raises:
-        BadInput: some gave no subject file.
+        BadInput: for some of them no subject file was made.
     """
     failed = total = 0
     for name, entry in people:

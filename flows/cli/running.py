@@ -1,4 +1,4 @@
-"""The command that runs a system, made of its request: options, help, and what happens."""
+"""The command that runs a system. Its options and its help are made from the system's request."""
 
 import inspect
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tasks.server.own_server import prefect_server
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What becomes of a result beside its report."""
+    """Output besides the report: JSON on standard output, a record of the measurement."""
 
     as_json: bool
     record: Path | None
@@ -40,12 +40,12 @@ def register(app: typer.Typer, system: System) -> None:
 
 
 def run_command(system: System, without: tuple[str, ...] = (), help: str | None = None) -> Callable[..., None]:
-    """The function that typer makes a command of.
+    """The function that typer turns into a command.
 
     Args:
         system: whose command it is.
         without: fields of the request, or options of the runtime, that the command does not offer.
-        help: of the command, if not that of the request.
+        help: of the command; default: the docstring of the request.
     """
 
     def run(**values: Any) -> None:
@@ -77,7 +77,7 @@ def _run(
     request.require_inputs()
     for recording in list(request.recordings.values())[:1]:
         look_beside(recording)
-    plan = request.plan()  # a mistake in it is said before a server starts
+    plan = request.plan()  # reports a mistake before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
     with prefect_server() as ready:
         arguments = system.arguments(request.model_copy(update=paths), out.resolve(), runtime, force)

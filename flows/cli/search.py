@@ -1,4 +1,4 @@
-"""`gazeworks search`: better settings by the validation frames."""
+"""`gazeworks search`: a search for better settings, measured on the validation frames."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +17,17 @@ def register(app: typer.Typer) -> None:
 
 def search(
     recording: Annotated[
-        Path | None, typer.Option("--input", help="As for redirect; else the shipped subject.")
+        Path | None, typer.Option("--input", help="As for redirect; default: the shipped subject.")
     ] = None,
     source: Annotated[str, typer.Option(help="What the input is: synthetic or video.")] = "synthetic",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
-    trials: Annotated[int, typer.Option(min=1, help="In all, those of earlier runs included.")] = 10,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 10,
     changes: Set = None,
     config: ConfigFile = None,
     out: Annotated[Path, file_option("File for all trials.")] = Path("search.json"),
     device: Device = "auto",
 ) -> None:
-    """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
+    """Search for settings with less gaze error and perceptual distance on the validation frames; a second run goes on."""
     from gaze_core.config import Runtime
     from gaze_core.plans.requests.redirection import RedirectionRequest
     from gaze_core.plans.settings import validated

@@ -19,12 +19,12 @@ Pool = Annotated[list[str] | None, typer.Option(help="Start a worker for this po
 @app.command()
 def start(
     pool: Pool = None,
-    host: Annotated[str, typer.Option(help="Address to listen at. Nobody is asked for a password.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen at. The servers ask for no password.")] = "127.0.0.1",
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     gpus: Annotated[int, typer.Option(min=0, help="Runs that may use a GPU at the same time.")] = 1,
 ) -> None:
-    """Start the servers and workers; they go on after this command."""
+    """Start the servers and workers; they keep running after this command."""
     addresses = Addresses(host, prefect_port, mlflow_port)
     os.environ["PREFECT_API_URL"] = addresses.prefect_api  # before Prefect is imported
 
@@ -64,6 +64,6 @@ def stop() -> None:
 
 @app.command()
 def status() -> None:
-    """Say what runs."""
+    """List the running processes."""
     for process in services.running():
         say(f"{process.name:10} process {process.pid} {process.url}")

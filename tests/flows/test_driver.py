@@ -142,7 +142,7 @@ def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatc
     work.mkdir()
     monkeypatch.chdir(work)
     for out in (".", "..", str(work)):
-        with pytest.raises(BadInput, match="the folder in which you are"):
+        with pytest.raises(BadInput, match="the current folder"):
             require_drive_folder(Path(out))
     video = work / "drives" / "deep" / "v.mp4"
     video.parent.mkdir(parents=True)
