@@ -10,7 +10,7 @@ import typer
 from flows.cli.options import folder_option
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside
-from tasks.console import say, say_json
+from tasks.console import print_json, print_line
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -30,12 +30,12 @@ def validate(
     )
     if as_json:
         files = [{"path": str(path), "faults": [vars(fault) for fault in found]} for path, found in faults.items()]
-        say_json({"files": files, "errors": errors, "warnings": warnings})
+        print_json({"files": files, "errors": errors, "warnings": warnings})
     else:
         for path, found in faults.items():
             for fault in found:
-                say(f"{path}: {fault}")
-        say(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+                print_line(f"{path}: {fault}")
+        print_line(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
     if errors:
         raise typer.Exit(BadInput.exit_code)
 
@@ -53,7 +53,7 @@ def convert(
 
     published = open_published(path, adapter, subject)
     require_outside(out, path)
-    _say_people(convert_subjects(published, out), out)
+    _print_people(convert_subjects(published, out), out)
 
 
 @app.command()
@@ -97,10 +97,10 @@ def preprocess(
     origin: Literal["face_center", "eyes"] = "face_center" if face_center else "eyes"
     config = RawConfig(normalization=NORMALIZATIONS[normalization], gaze_origin=origin)
     manifest = preprocess_subjects(people, out, config, dataset, Runtime(num_workers=workers))
-    _say_people(((name, manifest["subjects"][name]) for name in sorted(people)), out)
+    _print_people(((name, manifest["subjects"][name]) for name in sorted(people)), out)
 
 
-def _say_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
+def _print_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
     """Prints a line for each person once that person is done.
 
     Raises:
@@ -109,7 +109,7 @@ def _say_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None
     failed = total = 0
     for name, entry in people:
         total, failed = total + 1, failed + ("error" in entry)
-        say(f"{name}: {entry.get('error') or _kept(entry)}")
+        print_line(f"{name}: {entry.get('error') or _kept(entry)}")
     if failed:
         raise BadInput(
             f"{failed} of {total} subjects gave no subject file, for the reasons above; the others are in {out}"

@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import ConfigFile, Device, Force, Json, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
-from tasks.console import say, say_json
+from tasks.console import print_json, print_line
 from tasks.server.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -65,18 +65,18 @@ def extract(
     if legacy:
         write_legacy(folder, legacy)
     if as_json:
-        say_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
+        print_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
                      "kept": len(record.frames), "dropped": record.dropped, "row_faults": record.row_faults,
                      "mount": record.mount and record.mount.model_dump(mode="json"),
                      "warnings": record.warnings})  # fmt: skip
         return
     reasons = "".join(f", {count} {reason}" for reason, count in record.dropped.items())
-    say(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
+    print_line(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
     if record.mount:
-        say(
+        print_line(
             f"eye tracker and iris model differ by {record.mount.residual_median_deg:.1f} deg (median, training blocks)"
         )
-    say(str(folder))
+    print_line(str(folder))
 
 
 @driver_app.command()
@@ -112,7 +112,7 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(store.fetch(ref) / WEIGHTS_FILE, out)
     error = store.manifest(ref).metrics["validation_gaze_error_deg"]
-    say(f"{out}: {error:.2f} deg on held-out people, by whom the best weights were chosen")
+    print_line(f"{out}: {error:.2f} deg on held-out people, by whom the best weights were chosen")
 
 
 @driver_app.command("people")
@@ -131,7 +131,7 @@ def render_people(
         path = out / f"{config.subject}.h5"
         if not path.is_file():
             synthesize_subject(config, path, Runtime(num_workers=os.cpu_count() or 1))
-        say(str(path))
+        print_line(str(path))
 
 
 @driver_app.command()
@@ -154,7 +154,7 @@ def synth(
         sys.stderr.write(f"\r{done} of {total} images" + "\n" * (done >= total))
 
     video = synthesize_drive(config, out, os.cpu_count() or 1, advance)
-    say(
+    print_line(
         f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE} --weights W"
     )
 
@@ -172,7 +172,7 @@ def import_weights(
     model, card = load_estimator(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_estimator(out, model, card)
-    say(str(out))
+    print_line(str(out))
 
 
 @show_app.command("driver")

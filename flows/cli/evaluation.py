@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from flows.cli.options import Device, Force, Json, Record, ReportFolder, file_option
 from gaze_core.errors import BadInput
-from tasks.console import say, say_json, say_report
+from tasks.console import print_json, print_line, print_report
 from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
@@ -121,7 +121,7 @@ def pairs(
     listed = from_published_list(published, subjects, chosen.pairs_per_subject, lines_hold)
     write_pairs(out, chosen.sources[0], listed)
     count = len(listed[subjects[0]].inputs)
-    say(f"{out}: {count} pairs for each of {len(subjects)} subjects")
+    print_line(f"{out}: {count} pairs for each of {len(subjects)} subjects")
 
 
 def augment(
@@ -160,11 +160,11 @@ def augment(
     if record:
         record_report(record, "an estimator with and without redirected images", result.report, config)
     if as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
     for name, value in result.numbers.items():
-        say(f"{name:32} {value:.2f}")
-    say(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
+        print_line(f"{name:32} {value:.2f}")
+    print_line(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
 def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
@@ -208,16 +208,16 @@ def _runtime(make, device: str, as_json: bool):  # type: ignore[no-untyped-def]
 
 def _show(result: Any, as_json: bool) -> None:
     if as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
     for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
         value = result.numbers.get(name)
-        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+        print_line(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
     if result.verdict != "not compared":
-        say(f"verdict: {result.verdict}")
+        print_line(f"verdict: {result.verdict}")
         for reason in result.reasons:
-            say(f"  {reason}")
+            print_line(f"  {reason}")
     if result.registry:
-        say(f"registry: {result.registry}")
-    say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
-    say_report(result.report, result.faults, result.checkpoints)
+        print_line(f"registry: {result.registry}")
+    print_line("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
+    print_report(result.report, result.faults, result.checkpoints)

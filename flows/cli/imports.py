@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli.options import folder_option
-from tasks.console import say
+from tasks.console import print_line
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -47,4 +47,4 @@ def gazegaussian(
         *(f"note: {note}" for note in manifest.notes),
     ]
     for line in lines:
-        say(line)
+        print_line(line)

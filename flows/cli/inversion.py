@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli.options import Device, Record, folder_option
-from tasks.console import say
+from tasks.console import print_line
 from tasks.measurements import record_values
 
 
@@ -60,5 +60,5 @@ def invert(
     sheet = render_samples(result.model, result.person, overrides, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):
-        say(f"{name:32} {value:.2f}")
-    say(f"model: {out / 'model'}\nimages: {sheet}")
+        print_line(f"{name:32} {value:.2f}")
+    print_line(f"model: {out / 'model'}\nimages: {sheet}")

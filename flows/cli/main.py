@@ -30,7 +30,7 @@ from flows.cli.store import app as store_app
 from flows.systems import SYSTEMS, system
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
-from tasks.console import plain_console, say, say_json, say_table
+from tasks.console import plain_console, print_json, print_line, print_table
 from tasks.measurements import record_values
 from tasks.server.own_server import prefect_server
 
@@ -74,7 +74,7 @@ def sample(
 
     given = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
     overrides = {"frame": frame} | {name: value for name, value in given.items() if value}
-    say(str(render_samples(checkpoint, recording, overrides, out, Runtime(device=device))))
+    print_line(str(render_samples(checkpoint, recording, overrides, out, Runtime(device=device))))
 
 
 @app.command()
@@ -84,11 +84,11 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine()
     if as_json:
-        say_json([finding.model_dump() for finding in findings])
+        print_json([finding.model_dump() for finding in findings])
         return
     for finding in findings:
         mark = Text("ok     ", "green") if finding.ok else Text("missing", "yellow")
-        say(mark + Text(f" {finding.name}: {finding.detail}"))
+        print_line(mark + Text(f" {finding.name}: {finding.detail}"))
 
 
 @app.command()
@@ -111,7 +111,7 @@ def synth(
         ready()
         files = subject_files(configs, out)
     for path in files:
-        say(str(path))
+        print_line(str(path))
 
 
 @app.command()
@@ -124,10 +124,10 @@ def bench(
     benchmark = importlib.import_module(
         {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
     )
-    result = benchmark.run(report=lambda line: None if as_json else say(line))
+    result = benchmark.run(report=lambda line: None if as_json else print_line(line))
     if record:
         record_values(record, f"benchmark: {what}", result)
-    say_json(result) if as_json else say_table(benchmark.table(result))
+    print_json(result) if as_json else print_table(benchmark.table(result))
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def main() -> None:
         _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _say_error("interrupted; the same command goes on from the last checkpoint")
+            _print_error("interrupted; the same command goes on from the last checkpoint")
         raise
     finally:
         gc.freeze()  # or the interpreter would look through every object of torch and Prefect before it ends, for 2 s
@@ -174,9 +174,9 @@ def _in_words(error: OSError) -> str:
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:
-    _say_error(text)
+    _print_error(text)
     sys.exit(exit_code)
 
 
-def _say_error(text: str) -> None:
+def _print_error(text: str) -> None:
     plain_console(stderr=True).print(f"gazeworks: {text}", soft_wrap=True)

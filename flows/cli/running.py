@@ -16,7 +16,7 @@ from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
 from tasks import environment
-from tasks.console import say, say_json, say_report
+from tasks.console import print_json, print_line, print_report
 from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
@@ -88,13 +88,13 @@ def _run(
         what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
         record_report(output.record, what, result.report, plan)
     if output.as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
     else:
         for line in result.headline():
-            say(line)
+            print_line(line)
         for warning in result.warnings:
-            say(f"warning: {warning}")
-        say_report(result.report, result.faults, result.checkpoints)
+            print_line(f"warning: {warning}")
+        print_report(result.report, result.faults, result.checkpoints)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from flows.cli.options import ConfigFile, Device, Set, file_option
-from tasks.console import say, say_table
+from tasks.console import print_line, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -55,5 +55,5 @@ def search(
         settings = (f"{trial.settings[key]:.3g}" for key in keys)
         row = (str(trial.number), f"{trial.gaze_error_deg:.2f}", f"{trial.perceptual:.4f}", *settings)
         table.add_row(*row, "yes" if trial.is_best else "", trial.against_lowest or "")
-    say_table(table)
-    say(str(out))
+    print_table(table)
+    print_line(str(out))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.console import say
+from tasks.console import print_line
 from tasks.server import services
 from tasks.server.own_server import prefect_server
 from tasks.server.services import Addresses
@@ -34,11 +34,11 @@ def start(
         set_up(gpus)
 
     for process in services.start(addresses, pool or services.pools_of_this_machine(), set_up):
-        say(f"{process.name:10} {process.url or f'process {process.pid}'}")
-    say(f"logs       {services.folder()}")
-    say("\nNext, in this folder:")
-    say(f"  export PREFECT_API_URL={addresses.prefect_api}")
-    say("  gazeworks server deploy    # or: make deploy")
+        print_line(f"{process.name:10} {process.url or f'process {process.pid}'}")
+    print_line(f"logs       {services.folder()}")
+    print_line("\nNext, in this folder:")
+    print_line(f"  export PREFECT_API_URL={addresses.prefect_api}")
+    print_line("  gazeworks server deploy    # or: make deploy")
 
 
 @app.command()
@@ -57,13 +57,13 @@ def stop() -> None:
     """Stop what `start` started, and nothing else."""
     stopped = services.stop()
     for process in stopped:
-        say(f"stopped {process.name}")
+        print_line(f"stopped {process.name}")
     if not stopped:
-        say("nothing was running")
+        print_line("nothing was running")
 
 
 @app.command()
 def status() -> None:
     """List the running processes."""
     for process in services.running():
-        say(f"{process.name:10} process {process.pid} {process.url}")
+        print_line(f"{process.name:10} process {process.pid} {process.url}")

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from flows.cli.options import Json
 from gaze_core.errors import BadInput, MissingArtifact
-from tasks.console import say, say_json, say_table
+from tasks.console import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tasks.store.inventory import Stored
@@ -73,7 +73,7 @@ def gc(
             remove(store, row)
     done = "deleted" if delete else "to delete; give --delete to do it"
     if not as_json:
-        say(
+        print_line(
             f"{len(unused)} of {len(rows)} artifacts, {_megabytes(unused):.1f} MB, and {len(freed)} of {len(copied)} "
             f"downloaded copies, {_megabytes(freed):.1f} MB: {done}"
         )
@@ -102,7 +102,7 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
             }
             for row in rows
         ]
-        say_json(found)
+        print_json(found)
         return
     table = Table(box=None)
     for title in ("stage", "artifact", "created (UTC)", "MB", "state"):
@@ -111,6 +111,6 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
         state = row.state or ("not whole" if faults.get(row.uri) else "whole" if faults else "")
         name = row.uri.rpartition("/")[2]
         table.add_row(row.stage, name, f"{row.created:%Y-%m-%d %H:%M}", f"{row.num_bytes / MB:.2f}", state)
-    say_table(table)
+    print_table(table)
     for fault in filter(None, faults.values()):
-        say(fault)
+        print_line(fault)

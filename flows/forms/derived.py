@@ -12,7 +12,7 @@ from flows.systems import System
 from gaze_core.config import Config, Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
-from tasks.store.roots import input_path, output_path, require_inputs
+from tasks.store.permitted_paths import input_path, output_path, require_inputs
 
 Start = Callable[[Any, Path, Runtime, tuple[str, ...]], Any]
 _OUT = "Folder of the results, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports)."

@@ -14,7 +14,7 @@ from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
 from gaze_core.stages.redirection.downstream import DownstreamConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
-from tasks.store.roots import input_path
+from tasks.store.permitted_paths import input_path
 
 _CANDIDATE = "Folder of a report (its candidate is used) or of a trained model."
 

@@ -63,7 +63,7 @@ def test_nothing_in_the_folder_is_a_pickle(served: Path) -> None:
     [
         ({"frame": 99}, "frame 99: the recording has 12 usable frames"),
         ({"frame": -1}, "frame -1"),
-        ({"gaze_yaw_deg": 75.0}, "gaze_yaw_deg 75: lies within 60 degrees"),
+        ({"gaze_yaw_deg": 75.0}, "gaze_yaw_deg 75: expected at most 60 degrees to either side"),
         ({"gaze_yaw_deg": float("nan")}, "expected two numbers"),
         ({"head_pitch_deg": 3.0}, "expected both or neither"),
     ],

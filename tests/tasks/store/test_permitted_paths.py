@@ -11,7 +11,7 @@ from gaze_core.errors import BadInput
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig
 from gaze_core.plans.redirection import redirection_plan
 from tasks import environment
-from tasks.store import roots
+from tasks.store import permitted_paths
 from tasks.store.artifacts import Store
 from tasks.store.recordings import import_recording, require_recording
 from tests.tasks.store.test_artifacts import Settings
@@ -19,7 +19,12 @@ from tests.tasks.store.test_artifacts import Settings
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(params=[(roots.INPUTS_VARIABLE, roots.input_path), (roots.OUTPUTS_VARIABLE, roots.output_path)])
+@pytest.fixture(
+    params=[
+        (permitted_paths.INPUTS_VARIABLE, permitted_paths.input_path),
+        (permitted_paths.OUTPUTS_VARIABLE, permitted_paths.output_path),
+    ]
+)
 def check(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Either check, with `data` as the one folder that is permitted."""
     (tmp_path / "data" / "inside").mkdir(parents=True)
@@ -62,20 +67,22 @@ def test_every_path_that_a_configuration_names_is_checked(tmp_path: Path, monkey
         inner: Inner | None = None
         autoencoder: AutoencoderConfig = AutoencoderConfig()
 
-    monkeypatch.setenv(roots.INPUTS_VARIABLE, str(tmp_path / "data"))
-    roots.require_inputs(Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "data" / "b")})))
-    roots.require_inputs(redirection_plan("paper"))
+    monkeypatch.setenv(permitted_paths.INPUTS_VARIABLE, str(tmp_path / "data"))
+    permitted_paths.require_inputs(
+        Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "data" / "b")}))
+    )
+    permitted_paths.require_inputs(redirection_plan("paper"))
     for bad in (
         Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "secret")})),
         Outer(autoencoder=AutoencoderConfig(source=str(tmp_path / "secret"))),
         Outer(autoencoder=AutoencoderConfig(source="../secret")),
     ):
         with pytest.raises(BadInput, match="runs on this worker may read from"):
-            roots.require_inputs(bad)
+            permitted_paths.require_inputs(bad)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stabilityai" / "sd-vae-ft-mse").mkdir(parents=True)  # then it is no id of the hub
     with pytest.raises(BadInput, match="runs on this worker may read from"):
-        roots.require_inputs(AutoencoderConfig())
+        permitted_paths.require_inputs(AutoencoderConfig())
     for name in ("revision", "subfolder"):
         with pytest.raises(ValueError, match="pattern"):
             AutoencoderConfig(**{name: "../../secret"})
