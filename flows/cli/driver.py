@@ -35,7 +35,7 @@ def extract(
     settings: Settings = None,
     frames: Frames = 500,
     legacy: Annotated[Path | None, folder_option("Also write *_driver.jpg, *_road.jpg, *_gt.json here.")] = None,
-    changes: Set = None,
+    overrides: Set = None,
     config: ConfigFile = None,
     force: Force = None,
     out: Annotated[Path, folder_option("Folder for the extracted drive.")] = Path("drive"),
@@ -49,7 +49,7 @@ def extract(
     from gaze_core.plans.driver import driver_plan
     from gaze_core.plans.settings import changed
 
-    plan = changed(driver_plan("frozen", layout, settings, frames), changes or (), config)
+    plan = changed(driver_plan("frozen", layout, settings, frames), overrides or (), config)
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)

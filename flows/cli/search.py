@@ -22,7 +22,7 @@ def search(
     source: Annotated[str, typer.Option(help="What the input is: synthetic or video.")] = "synthetic",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
     trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 10,
-    changes: Set = None,
+    overrides: Set = None,
     config: ConfigFile = None,
     out: Annotated[Path, file_option("File for all trials.")] = Path("search.json"),
     device: Device = "auto",
@@ -35,7 +35,7 @@ def search(
     from tasks.server.own_server import prefect_server
     from tasks.store.recordings import require_recording
 
-    given = {"source": source, "preset": preset, "changes": changes or (), "config": config}
+    given = {"source": source, "preset": preset, "changes": overrides or (), "config": config}
     request = validated(RedirectionRequest, given | ({"recording": recording} if recording else {}))
     require_recording(request.recording, request.source)
     plan = request.plan()

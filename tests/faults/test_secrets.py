@@ -33,7 +33,7 @@ def everything_below(folder: Path) -> bytes:
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    """Our own lines down to the last detail; of libraries what is not for those who debug them."""
+    """Our own lines of every level; lines of libraries above DEBUG."""
     return record.levelno >= logging.INFO or record.name.startswith(("gazeworks", "prefect", "mlflow"))
 
 

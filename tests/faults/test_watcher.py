@@ -1,4 +1,4 @@
-"""The watcher against a real server: only runs that are Running, and have fallen silent, are crashed."""
+"""The watcher against a real server: only Running runs without heartbeats are marked as crashed."""
 
 import time
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def beat(run: UUID) -> None:
 
 
 def look(client: SyncPrefectClient) -> None:
-    """A look whose beat has arrived before the next one."""
+    """One check, whose heartbeat arrives before the next one."""
     before = watcher._beats(client, "gazeworks.watcher.heartbeat", "gazeworks.watcher").total
     watcher.mark_silent_runs(client, NUM_BEATS, "silent")
     wait_for(

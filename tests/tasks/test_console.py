@@ -1,4 +1,4 @@
-"""No user's text is markup."""
+"""A user's text is never interpreted as markup."""
 
 import json
 import subprocess

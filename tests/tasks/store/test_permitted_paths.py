@@ -1,4 +1,4 @@
-"""Which paths a run may read, write and import."""
+"""Paths that a run may read, write and import."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
     ]
 )
 def check(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Either check, with `data` as the one folder that is permitted."""
+    """Either check, with `data` as the only permitted folder."""
     (tmp_path / "data" / "inside").mkdir(parents=True)
     monkeypatch.setenv(request.param[0], str(tmp_path / "data"))
     return request.param[1]
@@ -54,7 +54,7 @@ def test_a_link_below_a_permitted_folder_must_not_lead_out(check, target: str, t
 
 
 @pytest.mark.parametrize("text", ["data/.env", "data/.git/config", "data/a\0b"])
-def test_what_is_hidden_or_no_path_is_refused(check, text: str, tmp_path: Path) -> None:
+def test_a_hidden_path_or_no_path_is_refused(check, text: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing hidden|not a path"):
         check(f"{tmp_path}/{text}")
 
@@ -96,7 +96,7 @@ def refused(path: Path) -> bool:
     return False
 
 
-def test_what_gazeworks_keeps_is_never_imported(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gazeworks_own_files_are_never_imported(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.from_environment()
     (tmp_path / "w.bin").write_text("x")
     ref = store.publish(
@@ -140,7 +140,7 @@ def test_a_list_of_videos_in_other_files_is_no_recording(text: str, tmp_path: Pa
         require_recording(tmp_path / "list.m3u8")
 
 
-def test_all_that_is_kept_in_the_home_is_known() -> None:
+def test_every_file_in_the_home_is_known() -> None:
     sources = "".join(path.read_text() for package in ("tasks", "flows") for path in (ROOT / package).rglob("*.py"))
     named = set(re.findall(r"""home\(\) / ["']([\w.]+)["']""", sources))
     assert {"store", "mlflow.db", "work"} <= named
