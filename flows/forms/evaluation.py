@@ -26,7 +26,7 @@ class _MeasuredRequest(Config):
         "",
         description="Report, data set, or subject files to measure on. Empty: the test frames of the model's own data.",
     )
-    protocol: str = Field("", description="A published protocol by name. Empty: pairs drawn from the test frames.")
+    protocol: str = Field("", description="A published protocol by name. Empty: random pairs of test frames.")
     judge: Literal["cnn", "iris"] = Field(
         "cnn",
         description="Gaze estimator of the evaluation: the shipped network, or the iris model for recordings of people.",

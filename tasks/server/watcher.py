@@ -41,7 +41,7 @@ def watch(beat_s: float = HEARTBEAT_S, num_beats: int = NUM_BEATS) -> None:
             with get_client(sync_client=True) as client:
                 mark_silent_runs(client, num_beats, f"no heartbeat for {num_beats * beat_s:g} s")
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            logger.warning("Prefect's server cannot be asked (%s: %s)", type(error).__name__, error)
+            logger.warning("Prefect's server cannot be reached (%s: %s)", type(error).__name__, error)
         time.sleep(beat_s)
 
 
