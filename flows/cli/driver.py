@@ -112,7 +112,7 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(store.fetch(ref) / WEIGHTS_FILE, out)
     error = store.manifest(ref).metrics["validation_gaze_error_deg"]
-    print_line(f"{out}: {error:.2f} deg on held-out people, by whom the best weights were chosen")
+    print_line(f"{out}: {error:.2f} deg gaze error on the validation people")
 
 
 @driver_app.command("people")
