@@ -75,11 +75,11 @@ class FlowLedger:
             self.run.used(list(self._used.values()))
 
     def summary(self) -> dict[str, str]:
-        """For each stage, how its results came about, in order; as tags of the flow's MLflow run."""
-        hows: dict[str, list[str]] = {}
+        """The outcomes of each stage (cached, computed, resumed), in order, as tags of the flow's MLflow run."""
+        tags: dict[str, list[str]] = {}
         for outcome in self.outcomes:
-            hows.setdefault(f"gazeworks.how.{outcome.stage}", []).append(outcome.how)
-        return {tag: ", ".join(values) for tag, values in hows.items()}
+            tags.setdefault(f"gazeworks.how.{outcome.stage}", []).append(outcome.how)
+        return {tag: ", ".join(values) for tag, values in tags.items()}
 
 
 _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", default=None)
@@ -89,9 +89,9 @@ _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", def
 def tracked_flow(
     parameters: Mapping[str, Any], force: tuple[str, ...] = (), out: Path | None = None
 ) -> Iterator[FlowLedger]:
-    """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew.
+    """Opens the flow run's run in MLflow and its ledger; stages in `force` are computed again.
 
-    `out` is the folder of the flow's report, in which its log is kept too.
+    `out` is the folder of the flow's report and its log.
 
     Raises:
         BadInput: `force` names something that is no stage.
