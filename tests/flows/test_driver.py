@@ -93,8 +93,8 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
 
     from flows.apps.driver.serve import sources
 
-    shown = sources(tmp_path / "first", None, (weights,))
-    assert list(shown["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
+    content = sources(tmp_path / "first", None, (weights,))
+    assert list(content["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
 
 
 @pytest.mark.usefixtures("prefect_api")
@@ -135,14 +135,14 @@ def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shar
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
 
 
-def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatch):
+def test_an_extracted_drive_replaces_only_an_earlier_drive(tmp_path, monkeypatch):
     from flows.cli.drive_folder import require_drive_folder
 
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     for out in (".", "..", str(work)):
-        with pytest.raises(BadInput, match="the folder in which you are"):
+        with pytest.raises(BadInput, match="the current folder"):
             require_drive_folder(Path(out))
     video = work / "drives" / "deep" / "v.mp4"
     video.parent.mkdir(parents=True)
@@ -238,14 +238,14 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
         (["app", "driver", "--data", "absent"], "absent: no extracted drive"),
     ],
 )
-def test_other_commands_say_what_is_missing(monkeypatch, capsys, arguments, expected):
+def test_other_commands_report_what_is_missing(monkeypatch, capsys, arguments, expected):
     code, _, err = gazeworks(monkeypatch, capsys, *arguments)
     assert code == 2, err
     assert expected in err
     assert len(err.strip().splitlines()) == 1
 
 
-def test_earlier_weights_become_ours(monkeypatch, capsys, tmp_path):
+def test_earlier_weights_are_converted(monkeypatch, capsys, tmp_path):
     from torch import nn
     from torchvision.models import resnet18
 
