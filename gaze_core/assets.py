@@ -124,7 +124,7 @@ def find(name: str) -> Path | None:
     return next((path for path in here if path.is_file() and _sha256(path) == asset.sha256), None)
 
 
-def look_beside(recording: Path) -> None:
+def search_beside(recording: Path) -> None:
     """Assets are also looked for in the recording's folder, by this process and those that it starts."""
     os.environ[_BESIDE_VARIABLE] = str(recording.parent.resolve())
 

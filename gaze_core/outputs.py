@@ -17,7 +17,11 @@ def output_folder(path: Path, advice: str = ADVICE) -> Path:
     Raises:
         BadInput: it is a file or below one, or the system does not let us write there.
     """
-    with _said(path, "a folder that can be written to", advice), _standing(path), tempfile.TemporaryFile(dir=path):
+    with (
+        _refusal_as_bad_input(path, "a folder that can be written to", advice),
+        _existing(path),
+        tempfile.TemporaryFile(dir=path),
+    ):
         return path
 
 
@@ -27,7 +31,7 @@ def output_file(path: Path) -> Path:
     Raises:
         BadInput: it is a folder or below a file, or the system does not let us write there.
     """
-    with _said(path, "a file that can be written", ADVICE), _standing(path.parent):
+    with _refusal_as_bad_input(path, "a file that can be written", ADVICE), _existing(path.parent):
         is_new = not path.exists()
         path.open("ab").close()
         if is_new:
@@ -45,7 +49,7 @@ def require_outside(out: Path, *sources: Path) -> None:
 
 
 @contextmanager
-def _said(path: Path, expected: str, advice: str) -> Iterator[None]:
+def _refusal_as_bad_input(path: Path, expected: str, advice: str) -> Iterator[None]:
     """The system's refusal in one line."""
     try:
         yield
@@ -55,7 +59,7 @@ def _said(path: Path, expected: str, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _standing(folder: Path) -> Iterator[None]:
+def _existing(folder: Path) -> Iterator[None]:
     """The folder, for as long as the context lasts; folders that had to be made for it go again."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:

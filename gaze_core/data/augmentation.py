@@ -18,12 +18,12 @@ def signed(*shape: int) -> Tensor:
     return 2 * torch.rand(*shape) - 1
 
 
-def rolls(angle_rad: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
+def roll_rotations(angle_rad: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
     """Rotations about the camera's axis, clockwise in the image."""
     return matrix_from_axis_angle(functional.pad(angle_rad[:, None], (2, 0)))
 
 
-def turned(pitchyaw: Float[Tensor, "n 2"], turn: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 2"]:
+def rotated(pitchyaw: Float[Tensor, "n 2"], turn: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 2"]:
     """Directions after a rotation."""
     return pitchyaw_from_vector((turn @ vector_from_pitchyaw(pitchyaw)[..., None])[..., 0])
 
@@ -41,7 +41,7 @@ def warped(
     return functional.grid_sample(rgb, grid, padding_mode="border", align_corners=False)
 
 
-def through_smaller(
+def downscaled(
     rgb: Float[Tensor, "n 3 h w"], chosen: Bool[Tensor, " n"] | Tensor, side_px: int
 ) -> Float[Tensor, "n 3 h w"]:
     """The chosen images through a smaller size and back, the others as they are."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gaze_core.data.loading import Recycled, subject_loader
+from gaze_core.data.loading import RecyclingAllocator, subject_loader
 from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
 from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
 from gaze_core.reproducibility import generator
@@ -108,7 +108,7 @@ def stages_ms(dataset: SubjectDataset, num_repeats: int) -> dict[str, float]:
                 pixels, dataset.labels, dataset.indices, np.zeros(len(dataset)), dataset.size_px, allocate
             ),
         }
-        allocate = Recycled()
+        allocate = RecyclingAllocator()
         times: dict[str, list[float]] = {name: [] for name in steps}
         for _ in range(num_repeats + 1):
             for name, step in steps.items():

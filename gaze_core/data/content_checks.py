@@ -42,13 +42,13 @@ def _not_finite(values: ndarray, *valid: ndarray) -> ndarray:
     return np.logical_and.reduce([~np.isfinite(_per_frame(values)).all(axis=1), *valid])
 
 
-def _judged(values: ndarray) -> ndarray:
+def _finite_or_zero(values: ndarray) -> ndarray:
     """Zero for NaN and infinity, which are the fault of one rule only."""
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _out_of_range(pitchyaw: ndarray, valid: ndarray) -> ndarray:
-    beyond = np.abs(_judged(pitchyaw)) > np.array([np.pi / 2, np.pi]) + _ANGLE_TOLERANCE_RAD
+    beyond = np.abs(_finite_or_zero(pitchyaw)) > np.array([np.pi / 2, np.pi]) + _ANGLE_TOLERANCE_RAD
     return np.asarray(_per_frame(beyond).any(axis=1) & valid)
 
 
@@ -66,11 +66,11 @@ def _not_rigid(matrix: ndarray, *valid: ndarray) -> ndarray:
 def _no_pinhole(intrinsics_px: ndarray) -> ndarray:
     finite = np.isfinite(_per_frame(intrinsics_px)).all(axis=1)
     focal_px = intrinsics_px[:, [0, 1], [0, 1]]
-    last_row = np.abs(_judged(intrinsics_px)[:, 2] - [0, 0, 1]).max(axis=1)
+    last_row = np.abs(_finite_or_zero(intrinsics_px)[:, 2] - [0, 0, 1]).max(axis=1)
     return np.asarray(finite & ((focal_px <= 0).any(axis=1) | (last_row > _ROTATION_TOLERANCE)))
 
 
-def _unlike(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) -> ndarray:
+def _outside_limits(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) -> ndarray:
     """Lengths outside of the limits; those that are not finite are another rule's fault."""
     outside = np.isfinite(lengths_m) & ((lengths_m < limits_m[0]) | (lengths_m > limits_m[1]))
     return np.logical_and.reduce([outside, *valid])
@@ -78,17 +78,19 @@ def _unlike(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) 
 
 def _no_eye_distance(eye_centers_m: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike(np.linalg.norm(eye_centers_m[:, 0] - eye_centers_m[:, 1], axis=-1), _EYE_DISTANCE_M, valid)
+        return _outside_limits(
+            np.linalg.norm(eye_centers_m[:, 0] - eye_centers_m[:, 1], axis=-1), _EYE_DISTANCE_M, valid
+        )
 
 
 def _no_face_size(landmarks_m: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike(np.ptp(landmarks_m, axis=1).max(axis=-1), _FACE_SIZE_M, valid)
+        return _outside_limits(np.ptp(landmarks_m, axis=1).max(axis=-1), _FACE_SIZE_M, valid)
 
 
 def _not_before_the_camera(head_to_world: ndarray, world_to_camera: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike((world_to_camera @ head_to_world[:, :, 3:])[:, 2, 0], _CAMERA_DISTANCE_M, valid)
+        return _outside_limits((world_to_camera @ head_to_world[:, :, 3:])[:, 2, 0], _CAMERA_DISTANCE_M, valid)
 
 
 def _not_on_the_image(intrinsics_px: ndarray, image: ndarray) -> ndarray:
@@ -102,7 +104,7 @@ def _black(image: ndarray) -> ndarray:
 
 def _far_outside(landmarks_px: ndarray, image: ndarray) -> ndarray:
     size_px = np.array(image.shape[2:0:-1])  # (width, height)
-    margin_px, points_px = _FAR_OUTSIDE * size_px, _judged(landmarks_px)
+    margin_px, points_px = _FAR_OUTSIDE * size_px, _finite_or_zero(landmarks_px)
     return np.asarray(_per_frame((points_px < -margin_px) | (points_px > size_px + margin_px)).any(axis=1))
 
 
@@ -134,7 +136,7 @@ def _gazes_disagree(
 
 
 def _no_coefficients(code: ndarray, valid: ndarray) -> ndarray:
-    used, padding = np.split(_judged(code), [len(ARKIT)], axis=1)
+    used, padding = np.split(_finite_or_zero(code), [len(ARKIT)], axis=1)
     beyond = (used < -_COEFFICIENT_TOLERANCE) | (used > 1 + _COEFFICIENT_TOLERANCE)
     return np.asarray((beyond.any(axis=1) | (padding != 0).any(axis=1)) & valid)
 

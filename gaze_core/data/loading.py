@@ -52,7 +52,7 @@ def subject_loader(
         BadInput: no sample, subjects of different image size or normalisation, or too little shared memory.
     """
     several = [datasets] if isinstance(datasets, SubjectDataset) else list(datasets)
-    require_alike(several)
+    require_compatible(several)
     return SubjectLoader(several, assemble, batch_size, num_workers, seed, cache_bytes, start_method)
 
 
@@ -78,12 +78,14 @@ class SubjectLoader(Generic[B]):
         # Each worker has up to _PREFETCH batches under way, and one more is being converted here.
         self._num_slots = num_workers * _PREFETCH + 1
         num_rows = self._num_slots * batch_size
-        self.keeps_images = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
+        self.keeps_images = _fits_in_memory(
+            self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0
+        )
         self._num_kept = self.num_samples if self.keeps_images else 0
         if self.keeps_images:
             num_rows = 0  # batches are taken from where the images are kept
         self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0)
-        self._allocate = Recycled()
+        self._allocate = RecyclingAllocator()
         self._tasks: Iterator[_Task] = iter(())
         self._iteration = 0
         self._workers: DataLoader[Any] | None = None
@@ -244,7 +246,7 @@ class _Reader(Dataset[str]):
             self._datasets[number].read_pixels(items[own] - self._starts[number], pixels, rows[own].tolist())
 
 
-class Recycled:
+class RecyclingAllocator:
     """Allocates float tensors from memory whose former tensors, and all views of them, are gone."""
 
     def __init__(self) -> None:
@@ -262,7 +264,7 @@ def _unchanged(fault: Any) -> Any:
     return fault
 
 
-def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_bytes: int, shared: bool) -> bool:
+def _fits_in_memory(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_bytes: int, shared: bool) -> bool:
     """Whether there is memory for the images of all samples and not only of the batches under way."""
     image_bytes = _PIXEL_BYTES * size_px[0] * size_px[1]
     left = shutil.disk_usage(_SHARED_MEMORY).free if shared and _SHARED_MEMORY.is_dir() else None
@@ -274,7 +276,7 @@ def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_byte
     return num_samples * image_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
 
 
-def require_alike(datasets: Sequence[SubjectDataset]) -> None:
+def require_compatible(datasets: Sequence[SubjectDataset]) -> None:
     """Raises BadInput if there is no sample, or if the subjects differ in image size or normalisation."""
     if not any(len(dataset) for dataset in datasets):
         raise BadInput(

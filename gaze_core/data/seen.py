@@ -39,11 +39,11 @@ class Seen(Config):
         }
         return Seen(people=tuple(sorted({*self.people, *other.people})), frames=frames)
 
-    def knows(self, person: str) -> bool:
+    def has_seen(self, person: str) -> bool:
         """Whether any frame of the person was seen."""
         return person in self.people or person in self.frames
 
-    def among(self, person: str, frames: Iterable[SourceFrame]) -> list[SourceFrame]:
+    def seen_frames(self, person: str, frames: Iterable[SourceFrame]) -> list[SourceFrame]:
         """Those of a person's frames that were seen."""
         if person in self.people:
             return list(frames)
@@ -61,7 +61,7 @@ def require_unseen(who: str, seen: Seen, person: str, frames: Sequence[SourceFra
     Raises:
         ContractViolation: with how many there are and which is the first.
     """
-    if known := seen.among(person, frames):
+    if known := seen.seen_frames(person, frames):
         of = "the person" if person in seen.people else f"{len(known)} of the {len(frames)} test frames"
         raise ContractViolation(
             f"{who} was trained on {of} of {person} (first: frame {known[0][0]}); expected none; evaluate on others, or "
@@ -80,7 +80,7 @@ def seen_in_training(files: Iterable[tuple[Path, Splits]]) -> Seen:
         if not splits.seen:
             continue
         origin = Origin.read(path)
-        if splits.is_whole:
+        if splits.is_in_one_split:
             people.append(origin.person)
         else:
             frames[origin.person] = stretches(origin, splits.train) + stretches(origin, splits.validation)

@@ -15,7 +15,7 @@ from gaze_core.errors import BadInput
 def require_self_contained(file: h5py.File, path: Path) -> None:
     """Closes the file and raises BadInput if it names data elsewhere, or cannot be searched for such names."""
     try:
-        found = next(named_elsewhere(file), "")
+        found = next(external_references(file), "")
     except (OSError, RuntimeError) as error:
         file.close()
         raise BadInput(f"{path}: the file is damaged or truncated ({error})") from error
@@ -24,7 +24,7 @@ def require_self_contained(file: h5py.File, path: Path) -> None:
         raise BadInput(f"{path}: {found} in another file; expected all data in the file itself, copy it in (h5repack)")
 
 
-def named_elsewhere(file: h5py.File) -> Iterator[str]:
+def external_references(file: h5py.File) -> Iterator[str]:
     """What is not in the file itself, from its headers alone: no other file is opened.
 
     A soft link stays in its file unless an external link is on its way, and that is found by itself.

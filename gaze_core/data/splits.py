@@ -42,7 +42,7 @@ class Splits(Config):
         return {*self.train, *self.validation}
 
     @property
-    def is_whole(self) -> bool:
+    def is_in_one_split(self) -> bool:
         """Whether all that is used of the subject stands on one side, as in a split by subject."""
         return sum(1 for part in (self.train, self.validation, self.test) if part) == 1
 

@@ -10,7 +10,7 @@ import h5py
 _STORED_SIZE = re.compile(r"truncated file: eof = \d+, .*stored_eof = (\d+)")
 
 
-class _Lengthened(io.RawIOBase):
+class _PaddedFile(io.RawIOBase):
     """The file, with zeros where its end is missing."""
 
     def __init__(self, path: Path, size: int) -> None:
@@ -46,7 +46,7 @@ def open_cut(path: Path, refusal: OSError) -> h5py.File | None:
     """The file as far as it goes, if `refusal` (what h5py raised) says that it was cut and its start can be read."""
     stored = _STORED_SIZE.search(str(refusal))
     try:
-        return h5py.File(_Lengthened(path, int(stored.group(1))), "r") if stored else None
+        return h5py.File(_PaddedFile(path, int(stored.group(1))), "r") if stored else None
     except OSError:
         return None
 

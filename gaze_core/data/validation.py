@@ -13,7 +13,7 @@ from gaze_core.artifacts import file_sha256
 from gaze_core.data.content_checks import CHECKS
 from gaze_core.data.layout_checks import FILE, Fault, find, read_form
 from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName, expression_basis
-from gaze_core.data.self_contained import named_elsewhere
+from gaze_core.data.self_contained import external_references
 from gaze_core.data.truncated import lost_frames, open_cut
 from gaze_core.errors import BadInput
 
@@ -81,7 +81,7 @@ def _all_faults(file: h5py.File, profile: ProfileName | None, file_bytes: int | 
 
 def _elsewhere(file: h5py.File) -> str:
     with suppress(OSError, RuntimeError):  # what is damaged is found field by field
-        return next(named_elsewhere(file), "")
+        return next(external_references(file), "")
     return ""
 
 

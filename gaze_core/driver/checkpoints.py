@@ -24,7 +24,7 @@ SeenFrames = Mapping[str, Sequence[tuple[int, int]]]  # sha256 of a video -> its
 KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
 
 
-def card_of(
+def estimator_card(
     model: FaceEstimator, made_by: str, version: int, config: Config | None, normalization: Mapping[str, Any],
     trained_on: Mapping[str, Sequence[str]], seen_frames: SeenFrames | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -53,15 +53,15 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
         raise BadInput(f"{path}: no such file; expected a face estimator (.safetensors) or a gaze tracker (.pth)")
     if path.suffix.lower() in (".pth", ".pt"):
         model = import_gaze_tracker(path)
-        card = card_of(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+        card = estimator_card(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     else:
-        model, card = _own_estimator(path)
+        model, card = _load_safetensors(path)
     if spoilt := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
         raise BadInput(f"{path}: not finite: {', '.join(spoilt[:4])}; its training diverged, use other weights")
     return model.to(choose_device(runtime)).eval(), card
 
 
-def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
+def _load_safetensors(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
     try:
         card = read_card(path, KIND)
         model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))

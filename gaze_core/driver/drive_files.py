@@ -39,10 +39,10 @@ HEADER = (
 _SCENE_FOCAL_PX, _SCENE_CENTER_PX = 770.0, (544.0, 540.0)  # of the glasses' camera
 _KEYS = "keys-"  # how the folder of rendered images begins
 _LOST_SHARE = 0.003  # of the frames: no row at all
-Tick = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: Tick | None = None) -> Path:
+def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: ProgressCallback | None = None) -> Path:
     """Writes the drive to `out` and returns the video's path. Interrupted, it goes on with the images that are missing.
 
     Raises:

@@ -32,13 +32,13 @@ from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
 from gaze_core.preprocess.images import read_image
-from gaze_core.preprocess.iris_gaze import read_eyes
+from gaze_core.preprocess.iris_gaze import gaze_from_irises
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.video_config import VideoConfig
 
-Tick = Callable[[], None]
+ProgressCallback = Callable[[], None]
 
 
 class ExtractConfig(Config):
@@ -71,7 +71,7 @@ def label_drive(
     duration_s: float,
     config: ExtractConfig,
     landmarker: Path,
-    advance: Tick,
+    advance: ProgressCallback,
 ) -> tuple[DriveRecord, Splits]:
     """Writes the subject file `folder/subject.h5` from the images of the decoded frames (number -> time).
 
@@ -84,8 +84,8 @@ def label_drive(
     found, poses, person, intrinsics_px = _find_faces(name, folder, decoded, config, landmarker, dropped, advance)
     numbers = [sorted(decoded)[position] for position in found]
     times_s = np.array([decoded[number] for number in numbers])
-    readings = [
-        read_eyes(face.points_px, face.expression, pose, person.head, intrinsics_px)
+    iris_gazes = [
+        gaze_from_irises(face.points_px, face.expression, pose, person.head, intrinsics_px)
         for face, pose in zip(found.values(), poses, strict=True)
     ]
     if track:
@@ -100,8 +100,8 @@ def label_drive(
         duration_s=duration_s, requested=len(decoded), dropped=dict(dropped), row_faults=track.row_faults if track else {},
         sign_correlations=signs.correlations if signs else (None, None), warnings=signs.warnings if signs else (),
     )  # fmt: skip
-    irises = np.stack([reading.gaze_head for reading in readings])
-    readable = np.array([reading.valid for reading in readings])
+    irises = np.stack([iris_gaze.gaze_head for iris_gaze in iris_gazes])
+    readable = np.array([iris_gaze.valid for iris_gaze in iris_gazes])
     if track and config.gaze_frame == "scene":
         mount = fit_mount(record.tracker, irises, readable, splits.train)
         record = record.model_copy(update={"mount": mount})
@@ -121,7 +121,7 @@ def label_drive(
 
 def _find_faces(
     name: str, folder: Path, decoded: Mapping[int, float], config: ExtractConfig, landmarker: Path,
-    dropped: Counter[str], advance: Tick,
+    dropped: Counter[str], advance: ProgressCallback,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
     """Faces by position among the decoded frames, with their poses; counts the others."""
     recording = Recording(folder / IMAGES / "driver", 1, None)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gaze_core.driver.checks import driver_checks, faults
-from gaze_core.driver.drawing import BEFORE, PREDICTED, TRUE, driver_view, label_in_camera
 from gaze_core.driver.groups import GroupErrors, angular_errors_deg, by_scenario, by_zone
+from gaze_core.driver.overlays import BEFORE, PREDICTED, TRUE, driver_view, label_in_camera
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors

@@ -70,7 +70,7 @@ class Drive:
             raise ContractViolation(f"{self.record.name}: extracted without labels, so the glasses' frame is unknown")
         return self.camera_to_view @ self.head_to_camera[:, :3, :3] @ self.record.mount.matrix
 
-    def read(self, model: FaceEstimator, items: Sequence[int]) -> Float[ndarray, "n 2"]:
+    def predict(self, model: FaceEstimator, items: Sequence[int]) -> Float[ndarray, "n 2"]:
         """The model's gaze of some frames in the crop's frame, `[pitch, yaw]` rad."""
         return np.asarray(predict(model, self.faces, items).double().numpy())
 

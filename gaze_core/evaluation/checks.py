@@ -41,7 +41,7 @@ QUESTIONS = {
     ),
     "redirection": Question("Is the rendering nearer to the target gaze than the unchanged image?", "°"),
 }
-_TURNS = {
+_WRONG_CONVENTIONS = {
     "yaw is mirrored": ((0, 1), (1.0, -1.0)),
     "pitch is mirrored": ((0, 1), (-1.0, 1.0)),
     "pitch and yaw are swapped": ((1, 0), (1.0, 1.0)),
@@ -50,24 +50,26 @@ _TURNS = {
 }
 
 
-def turned(pitchyaw: Float[Tensor, "b 2"]) -> dict[str, Float[Tensor, "b 2"]]:
+def wrong_conventions(pitchyaw: Float[Tensor, "b 2"]) -> dict[str, Float[Tensor, "b 2"]]:
     """The angles under each wrong convention."""
-    return {name: pitchyaw[:, order] * pitchyaw.new_tensor(signs) for name, (order, signs) in _TURNS.items()}
+    return {
+        name: pitchyaw[:, order] * pitchyaw.new_tensor(signs) for name, (order, signs) in _WRONG_CONVENTIONS.items()
+    }
 
 
-def against(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[str, Tensor]) -> Answers:
+def hypothesis_errors(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[str, Tensor]) -> Answers:
     """The errors of what was found against what is claimed and against its rivals."""
     return {name: error(value) for name, value in {CLAIM: claimed, **rivals}.items()}
 
 
-def of_colours(batch: GazeBatch) -> Answers:
+def colour_errors(batch: GazeBatch) -> Answers:
     """Mean blue of each recorded head as claimed, and its red, which is larger in skin under any usual light."""
     area = batch.head_mask.flatten(1).sum(1)
     red, _, blue = ((batch.rgb * batch.head_mask).flatten(2).sum(2) / area[:, None]).unbind(1)
     return {CLAIM: blue, "red and blue are swapped": red}
 
 
-def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
+def image_errors(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
     """Root mean squared difference of each rendering from its recording, and of the recording as a fault would leave it."""
     rivals = {
         CLAIM: recorded,
@@ -78,7 +80,7 @@ def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h
     return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
-def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
+def run_check(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
     """Weighs the claim against its likeliest rival, over the answers of each subject's samples."""
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}

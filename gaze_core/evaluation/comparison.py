@@ -27,7 +27,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
             reasons.append(f"{name}: not compared, no pair has a value in both")
         else:
             metrics.append(metric)
-            reasons.append(_in_words(metric, tolerance))
+            reasons.append(_text(metric, tolerance))
             verdicts.add(metric.verdict)
     more_unreadable = candidate.num_unreadable - baseline.num_unreadable
     if more_unreadable > 0:
@@ -108,7 +108,7 @@ def _paired(name: str, candidate: EvaluationReport, baseline: EvaluationReport) 
     return ours, theirs, gains
 
 
-def _in_words(metric: MetricComparison, tolerance: Tolerance) -> str:
+def _text(metric: MetricComparison, tolerance: Tolerance) -> str:
     unit, digits = METRICS[metric.name].unit, METRICS[metric.name].digits
     return (
         f"{metric.name} {metric.candidate:.{digits}f}{unit} against {metric.baseline:.{digits}f}{unit}: "

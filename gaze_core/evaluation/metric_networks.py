@@ -37,8 +37,8 @@ class MetricNetworks:
 
 
 def available() -> tuple[MetricNetworkName, ...]:
-    """The instruments whose weights and packages are on this machine. Nothing is downloaded."""
-    return tuple(name for name in _MEASURES if not _why_not(name))
+    """The metric networks whose weights and packages are on this machine. Nothing is downloaded."""
+    return tuple(name for name in _MEASURES if not _unavailable_because(name))
 
 
 def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> MetricNetworks:
@@ -50,7 +50,7 @@ def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> M
     loaded: dict[str, StLpips | Lpips | FaceDescriptor | Inception] = {}
     absent, digests = dict[str, str](), {judge.name: judge.digest}
     for name, metrics in _MEASURES.items():
-        reason = _why_not(name)
+        reason = _unavailable_because(name)
         if name not in wanted:
             absent |= dict.fromkeys(metrics, reason or f"not asked for: {name}")
         elif reason:
@@ -60,8 +60,8 @@ def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> M
     return MetricNetworks(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]
 
 
-def _why_not(name: MetricNetworkName) -> str:
-    """Why an instrument cannot be used here, and what to do; empty if it can."""
+def _unavailable_because(name: MetricNetworkName) -> str:
+    """Why a metric network cannot be used here, and what to do; empty if it can."""
     if assets.find(name) is None:
         asset = assets.ASSETS[name]
         remedy = next(row.remedy for row in assets.status() if row.name == name)

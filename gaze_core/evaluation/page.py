@@ -9,7 +9,7 @@ from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
 from gaze_core.evaluation.tables import (
-    BESIDE,
+    BASELINE_TITLES,
     absent_rows,
     angle_table,
     check_rows,
@@ -54,7 +54,7 @@ class ReportData:
         seconds: Wall clock of the whole run.
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
         baseline, comparison: The model to beat, measured on the same samples, and the verdict.
-        baseline_pictures: The same heads by the baseline; only the reconstruction is shown.
+        baseline_images: The same heads by the baseline; only the reconstruction is shown.
         curves: Stage -> logged number -> (steps, values).
         enhancements: (name, detail) of what was active, with numbers, and of what was not.
         sources: Stages, checkpoints, digests and versions.
@@ -147,11 +147,11 @@ def _bars(data: ReportData) -> Bars:
     """Gaze errors on one scale."""
     candidate, baseline = data.candidate, data.baseline
     found: list[tuple[str, Estimate, Any]] = [
-        (BESIDE["floor"], candidate.estimate("gaze_error_deg", "floor"), "floor"),
+        (BASELINE_TITLES["floor"], candidate.estimate("gaze_error_deg", "floor"), "floor"),
         (data.candidate_name, candidate.estimate("gaze_error_deg"), "candidate"),
         (data.baseline_name, baseline.estimate("gaze_error_deg") if baseline else Estimate(), "baseline"),
-        (BESIDE["constant"], candidate.estimate("gaze_error_deg", "constant"), "copy"),
-        (BESIDE["copy"], candidate.estimate("gaze_error_deg", "copy"), "copy"),
+        (BASELINE_TITLES["constant"], candidate.estimate("gaze_error_deg", "constant"), "copy"),
+        (BASELINE_TITLES["copy"], candidate.estimate("gaze_error_deg", "copy"), "copy"),
     ]
     bars = [Bar(name, one.value, f"{number(one.value, 1)}°", interval(one, 1), style) for name, one, style in found]
     return Bars("Gaze errors on one scale", bars)
@@ -174,11 +174,11 @@ def _checks(candidate: EvaluationReport) -> list[Block]:
 def _numbers(data: ReportData) -> list[Block]:
     candidate, names = data.candidate, (data.candidate_name, data.baseline, data.baseline_name)
     absent = absent_rows(candidate)
-    legend = [("candidate", data.candidate_name), ("copy", BESIDE["copy"])]
+    legend = [("candidate", data.candidate_name), ("copy", BASELINE_TITLES["copy"])]
     if data.baseline:
         legend.insert(1, ("baseline", data.baseline_name))
     return [
-        Heading("Metrics", _intervals_in_words(candidate)),
+        Heading("Metrics", _intervals_text(candidate)),
         number_table(candidate, *names),
         *([Fold("Not measured", [Facts(absent)])] if absent else []),
         Fold("How these were measured", [Facts(measurement_facts(candidate))]),
@@ -191,7 +191,7 @@ def _numbers(data: ReportData) -> list[Block]:
     ]
 
 
-def _intervals_in_words(candidate: EvaluationReport) -> str:
+def _intervals_text(candidate: EvaluationReport) -> str:
     units = "subjects" if len(candidate.subjects) > 1 else "the pairs of the only subject, so not for other people"
     unread = f"; it found no face in {candidate.num_unreadable} renderings, which are in no average"
     return (
@@ -222,7 +222,7 @@ def distance_chart(data: ReportData) -> str:
     lines = [line(data.candidate_name, data.candidate, "gaze_error_deg", "candidate")]
     if data.baseline:
         lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
-    lines.append(line(BESIDE["copy"], data.candidate, "identity_copy_gaze_error_deg", "copy"))
+    lines.append(line(BASELINE_TITLES["copy"], data.candidate, "identity_copy_gaze_error_deg", "copy"))
     return line_chart(
         lines,
         "gaze error by angle between original and target gaze",

@@ -45,7 +45,7 @@ class AngleRow(Config):
     gaze_error_deg: Estimate
 
 
-class MovedRow(Config):
+class DistanceRow(Config):
     """Error of redirections by an angle in [low, high) away from the original gaze: the redirection curve."""
 
     low_deg: float
@@ -102,7 +102,7 @@ class EvaluationReport(Config):
     num_unreadable: NonNegativeInt  # redirected images in which the judge found no face to read
     rows: tuple[Row, ...]
     by_angle: tuple[AngleRow, ...]
-    by_distance: tuple[MovedRow, ...]
+    by_distance: tuple[DistanceRow, ...]
     checks: tuple[Check, ...]
     judge_name: str
     judge_digest: str

@@ -12,7 +12,7 @@ from gaze_core.evaluation.report import Check, EvaluationReport
 from gaze_core.reports.blocks import Block, Cell, CheckRow, Column, Fold, Heading, Notes, Table
 from gaze_core.reports.text import counted, interval, number, signed_deg
 
-BESIDE: dict[RowName, str] = {
+BASELINE_TITLES: dict[RowName, str] = {
     "copy": "identity baseline",
     "constant": "constant prediction",
     "floor": "judge on originals",
@@ -33,12 +33,16 @@ def number_table(
     """One row for each metric that was measured, with a cell for each who was measured."""
     named = [(candidate_name, candidate)] + ([(baseline_name, baseline)] if baseline else [])
     columns = [Column("metric", numeric=False), *(Column(name) for name, _ in named)]
-    columns += [*(Column(name) for name in BESIDE.values()), Column("n"), Column("better", numeric=False, wide=True)]
+    columns += [
+        *(Column(name) for name in BASELINE_TITLES.values()),
+        Column("n"),
+        Column("better", numeric=False, wide=True),
+    ]
     rows = [
         (
             Cell(METRICS[name].title, hint=METRICS[name].source),
             *(_cell(report, name, emphasis="" if report is baseline else "strong") for _, report in named),
-            *(_cell(candidate, name, row, "soft") for row in BESIDE),
+            *(_cell(candidate, name, row, "soft") for row in BASELINE_TITLES),
             Cell(str(candidate.estimate(name).num_samples), emphasis="soft"),
             Cell(METRICS[name].better, emphasis="soft"),
         )
@@ -79,9 +83,9 @@ def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
 
 def markdown_table(report: EvaluationReport, name: str) -> str:
     """The numbers with their intervals, for pages that show Markdown."""
-    head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BESIDE.values(), "n"]
+    head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BASELINE_TITLES.values(), "n"]
     rows = [
-        [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BESIDE),
+        [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BASELINE_TITLES),
          str(report.estimate(key).num_samples)]
         for key, metric in METRICS.items()
         if (own := _cell(report, key)) and report.estimate(key).value is not None
@@ -112,7 +116,7 @@ def _count(found: Estimate) -> str:
 
 def distance_table(candidate: EvaluationReport, name: str) -> Table:
     """Error by the angle between original and target gaze."""
-    columns = [Column("angle"), Column(name), Column(BESIDE["copy"]), Column("n")]
+    columns = [Column("angle"), Column(name), Column(BASELINE_TITLES["copy"]), Column("n")]
     rows = [
         (
             f"{row.low_deg:.0f}° to {row.high_deg:.0f}°",
@@ -152,9 +156,12 @@ def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
     chosen = protocol(report.protocol.name)
     table = published_table(chosen.published, tuple(_PUBLISHED_METRICS))
     numbers = [found for row in table.values() for found in row.values()]
-    ours = [Cell(_ours(report, metric), emphasis="strong") for metric in _PUBLISHED_METRICS]
+    ours = [Cell(_our_value(report, metric), emphasis="strong") for metric in _PUBLISHED_METRICS]
     rows: list[Sequence[Cell | str]] = [(Cell(f"{name}, here", emphasis="strong"), *ours)]
-    rows += [(Cell(method), *(_theirs(row, metric) for metric in _PUBLISHED_METRICS)) for method, row in table.items()]
+    rows += [
+        (Cell(method), *(_published_value(row, metric) for metric in _PUBLISHED_METRICS))
+        for method, row in table.items()
+    ]
     intro = (
         f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured otherwise; read them as a scale, "
         "not as a ranking."
@@ -174,11 +181,11 @@ def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
     ]
 
 
-def _ours(report: EvaluationReport, metric: str) -> str:
+def _our_value(report: EvaluationReport, metric: str) -> str:
     return number(report.estimate(metric).value, METRICS[metric].digits)
 
 
-def _theirs(row: Mapping[str, Any], metric: str) -> Cell:
+def _published_value(row: Mapping[str, Any], metric: str) -> Cell:
     if metric not in row:
         return Cell("–")
     fault = row[metric].fault

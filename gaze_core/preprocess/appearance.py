@@ -78,7 +78,7 @@ def other_people(faces: Mapping[int, Appearance]) -> set[int]:
     group: list[int] = []  # of each exemplar
     first: dict[int, int] = {}  # an exemplar of each frame's group
     for index, face in faces.items():
-        alike = _alike(face, exemplars)
+        alike = _similarity(face, exemplars)
         near = np.flatnonzero(alike >= _LEAST_ALIKE)
         if not len(near) or alike.max() < _NEW_EXEMPLAR:
             near = np.append(near, len(exemplars))
@@ -93,7 +93,7 @@ def other_people(faces: Mapping[int, Appearance]) -> set[int]:
     return {index for index, person in people.items() if person != main and sizes[person] >= _LEAST_FRAMES}
 
 
-def _alike(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n"]:
+def _similarity(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n"]:
     """Correlation of the patterns, less what the colours differ by."""
     if not others:
         return np.zeros(0)

@@ -12,7 +12,7 @@ from numpy import ndarray
 from gaze_core.preprocess.appearance import Appearance, AppearanceReader, covered_mouths, other_people
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
-from gaze_core.preprocess.masks import Picture, shrunk
+from gaze_core.preprocess.masks import SegmentationSample, shrunk
 from gaze_core.preprocess.video_config import VideoConfig
 
 _NUM_SAMPLES = 12
@@ -27,7 +27,7 @@ class Detections:
     faces: dict[int, Face]  # by frame index
     dropped: Counter[str]
     size_px: tuple[int, int]  # (width, height)
-    samples: list[Picture]  # a few shrunk images, to learn colours from
+    samples: list[SegmentationSample]  # a few shrunk images, to learn colours from
 
 
 def detect(
@@ -39,7 +39,7 @@ def detect(
     appearances: dict[int, Appearance] = {}
     appearance = AppearanceReader(landmarker.average)
     dropped: Counter[str] = Counter()
-    samples: dict[int, Picture] = {}
+    samples: dict[int, SegmentationSample] = {}
     size_px = (0, 0)
     is_dense = recording.step_s is not None and recording.step_s <= _MAX_STEP_S
     stride = max(1, recording.expected_count // _NUM_SAMPLES)

@@ -37,7 +37,7 @@ class GazePrediction:
         return all(self.eyes_open) and bool(possible and np.abs(left - right).max() < MAX_DISAGREEMENT_RAD)
 
 
-def read_eyes(
+def gaze_from_irises(
     points_px: Float[ndarray, "478 3"],
     expression: Float[ndarray, "64"],
     pose: Pose,

@@ -11,7 +11,7 @@ from gaze_core.data.schema import NUM_IDENTITY
 from gaze_core.geometry.normalization import Normalization, NormalizationConfig, face_center_m, normalize
 from gaze_core.preprocess.face_mesh import IBUG_68
 from gaze_core.preprocess.head_pose import HeadModel, Pose, lift
-from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import camera_gaze, gaze_from_irises
 from gaze_core.preprocess.landmarks import Face
 from gaze_core.preprocess.masks import eye_masks
 
@@ -36,7 +36,7 @@ def label_frame(
     head_crop = warp(head_mask, view, config.width_height_px)
     observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.width_height_px)
     left, right = eye_masks(crop.shape[:2], points_px)
-    reading = read_eyes(face.points_px, face.expression, pose, head, intrinsics_px)
+    prediction = gaze_from_irises(face.points_px, face.expression, pose, head, intrinsics_px)
     return {
         "image": crop,
         "head_mask": np.where(head_crop > 127, 255, 0),
@@ -49,18 +49,18 @@ def label_frame(
         "intrinsics_px": view.intrinsics_px,
         "world_to_camera": view.world_to_camera,
         "head_to_world": pose.matrix,
-        "gaze_camera": camera_gaze(reading.gaze_head, view.rotation @ pose.rotation),
-        "gaze_head": reading.gaze_head,
-        "gaze_head_eyes": reading.gaze_head_eyes,
+        "gaze_camera": camera_gaze(prediction.gaze_head, view.rotation @ pose.rotation),
+        "gaze_head": prediction.gaze_head,
+        "gaze_head_eyes": prediction.gaze_head_eyes,
         "identity_code": np.zeros(NUM_IDENTITY),
         "expression_code": face.expression,
-        "valid/gaze": reading.valid,
+        "valid/gaze": prediction.valid,
         "valid/head_pose": True,
         "valid/landmarks_3d": True,
         "valid/identity": False,
         "valid/expression": True,
-        "valid/left_eye": reading.eyes_open[0] and bool(left.any()),
-        "valid/right_eye": reading.eyes_open[1] and bool(right.any()),
+        "valid/left_eye": prediction.eyes_open[0] and bool(left.any()),
+        "valid/right_eye": prediction.eyes_open[1] and bool(right.any()),
         "camera_index": 0,
     }
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 from gaze_core.preprocess.face_mesh import FACE_OVAL, LIDS
 
 Mask = UInt8[ndarray, "h w"]
-Picture = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
+SegmentationSample = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
 
 _FOREHEAD, _CHIN = 10, 152
 _LONGER_SIDE_PX = 320  # GrabCut sees images at this scale: fast, and blind to noise
@@ -29,7 +29,7 @@ _REACH = (-0.4, 2.6, 2.4)  # hair and neck do not go further
 _NECK_WIDTH, _NECK_LENGTH = 0.45, 0.4
 
 
-def shrunk(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Picture:
+def shrunk(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> SegmentationSample:
     """An image as small as segmentation needs it."""
     scale = min(1.0, _LONGER_SIDE_PX / max(image.shape[:2]))
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), points_px * scale
@@ -42,9 +42,9 @@ class HeadSegmenter:
         samples: some `shrunk` images of the recording, of one size, from which the colours are learned.
     """
 
-    def __init__(self, samples: Sequence[Picture]) -> None:
-        image = np.concatenate([_colors(picture) for picture, _ in samples])
-        seeds = np.concatenate([_seeds(picture.shape[:2], points) for picture, points in samples])
+    def __init__(self, samples: Sequence[SegmentationSample]) -> None:
+        image = np.concatenate([_colors(sample) for sample, _ in samples])
+        seeds = np.concatenate([_seeds(sample.shape[:2], points) for sample, points in samples])
         self._models = np.zeros((1, 65)), np.zeros((1, 65))  # background, head
         num_background = np.count_nonzero((seeds == cv2.GC_BGD) | (seeds == cv2.GC_PR_BGD))
         self._has_colors = _MIN_PIXELS <= num_background <= seeds.size - _MIN_PIXELS

@@ -51,12 +51,12 @@ def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float
     ]
     scale = subject_scale(scales) if scales else 1.0
     head = average_head(average, scale)
-    head = own_head(faces, [pose for pose, _ in fits(head)], head, cameras)
+    head = fitted_head(faces, [pose for pose, _ in fits(head)], head, cameras)
     poses, misfits = zip(*fits(head), strict=True)
     return Person(head, scale, list(poses), list(misfits))
 
 
-def own_head(
+def fitted_head(
     faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "*n 3 3"]
 ) -> HeadModel:
     """The average head with x and y of the person's median face; its depth cannot be told from few views.

@@ -145,11 +145,11 @@ def _image(frame: RawFrame, config: RawConfig) -> RgbImage:
     if frame.rotated_180:
         image = cv2.rotate(image, cv2.ROTATE_180)
     if config.undistort and np.any(frame.distortion):
-        image = cv2.undistort(image, _of_opencv(frame.intrinsics_px), frame.distortion)
+        image = cv2.undistort(image, _opencv_intrinsics(frame.intrinsics_px), frame.distortion)
     return np.asarray(image)
 
 
-def _of_opencv(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+def _opencv_intrinsics(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
     """The same camera where the centre of the first pixel is 0, not 0.5."""
     out = intrinsics_px.copy()
     out[:2, 2] -= 0.5

@@ -55,15 +55,15 @@ def preprocess_subjects(
 def _results(jobs: Mapping[str, tuple[Any, ...]], workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each person with what became of the photographs, as they are done."""
     if min(workers, len(jobs)) < 2:
-        yield from ((name, _one(*job)) for name, job in jobs.items())
+        yield from ((name, _preprocess_one(*job)) for name, job in jobs.items())
         return
     # Started afresh: what torch and OpenCV have running does not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        names = {pool.submit(_one, *job): name for name, job in jobs.items()}
+        names = {pool.submit(_preprocess_one, *job): name for name, job in jobs.items()}
         yield from ((names[future], future.result()) for future in as_completed(names))
 
 
-def _one(
+def _preprocess_one(
     read: Callable[[], Sequence[RawFrame]], out: Path, config: RawConfig, source: str, landmarker: Path
 ) -> dict[str, Any]:
     try:

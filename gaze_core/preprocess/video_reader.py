@@ -91,7 +91,7 @@ def read_video(video: Video, wanted: Sequence[int]) -> Iterator[VideoFrame | int
     reported = 0
     for number, frame, fault in _decoded(video):
         while remaining and remaining[-1] < number:
-            yield _lost(video, remaining.pop())
+            yield _missing_frame(video, remaining.pop())
         if not remaining:
             return
         if remaining[-1] == number:
@@ -100,10 +100,10 @@ def read_video(video: Video, wanted: Sequence[int]) -> Iterator[VideoFrame | int
         elif number >= reported + _PROGRESS_FRAMES:
             reported = number
             yield number
-    yield from (_lost(video, number) for number in reversed(remaining))
+    yield from (_missing_frame(video, number) for number in reversed(remaining))
 
 
-def _lost(video: Video, number: int) -> VideoFrame:
+def _missing_frame(video: Video, number: int) -> VideoFrame:
     time_s = float(video.times_s[number]) if number < video.num_frames else float("nan")
     return VideoFrame(number, time_s, None, "not_decodable")
 

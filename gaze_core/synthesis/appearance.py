@@ -163,7 +163,7 @@ class Eyeball:
     color: Float[ndarray, "n 3"]
 
 
-def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
+def make_eyeball(look: Look, num_segments: int = 96) -> Eyeball:
     """Rings about the gaze axis, dense where pupil, iris and limbus end, so that those edges are circles."""
     edges = np.concatenate(
         [
@@ -174,7 +174,7 @@ def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
             np.linspace(look.limbus_rad + 0.07, 2.4, 30),
         ]
     )
-    turn = np.arange(num_spokes) * 2 * np.pi / num_spokes
+    turn = np.arange(num_segments) * 2 * np.pi / num_segments
     polar, around = np.meshgrid(edges, turn, indexing="ij")
     radius = eyeball_profile(polar)
     vertices = np.stack(

@@ -29,7 +29,7 @@ from gaze_core.synthesis.identity import Moment, Ranges, draw_identity, draw_mom
 from gaze_core.synthesis.rig import RigName, View, camera_positions, face_center, normalized_extrinsics
 from gaze_core.synthesis.scene import (
     LightName,
-    Picture,
+    Rendering,
     Surface,
     load_mitsuba,
     render_head,
@@ -193,7 +193,7 @@ def exact_labels(
     }
 
 
-def _image_fields(image: Picture) -> dict[str, Any]:
+def _image_fields(image: Rendering) -> dict[str, Any]:
     valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
     seen = {f"valid/{side}_eye": bool(getattr(image, f"{side}_eye_mask").any()) for side in ("left", "right")}
     return {field.name: getattr(image, field.name) for field in fields(image)} | valid | seen

@@ -35,7 +35,7 @@ class Surface:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class Rendering:
     """What one camera sees. Masks are 0 or 255, by majority of the rays of a pixel."""
 
     image: UInt8[ndarray, "h w 3"]
@@ -75,7 +75,7 @@ def render_head(
     world_to_camera: Float[ndarray, "4 4"],
     num_samples: int,
     seed: int,
-) -> Picture:
+) -> Rendering:
     """Path traces the three surfaces.
 
     The masks come from the same rays: alpha for the head, and texture coordinates that name the eye.
@@ -102,7 +102,7 @@ def render_head(
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, curved)
     image = (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
     shares = np.stack([alpha, eye[..., 0], eye[..., 1]])
-    return Picture(image, *np.where(shares > 0.5, 255, 0).astype(np.uint8))
+    return Rendering(image, *np.where(shares > 0.5, 255, 0).astype(np.uint8))
 
 
 def _vertex_color() -> dict[str, str]:

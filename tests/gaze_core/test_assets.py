@@ -125,5 +125,5 @@ def test_the_folder_of_the_recording_is_looked_into_whatever_its_name(model, tmp
     folder = tmp_path / name
     folder.mkdir()
     (folder / "model.bin").write_bytes(CONTENT)
-    assets.look_beside(folder / "v.mp4")
+    assets.search_beside(folder / "v.mp4")
     assert assets.resolve("model") == folder / "model.bin"

@@ -67,7 +67,7 @@ def direction(pitchyaw: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 3"]:
     return vector_from_pitchyaw(_tensor(pitchyaw)).numpy()
 
 
-def turned(pitchyaw: Float[ndarray, "*b 2"], rotation: Float[ndarray, "3 3"]) -> Float[ndarray, "*b 2"]:
+def rotated(pitchyaw: Float[ndarray, "*b 2"], rotation: Float[ndarray, "3 3"]) -> Float[ndarray, "*b 2"]:
     """Our `[pitch, yaw]` of the same gaze in the frame that `rotation` leads to."""
     return camera_vector(direction(pitchyaw) @ rotation.T)
 

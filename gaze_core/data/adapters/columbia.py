@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import head_rotation, turned
+from gaze_core.data.adapters.angles import head_rotation, rotated
 from gaze_core.errors import BadInput
 
 _NAME = re.compile(r"(?P<subject>\d{4})_(?P<distance>\d+)m_(?P<p>-?\d+)P_(?P<v>-?\d+)V_(?P<h>-?\d+)H", re.IGNORECASE)
@@ -32,7 +32,7 @@ class ColumbiaLabels:
     @property
     def gaze_head(self) -> Float[ndarray, "2"]:
         """The gaze in the head's frame."""
-        return turned(self.gaze_camera, head_rotation(self.head_pose).T)
+        return rotated(self.gaze_camera, head_rotation(self.head_pose).T)
 
 
 def columbia_labels(name: str | Path) -> ColumbiaLabels:

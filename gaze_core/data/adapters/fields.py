@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import turned
-from gaze_core.data.adapters.hdf5 import Spoilt, finite
+from gaze_core.data.adapters.angles import rotated
+from gaze_core.data.adapters.hdf5 import UnusableFrame, finite
 from gaze_core.data.adapters.spec import Outcome, PublishedView, Rejected, Sample
 from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.data.schema import FIELDS
@@ -23,7 +23,7 @@ def outcomes(count: int, read: Callable[[int], Sample]) -> Iterator[Outcome]:
     for index in range(count):
         try:
             yield read(index)
-        except Spoilt as reason:
+        except UnusableFrame as reason:
             yield Rejected(str(reason))
 
 
@@ -54,10 +54,10 @@ def rgb_image(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h
     """A crop as RGB.
 
     Raises:
-        Spoilt: it shows nothing.
+        UnusableFrame: it shows nothing.
     """
     if not image.any():
-        raise Spoilt("blank_image")
+        raise UnusableFrame("blank_image")
     return np.ascontiguousarray(image[..., ::-1]) if is_bgr else image
 
 
@@ -65,15 +65,15 @@ def eight_bits(stored: Shaped[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
     """A crop that was stored in numbers of any type, of 0 to 255 or of 0 to 1, as bytes.
 
     Raises:
-        Spoilt: it is no image of either range.
+        UnusableFrame: it is no image of either range.
     """
     if stored.ndim != 3 or stored.shape[2] != 3:
-        raise Spoilt("image_shape")
+        raise UnusableFrame("image_shape")
     values = finite(stored, "image")
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black image of bytes
     if low < (0 if is_unit else -_OVERSHOOT) or high > 255 + _OVERSHOOT:
-        raise Spoilt("image_out_of_range")
+        raise UnusableFrame("image_out_of_range")
     values = 255 * values if is_unit else values
     return np.round(values).clip(0, 255).astype(np.uint8)
 
@@ -87,10 +87,10 @@ def angles_in_range(pitchyaw: Float[ndarray, "*b 2"], key: str) -> Float[ndarray
     """Our angles as they are.
 
     Raises:
-        Spoilt: they are no angles in radians; degrees look so.
+        UnusableFrame: they are no angles in radians; degrees look so.
     """
     if (np.abs(pitchyaw) > [np.pi / 2, np.pi]).any():
-        raise Spoilt(f"{key}_out_of_range")
+        raise UnusableFrame(f"{key}_out_of_range")
     return pitchyaw
 
 
@@ -98,10 +98,10 @@ def rotation(matrix: Float[ndarray, "3 3"], key: str) -> Float[ndarray, "3 3"]:
     """A rotation as it is.
 
     Raises:
-        Spoilt: the matrix is none.
+        UnusableFrame: the matrix is none.
     """
     if np.abs(matrix @ matrix.T - np.eye(3)).max() > _MAX_ROTATION_ERROR or np.linalg.det(matrix) < 0:
-        raise Spoilt(f"{key}_no_rotation")
+        raise UnusableFrame(f"{key}_no_rotation")
     return matrix
 
 
@@ -119,8 +119,8 @@ def gaze_fields(
 ) -> Sample:
     """Gaze in all frames from the camera's; both eyes look along the face's gaze unless theirs is known."""
     to_head = head_to_camera.T
-    gaze_head = turned(gaze_camera, to_head)
-    eyes = np.stack([gaze_head, gaze_head]) if eyes_camera is None else turned(eyes_camera, to_head)
+    gaze_head = rotated(gaze_camera, to_head)
+    eyes = np.stack([gaze_head, gaze_head]) if eyes_camera is None else rotated(eyes_camera, to_head)
     return {"gaze_camera": gaze_camera, "gaze_head": gaze_head, "gaze_head_eyes": eyes, "valid/gaze": True}
 
 

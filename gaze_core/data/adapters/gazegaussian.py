@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import turned
+from gaze_core.data.adapters.angles import rotated
 from gaze_core.data.adapters.fields import gaze_fields, nominal_head, outcomes, rigid
 from gaze_core.data.adapters.gazenerf import SHARED_COLUMNS, frame_numbers, shared_fields
-from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, UnusableFrame, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.data.schema import NUM_EXPRESSION, NUM_IDENTITY
 from gaze_core.geometry.landmarks import (
@@ -70,7 +70,7 @@ def read_gazegaussian(subject: Subject) -> Iterator[Outcome]:
             head = _head_fields(rows, index, subject, sample, published_head, is_ours)
             head_to_camera = (sample["world_to_camera"] @ head["head_to_world"])[:3, :3]
             label_to_camera = head_to_camera if is_ours else published_head
-            gaze = gaze_fields(turned(gaze_head, label_to_camera), head_to_camera)
+            gaze = gaze_fields(rotated(gaze_head, label_to_camera), head_to_camera)
             published: Sample = {
                 "published/gaze_rotation": label_to_camera.T @ head_to_camera,
                 "published/scale": _scale(rows, index),
@@ -89,7 +89,7 @@ def _is_ours(file: h5py.File, subject: Subject) -> bool:
 def _scale(rows: Rows, index: int) -> float:
     scale = float(rows.numbers("scale", index)[0])
     if scale <= 0:
-        raise Spoilt("scale_not_positive")
+        raise UnusableFrame("scale_not_positive")
     return scale
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import head_rotation, to_canonical, turned
+from gaze_core.data.adapters.angles import head_rotation, rotated, to_canonical
 from gaze_core.data.adapters.fields import (
     angles_in_range,
     gaze_fields,
@@ -23,7 +23,7 @@ from gaze_core.data.adapters.fields import (
     rotation,
 )
 from gaze_core.data.adapters.frame_index import unwrapped
-from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, UnusableFrame, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.geometry.landmarks import NUM_LANDMARKS
@@ -55,7 +55,7 @@ def read_gazenerf(subject: Subject) -> Iterator[Outcome]:
             sample, gaze_head, head = shared_fields(rows, index, subject)
             to_camera = sample["world_to_camera"]
             sample["head_to_world"] = nominal_head(head, subject.spec.view, to_camera)
-            return sample | gaze_fields(turned(gaze_head, head), head) | {"frame_index": frames[index]}
+            return sample | gaze_fields(rotated(gaze_head, head), head) | {"frame_index": frames[index]}
 
         yield from outcomes(len(rows), read)
 
@@ -76,7 +76,7 @@ def shared_fields(
         left, right = right, left
     head_mask = mask(rows.read("head_mask", index))
     if not head_mask.any():
-        raise Spoilt("empty_head_mask")
+        raise UnusableFrame("empty_head_mask")
     intrinsics_px = rows.numbers("inmat", index)
     intrinsics_px[:2, 2] += PIXEL_CENTER
     turn = rotation(rows.numbers("w2c_Rmat", index), "w2c_Rmat")

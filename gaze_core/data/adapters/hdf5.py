@@ -15,7 +15,7 @@ from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 
 
-class Spoilt(Exception):
+class UnusableFrame(Exception):
     """One frame cannot be used; the text is the reason that is counted."""
 
 
@@ -94,18 +94,18 @@ class Rows:
         """One frame of one array.
 
         Raises:
-            Spoilt: the stored bytes do not decode.
+            UnusableFrame: the stored bytes do not decode.
         """
         try:
             return np.asarray(self._arrays[key][index])
         except OSError as error:
-            raise Spoilt(f"undecodable_{key}") from error
+            raise UnusableFrame(f"undecodable_{key}") from error
 
     def numbers(self, key: str, index: int) -> Shaped[ndarray, "..."]:
         """One frame of one array of labels, float64.
 
         Raises:
-            Spoilt: the stored bytes do not decode, or a value is not finite.
+            UnusableFrame: the stored bytes do not decode, or a value is not finite.
         """
         return finite(self.read(key, index), key)
 
@@ -126,9 +126,9 @@ def finite(values: Shaped[ndarray, "..."], key: str) -> Shaped[ndarray, "..."]:
     try:
         out = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise Spoilt(f"no_numbers_{key}") from error
+        raise UnusableFrame(f"no_numbers_{key}") from error
     if not np.isfinite(out).all():
-        raise Spoilt(f"nan_{key}")
+        raise UnusableFrame(f"nan_{key}")
     return out
 
 

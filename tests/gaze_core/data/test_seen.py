@@ -24,7 +24,7 @@ def test_photographs_are_seen_one_by_one_and_a_video_with_what_lies_between():
 
 def test_frames_of_another_camera_or_person_are_unseen():
     seen = Seen(frames={"eth_xgaze/0012": ((3, 10, 20),)})
-    assert seen.among("eth_xgaze/0012", [(10, 3), (20, 3), (21, 3), (15, 4)]) == [(10, 3), (20, 3)]
+    assert seen.seen_frames("eth_xgaze/0012", [(10, 3), (20, 3), (21, 3), (15, 4)]) == [(10, 3), (20, 3)]
     require_unseen("the checkpoint", seen, "columbia/0012", [(10, 3)])
     require_unseen("the checkpoint", seen, "eth_xgaze/0012", [(9, 3), (10, 4)])
     with pytest.raises(
@@ -36,7 +36,7 @@ def test_frames_of_another_camera_or_person_are_unseen():
 def test_whoever_was_trained_on_as_a_person_is_refused_with_every_frame():
     seen = Seen(people=("synthetic/anna",)) | Seen(frames={"synthetic/bert": ((0, 1, 2),)})
     assert seen == Seen(people=("synthetic/anna",), frames={"synthetic/bert": ((0, 1, 2),)})
-    assert (seen.knows("synthetic/anna"), seen.knows("synthetic/bert"), seen.knows("synthetic/carl")) == (
+    assert (seen.has_seen("synthetic/anna"), seen.has_seen("synthetic/bert"), seen.has_seen("synthetic/carl")) == (
         True,
         True,
         False,

@@ -9,8 +9,14 @@ import torch
 
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
-from gaze_core.driver.checkpoints import card_of, frames_seen, load_estimator, require_unseen_frames, save_estimator
-from gaze_core.driver.faces import FaceBatch, FaceChanges, changed, read_faces
+from gaze_core.driver.checkpoints import (
+    estimator_card,
+    frames_seen,
+    load_estimator,
+    require_unseen_frames,
+    save_estimator,
+)
+from gaze_core.driver.faces import FaceAugmentation, FaceBatch, augmented, read_faces
 from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.report import BASELINES
@@ -42,7 +48,9 @@ def base(tmp_path_factory):
     torch.manual_seed(0)
     model = FaceEstimator(NETWORK)
     path = tmp_path_factory.mktemp("base") / WEIGHTS_FILE
-    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {"train": ["x"]}))
+    save_estimator(
+        path, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {"train": ["x"]})
+    )
     return path.parent
 
 
@@ -201,7 +209,7 @@ def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
 def test_an_estimator_of_another_view_is_refused(extracted, tmp_path):
     model = FaceEstimator(NETWORK)
     portrait = {"focal_px": 264.0, "distance_m": 0.68, "size_px": 128}
-    save_estimator(tmp_path / WEIGHTS_FILE, model, card_of(model, "test", 1, None, portrait, {}))
+    save_estimator(tmp_path / WEIGHTS_FILE, model, estimator_card(model, "test", 1, None, portrait, {}))
     with pytest.raises(ContractViolation, match=r"crops are 14.0 cm wide at the face, the estimator's 33.0 cm"):
         fine_tuned(extracted, tmp_path, tmp_path / "work")
 
@@ -263,7 +271,7 @@ def spoilt(model, path, card=None, value=None):
     """A weights file of this card, or with one weight of this value."""
     if value is not None:
         torch.nn.init.constant_(model.head[3].bias, value)
-    card = card or card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+    card = card or estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     save_estimator(path, model, card)
 
 
@@ -287,7 +295,7 @@ def test_weights_that_are_not_finite_or_of_something_else_are_refused(tmp_path):
         with pytest.raises(BadInput, match=r"w.safetensors: not finite: head.3.bias; its training diverged"):
             load_estimator(path)
     model = FaceEstimator(NETWORK)
-    card = card_of(model, "test", 1, None, {}, {})
+    card = estimator_card(model, "test", 1, None, {}, {})
     for changes, message in (
         ({"stage": "mesh_head"}, "written by stage 'mesh_head'"),
         ({"network": {"hidden": 8, "image_px": 32}}, "Error.s. in loading state_dict"),
@@ -313,7 +321,7 @@ def test_the_gaze_turns_with_the_image(option):
     still = dict.fromkeys(("shift", "scale", "roll_deg", "brightness", "contrast", "color", "noise"), 0.0)
     torch.manual_seed(1)
     gaze = torch.rand(12, 2) * 1.0 - 0.5
-    after = changed(dots(gaze), FaceChanges(**(still | {"smallest": 1.0} | option)))
+    after = augmented(dots(gaze), FaceAugmentation(**(still | {"smallest": 1.0} | option)))
     assert (after.gaze_camera - gaze).abs().max() > 0.1
     expected = 32 + 28 * vector_from_pitchyaw(after.gaze_camera)[:, :2]
     weights = after.rgb.mean(1)

@@ -129,7 +129,7 @@ def test_a_fault_is_said_before_any_number(images, tmp_path):
 
 
 def test_images_read_what_the_evaluate_stage_writes(images, tmp_path):
-    path = tmp_path / "pictures.npz"
+    path = tmp_path / "images.npz"
     names = {"gazes": "gaze_labels", "poses": "pose_labels", "heads": "head_labels", "curve": "curve_gazes_deg"}
     labels = json.dumps({key: getattr(images, name) for key, name in names.items()})
     arrays = {name: getattr(images, name) for name in _ARRAYS}

@@ -41,7 +41,7 @@ class PredictingJudge:
     def __init__(self, sees_head=True, unreadable_pitch_over_rad=10.0):
         self.sees_head, self.limit = sees_head, unreadable_pitch_over_rad
 
-    def read(self, rgb):
+    def predict(self, rgb):
         text = (rgb[:, 0, 0, :4] - 0.5) * 2 * HALF_TURN
         gaze, head = text[:, :2], text[:, 2:]
         return JudgePrediction(gaze, head if self.sees_head else None, gaze[:, 0] < self.limit)

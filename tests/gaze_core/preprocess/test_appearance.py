@@ -89,8 +89,8 @@ def test_two_people_in_turn(shared_data, seen, tmp_path):
     assert seen(paths[1])[1] == {}  # a third of a second apart: nothing is concluded
 
 
-def test_a_face_that_is_too_small_to_read(pictures, folder_of, seen):
-    (image,) = pictures("portrait_pexels.mp4", (280,))
+def test_a_face_that_is_too_small_to_read(video_frames, folder_of, seen):
+    (image,) = video_frames("portrait_pexels.mp4", (280,))
     scale = 30 / 300  # the face is about 300 px high
     kept, dropped = seen(folder_of([cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)]))
     assert (kept, dropped) == (set(), {"face_too_small": 1})

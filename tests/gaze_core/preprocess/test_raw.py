@@ -23,8 +23,8 @@ CONFIG = RawConfig(num_person_frames=2)
 
 
 @pytest.fixture(scope="module")
-def images(pictures):
-    return pictures("portrait_pexels.mp4", (0, 60))
+def images(video_frames):
+    return video_frames("portrait_pexels.mp4", (0, 60))
 
 
 def frame_of(path: Path, image: np.ndarray, index: int = 0, **changes) -> RawFrame:
@@ -62,9 +62,9 @@ def test_labels_point_at_the_target(frames, landmarker, tmp_path):
         np.testing.assert_allclose(values["gaze_camera"][k], angles_of(rotation @ mean), atol=2e-3)
 
 
-def test_an_estimate_never_passes_for_a_label(frames, pictures, landmarker, tmp_path):
+def test_an_estimate_never_passes_for_a_label(frames, video_frames, landmarker, tmp_path):
     """A target that was not measured leaves the photograph without a gaze; its irises could have been read."""
-    (eyes_open,) = pictures("portrait_pexels.mp4", (200,))
+    (eyes_open,) = video_frames("portrait_pexels.mp4", (200,))
     unlabelled = frame_of(tmp_path / "open.png", eyes_open, 7, gaze_target_camera_m=None)
     assert preprocess_raw([frames[0], unlabelled], tmp_path / "out.h5", CONFIG, "test", landmarker).num_kept == 2
     with h5py.File(tmp_path / "out.h5") as file:

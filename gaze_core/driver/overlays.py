@@ -1,4 +1,4 @@
-"""Gaze drawn into images of the driver and of the road. RGB arrays in, RGB arrays out."""
+"""Overlays: gaze arrows on images of the driver, gaze points on images of the road. RGB arrays in, RGB arrays out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ class Gaze:
         return [*true, (self.predicted[position], PREDICTED)]
 
 
-def read_gaze(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Gaze:
-    """Puts what an estimator read of each crop beside the labels."""
-    everything = range(len(drive.record.frames))
+def gaze_of_drive(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Gaze:
+    """An estimator's predictions for the crops of a drive, with the labels, as directions in the face camera's frame."""
+    all_items = range(len(drive.record.frames))
     predicted = _in_camera(drive, gaze_view)
     if not drive.record.labelled:
         return Gaze(predicted, None, np.rad2deg(gaze_view), None)
     labels = np.asarray(drive.dataset.labels["gaze_camera"], dtype=np.float64)
-    in_label_frame = np.rad2deg(drive.in_label_frame(gaze_view, everything))
+    in_label_frame = np.rad2deg(drive.in_label_frame(gaze_view, all_items))
     return Gaze(predicted, _in_camera(drive, labels), in_label_frame, np.rad2deg(drive.record.tracker))
 
 
