@@ -1,4 +1,4 @@
-"""What an estimator must beat. All work in the tracker's frame, on `[elevation, azimuth]` in radians.
+"""Baselines that an estimator must beat. All work in the tracker's frame, on `[elevation, azimuth]` in radians.
 
 Typical gaze while driving varies so little that a constant scores well; head pose alone scores better; and a constant
 or linear correction of an estimator that was never fine-tuned needs a handful of frames.
@@ -38,7 +38,7 @@ def affine_correction(predicted: Angles, truth: Angles) -> Correction:
 
 
 def head_features(head_to_camera: Float[ndarray, "n 4 4"]) -> Float[ndarray, "n k"]:
-    """Where the head is and where it points: direction, roll and place, with their products."""
+    """Features of the head pose: facing direction, roll and position, with their products."""
     rotation, place = head_to_camera[:, :3, :3], head_to_camera[:, :3, 3]
     x, y, z = -rotation[:, :, 2].T
     pose = np.stack(

@@ -48,7 +48,7 @@ class ExtractConfig(Config):
     layout: TileLayout = TileLayout()
     columns: SensorColumns = SensorColumns()
     gaze_frame: GazeFrame = "scene"  # of the table's angles
-    trust_pixels: bool = True  # let the scene's pixels turn a sign that disagrees with them
+    trust_pixels: bool = True  # flip a sign that disagrees with the pixels of the scene camera
     blocks: BlockConfig = BlockConfig()
     normalization: NormalizationConfig = DRIVER_FACE  # scaled to size_px
     size_px: PositiveInt = 128
@@ -59,7 +59,7 @@ class ExtractConfig(Config):
 
     @property
     def video(self) -> VideoConfig:
-        """The face finder's options. The largest face is the driver's, whoever sits behind."""
+        """Options of the face detection. The largest face is the driver's; passengers' faces are ignored."""
         return VideoConfig(min_second_face=1.0, focal_factor=self.focal_factor)
 
 
@@ -75,7 +75,7 @@ def label_drive(
 ) -> tuple[DriveRecord, Splits]:
     """Writes the subject file `folder/subject.h5` from the images of the decoded frames (number -> time).
 
-    A drive without a table keeps the irises' gaze, and all its frames are for the test.
+    Without a table the labels are the gaze predicted from the irises, and all frames are test frames.
 
     Raises:
         BadInput: no frame shows a usable face, or the frames are too few to split or to calibrate.
@@ -90,7 +90,7 @@ def label_drive(
     ]
     if track:
         splits = split_blocks(name, times_s.tolist(), duration_s, config.blocks)
-    else:  # nothing can be learned from it
+    else:  # without labels there is nothing to train on
         splits = Splits(subject=name, train=(), validation=(), test=tuple(range(len(numbers))))
     signs = check_signs(track, config.trust_pixels) if track else None
     frames = drive_frames(numbers, times_s, duration_s, track, signs, config.blocks)
@@ -123,7 +123,7 @@ def _find_faces(
     name: str, folder: Path, decoded: Mapping[int, float], config: ExtractConfig, landmarker: Path,
     dropped: Counter[str], advance: ProgressCallback,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
-    """Faces by position among the decoded frames, with their poses; counts the others."""
+    """Detected faces by position among the decoded frames, with their poses; frames without a usable face are counted."""
     recording = Recording(folder / IMAGES / "driver", 1, None)
     detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
@@ -155,7 +155,7 @@ def drive_frames(
     signs: SignCheck | None,
     blocks: BlockConfig,
 ) -> tuple[DriveFrame, ...]:
-    """The record's rows. A drive whose table names no scenarios has its stretches as scenarios."""
+    """The rows of the record. If the table names no scenarios, each stretch of time is a scenario."""
     stretches = stretch_of(times_s.tolist(), duration_s, blocks)
     rows = []
     for number, time_s, stretch in zip(numbers, times_s, stretches, strict=True):
@@ -181,7 +181,7 @@ def drive_frames(
 def tracker_labels(
     pitchyaw: Float[ndarray, "2"], values: Mapping[str, Any], frame: GazeFrame, mount: Mount | None
 ) -> dict[str, Any]:
-    """The tracker's gaze in all frames of the schema, in place of the irises'."""
+    """The tracker's gaze in all coordinate frames of the schema, replacing the gaze predicted from the irises."""
     head_to_view = values["world_to_camera"][:3, :3] @ values["head_to_world"][:3, :3]
     if frame == "scene":
         assert mount is not None

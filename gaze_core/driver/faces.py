@@ -1,4 +1,4 @@
-"""Faces as the estimator learns from them: crops with their background, gaze, and random augmentation of both."""
+"""Training data of the face estimator: face crops with their background, gaze labels, and augmentation of both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from gaze_core.data.subjects import Pixels, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.geometry.angles import vector_from_pitchyaw
 
-_MEMORY_BYTES = 2 * 2**30  # images of a set that are kept in memory; of a larger one they are read when asked for
+_MEMORY_BYTES = 2 * 2**30  # a data set up to this size is kept in memory; a larger one is read batch by batch
 _PREDICT_BATCH = 64
 
 
@@ -51,15 +51,15 @@ def face_batch(
 
 
 def face_loader(parts: Sequence[SubjectDataset]) -> FaceLoader:
-    """Crops of some subject files, one after another, kept in memory unless they are too many."""
+    """A loader over the crops of several subject files, kept in memory unless they are too large."""
     return SubjectLoader(list(parts), face_batch, _PREDICT_BATCH, cache_bytes=_MEMORY_BYTES)
 
 
 def read_faces(files: Sequence[Path]) -> FaceLoader:
-    """All samples of these subject files that have a gaze label; they need no other.
+    """All samples of these subject files that have a gaze label; no other label is required.
 
     Raises:
-        BadInput: a file is none, they differ in size or view, or none has a usable sample.
+        BadInput: a file is not a subject file, the files differ in size or view, or no sample is usable.
     """
     parts = [SubjectDataset(path, required_labels=("gaze",)) for path in files]
     if not sum(len(part) for part in parts):
@@ -72,13 +72,13 @@ def read_faces(files: Sequence[Path]) -> FaceLoader:
 
 
 def face_width_m(normalization: Mapping[str, Any]) -> float | None:
-    """What a crop of this view covers at the face, from side to side; None where the view is not known."""
+    """Width that a crop of this view covers at the face, in metres; None if the view is unknown."""
     values = [normalization.get(name) for name in ("distance_m", "size_px", "focal_px")]
     return None if None in values else float(values[0] * values[1] / values[2])  # type: ignore[operator]
 
 
 def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Refuses crops that show another part of the face than the estimator knows, as far as both views are known.
+    """Refuses crops whose view differs from that of the estimator's training crops, if both views are known.
 
     Raises:
         ContractViolation: with both widths.
@@ -92,18 +92,18 @@ def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: s
 
 
 class FaceAugmentation(Config):
-    """How far a training image may differ from the recorded one; 0 leaves that part alone."""
+    """Strengths of the random augmentation of training images; 0 switches one off."""
 
     shift: NonNegativeFloat = 0.03  # of the side
     scale: NonNegativeFloat = 0.05
-    roll_deg: NonNegativeFloat = 3.0  # the gaze turns with the image
+    roll_deg: NonNegativeFloat = 3.0  # the gaze label rotates with the image
     brightness: NonNegativeFloat = 0.25
     contrast: NonNegativeFloat = 0.2
     color: NonNegativeFloat = 0.08
     noise: NonNegativeFloat = 0.015
-    smallest: float = Field(0.6, gt=0, le=1)  # of the side, through which some images are shrunk and enlarged
+    smallest: float = Field(0.6, gt=0, le=1)  # of the side: some images are downscaled to it and enlarged again
     mirror: bool = False
-    background: bool = False  # replace what is outside the head mask by something plain
+    background: bool = False  # replace the background outside the head mask by a plain gradient
 
 
 def augmented(batch: FaceBatch, augmentation: FaceAugmentation) -> FaceBatch:
@@ -127,7 +127,7 @@ def augmented(batch: FaceBatch, augmentation: FaceAugmentation) -> FaceBatch:
 
 
 def _lower_resolution(rgb: Float[Tensor, "b 3 h w"], augmentation: FaceAugmentation) -> Float[Tensor, "b 3 h w"]:
-    """A third of the images through a smaller size and back."""
+    """A third of the images, downscaled and enlarged again."""
     side = round(rgb.shape[-1] * (augmentation.smallest + (1 - augmentation.smallest) * float(torch.rand(()))))
     chosen = torch.rand(len(rgb)) < 1 / 3
     if side >= rgb.shape[-1] or not chosen.any():
@@ -145,7 +145,7 @@ def _color_jittered(rgb: Float[Tensor, "b 3 h w"], augmentation: FaceAugmentatio
 
 
 def gaze_distance(predicted: Float[Tensor, "b 2"], label: Float[Tensor, "b 2"]) -> Tensor:
-    """Mean distance of unit vectors, nearly their angle in radians; smooth at zero."""
+    """Mean distance between unit gaze vectors, close to the angle in radians; smooth at zero."""
     squared = (vector_from_pitchyaw(predicted) - vector_from_pitchyaw(label)).square().sum(-1)
     return (squared + 1e-6).sqrt().mean()
 
