@@ -30,7 +30,7 @@ from gaze_core.geometry.rotations import eye_rotation
 
 GazeFrame = Literal["scene", "camera"]  # in which the table's angles are: glasses on the head, or the face camera
 MIN_READINGS = 20
-_OUTLIER_RAD = 0.1  # the Huber threshold: larger residuals count linearly
+_OUTLIER_RAD = 0.1  # scale of the robust loss (soft L1): larger residuals count linearly
 
 
 class Mount(Config):
@@ -74,10 +74,10 @@ def fit_mount(
         )
     source, target = directions(tracker), directions(irises)
 
-    def misfit(pitchyaw: Float[ndarray, "2"]) -> Float[ndarray, " k"]:
+    def residuals(pitchyaw: Float[ndarray, "2"]) -> Float[ndarray, " k"]:
         return (source[inside] @ _rotation(pitchyaw).T - target[inside]).ravel()
 
-    fitted = least_squares(misfit, np.zeros(2), loss="soft_l1", f_scale=_OUTLIER_RAD).x
+    fitted = least_squares(residuals, np.zeros(2), loss="soft_l1", f_scale=_OUTLIER_RAD).x
     residual = angle_deg(source @ _rotation(fitted).T, target)
     return Mount(
         pitch_deg=float(np.rad2deg(fitted[0])),

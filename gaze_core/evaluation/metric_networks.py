@@ -1,6 +1,6 @@
-"""What images are measured with beside the judge: networks with weights that are not ours, or the reason for a gap.
+"""Metric networks: pretrained networks that measure images beside the judge, or the reason why one is missing.
 
-Which of them an evaluation uses stands in its configuration, so that results of two machines are never mixed up.
+The configuration of an evaluation names the networks it uses, so results of different machines stay comparable.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _MEASURES: dict[MetricNetworkName, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class MetricNetworks:
-    """The judge and the networks at hand; `absent` has the reason for each metric that cannot be measured."""
+    """The judge and the loaded metric networks; `absent` gives the reason for each metric that cannot be measured."""
 
     judge: Judge
     st_lpips: StLpips | None = None
@@ -33,7 +33,7 @@ class MetricNetworks:
     face_descriptor: FaceDescriptor | None = None
     inception: Inception | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)  # what measured -> first digits of its sha256
+    digests: Mapping[str, str] = field(default_factory=dict)  # network -> first digits of its sha256
 
 
 def available() -> tuple[MetricNetworkName, ...]:
@@ -42,10 +42,10 @@ def available() -> tuple[MetricNetworkName, ...]:
 
 
 def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> MetricNetworks:
-    """Exactly the wanted ones.
+    """Loads exactly the wanted metric networks.
 
     Raises:
-        MissingArtifact: a wanted one is not on this machine.
+        MissingArtifact: a wanted network is not on this machine.
     """
     loaded: dict[str, StLpips | Lpips | FaceDescriptor | Inception] = {}
     absent, digests = dict[str, str](), {judge.name: judge.digest}

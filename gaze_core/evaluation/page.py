@@ -1,4 +1,4 @@
-"""What stands on the page of an evaluation."""
+"""The page of an evaluation report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,21 +44,21 @@ from gaze_core.reports.text import counted, duration, interval, number
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that a report shows; whatever is empty is left out of the page.
+    """The content of a report; empty parts are left out of the page.
 
     Attributes:
-        title: What was run, for example "Gaze redirection: synthetic_128".
+        title: The run, for example "Gaze redirection: synthetic_128".
         subtitle: Preset, device and date, in one line.
         candidate: Measurements of the trained model.
         images: Held-out heads of the candidate.
         seconds: Wall clock of the whole run.
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
-        baseline, comparison: The model to beat, measured on the same samples, and the verdict.
-        baseline_images: The same heads by the baseline; only the reconstruction is shown.
+        baseline, comparison: The baseline model, measured on the same samples, and the verdict.
+        baseline_images: The same heads by the baseline; the page shows only their reconstruction.
         curves: Stage -> logged number -> (steps, values).
-        enhancements: (name, detail) of what was active, with numbers, and of what was not.
+        enhancements: (name, detail) of the active and inactive enhancements.
         sources: Stages, checkpoints, digests and versions.
-        notes: Sentences that a reader must know, for example how labels were obtained.
+        notes: Remarks for the reader, for example how labels were obtained.
     """
 
     title: str
@@ -91,7 +91,7 @@ _VERDICTS: Mapping[str, skeleton.Verdict] = {
 
 
 def page_of(data: ReportData) -> skeleton.Page:
-    """What stands on the page, from the verdict to the sources."""
+    """The page, from the verdict to the sources."""
     candidate = data.candidate
     passed = sum(check.verdict == "ok" for check in candidate.checks)
     verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
@@ -160,14 +160,14 @@ def _bars(data: ReportData) -> Bars:
 def _images(data: ReportData) -> list[Block]:
     strips = image_strips(data.images, data.baseline_images)
     intro = (
-        "Frames that no training has seen, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
+        "Held-out frames, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
         "(pitch, yaw in the camera). Positive is up and toward the left of the image."
     )
     return [Heading("Held-out heads", intro), *strips] if strips else []
 
 
 def _checks(candidate: EvaluationReport) -> list[Block]:
-    intro = "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault."
+    intro = "A mean can hide a swapped or mirrored convention. Each check compares the claim with the likeliest fault."
     return [Heading("Checks", intro), Checks(check_rows(candidate))]
 
 
@@ -209,7 +209,7 @@ def _enhancements(rows: Sequence[tuple[str, str]]) -> list[Block]:
 
 
 def distance_chart(data: ReportData) -> str:
-    """Error over the angle between original and target gaze; the copy's error is that angle, apart from the judge's own."""
+    """Error over the angle between original and target gaze; the identity baseline's error is that angle plus the judge's."""
 
     def line(name: str, report: EvaluationReport, metric: str, style: str) -> Series:
         known = [

@@ -39,7 +39,7 @@ _ROWS: tuple[RowName, ...] = ("model", "copy", "constant", "floor")
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """One subject's pairs and how its frames are read: `frames([7, 3])` is the batch of frames 7 and 3."""
+    """One subject's pairs and a loader of its frames: `frames([7, 3])` is the batch of frames 7 and 3."""
 
     subject: str
     pairs: Pairs
@@ -48,7 +48,7 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """All that was measured of one subject, each array over its pairs, sweep arrays over the swept heads."""
+    """Measurements of one subject; arrays are over its pairs, those of the sweep over the swept heads."""
 
     held_out: HeldOut
     rows: Mapping[RowName, Mapping[str, np.ndarray]]
@@ -111,7 +111,7 @@ def _measure(redirector: Redirector, held_out: HeldOut, networks: MetricNetworks
             ("head_error_deg", "target_facing", head_error_deg),
         )
     }
-    # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
+    # The judge must beat a constant prediction on the labels of the recordings.
     constant_error = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
     answers["the judge"] = {
         checks.CLAIM: rows["floor"]["gaze_error_deg"],

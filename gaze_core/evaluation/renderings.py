@@ -1,4 +1,4 @@
-"""What a redirector renders of a few pairs of frames, and every number that each rendering gives."""
+"""Renders pairs of frames with a redirector and measures each rendering."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class Redirector(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the judge read; errors are NaN where it could not."""
+    """A judge's prediction; errors are NaN where it is not valid."""
 
     gaze_camera: Float[Tensor, "b 2"]
     facing: Float[Tensor, "b 2"] | None
@@ -37,7 +37,7 @@ class Prediction:
 
     @classmethod
     def of(cls, judge: Judge, rgb: Float[Tensor, "b 3 h w"]) -> "Prediction":
-        """Reads images on white."""
+        """The judge's prediction for images on white."""
         predicted: JudgePrediction = judge.predict(rgb)
         return cls(predicted.gaze_camera, predicted.head_pitchyaw, predicted.valid)
 
@@ -46,17 +46,17 @@ class Prediction:
         return self._known(gaze_error_deg(self.gaze_camera, expected))
 
     def head_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-        """Angle to these facing directions, camera frame; NaN if the judge reads no head."""
+        """Angle to these facing directions, camera frame; NaN if the judge predicts no head direction."""
         if self.facing is None:
             return torch.full_like(expected[:, 0], torch.nan)
         return self._known(head_error_deg(self.facing, expected))
 
     def gaze_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
-        """Angle to another prediction's gaze; NaN unless both could be read."""
+        """Angle to the gaze of another prediction; NaN unless both are valid."""
         return other._known(self.gaze_error_deg(other.gaze_camera))
 
     def head_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
-        """Angle to another prediction's facing direction; NaN unless both could be read."""
+        """Angle to the facing direction of another prediction; NaN unless both are valid."""
         if other.facing is None:
             return torch.full_like(self.gaze_camera[:, 0], torch.nan)
         return other._known(self.head_error_deg(other.facing))
@@ -74,7 +74,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The numbers of some pairs: by row and metric, the answers to the checks, and the target labels."""
+    """Measurements of some pairs: values by row and metric, errors of the checks, and the target labels."""
 
     rows: Mapping[RowName, Mapping[str, Tensor]]
     answers: Mapping[str, checks.Answers]
@@ -84,7 +84,7 @@ class Measured:
 
 
 def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, networks: MetricNetworks) -> Measured:
-    """Renders and reads each pair in the three ways of `EvaluationReport`."""
+    """Renders and judges each pair in the three settings of `EvaluationReport`."""
     judge = networks.judge
     source, goal = (Prediction.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
     own = render(redirector, targets.camera, targets.head)
@@ -131,13 +131,13 @@ def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch,
 def redirect(
     redirector: Redirector, batch: GazeBatch, gaze_head: Float[Tensor, "b 2"], judge: Judge
 ) -> tuple[Float[Tensor, "b 3 h w"], Prediction]:
-    """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and what the judge reads in them."""
+    """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and the judge's prediction for them."""
     rendered = render(redirector, batch.camera, batch.head.with_gaze(gaze_head))
     return rendered, Prediction.of(judge, rendered)
 
 
 def render(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
-    """In chunks, since an image needs far more memory than its parameters."""
+    """Renders in chunks, since an image needs far more memory than its parameters."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(head.head_to_world), _CHUNK):
@@ -159,9 +159,9 @@ def _head_rotation(batch: GazeBatch) -> Float[Tensor, "b 3 3"]:
 def _reconstruction(
     rendered: Float[Tensor, "b 3 h w"], targets: GazeBatch, networks: MetricNetworks
 ) -> dict[str, Tensor]:
-    """How much images look like the recorded targets."""
+    """Reconstruction metrics against the recorded targets."""
     recorded = targets.rgb_on_white
-    # What lies beyond the border of the recorded image is not known, so nothing rendered there is wrong.
+    # Pixels beyond the border of the recorded image are unknown and are not compared.
     seen = torch.where(targets.observed_mask > 0, rendered, recorded)
     values = {
         "psnr_db": psnr_db(seen, recorded),
@@ -187,7 +187,7 @@ def _features(rendered: Tensor, targets: GazeBatch, networks: MetricNetworks) ->
 def _answers(
     inputs: GazeBatch, targets: GazeBatch, goal: Prediction, redirected: Prediction, own: Tensor, facing: Tensor
 ) -> dict[str, checks.Answers]:
-    """A wrong convention turns labels in the camera frame, but target gazes in the head frame."""
+    """Errors of all checks. A wrong convention affects labels in the camera frame, but target gazes in the head frame."""
     target_gaze = {
         name: gaze_in_camera(inputs, gaze) for name, gaze in checks.wrong_conventions(targets.gaze_head).items()
     }

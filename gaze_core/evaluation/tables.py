@@ -1,4 +1,4 @@
-"""The tables of the evaluation report: numbers with intervals, checks, what papers report, what was not measured."""
+"""The tables of the evaluation report: numbers with intervals, checks, published numbers, metrics not measured."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ _PUBLISHED_METRICS = {
 def number_table(
     candidate: EvaluationReport, candidate_name: str, baseline: EvaluationReport | None, baseline_name: str
 ) -> Table:
-    """One row for each metric that was measured, with a cell for each who was measured."""
+    """One row for each measured metric, one column for each model and baseline."""
     named = [(candidate_name, candidate)] + ([(baseline_name, baseline)] if baseline else [])
     columns = [Column("metric", numeric=False), *(Column(name) for name, _ in named)]
     columns += [
@@ -68,7 +68,7 @@ def absent_rows(report: EvaluationReport) -> list[tuple[str, str]]:
 
 
 def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
-    """A head and one row for each estimate: who, metric, unit, direction, value, interval, counts, reason."""
+    """A header and one row for each estimate: row name, metric, unit, direction, value, interval, counts, reason."""
     head = ("row", "metric", "unit", "better", "value", "low", "high", "num_samples", "num_subjects", "absent")
     return [
         head,
@@ -82,7 +82,7 @@ def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
 
 
 def markdown_table(report: EvaluationReport, name: str) -> str:
-    """The numbers with their intervals, for pages that show Markdown."""
+    """The numbers with their intervals, as Markdown."""
     head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BASELINE_TITLES.values(), "n"]
     rows = [
         [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BASELINE_TITLES),
@@ -94,7 +94,7 @@ def markdown_table(report: EvaluationReport, name: str) -> str:
 
 
 def check_rows(report: EvaluationReport) -> list[CheckRow]:
-    """Each question with its answer in words."""
+    """Each check with its question and its result in words."""
     return [CheckRow(check.verdict, check.question, _answer(check), _count(check.margin)) for check in report.checks]
 
 
@@ -163,8 +163,8 @@ def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
         for method, row in table.items()
     ]
     intro = (
-        f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured otherwise; read them as a scale, "
-        "not as a ranking."
+        f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured differently; they give a "
+        "scale, not a ranking."
     )
     agreement = (
         "Gaze and head here are the judge's prediction for the rendering against its prediction for the recorded image, "
