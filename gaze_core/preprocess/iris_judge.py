@@ -1,7 +1,8 @@
-"""Gaze of normalised crops, read from their irises: judges redirected images without any trained gaze model.
+"""Gaze of normalised crops from their irises: judges redirected images without a trained gaze model.
 
-Each image is read on its own, with the average head and the image's own eye corners; what that costs is in
-docs/decisions/0004-video-labels.md. Readings of one person share a bias of a few degrees, so compare readings with readings.
+Each image is processed on its own, with the average head and the image's own eye corners; the accuracy is in
+docs/decisions/0004-video-labels.md. Predictions for one person share a bias of a few degrees, so compare predictions
+with predictions.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ from gaze_core.preprocess.person import fitted_head
 _PORTRAIT = NORMALIZATIONS["portrait_128"]
 PORTRAIT_FOCAL_FACTOR = _PORTRAIT.focal_px / _PORTRAIT.size_px
 _MIN_SIDE_PX = 512  # smaller images are enlarged: the landmarker was made for camera images
-_HEAD_SCALE = 0.92  # of the average face, at which irises are as wide as landmarks make them
+_HEAD_SCALE = 0.92  # of the average face, at which the irises match the size of the iris landmarks
 
 
 def predict_gaze(
@@ -30,7 +31,7 @@ def predict_gaze(
     landmarker: Path | None = None,
     focal_factor: float = PORTRAIT_FOCAL_FACTOR,
 ) -> tuple[Float[ndarray, "n 2"], Bool[ndarray, " n"]]:
-    """Reads the gaze of normalised crops.
+    """Predicts the gaze of normalised crops.
 
     Args:
         images: RGB.

@@ -1,4 +1,4 @@
-"""One image with its landmarks and pose to the fields of the subject file."""
+"""Fields of the subject file from one image with its landmarks and head pose."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def label_frame(
     config: NormalizationConfig,
     head_mask: UInt8[ndarray, "h w"],
 ) -> dict[str, Any]:
-    """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame.
+    """All fields of one frame except `frame_index`. The world frame is the real camera's frame.
 
-    `image` and `head_mask` (0 or 255) are the whole image.
+    `image` and `head_mask` (0 or 255) cover the full image.
     """
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
@@ -66,7 +66,7 @@ def label_frame(
 
 
 def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[int, int]) -> UInt8[ndarray, "y x *c"]:
-    """The normalised crop of (width, height), 0 beyond the image's border; a finer image is shrunk first."""
+    """The normalised crop of (width, height), 0 beyond the image's border; a finer image is downscaled first."""
     middle = np.array([size_px]) / 2
     step = np.linalg.norm(view.points_in_image_px(middle + [[1, 0]]) - view.points_in_image_px(middle))
     shrink = min(1.0, 1 / float(step))
@@ -79,6 +79,6 @@ def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[in
 
 
 def _opencv(homography: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
-    """The same map between pixels whose centres are whole numbers."""
+    """The same map in OpenCV's convention, where pixel centres are integers."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     return np.asarray(np.linalg.inv(half) @ homography @ half)
