@@ -46,13 +46,13 @@ def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float
     head = average_head(average)
     scales = [
         iris_scale(face.points_px, pose, head, camera)
-        for face, (pose, _), camera in zip(faces, fits(head), cameras, strict=True)
+        for face, (pose, _), camera in zip(faces, fit_poses(head), cameras, strict=True)
         if all(eyes_open(face.points_px, face.expression))
     ]
     scale = subject_scale(scales) if scales else 1.0
     head = average_head(average, scale)
-    head = fitted_head(faces, [pose for pose, _ in fits(head)], head, cameras)
-    poses, misfits = zip(*fits(head), strict=True)
+    head = fitted_head(faces, [pose for pose, _ in fit_poses(head)], head, cameras)
+    poses, misfits = zip(*fit_poses(head), strict=True)
     return Person(head, scale, list(poses), list(misfits))
 
 

@@ -171,7 +171,7 @@ def _timestamps(stamps: Sequence[int | None], container_format: str) -> tuple[in
 
 
 def _opened(path: Path) -> av.container.InputContainer:
-    # With a file: scheme, so that a colon in a name is not taken for one; files named by a playlist are not opened.
+    # With a file: scheme, so that a colon in a name is not taken for one; only this protocol is allowed (playlists).
     return av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
 
 

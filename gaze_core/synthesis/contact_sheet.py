@@ -28,7 +28,7 @@ def contact_sheet(
 ) -> UInt8[ndarray, "r c h w 3"]:
     """An image of each identity seed (row) at each of `GAZES_DEG` (column), seen from the front.
 
-    Light changes from row to row. The face is neutral but for the lids, which follow the gaze.
+    Each row has another light. The face is neutral except for the lids, which follow the gaze.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
