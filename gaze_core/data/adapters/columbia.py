@@ -1,4 +1,4 @@
-"""Columbia Gaze: what the name of a photograph says, for example `0001_2m_-15P_10V_-5H.jpg`.
+"""Columbia Gaze: labels from the names of the photographs, for example `0001_2m_-15P_10V_-5H.jpg`.
 
 P is the head's turn, V and H the gaze's, in degrees, all toward or away from the camera: at 0V 0H the person looks into
 the lens whatever P is. V > 0 looks up. H and P grow toward the subject's left, which is image right, so both have the
@@ -39,7 +39,7 @@ def columbia_labels(name: str | Path) -> ColumbiaLabels:
     """Labels from the name of a photograph.
 
     Raises:
-        BadInput: the name is not as the data set's.
+        BadInput: the name does not follow the data set's pattern.
     """
     match = _NAME.fullmatch(Path(name).stem)
     if match is None:

@@ -1,9 +1,9 @@
 """GazeNeRF's files, and what GazeGaussian's share with them: 512 px crops, masks, a fitted camera, head-frame gaze.
 
-Kept in mind: images are blue first; `left_eye_mask` is the left half of the image, the subject's right eye;
-`pitchyaw_head` has a pitch that grows downward; lengths are decimetres; `pitchyaw` and `pitchyaw_3d` are no gaze
-angles and are not read. GazeNeRF's 306 codes are of a face model with more coefficients than our fields hold, and it
-has neither 3D landmarks nor a head pose apart from the camera's: `face_head_pose` alone says how the head is turned.
+Images are BGR; `left_eye_mask` is the left half of the image, the subject's right eye;
+`pitchyaw_head` has a pitch that grows downward; lengths are decimetres; `pitchyaw` and `pitchyaw_3d` are not gaze angles and
+are not read. GazeNeRF's 306 codes are of a face model with more coefficients than our fields hold, and it
+has neither 3D landmarks nor a head pose apart from the camera's: the head's rotation is in `face_head_pose` only.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def read_gazenerf(subject: Subject) -> Iterator[Outcome]:
 
 
 def frame_numbers(rows: Rows, subject: Subject) -> Int[ndarray, " n"]:
-    """Frame numbers with their overflow undone; what was done goes to the subject's notes."""
+    """Frame numbers with the overflow corrected; the correction is noted in the subject's notes."""
     frames, subject.notes["frame_index"] = unwrapped(rows.column("frame_index"), rows.column("cam_index"))
     return frames
 
@@ -69,7 +69,7 @@ def frame_numbers(rows: Rows, subject: Subject) -> Int[ndarray, " n"]:
 def shared_fields(
     rows: Rows, index: int, subject: Subject
 ) -> tuple[Sample, Float[ndarray, "2"], Float[ndarray, "3 3"]]:
-    """What both layouts hold: fields, gaze in the head's frame, and the published head rotation to the camera."""
+    """Data that both layouts share: fields, gaze in the head's frame, and the published head rotation to the camera."""
     image = rgb_image(rows.read("face_patch", index), subject.is_bgr)
     left, right = mask(rows.read("left_eye_mask", index)), mask(rows.read("right_eye_mask", index))
     if subject.spec.layout.eyes == "image":

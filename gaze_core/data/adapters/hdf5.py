@@ -1,4 +1,4 @@
-"""Reading published HDF5 files: a wrong file is the user's error, a spoilt frame costs that frame alone."""
+"""Reading published HDF5 files: a wrong file raises BadInput, an unusable frame is skipped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from gaze_core.errors import BadInput
 
 
 class UnusableFrame(Exception):
-    """One frame cannot be used; the text is the reason that is counted."""
+    """One frame is unusable; the text is the reason to count."""
 
 
 @contextmanager
@@ -122,7 +122,7 @@ class Rows:
 
 
 def finite(values: Shaped[ndarray, "..."], key: str) -> Shaped[ndarray, "..."]:
-    """Labels as float64; one that is no finite number spoils the frame."""
+    """Labels as float64; a non-finite value makes the frame unusable."""
     try:
         out = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

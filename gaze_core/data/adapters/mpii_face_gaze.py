@@ -1,6 +1,6 @@
 """MPIIFaceGaze, normalised: the authors' MATLAB 7.3 files (one per person), and the single HDF5 file made of them.
 
-Both hold blue-first 448 px crops and `[pitch, yaw]` of gaze and head; the further label columns, six landmarks, are
+Both hold BGR crops of 448 px and `[pitch, yaw]` of gaze and head; the further label columns, six landmarks, are
 fewer than our 68 and are left out. In the MATLAB file images are (channel, row, column).
 """
 
