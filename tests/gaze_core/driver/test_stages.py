@@ -59,7 +59,7 @@ def fine_tuned(extracted, base, work, preset="frozen", **changes):
     return finetune.run(config, {"data": extracted, "base": base}, context(work))
 
 
-def test_presets_are_those_that_the_user_asked_for():
+def test_presets_are_the_requested_ones():
     assert (FINETUNE_PRESETS["frozen"].freeze_backbone, FINETUNE_PRESETS["frozen"].epochs) == (True, 15)
     assert (FINETUNE_PRESETS["full"].freeze_backbone, FINETUNE_PRESETS["full"].epochs) == (False, 30)
 
@@ -181,7 +181,7 @@ def with_splits(extracted, folder, **parts):
     return folder
 
 
-def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
+def test_evaluation_on_training_frames_is_refused(extracted, base, tmp_path):
     splits = read_drive_splits(extracted)
     tuned = fine_tuned(extracted, base, tmp_path / "tuned").files[WEIGHTS_FILE].parent
     again = fine_tuned(  # what it saw is handed on
@@ -214,7 +214,7 @@ def test_an_estimator_of_another_view_is_refused(extracted, tmp_path):
         fine_tuned(extracted, tmp_path, tmp_path / "work")
 
 
-def test_a_drive_without_labels_teaches_nothing(extracted, base, tmp_path):
+def test_fine_tuning_without_labels_is_refused(extracted, base, tmp_path):
     record = DriveRecord.read(extracted)
     for path in extracted.iterdir():
         if path.name != DRIVE_FILE:
@@ -243,7 +243,7 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
         pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
 
 
-def test_pretraining_knows_people_by_what_their_files_say_and_keeps_some_for_validation(tmp_path, monkeypatch):
+def test_pretraining_identifies_people_by_their_files_and_holds_some_out_for_validation(tmp_path, monkeypatch):
     for number, (folder, person) in enumerate((("a", "p0"), ("a", "p1"), ("b", "p1"), ("b", "p2"), ("b", "p3"))):
         (tmp_path / "people" / folder).mkdir(parents=True, exist_ok=True)
         name = "same" if number in (1, 2) else f"s{number}"  # one name in two folders
@@ -275,7 +275,7 @@ def spoilt(model, path, card=None, value=None):
     save_estimator(path, model, card)
 
 
-def test_weights_that_are_none_are_refused(tmp_path):
+def test_files_that_are_not_weights_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"absent: no such file; expected a face estimator"):
         load_estimator(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
@@ -330,7 +330,7 @@ def test_the_gaze_turns_with_the_image(option):
     assert (seen - expected).abs().max() < 1.0
 
 
-def test_a_set_that_does_not_fit_the_memory_is_read_from_disk(extracted, monkeypatch):
+def test_a_data_set_larger_than_memory_is_read_from_disk(extracted, monkeypatch):
     kept = read_faces([extracted / "subject.h5"])
     monkeypatch.setattr("gaze_core.driver.faces._MEMORY_BYTES", 0)
     lazy = read_faces([extracted / "subject.h5"])

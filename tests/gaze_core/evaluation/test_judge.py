@@ -42,7 +42,7 @@ def tiny_subjects(tmp_path):
     return [write_tiny_subject(tmp_path / f"{n}.h5", num_images=8, subject=f"tiny_{n}", seed=n) for n in range(3)]
 
 
-def test_reads_a_face_it_has_never_seen(judge, pack):
+def test_predicts_the_gaze_of_an_unseen_person(judge, pack):
     prediction = judge.predict(pack.rgb_on_white)
     gaze_deg = angular_error_deg(prediction.gaze_camera, pack.gaze_camera).mean()
     facing = head_pitchyaw(pack.camera.world_to_camera @ pack.head.head_to_world)
@@ -52,7 +52,7 @@ def test_reads_a_face_it_has_never_seen(judge, pack):
     assert angular_error_deg(prediction.head_pitchyaw, facing).mean() < 2
 
 
-def test_pitch_and_yaw_are_read_with_their_signs(judge, pack):
+def test_pitch_and_yaw_are_predicted_with_their_signs(judge, pack):
     read = judge.predict(pack.rgb_on_white).gaze_camera
     for axis in range(2):
         slope = np.polyfit(pack.gaze_camera[:, axis].numpy(), read[:, axis].numpy(), 1)[0]
@@ -69,7 +69,7 @@ def test_a_mirrored_face_has_the_mirrored_gaze(judge, pack):
     torch.testing.assert_close(mirror.head_pitchyaw, seen.head_pitchyaw * flip, atol=1e-5, rtol=0)
 
 
-def test_the_size_and_the_company_of_an_image_matter_little(judge, pack):
+def test_image_size_and_other_images_of_the_batch_matter_little(judge, pack):
     rgb = pack.rgb_on_white[:3]
     together = judge.predict(rgb).gaze_camera
     torch.testing.assert_close(judge.predict(rgb[1:2]).gaze_camera, together[1:2], atol=1e-4, rtol=0)
@@ -213,7 +213,7 @@ def test_the_command_takes_files_for_each_purpose(tiny_subjects, tmp_path, monke
         main(["--training", "a.h5", "--out", str(tmp_path)])
 
 
-def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
+def test_errors_are_those_of_the_judge_with_mirrored_images(judge, pack, tmp_path):
     subject = write_tiny_subject(tmp_path / "tiny.h5", num_images=4, size_px=128)
     faces = read_faces([SubjectDataset(subject)])
     errors = errors_deg(judge._model, faces)
@@ -223,7 +223,7 @@ def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
     assert errors["head"] == pytest.approx(float(angular_error_deg(read.head_pitchyaw, faces.head_pitchyaw).mean()))
 
 
-def test_the_shipped_judge_was_tested_on_people_it_never_saw(judge):
+def test_the_shipped_judge_was_tested_on_unseen_people(judge):
     errors = judge.card["errors_deg"]
     assert len(errors["test"]) >= 4
     assert not {*judge.card["training_subjects"]} & {*errors["test"], *errors["validation"]}

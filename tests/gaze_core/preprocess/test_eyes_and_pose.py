@@ -60,7 +60,7 @@ def mesh_px(head, eyes_rad, pose=POSE):
 @pytest.mark.parametrize(
     "eyes_rad", [[[0.0, 0.0], [0.0, 0.0]], [[0.2, 0.3], [0.2, 0.3]], [[-0.3, -0.4], [-0.25, -0.5]]]
 )
-def test_gaze_is_read_back_exactly(head, eyes_rad):
+def test_gaze_is_recovered_exactly(head, eyes_rad):
     prediction = gaze_from_irises(mesh_px(head, eyes_rad), NO_EXPRESSION, POSE, head, CAMERA)
     np.testing.assert_allclose(prediction.gaze_head_eyes, eyes_rad, atol=1e-6)
     np.testing.assert_allclose(prediction.gaze_head, np.mean(eyes_rad, axis=0), atol=1e-6)
@@ -107,7 +107,7 @@ def test_moved_landmarks_make_a_misfit(head):
     assert estimate_pose(points, head, CAMERA)[1] > 0.06
 
 
-def test_lifted_points_project_onto_their_landmarks(head):
+def test_points_in_the_head_frame_project_onto_their_landmarks(head):
     points = mesh_px(head, [[0.0, 0.0], [0.0, 0.0]])
     lifted = lift(points, POSE, head, CAMERA)
     np.testing.assert_allclose(project(lifted), points[:NUM_MESH, :2], atol=1e-6)
@@ -145,7 +145,7 @@ def test_a_face_points_where_its_gaze_would_straight_ahead():
         np.testing.assert_allclose(np.rad2deg(camera_gaze(np.zeros(2), turn)), expected, atol=1e-9)
 
 
-def test_readings_of_two_eyes_that_disagree_are_no_gaze():
+def test_predictions_of_two_eyes_that_disagree_are_invalid():
     def prediction(left, right):
         return GazePrediction(np.array([left, right]), np.zeros(2), (True, True))
 

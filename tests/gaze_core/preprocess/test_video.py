@@ -70,7 +70,7 @@ def test_frames_without_a_face_are_counted_and_left_out(video_frames, folder_of,
         assert json.loads(file.attrs["dropped"]) == {"no_face": 3}
 
 
-def test_two_people_and_cut_faces_are_left_out(video_frames, folder_of, landmarker, tmp_path):
+def test_two_people_and_truncated_faces_are_left_out(video_frames, folder_of, landmarker, tmp_path):
     (image,) = video_frames("portrait_pexels.mp4", (200,))
     person = image[:, 280:]
     two = np.concatenate([person, person], axis=1)
@@ -129,7 +129,7 @@ def test_eyes_point_where_they_seem_to(video_frames, folder_of, landmarker, tmp_
     assert max(yaw[224], yaw[232]) < -10
 
 
-def test_judge_reads_crops_in_the_order_of_their_labels(video_frames, folder_of, landmarker, tmp_path):
+def test_judge_predicts_crops_in_the_order_of_their_labels(video_frames, folder_of, landmarker, tmp_path):
     folder = folder_of(video_frames("portrait_pexels.mp4", LOOKS))
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     images, gaze, valid = labels(tmp_path / "s.h5", "image", "gaze_camera", "valid/gaze")
@@ -150,7 +150,7 @@ def test_recording_without_a_face_leaves_no_file(folder_of, landmarker, tmp_path
     assert not out.exists()
 
 
-def test_failure_in_the_second_reading_keeps_the_old_file(video_frames, folder_of, landmarker, tmp_path):
+def test_failure_in_the_second_pass_keeps_the_old_file(video_frames, folder_of, landmarker, tmp_path):
     folder = folder_of(video_frames("carphone.mp4", (0, 10)))
     out = tmp_path / "subject.h5"
     out.write_bytes(b"good")
@@ -172,7 +172,7 @@ def test_file_that_is_no_landmarker(shared_data, tmp_path):
         preprocess_video(shared_data / "carphone.mp4", tmp_path / "s.h5", VideoConfig(), broken)
 
 
-def test_a_face_of_a_few_pixels_is_left_out_and_said(video_frames, folder_of, landmarker, tmp_path):
+def test_a_face_of_a_few_pixels_is_left_out_with_a_reason(video_frames, folder_of, landmarker, tmp_path):
     images = [
         cv2.resize(image, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA)
         for image in video_frames("carphone.mp4", (0,))
