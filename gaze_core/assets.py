@@ -169,7 +169,7 @@ def _download(asset: Asset) -> Path:
         else:
             return Path(fetched)
     raise MissingArtifact(
-        f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) is not at hand and could not be downloaded "
+        f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) was not found and could not be downloaded "
         f"({'; '.join(reasons) or 'no download address is known'}); {_remedy(asset)}"
     )
 

@@ -39,7 +39,7 @@ def choose_device(runtime: Runtime) -> torch.device:
         BadInput: CUDA is requested but not available.
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device 'cuda' was asked for, but torch finds no CUDA device; use --device cpu or auto")
+        raise BadInput("device 'cuda' was requested, but torch finds no CUDA device; use --device cpu or auto")
     if runtime.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(runtime.device)

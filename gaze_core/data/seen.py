@@ -28,7 +28,7 @@ class Seen(Config):
         """
         if "seen" not in card:
             raise ContractViolation(
-                f"a {card.get('stage')} checkpoint that does not say what it has seen; train it again"
+                f"a {card.get('stage')} checkpoint that does not record what data it has seen; train it again"
             )
         return cls.model_validate(card["seen"])
 

@@ -94,13 +94,15 @@ def split_subjects(
     """
     names, held_out = sorted(set(development)), sorted(set(test))
     if both := sorted(set(names) & set(held_out)):
-        raise BadInput(f"{source}: {', '.join(both)}: both to develop on and to test on; expected different people")
+        raise BadInput(
+            f"{source}: {', '.join(both)}: in both the development and the test set; expected different people"
+        )
     order = torch.randperm(len(names), generator=generator("split subjects", source, seed)).tolist()
     count = max(1, round(validation_fraction * len(names))) if validation_fraction > 0 else 0
     if count >= len(names):
         raise BadInput(
-            f"{source}: {len(names)} subjects to develop on, of which {count} are for validation, leave none to train "
-            "on; give more subjects or a smaller validation_fraction"
+            f"{source}: {len(names)} development subjects, {count} of them for validation, leave none for "
+            "training; give more subjects or a smaller validation_fraction"
         )
     validation = {names[i] for i in order[:count]}
     return SubjectSplits(

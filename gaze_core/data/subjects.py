@@ -192,7 +192,7 @@ def _chosen(file: h5py.File, subset: Sequence[int] | None) -> ndarray:
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise BadInput(
-            f"{file.filename}: asked for frame {outside[0]}, but the file has frames 0 to {count - 1}; the splits "
+            f"{file.filename}: frame {outside[0]} was requested, but the file has frames 0 to {count - 1}; the splits "
             "belong to another file, run preprocess again"
         )
     return chosen

@@ -91,7 +91,7 @@ def require_unseen_frames(card: Mapping[str, Any], record: DriveRecord, splits: 
         ContractViolation: with the number of such frames; also if the card, of an earlier version, does not record them.
     """
     if "seen_frames" not in card and record.name in card["trained_on"].get("train", []):
-        raise ContractViolation(f"{record.name}: the estimator has learned from it, but not said from which frames; "
+        raise ContractViolation(f"{record.name}: the estimator was trained on it, but its card does not name the frames; "
                                 "fine-tune it again")  # fmt: skip
     test = [(record.frames[position].frame, 0) for position in splits.test]
     require_unseen("the estimator", _seen(card), recording_key(record.video_sha256), test)

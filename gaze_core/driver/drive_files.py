@@ -50,7 +50,7 @@ def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: 
     """
     if out.is_dir() and any(out.iterdir()) and not any(out.glob(f"{_KEYS}*")):
         raise BadInput(
-            f"{out}: not empty, and no synthetic drive, whose files would replace others; choose another --out"
+            f"{out}: not empty, and not a synthetic drive; its files could be overwritten; choose another --out"
         )
     out.mkdir(parents=True, exist_ok=True)
     keys = out / f"{_KEYS}{GENERATOR_VERSION}-{config.digest()}"

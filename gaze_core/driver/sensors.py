@@ -142,7 +142,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
         try:
             yield from (row for row in csv.reader([line], delimiter=delimiter, strict=True) if row)
         except csv.Error as error:
-            raise BadInput(f"{path.name}: line {number}: {error}; mend the quotes or the delimiters") from error
+            raise BadInput(f"{path.name}: line {number}: {error}; correct the quotes or the delimiters") from error
 
 
 def _places(path: Path, header: Sequence[str], columns: SensorColumns) -> dict[str, int]:

@@ -63,7 +63,7 @@ def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationR
 
     if identity(candidate) != identity(baseline):
         raise ContractViolation(
-            "candidate and baseline were not measured on the same samples, pairs and judge (instruments "
+            "candidate and baseline were not measured on the same samples, pairs and judge (metric networks "
             f"{candidate.instruments} and {baseline.instruments}, {candidate.num_samples} and {baseline.num_samples} "
             "samples); expected equal ones; evaluate both with one evaluation config on one test split"
         )

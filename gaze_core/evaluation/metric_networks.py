@@ -54,7 +54,7 @@ def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> M
         if name not in wanted:
             absent |= dict.fromkeys(metrics, reason or f"not asked for: {name}")
         elif reason:
-            raise MissingArtifact(f"instrument {name}: {reason}")
+            raise MissingArtifact(f"metric network {name}: {reason}")
         else:
             loaded[name], digests[name] = _load(name), assets.ASSETS[name].sha256[:12]
     return MetricNetworks(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]

@@ -27,9 +27,11 @@ class Pairs:
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets) or not self.inputs:
-            raise BadInput(f"{len(self.inputs)} inputs and {len(self.targets)} targets; expected as many, and some")
+            raise BadInput(
+                f"{len(self.inputs)} inputs and {len(self.targets)} targets; expected equally many, at least one"
+            )
         if same := [a for a, b in zip(self.inputs, self.targets, strict=True) if a == b]:
-            raise BadInput(f"frame {same[0]} is paired with itself; expected two frames, so that something is asked")
+            raise BadInput(f"frame {same[0]} is paired with itself; expected two different frames")
 
 
 def seeded_pairs(frames: Sequence[int], seed: int) -> Pairs:

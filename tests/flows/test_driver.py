@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
         (["driver", "import-weights", "absent.pth"], "absent.pth: no such file"),
         (["driver", "pretrain", "--people", ".", "--out", "base.safetensors"], "lies in the folder of people"),
         (["driver", "import-weights", "x.pth", "--out", "./x.pth"], "is the file to import; choose another --out"),
-        (["driver", "synth", "--out", "."], ".: not empty, and no synthetic drive"),
+        (["driver", "synth", "--out", "."], ".: not empty, and not a synthetic drive"),
         (["app", "driver"], "nothing to show; give --report FOLDER (of driver run) or --data FOLDER"),
         (["app", "driver", "--report", "absent"], "absent: no report of a driver run"),
         (["app", "driver", "--data", "absent"], "absent: no extracted drive"),

@@ -196,7 +196,7 @@ def require_name(name: str, path: Path) -> str:
         BadInput: it is not a valid name, for example that of a copy.
     """
     if not _NAME.fullmatch(name):
-        raise BadInput(f"{path}: {name!r} is no subject of the data set, probably a copy; remove or rename it")
+        raise BadInput(f"{path}: {name!r} is not a subject of the data set, probably a copy; remove or rename it")
     return name
 
 

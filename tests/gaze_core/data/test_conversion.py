@@ -112,5 +112,5 @@ def test_no_usable_frame_is_an_error_and_leaves_no_earlier_file(tmp_path):
 def test_a_copy_is_no_second_person(tmp_path, copy):
     for name in ("subject0001.h5", copy):
         layout.write_eth_xgaze(tmp_path / name, make_scenes(1))
-    with pytest.raises(BadInput, match="is no subject of the data set, probably a copy"):
+    with pytest.raises(BadInput, match="is not a subject of the data set, probably a copy"):
         open_published(tmp_path, "eth_xgaze_hdf5")

@@ -57,5 +57,5 @@ def test_training_sees_frames_of_a_file_split_by_frames_and_people_of_a_split_by
 
 
 def test_a_card_without_seen_data_is_refused():
-    with pytest.raises(ContractViolation, match="does not say what it has seen; train it again"):
+    with pytest.raises(ContractViolation, match="does not record what data it has seen; train it again"):
         Seen.of_card({"stage": "gaze_gaussian", "trained_on": {"anna": [0]}})

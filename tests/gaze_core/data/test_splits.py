@@ -91,7 +91,7 @@ def test_too_few_subjects_are_refused():
 
 
 def test_a_subject_on_both_sides_is_refused_by_name():
-    with pytest.raises(BadInput, match="0003, 0007: both to develop on and to test on"):
+    with pytest.raises(BadInput, match="0003, 0007: in both the development and the test set"):
         split_subjects("s", NAMES, ["0007", "0003", "9000"])
     with pytest.raises(ValidationError, match="more than one split"):
         SubjectSplits(source="s", train=("a",), validation=("a",), test=())

@@ -95,7 +95,7 @@ def test_a_subset_keeps_its_order_and_knows_its_frames(subject):
     assert dataset.everything.sample_index.tolist() == [6, 1]
     assert torch.equal(dataset[0].rgb[0], SubjectDataset(subject)[6].rgb[0])
     for frames in ([0, 8], [-1]):
-        with pytest.raises(BadInput, match=rf"asked for frame {frames[-1]}, but the file has frames 0 to 7"):
+        with pytest.raises(BadInput, match=rf"frame {frames[-1]} was requested, but the file has frames 0 to 7"):
             SubjectDataset(subject, subset=frames)
 
 

@@ -103,7 +103,7 @@ def test_files_that_are_no_text_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('8,"1.0,2.0', "gaze.csv: line 9: unexpected end of data; mend the quotes or the delimiters"),
+        ('8,"1.0,2.0', "gaze.csv: line 9: unexpected end of data; correct the quotes or the delimiters"),
         ('8,"1.0"x,2.0', "gaze.csv: line 9: ',' expected after"),
         (f"8,{'1' * 200_000},2.0", "gaze.csv: line 9: field larger than field limit"),
     ],

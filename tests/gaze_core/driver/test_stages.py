@@ -202,7 +202,7 @@ def test_evaluation_on_training_frames_is_refused(extracted, base, tmp_path):
     other = frames_seen(card | {"seen_frames": {"other": [[0, 9]]}}, DriveRecord.read(extracted), splits)
     assert (set(other), other["other"]) == ({"other", video}, [[0, 9]])
     del card["seen_frames"]
-    with pytest.raises(ContractViolation, match="has learned from it, but not said from which frames"):
+    with pytest.raises(ContractViolation, match="was trained on it, but its card does not name the frames"):
         require_unseen_frames(card, DriveRecord.read(extracted), splits)
 
 

@@ -191,7 +191,7 @@ def test_an_unavailable_network_is_absent_with_a_reason(monkeypatch):
     assert set(loaded.absent) == {"lpips", "st_lpips", "identity_distance", "kid", "fid"}
     assert "is not on this machine; get weights-inception" in loaded.absent["kid"]
     assert "pip install absent==1" in loaded.absent["st_lpips"]
-    with pytest.raises(MissingArtifact, match="instrument inception: weights-inception"):
+    with pytest.raises(MissingArtifact, match="metric network inception: weights-inception"):
         load_metric_networks(CnnJudge(), ("inception",))
 
 

@@ -178,5 +178,5 @@ def test_a_face_of_a_few_pixels_is_left_out_with_a_reason(video_frames, folder_o
         for image in video_frames("carphone.mp4", (0,))
     ]
     canvas = [cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in images]
-    with pytest.raises(BadInput, match=r"face_too_small: 1\); small faces are only guessed at"):
+    with pytest.raises(BadInput, match=r"face_too_small: 1\); landmarks of small faces are unreliable"):
         preprocess_video(folder_of(canvas), tmp_path / "s.h5", VideoConfig(), landmarker)
