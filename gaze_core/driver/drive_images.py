@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from gaze_core.atomic import replacing
 from gaze_core.driver.drive_plan import CAMERA_M, DriveConfig, DriveMoment, camera_extrinsics, plan_drive
-from gaze_core.driver.footage import TileLayout
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.synthesis.factory import make_person, place

@@ -20,10 +20,10 @@ from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
-from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.record import IMAGES, DriveFrame, DriveRecord, image_name
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
 from gaze_core.driver.signs import SignCheck, check_signs
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NormalizationConfig

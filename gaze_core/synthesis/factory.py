@@ -23,7 +23,7 @@ from gaze_core.data.schema import FIELDS, NUM_EXPRESSION, SCHEMA_VERSION
 from gaze_core.data.subject_writer import new_hdf5
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.rotations import eye_rotation, matrix_from_axis_angle
-from gaze_core.synthesis.appearance import Eyeball, Look, hair_offset, make_eyeball, paint_head
+from gaze_core.synthesis.appearance import Coloring, Eyeball, hair_offset, make_eyeball, paint_head
 from gaze_core.synthesis.head import Head, load_anny, make_head
 from gaze_core.synthesis.identity import Moment, Ranges, draw_identity, draw_moment, identity_code
 from gaze_core.synthesis.rig import RigName, View, camera_positions, face_center, normalized_extrinsics
@@ -61,7 +61,7 @@ class Person:
     """A subject ready to be posed and rendered."""
 
     head: Head
-    look: Look
+    coloring: Coloring
     eyeball: Eyeball
     color: Float[ndarray, "n 3"]
     hair_m: Float[ndarray, "n 3"]
@@ -126,7 +126,7 @@ def render_moment(
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
         "observed_mask": np.full_like(image.head_mask, 255),
-        "identity_code": identity_code(person.head.shape, person.look),
+        "identity_code": identity_code(person.head.shape, person.coloring),
         "camera_index": camera_index,
     }  # fmt: skip
 
@@ -134,9 +134,11 @@ def render_moment(
 @lru_cache(maxsize=1)
 def make_person(identity_seed: int, subdivisions: int) -> Person:
     """The person of an identity seed, painted and with hair."""
-    shape, look = draw_identity(identity_seed)
+    shape, coloring = draw_identity(identity_seed)
     head = make_head(shape, subdivisions)
-    return Person(head, look, make_eyeball(look), paint_head(head.topology, look), hair_offset(head, look))
+    return Person(
+        head, coloring, make_eyeball(coloring), paint_head(head.topology, coloring), hair_offset(head, coloring)
+    )
 
 
 def pose_matrix(angles_rad: Float[ndarray, "3"], shift_m: Float[ndarray, "3"]) -> Float[ndarray, "4 4"]:

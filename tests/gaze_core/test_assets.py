@@ -1,4 +1,4 @@
-"""Where assets are found, and what is said when they are not."""
+"""Where assets are found, and the errors when they are not."""
 
 import hashlib
 import http.server

@@ -1,4 +1,4 @@
-"""A file is whole or not there, and a full disk is said in our own words."""
+"""Writes are atomic, and a full disk is reported in one line."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Where results go is tried before work begins, and left as it was."""
+"""Output paths are checked before work begins, and left unchanged."""
 
 from pathlib import Path
 

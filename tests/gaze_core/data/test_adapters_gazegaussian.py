@@ -1,4 +1,4 @@
-"""GazeGaussian's layout: the second face fit, what is checked instead of believed, and the round trip of our files."""
+"""GazeGaussian's layout: the second face fit, the checks of each frame, and the round trip of our files."""
 
 import json
 from dataclasses import replace

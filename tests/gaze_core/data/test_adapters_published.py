@@ -102,7 +102,7 @@ def test_arrow_from_each_eye_points_to_its_bright_dot(name, tmp_path):
 
 
 def dot_near(image: np.ndarray, center_px: np.ndarray) -> np.ndarray:
-    """Middle of what is yellow there; with colours swapped the skin would be."""
+    """Centroid of the yellow pixels; with swapped colours the skin would be yellow."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
     near = np.hypot(x - center_px[0], y - center_px[1]) < 6
     weight = (image[..., 0].astype(float) - image[..., 2]).clip(0) * near

@@ -1,4 +1,4 @@
-"""Conversion of many people: each fault costs the frame or the person alone, and a second run goes on."""
+"""Conversion of many people: each fault rejects only its frame or person, and a second run resumes."""
 
 import json
 

@@ -54,7 +54,7 @@ def copied(batches):
 
 
 def expected_epoch(datasets, loader, epoch):
-    """What the loader must give, put together sample by sample."""
+    """The expected batch, assembled sample by sample."""
     singles = [
         replace(dataset[i], subject_index=torch.tensor([number]))
         for number, dataset in enumerate(datasets)

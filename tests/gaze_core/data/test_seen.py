@@ -1,4 +1,4 @@
-"""What a checkpoint has seen, and the refusal to evaluate it on that."""
+"""The data that a checkpoint has seen, and the refusal to evaluate on it."""
 
 import h5py
 import pytest

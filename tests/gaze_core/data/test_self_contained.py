@@ -1,4 +1,4 @@
-"""A file that names data in other files hands out none of them, whoever opens it."""
+"""A file that refers to other files is refused wherever it is opened."""
 
 import h5py
 import numpy as np

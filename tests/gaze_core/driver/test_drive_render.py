@@ -6,8 +6,8 @@ import pytest
 from gaze_core.driver.drive_files import drive_frames, write_table
 from gaze_core.driver.drive_images import _render_chunk, head_view, key_path, read_key
 from gaze_core.driver.drive_plan import DriveConfig, camera_extrinsics, plan_drive
-from gaze_core.driver.footage import tile
 from gaze_core.driver.sensors import SensorColumns, read_track
+from gaze_core.driver.tiles import tile
 from gaze_core.errors import BadInput
 from tests.numbered_video import frame_number
 

@@ -11,10 +11,10 @@ from gaze_core.config import Runtime
 from gaze_core.data.validation import validate_file
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.legacy import write_legacy
 from gaze_core.driver.predictions import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext

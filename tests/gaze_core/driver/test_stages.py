@@ -44,7 +44,7 @@ def context(folder):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """Weights that nobody has trained."""
+    """Untrained weights."""
     torch.manual_seed(0)
     model = FaceEstimator(NETWORK)
     path = tmp_path_factory.mktemp("base") / WEIGHTS_FILE

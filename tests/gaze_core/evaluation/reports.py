@@ -1,4 +1,4 @@
-"""Reports with given values, for tests of what is made of them."""
+"""Reports with given values, for tests of comparisons and pages."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The shipped judge on an identity it has never seen, and how judges are made and refused."""
+"""The shipped judge on an unseen identity, and how judges are trained and refused."""
 
 from importlib import resources
 from pathlib import Path
@@ -53,11 +53,11 @@ def test_predicts_the_gaze_of_an_unseen_person(judge, pack):
 
 
 def test_pitch_and_yaw_are_predicted_with_their_signs(judge, pack):
-    read = judge.predict(pack.rgb_on_white).gaze_camera
+    predicted = judge.predict(pack.rgb_on_white).gaze_camera
     for axis in range(2):
-        slope = np.polyfit(pack.gaze_camera[:, axis].numpy(), read[:, axis].numpy(), 1)[0]
+        slope = np.polyfit(pack.gaze_camera[:, axis].numpy(), predicted[:, axis].numpy(), 1)[0]
         assert 0.85 < slope < 1.15
-        other = np.corrcoef(pack.gaze_camera[:, 1 - axis].numpy(), read[:, axis].numpy())[0, 1]
+        other = np.corrcoef(pack.gaze_camera[:, 1 - axis].numpy(), predicted[:, axis].numpy())[0, 1]
         assert abs(other) < 0.6
 
 
@@ -175,13 +175,13 @@ def test_augmentation_moves_labels_with_the_image(tiny_subjects):
         torch.testing.assert_close(as_complex(after[:, :2]), turned, atol=1e-5, rtol=0)
         torch.testing.assert_close(after[:, 2], before[:, 2])
     # The darkness of the image moves as the points do: compare the centroids of what is not white.
-    centre, centre_before = (as_complex(ink_centre(picture)) for picture in (image, still))
+    centre, centre_before = (as_complex(ink_centre(one)) for one in (image, still))
     expected = q_mean[:, 0] + factor * (centre_before - p_mean[:, 0])
     assert (centre - expected).abs().max() < 0.25
 
 
 def ink_centre(rgb: torch.Tensor) -> torch.Tensor:
-    """Centroid (x, y) of what is not white, pixels."""
+    """Centroid (x, y) of the non-white pixels."""
     ink, grid = (1 - rgb).sum(dim=1), torch.arange(rgb.shape[-1]) + 0.5
     x, y = ((ink.sum(dim=axis) * grid).sum(-1) / ink.sum(dim=(1, 2)) for axis in (1, 2))
     return torch.stack([x, y], dim=-1)
@@ -217,10 +217,12 @@ def test_errors_are_those_of_the_judge_with_mirrored_images(judge, pack, tmp_pat
     subject = write_tiny_subject(tmp_path / "tiny.h5", num_images=4, size_px=128)
     faces = read_faces([SubjectDataset(subject)])
     errors = errors_deg(judge._model, faces)
-    read = judge.predict(faces.rgb_on_white)
+    predicted = judge.predict(faces.rgb_on_white)
     assert errors["images"] == 4
-    assert errors["gaze"] == pytest.approx(float(angular_error_deg(read.gaze_camera, faces.gaze_camera).mean()))
-    assert errors["head"] == pytest.approx(float(angular_error_deg(read.head_pitchyaw, faces.head_pitchyaw).mean()))
+    assert errors["gaze"] == pytest.approx(float(angular_error_deg(predicted.gaze_camera, faces.gaze_camera).mean()))
+    assert errors["head"] == pytest.approx(
+        float(angular_error_deg(predicted.head_pitchyaw, faces.head_pitchyaw).mean())
+    )
 
 
 def test_the_shipped_judge_was_tested_on_unseen_people(judge):

@@ -71,7 +71,7 @@ def test_the_page_is_self_contained(data, tmp_path):
     path, _ = write_report(data, tmp_path / "new" / "folder")
     page, _ = read_page(path)
     assert_self_contained(path)
-    # Heads x (original, drawn, baseline; gazes; poses; eyes), and the one point of the curve that could be read.
+    # Heads x (original, rendered, baseline; gazes; poses; eyes), and the one point of the curve with a valid prediction.
     assert len(page.addresses) == 2 * (3 + 5 + 3 + 6) + 1
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
 

@@ -34,7 +34,7 @@ def written(background, gaze, head):
 
 
 class PredictingJudge:
-    """Reads what `written` wrote; it cannot read a pitch over the limit."""
+    """Predicts the labels that `written` wrote; a pitch over the limit is invalid."""
 
     name, digest, training_subjects = "written", "0" * 12, ()
 
@@ -53,7 +53,7 @@ def camera_gaze(camera, head, gaze_head):
 
 
 def redirector(change=lambda gaze_head: gaze_head):
-    """Draws exactly the target gaze, after `change` of its head-frame angles."""
+    """Renders exactly the target gaze, after `change` of its head-frame angles."""
 
     def draw(camera, head):
         gaze = camera_gaze(camera, head, change(head.gaze_head_eyes.mean(dim=1)))

@@ -27,7 +27,7 @@ def test_thinned_video_keeps_the_recordings_own_indices(video):
     assert recording.expected_count == 3
     assert [index for index, _ in frames] == [0, 3, 6]
     assert [round(image.mean() / 20) for _, image in frames] == [0, 3, 6]
-    assert [index for index, _ in recording.frames()] == [0, 3, 6]  # a second reading
+    assert [index for index, _ in recording.frames()] == [0, 3, 6]  # a second pass
 
 
 def test_images_come_in_the_order_of_names_as_rgb(folder_of):

@@ -1,4 +1,4 @@
-"""Masks of drawn scenes whose answer is known."""
+"""Masks of drawn scenes with known ground truth."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""A face never leaves the machine: reading landmarks opens no network socket, also not in native code."""
+"""A face never leaves the machine: landmark detection opens no network socket, not even in native code."""
 
 import os
 import shutil

@@ -63,7 +63,7 @@ def test_labels_point_at_the_target(frames, landmarker, tmp_path):
 
 
 def test_an_estimate_never_passes_for_a_label(frames, video_frames, landmarker, tmp_path):
-    """A target that was not measured leaves the photograph without a gaze; its irises could have been read."""
+    """A target that was not measured leaves the photograph without a gaze label, even if its irises are visible."""
     (eyes_open,) = video_frames("portrait_pexels.mp4", (200,))
     unlabelled = frame_of(tmp_path / "open.png", eyes_open, 7, gaze_target_camera_m=None)
     assert preprocess_raw([frames[0], unlabelled], tmp_path / "out.h5", CONFIG, "test", landmarker).num_kept == 2

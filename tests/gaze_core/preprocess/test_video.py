@@ -41,9 +41,9 @@ def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
         mask = np.asarray(file["head_mask"]) > 0
     assert 0.2 < mask.mean() < 0.5
     batch = SubjectDataset(out).everything
-    # Landmarks in metres, drawn by the stored camera, lie on the landmarks in pixels.
-    drawn = batch.camera.seen_from(batch.head.head_to_world).project(batch.landmarks_3d_head_m)
-    np.testing.assert_allclose(drawn, batch.landmarks_2d_px, atol=1e-3)
+    # Landmarks in metres, projected by the stored camera, lie on the landmarks in pixels.
+    projected = batch.camera.seen_from(batch.head.head_to_world).project(batch.landmarks_3d_head_m)
+    np.testing.assert_allclose(projected, batch.landmarks_2d_px, atol=1e-3)
     # The eyes' midpoint is the head frame's origin and stands near the middle of the crop.
     np.testing.assert_allclose(batch.eye_centers_head_m.mean(dim=1), 0, atol=1e-6)
     assert (batch.eye_centers_head_m[:, 0, 0] > batch.eye_centers_head_m[:, 1, 0]).all()
@@ -133,10 +133,10 @@ def test_judge_predicts_crops_in_the_order_of_their_labels(video_frames, folder_
     folder = folder_of(video_frames("portrait_pexels.mp4", LOOKS))
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     images, gaze, valid = labels(tmp_path / "s.h5", "image", "gaze_camera", "valid/gaze")
-    read, found = predict_gaze(images, landmarker)
+    predicted, found = predict_gaze(images, landmarker)
     both = valid & found
     assert both.sum() >= 9
-    assert np.corrcoef(read[both, 1], gaze[both, 1])[0, 1] > 0.9
+    assert np.corrcoef(predicted[both, 1], gaze[both, 1])[0, 1] > 0.9
     nothing, found = predict_gaze(np.full((1, 128, 128, 3), 255, np.uint8), landmarker)
     assert not found.any()
     assert (nothing == 0).all()

@@ -1,4 +1,4 @@
-"""Whom the judge learns from: different people for each purpose, none of them a shipped subject."""
+"""The judge's people: disjoint for training, validation and test, none of them a shipped subject."""
 
 import itertools
 

@@ -134,16 +134,16 @@ def test_a_full_blink_is_sampled_on_request():
 
 
 def test_irises_differ_in_size_and_are_painted_to_it():
-    looks = [draw_identity(seed)[1] for seed in range(40)]
-    limbus_deg = np.rad2deg([look.limbus_rad for look in looks])
+    colorings = [draw_identity(seed)[1] for seed in range(40)]
+    limbus_deg = np.rad2deg([coloring.limbus_rad for coloring in colorings])
     assert limbus_deg.min() < 25.5
     assert limbus_deg.max() > 28.5
-    for look in (min(looks, key=lambda x: x.limbus_rad), max(looks, key=lambda x: x.limbus_rad)):
-        ball = make_eyeball(look)
+    for coloring in (min(colorings, key=lambda x: x.limbus_rad), max(colorings, key=lambda x: x.limbus_rad)):
+        ball = make_eyeball(coloring)
         from_axis = np.arctan2(np.hypot(*ball.vertices[:, :2].T), -ball.vertices[:, 2])
         white = ball.color.mean(axis=1) > 0.6
-        assert from_axis[white].min() >= look.limbus_rad
-        assert from_axis[white].min() < look.limbus_rad + np.deg2rad(3)
+        assert from_axis[white].min() >= coloring.limbus_rad
+        assert from_axis[white].min() < coloring.limbus_rad + np.deg2rad(3)
 
 
 def test_identities_differ_and_repeat():

@@ -36,7 +36,7 @@ LAYOUTS = {
 }
 
 
-def open_footage(path: Path, layout: TileLayout) -> Video:
+def open_drive_video(path: Path, layout: TileLayout) -> Video:
     """Opens a drive's video and checks it against its layout.
 
     Raises:
