@@ -56,8 +56,8 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
         card = estimator_card(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     else:
         model, card = _load_safetensors(path)
-    if spoilt := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
-        raise BadInput(f"{path}: not finite: {', '.join(spoilt[:4])}; its training diverged, use other weights")
+    if not_finite := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
+        raise BadInput(f"{path}: not finite: {', '.join(not_finite[:4])}; its training diverged, use other weights")
     return model.to(choose_device(runtime)).eval(), card
 
 

@@ -109,8 +109,8 @@ def label_drive(
     with SubjectWriter(folder / SUBJECT_FILE, config.size_px) as writer:
         for row, (number, (_, face), pose) in enumerate(zip(numbers, found.items(), poses, strict=True)):
             image = read_image(folder / image_name(number, "driver"))
-            whole = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
-            values = label_frame(image, face, pose, person.head, intrinsics_px, view, whole)
+            full_mask = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
+            values = label_frame(image, face, pose, person.head, intrinsics_px, view, full_mask)
             if track:
                 values |= tracker_labels(record.tracker[row], values, record.gaze_frame, record.mount)
             writer.append({**values, "frame_index": number})

@@ -15,7 +15,7 @@ from gaze_core.reports.text import counted, interval, number
 _VERDICTS: Mapping[str, skeleton.Verdict] = {
     "helps": skeleton.Verdict("better", "Redirected images help"),
     "hurts": skeleton.Verdict("regressed", "Redirected images hurt"),
-    "undecided": skeleton.Verdict("equal", "No difference can be told"),
+    "undecided": skeleton.Verdict("equal", "No significant difference"),
 }
 _NAME = "downstream"
 

@@ -131,7 +131,7 @@ def _summary(data: ReportData, words: str) -> list[Block]:
             psnr, f"rendered with its own labels, against the held-out original{rival or ''}")),
     ])  # fmt: skip
     blocks: list[Block] = [headlines]
-    if (bars := _bars(data)).shown:
+    if (bars := _bars(data)).visible:
         blocks.append(bars)
     if data.comparison:
         reasons = Notes(data.comparison.reasons)

@@ -11,7 +11,7 @@ from gaze_core.evaluation.intervals import Bootstrap, Estimate, Units, percentil
 
 PairedVerdict = Literal["improved", "regressed", "within noise", "cannot tell"]
 Verdict = Literal["better", "equal", "regressed"]
-"""How comparisons are stored: a difference within the noise, or one that cannot be told, is "equal"."""
+"""How comparisons are stored: a difference within the noise, or an undecided one, is "equal"."""
 STORED: dict[PairedVerdict, Verdict] = {
     "improved": "better", "regressed": "regressed", "within noise": "equal", "cannot tell": "equal",
 }  # fmt: skip

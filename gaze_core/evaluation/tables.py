@@ -107,7 +107,7 @@ def _answer(check: Check) -> str:
     )
     if check.verdict == "fault":
         return f"No: {found}"
-    return found if check.verdict == "ok" else f"Cannot be told from these images: {found}"
+    return found if check.verdict == "ok" else f"Undecided with these images: {found}"
 
 
 def _count(found: Estimate) -> str:

@@ -92,15 +92,15 @@ class FaceLandmarker:
 
     def _detect(self, image: RgbImage) -> list[_Square]:
         height, width = image.shape[:2]
-        whole = _Square((width / 2, height / 2), max(height, width), 0.0)
-        small = _letterboxed(image, whole)
+        full = _Square((width / 2, height / 2), max(height, width), 0.0)
+        small = _letterboxed(image, full)
         boxes, logits = self._detector(small / 127.5 - 1)
         scores = 1 / (1 + np.exp(-logits[0, :, 0].clip(-80, 80)))
         values = boxes[0].reshape(-1, 8, 2) / _DETECTOR_PX  # centre, size, six key points
         values[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[:, None]
         likely = scores >= _MIN_SCORE
-        values, scores = values[likely] * whole.side_px, scores[likely]
-        values[:, [0, 2, 3, 4, 5, 6, 7]] += np.array([width, height]) / 2 - whole.side_px / 2
+        values, scores = values[likely] * full.side_px, scores[likely]
+        values[:, [0, 2, 3, 4, 5, 6, 7]] += np.array([width, height]) / 2 - full.side_px / 2
         return [_square_of_detection(values[i]) for i in _suppress(values, scores)]
 
     def _face(self, image: RgbImage, square: _Square) -> Face | None:
@@ -148,10 +148,10 @@ class _Network:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def _letterboxed(image: RgbImage, whole: _Square) -> RgbImage:
+def _letterboxed(image: RgbImage, full: _Square) -> RgbImage:
     """The full image, centred in a black square. Downscaled by area averaging."""
     height, width = image.shape[:2]
-    scale = _DETECTOR_PX / whole.side_px
+    scale = _DETECTOR_PX / full.side_px
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     out = np.zeros((_DETECTOR_PX, _DETECTOR_PX, 3), np.uint8)

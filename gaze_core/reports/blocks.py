@@ -81,7 +81,7 @@ class Bars(Block):
     items: Sequence[Bar]
 
     @property
-    def shown(self) -> list[tuple[Bar, float]]:
+    def visible(self) -> list[tuple[Bar, float]]:
         """The bars that have a value, with their lengths in percent."""
         known = [(bar, bar.value) for bar in self.items if bar.value is not None]
         largest = max((value for _, value in known), default=0.0) or 1.0

@@ -41,10 +41,10 @@ def curve_blocks(stages: Mapping[str, Mapping[str, Curve]]) -> list[Block]:
     """The curves of each stage; the weighted terms are in a collapsed section."""
     blocks: list[Block] = []
     for stage, curves in stages.items():
-        shown = {name: curve for name, curve in curves.items() if len(curve[1]) > 0}
-        weighted = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED in name]
-        plain = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED not in name]
-        if shown:
+        nonempty = {name: curve for name, curve in curves.items() if len(curve[1]) > 0}
+        weighted = [_chart(name, curve) for name, curve in nonempty.items() if WEIGHTED in name]
+        plain = [_chart(name, curve) for name, curve in nonempty.items() if WEIGHTED not in name]
+        if nonempty:
             blocks += [Heading(stage.replace("_", " "), level=3), Charts(plain)]
         if weighted:
             blocks.append(Fold("Weighted terms, as they add up to the loss", [Charts(weighted)]))

@@ -9,7 +9,7 @@ from gaze_core.reports.blocks import Block, Cell, Column, Columns, Facts, Fold, 
 from gaze_core.reports.page import LOG_FILE
 from gaze_core.reports.text import duration
 
-_HOW = {"cached": "reused", "resumed": "computed, continued from its last checkpoint"}
+_RESULT_TEXTS = {"cached": "reused", "resumed": "computed, continued from its last checkpoint"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Sources:
         rows = [
             (
                 row.name,
-                ", ".join(filter(None, (_HOW.get(row.how, row.how), row.detail))),
+                ", ".join(filter(None, (_RESULT_TEXTS.get(row.how, row.how), row.detail))),
                 duration(row.seconds),
                 Cell(row.digest, code=True),
             )

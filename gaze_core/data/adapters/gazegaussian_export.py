@@ -131,10 +131,10 @@ def _images(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
     }
 
 
-def _resized(image: UInt8[ndarray, "h w *c"], side_px: int, how: int) -> UInt8[ndarray, "s s *c"]:
+def _resized(image: UInt8[ndarray, "h w *c"], side_px: int, interpolation: int) -> UInt8[ndarray, "s s *c"]:
     if image.shape[:2] == (side_px, side_px):
         return image
-    return np.asarray(cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=how))
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=interpolation))
 
 
 def _geometry(world_to_camera: Float[ndarray, "4 4"], head_to_camera: Float[ndarray, "4 4"]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _count(value) -> int:
 
 def test_bars_have_one_scale_and_absent_ones_are_left_out():
     bars = blocks.Bars("", [blocks.Bar("a", 2.0, ""), blocks.Bar("b", 0.5, ""), blocks.Bar("c", None, "")])
-    assert [(bar.name, percent) for bar, percent in bars.shown] == [("a", 100.0), ("b", 25.0)]
+    assert [(bar.name, percent) for bar, percent in bars.visible] == [("a", 100.0), ("b", 25.0)]
 
 
 def test_a_row_that_does_not_fit_its_columns_is_an_error():
