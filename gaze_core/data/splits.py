@@ -101,8 +101,8 @@ def split_subjects(
     count = max(1, round(validation_fraction * len(names))) if validation_fraction > 0 else 0
     if count >= len(names):
         raise BadInput(
-            f"{source}: {len(names)} development subjects, {count} of them for validation, leave none for "
-            "training; give more subjects or a smaller validation_fraction"
+            f"{source}: {len(names)} development subjects leave none for training when {count} are for validation; "
+            "give more subjects or a smaller validation_fraction"
         )
     validation = {names[i] for i in order[:count]}
     return SubjectSplits(

@@ -42,8 +42,8 @@ class _PaddedFile(io.RawIOBase):
         super().close()
 
 
-def open_cut(path: Path, refusal: OSError) -> h5py.File | None:
-    """The file as far as it goes, if `refusal` (what h5py raised) says that it was cut and its start can be read."""
+def open_truncated(path: Path, refusal: OSError) -> h5py.File | None:
+    """The readable start of a truncated file; None if `refusal`, h5py's error, has another cause or the start is damaged."""
     stored = _STORED_SIZE.search(str(refusal))
     try:
         return h5py.File(_PaddedFile(path, int(stored.group(1))), "r") if stored else None

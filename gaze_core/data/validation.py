@@ -14,7 +14,7 @@ from gaze_core.data.content_checks import CHECKS
 from gaze_core.data.layout_checks import FILE, Fault, find, read_form
 from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName, expression_basis
 from gaze_core.data.self_contained import external_references
-from gaze_core.data.truncated import lost_frames, open_cut
+from gaze_core.data.truncated import lost_frames, open_truncated
 from gaze_core.errors import BadInput
 
 _SLAB_BYTES = 8 * 2**20  # of the largest field; the file itself may be larger than the memory
@@ -58,7 +58,7 @@ def validate_file(path: Path, profile: ProfileName | None = None) -> list[Fault]
         file = h5py.File(path, "r")
     except OSError as error:
         fault = Fault(FILE, expected, f"no readable HDF5 file, truncated or of another format ({error})")
-        cut = open_cut(path, error)
+        cut = open_truncated(path, error)
         if cut is None:
             return [fault]
         with cut:

@@ -86,7 +86,7 @@ def test_there_is_no_validation_subject_only_with_fraction_zero():
 
 def test_too_few_subjects_are_refused():
     for names in ([], ["a"]):
-        with pytest.raises(BadInput, match="leave none to train on"):
+        with pytest.raises(BadInput, match="leave none for training"):
             split_subjects("s", names)
 
 
