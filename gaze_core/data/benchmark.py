@@ -122,14 +122,14 @@ def table(result: dict[str, Any]) -> Table:
     """The rates for a terminal."""
     stages = ", ".join(f"{name.replace('_', ' ')} {value} ms" for name, value in result["stages_ms_per_image"].items())
     caption = f"{result['images']} images of {result['size_px']} px; {result['machine']}; an image: {stages}"
-    rates = Table(
+    rate_table = Table(
         "workers", "published, images/s", "ours uncached", "ours", "speedup uncached", "speedup", caption=caption
     )
     for workers in WORKERS:
         rates = (f"{name}_images_per_s" for name in ("published", "ours_uncached", "ours"))
         columns = (*rates, "speedup_uncached", "speedup")
-        rates.add_row(str(workers), *(str(result[f"{column}_workers_{workers}"]) for column in columns))
-    return rates
+        rate_table.add_row(str(workers), *(str(result[f"{column}_workers_{workers}"]) for column in columns))
+    return rate_table
 
 
 def _epoch_s(loader: Iterable[Any]) -> float:
