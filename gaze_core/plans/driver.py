@@ -8,9 +8,9 @@ from gaze_core.config import Config
 from gaze_core.driver.checkpoints import load_estimator
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.faces import require_view
-from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage
 from gaze_core.driver.report import DriverTolerance
 from gaze_core.driver.sensors import read_track
+from gaze_core.driver.tiles import LAYOUTS, TileLayout, open_drive_video
 from gaze_core.errors import BadInput
 from gaze_core.plans.preflight import Plan
 from gaze_core.plans.settings import changed, named, read_settings, validated
@@ -27,9 +27,9 @@ class DriveFiles(Config):
 
     def require_readable(self, config: ExtractConfig) -> None:
         """Raises BadInput for a video or table that cannot be read: of the user's own file, before it is imported."""
-        open_footage(self.video, config.layout)
+        open_drive_video(self.video, config.layout)
         if self.road:
-            open_footage(self.road, TileLayout())
+            open_drive_video(self.road, TileLayout())
         if self.sensors:
             read_track(self.sensors, config.columns)
 

@@ -8,7 +8,7 @@ import torch
 
 from flows.cli import main as cli
 from gaze_core.config import Runtime
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
@@ -34,7 +34,7 @@ def weights(tmp_path):
     torch.manual_seed(0)
     model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
     path = tmp_path / "base.safetensors"
-    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    save_estimator(path, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     return path
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
         (["driver", "import-weights", "absent.pth"], "absent.pth: no such file"),
         (["driver", "pretrain", "--people", ".", "--out", "base.safetensors"], "lies in the folder of people"),
         (["driver", "import-weights", "x.pth", "--out", "./x.pth"], "is the file to import; choose another --out"),
-        (["driver", "synth", "--out", "."], ".: not empty, and no synthetic drive"),
+        (["driver", "synth", "--out", "."], ".: not empty, and not a synthetic drive"),
         (["app", "driver"], "nothing to show; give --report FOLDER (of driver run) or --data FOLDER"),
         (["app", "driver", "--report", "absent"], "absent: no report of a driver run"),
         (["app", "driver", "--data", "absent"], "absent: no extracted drive"),

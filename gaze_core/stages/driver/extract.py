@@ -11,9 +11,9 @@ from gaze_core.assets import resolve
 from gaze_core.atomic import replacing, write_text
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
-from gaze_core.driver.footage import TileLayout, open_footage, tile
 from gaze_core.driver.record import IMAGES, image_name
 from gaze_core.driver.sensors import GazeTrack, read_track
+from gaze_core.driver.tiles import TileLayout, open_drive_video, tile
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.video_reader import Video, read_video
@@ -32,8 +32,8 @@ def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produce
         BadInput: a file is not what it must be, or no frame is usable.
     """
     video = only_entry(inputs["video"])
-    footage = open_footage(video, config.layout)
-    road = open_footage(only_entry(inputs["road"]), TileLayout()) if inputs.get("road") else None
+    footage = open_drive_video(video, config.layout)
+    road = open_drive_video(only_entry(inputs["road"]), TileLayout()) if inputs.get("road") else None
     _require_same_length(footage, road)
     track = read_track(only_entry(inputs["sensors"]), config.columns) if inputs.get("sensors") else None
     folder = context.work_dir / "drive"

@@ -81,7 +81,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
             "the estimator to start from", judge.seen, origin.person, test
         )  # it need not learn people that it knows
         require_unseen("the redirector", seen, origin.person, test)
-        known[splits.subject] = len(seen.among(origin.person, own))
+        known[splits.subject] = len(seen.seen_frames(origin.person, own))
         for number in range(config.num_repeats):
             repeat, images = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)
