@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
-from gaze_core.stages.context import Silent
+from gaze_core.stages.context import NullReporter
 from gaze_core.training.loop import Progress as StepProgress
 from tasks.console import Console, plain_console
 
@@ -49,7 +49,7 @@ def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Itera
     """The display that suits where the output goes and what `runtime.progress` asks for."""
     console = plain_console(stderr=True)
     if not runtime.progress:
-        yield Silent()
+        yield NullReporter()
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:

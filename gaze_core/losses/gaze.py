@@ -43,7 +43,7 @@ class GazeCritic:
         return angular_error_deg(self.network.to(rgb.device)(rgb).gaze_camera, gaze_camera)
 
 
-def draw_gaze(
+def sample_target_gaze(
     config: SyntheticGazeConfig, progress: float, subjects: Int[Tensor, " b"], samples: Int[Tensor, " b"], *seed: int
 ) -> Float[Tensor, "b 2"]:
     """A gaze for each sample, `[pitch, yaw]` rad in the head frame; `progress` is the share of the run that is over.

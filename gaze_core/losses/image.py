@@ -35,6 +35,6 @@ def silhouette(
     return (1 - intersection / union.clamp_min(1e-6)).mean()
 
 
-def hidden_matter(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+def opacity_regulariser(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
     """Mean alpha where nothing was observed: with no image to say otherwise, empty is likelier than something."""
     return (alpha * (1 - observed)).mean()

@@ -36,7 +36,7 @@ class ConditionedMLP(nn.Module):
         self.output = nn.Linear(hidden, out)
         self.activation = nn.LeakyReLU(0.01)
         if zero_output:
-            start_at_zero(self.output)
+            zero_initialise(self.output)
 
     def first_activations(self, points: Float[Tensor, "*p n d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b n h"]:
         """Output of the first layer, before its activation function."""
@@ -54,7 +54,7 @@ def first_layer(mlp: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     return mlp.first_activations
 
 
-def start_at_zero(*layers: nn.Module) -> None:
+def zero_initialise(*layers: nn.Module) -> None:
     """Makes layers put out zero, so that what they are added to is unchanged at the start of training."""
     for layer in layers:
         for parameter in layer.parameters():

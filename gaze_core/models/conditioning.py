@@ -55,13 +55,13 @@ def pose_code(head: HeadParameters) -> Float[Tensor, "b 54"]:
     return positional_encoding(torch.cat([axis_angle_from_matrix(rotation), translation_m], dim=-1))
 
 
-def rest_code(head: HeadParameters, *, of_pose_alone: bool = False) -> Float[Tensor, "b 134"]:
+def pose_identity_code(head: HeadParameters, *, zero_identity: bool = False) -> Float[Tensor, "b 134"]:
     """Encoded pose, then identity: what decides the head away from its landmarks, where hair and clothes are.
 
-    Published models tell that part the pose alone, so there all people look alike. With `of_pose_alone` the identity is
+    Published models tell that part the pose alone, so there all people look alike. With `zero_identity` the identity is
     zero.
     """
-    identity = torch.zeros_like(head.identity_code) if of_pose_alone else head.identity_code
+    identity = torch.zeros_like(head.identity_code) if zero_identity else head.identity_code
     return torch.cat([pose_code(head), identity], dim=-1)
 
 
@@ -94,7 +94,7 @@ def proximity(
 
 
 SHAPE = Condition(NUM_EXPRESSION + NUM_IDENTITY, shape_code)
-REST = Condition(encoded_width(6) + NUM_IDENTITY, rest_code)
+POSE_IDENTITY = Condition(encoded_width(6) + NUM_IDENTITY, pose_identity_code)
 GAZE: Condition[HeadParameters] = Condition(encoded_width(2), lambda head: gaze_code(mean_gaze(head)))
 BOTH_EYES = Condition(2 * encoded_width(2), eye_codes)
 IDENTITY: Condition[HeadParameters] = Condition(NUM_IDENTITY, lambda head: head.identity_code)

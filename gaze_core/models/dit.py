@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import start_at_zero
+from gaze_core.models.blocks import zero_initialise
 
 
 class DiT(nn.Module):
@@ -38,7 +38,7 @@ class DiT(nn.Module):
         self.final_norm = nn.LayerNorm(token_width, elementwise_affine=False, eps=1e-6)
         self.final_modulation = nn.Sequential(nn.SiLU(), nn.Linear(token_width, 2 * token_width))
         self.unpatchify = nn.ConvTranspose2d(token_width, channels, patch_px, stride=patch_px)
-        start_at_zero(self.final_modulation[1], self.unpatchify)
+        zero_initialise(self.final_modulation[1], self.unpatchify)
 
     def forward(self, maps: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c h w"]:
         condition = self.code_embed(code)  # (b, d)
@@ -82,7 +82,7 @@ class DiTBlock(nn.Module):
         inner = int(width * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(code_width, 6 * width))
-        start_at_zero(self.modulation[1])
+        zero_initialise(self.modulation[1])
 
     def forward(self, tokens: Float[Tensor, "b t d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b t d"]:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(code)[:, None].chunk(6, dim=-1)

@@ -13,7 +13,7 @@ from gaze_core.driver.report import DriverTolerance
 from gaze_core.driver.sensors import read_track
 from gaze_core.errors import BadInput
 from gaze_core.plans.preflight import Plan
-from gaze_core.plans.settings import changed, named, read_settings, validated
+from gaze_core.plans.settings import lookup, overridden, read_settings, validated
 from gaze_core.stages.driver.evaluate import DriverEvaluateConfig
 from gaze_core.stages.driver.finetune import FINETUNE_PRESETS, DriverFinetuneConfig
 
@@ -62,9 +62,9 @@ def driver_plan(
     Raises:
         BadInput: an unknown preset, layout, key or value; the message lists what is known.
     """
-    finetune, tiles = named("preset", preset, FINETUNE_PRESETS), named("layout", layout, LAYOUTS)
+    finetune, tiles = lookup("preset", preset, FINETUNE_PRESETS), lookup("layout", layout, LAYOUTS)
     plan = DriverPlan(finetune=finetune).model_dump(mode="json")
     plan["extract"] |= {"layout": tiles.model_dump(mode="json"), "num_frames": num_frames}
     if settings:
         plan["extract"] |= read_settings(settings)
-    return changed(validated(DriverPlan, plan), changes)
+    return overridden(validated(DriverPlan, plan), changes)

@@ -19,7 +19,7 @@ from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig, make_renderer
 from gaze_core.plans.preflight import Plan
 from gaze_core.plans.requests.redirection import PresetName, Source
-from gaze_core.plans.settings import changed, named
+from gaze_core.plans.settings import lookup, overridden
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig, judge_of
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
@@ -139,7 +139,7 @@ def redirection_plan(preset: str, source: Source = "synthetic", overrides: Seque
     Raises:
         BadInput: an unknown preset, key or value; the message lists what is known.
     """
-    return changed(_plan(named("preset", preset, SIZES), named("preset", preset, PRESETS), source), overrides)
+    return overridden(_plan(lookup("preset", preset, SIZES), lookup("preset", preset, PRESETS), source), overrides)
 
 
 def _label_sources(path: Path) -> frozenset[str]:

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.plans.settings import changed
+from gaze_core.plans.settings import overridden
 
 if TYPE_CHECKING:
     from gaze_core.plans.preflight import Plan
@@ -55,7 +55,7 @@ class Request(Config):
         Raises:
             BadInput: an unknown name, key or value; the message lists what is known.
         """
-        return changed(self.base_plan(), self.changes, self.config)
+        return overridden(self.base_plan(), self.changes, self.config)
 
     @property
     def inputs(self) -> Mapping[str, Path]:

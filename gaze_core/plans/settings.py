@@ -16,7 +16,7 @@ C = TypeVar("C", bound=Config)
 T = TypeVar("T")
 
 
-def changed(plan: C, changes: Sequence[str], file: Path | None = None) -> C:
+def overridden(plan: C, changes: Sequence[str], file: Path | None = None) -> C:
     """The plan with the settings of a file, then with `dotted.key=value` changes; values are JSON, or else plain text.
 
     Raises:
@@ -72,7 +72,7 @@ def validated(kind: type[C], values: Mapping[str, Any]) -> C:
         raise BadInput(said) from error
 
 
-def named(what: str, name: str, known: Mapping[Any, T]) -> T:
+def lookup(what: str, name: str, known: Mapping[Any, T]) -> T:
     """The entry of a table, such as a preset.
 
     Raises:

@@ -14,7 +14,7 @@ Inputs = Mapping[str, Any]
 """By parameter name: an artifact as its local folder, a sequence as a tuple of folders, a config as it is."""
 
 
-class Silent:
+class NullReporter:
     """A metric sink and a progress display that show nothing."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -34,8 +34,8 @@ class StageContext:
 
     runtime: Runtime
     work_dir: Path
-    log: MetricSink = field(default_factory=Silent)
-    progress: Progress = field(default_factory=Silent)
+    log: MetricSink = field(default_factory=NullReporter)
+    progress: Progress = field(default_factory=NullReporter)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("gazeworks"))
 
 

@@ -209,10 +209,10 @@ class _Teller(logging.Handler):
 def main(arguments: Sequence[str]) -> int:
     """One of the processes: `python -m gaze_core.stages.distributed WORK_DIR`, told its place by the environment."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    work_dir, is_first = Path(arguments[0]), os.environ["RANK"] == "0"
+    work_dir, is_main_process = Path(arguments[0]), os.environ["RANK"] == "0"
     job = _Job.from_json((work_dir / JOB_FILE).read_text())
     context, teller = StageContext(job.runtime, work_dir), _Teller()
-    if is_first:
+    if is_main_process:
         logger = logging.getLogger("gazeworks.distributed")
         logger.setLevel(logging.INFO)
         logger.addHandler(teller)
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str]) -> int:
     except GazeworksError as error:
         teller.say(error=type(error).__name__, text=str(error))
         return 1
-    if is_first:
+    if is_main_process:
         (work_dir / RESULT_FILE).write_bytes(_PRODUCED.dump_json(produced))
     return 0
 

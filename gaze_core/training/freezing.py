@@ -56,7 +56,7 @@ def _roots(parameters: dict[str, nn.Parameter]) -> str:
     return ", ".join(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in parameters))
 
 
-def take_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
+def match_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Gives each parameter and buffer the shape that it has in `state`, for a model that grew while it was trained."""
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if name in state and state[name].shape != tensor.shape:

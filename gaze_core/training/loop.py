@@ -11,17 +11,17 @@ from gaze_core.config import Runtime
 from gaze_core.reproducibility import deterministic
 from gaze_core.training.fit_config import FitConfig, OptimizerConfig, SelectionConfig
 from gaze_core.training.freezing import frozen
-from gaze_core.training.processes import make_fabric, own_share
+from gaze_core.training.processes import make_fabric, process_slice
 from gaze_core.training.sampling import step_indices
 from gaze_core.training.state import RunState
 from gaze_core.training.stepping import Stepper
 from gaze_core.training.task import (
+    Adversary,
     B,
     Batch,
     FitSummary,
     LossTerms,
     MetricSink,
-    Opponent,
     Progress,
     Task,
     Term,
@@ -30,7 +30,7 @@ from gaze_core.training.task import (
 )
 
 __all__ = [
-    "Batch", "FitConfig", "FitSummary", "LossTerms", "MetricSink", "Opponent", "OptimizerConfig", "Progress",
+    "Batch", "FitConfig", "FitSummary", "LossTerms", "MetricSink", "Adversary", "OptimizerConfig", "Progress",
     "SelectionConfig", "Task", "Term", "Validation", "fit", "total",
 ]  # fmt: skip
 
@@ -83,7 +83,7 @@ def _fit(
 
 def _order(task: Task[B], config: FitConfig, fabric: Fabric, first: int, last: int) -> Iterator[list[int]]:
     """Positions of the samples of each part of each batch that this process sees."""
-    share = own_share(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
+    share = process_slice(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
     for step in range(config.first_step + first, config.first_step + last):
         indices = step_indices(task.num_samples, config.batch_size, step, config.seed)[share]
         size = len(indices) // config.accumulate

@@ -32,12 +32,12 @@ def make_fabric(runtime: Runtime) -> Fabric:
     return fabric
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def own_share(batch_size: int, rank: int, world: int, accumulate: int = 1) -> slice:
+def process_slice(batch_size: int, rank: int, world: int, accumulate: int = 1) -> slice:
     """Which samples of a batch are this process's, which takes them in `accumulate` equal parts.
 
     Raises:

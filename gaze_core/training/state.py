@@ -15,7 +15,7 @@ from gaze_core.errors import BadInput
 from gaze_core.training.averaging import WeightAverage
 from gaze_core.training.checkpoint import BEST_FILE, epoch_file, load_resume_state, save_resume_state, save_weights
 from gaze_core.training.fit_config import FitConfig
-from gaze_core.training.freezing import take_shapes, training_mode
+from gaze_core.training.freezing import match_shapes, training_mode
 from gaze_core.training.history import read_history, write_history
 from gaze_core.training.stepping import Stepper
 from gaze_core.training.task import B, FitSummary, MetricSink, Task
@@ -58,7 +58,7 @@ class RunState(Generic[B]):
         if state is None or state.get("format") != FORMAT:
             return 0
         for model, saved in zip(self.stepper.objective.models, state["models"], strict=True):
-            take_shapes(model, saved)
+            match_shapes(model, saved)
             model.load_state_dict(saved)
         for optimizer, saved in zip(self.stepper.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -164,7 +164,7 @@ class RunState(Generic[B]):
         model = self.task.model
         if self.best is not None:
             kept = load_file(self.work_dir / BEST_FILE)
-            take_shapes(model, kept)
+            match_shapes(model, kept)
             model.load_state_dict(kept)
         elif self.average is not None:
             model.load_state_dict(self.average.values)

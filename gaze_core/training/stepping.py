@@ -1,4 +1,4 @@
-"""One optimisation step: forward, backward, clipping and update, for the model and its opponents in turn."""
+"""One optimisation step: forward, backward, clipping and update, for the model and its adversaries in turn."""
 
 import math
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ class _Objective(nn.Module, Generic[B]):
 
     def __init__(self, task: Task[B]) -> None:
         super().__init__()
-        self.models = nn.ModuleList([task.model, *(opponent.model for opponent in task.opponents)])
-        self.loss_terms = [task.loss_terms, *(opponent.loss_terms for opponent in task.opponents)]
+        self.models = nn.ModuleList([task.model, *(adversary.model for adversary in task.adversaries)])
+        self.loss_terms = [task.loss_terms, *(adversary.loss_terms for adversary in task.adversaries)]
         self.weights: list[dict[str, float]] = [{} for _ in self.models]
 
     def forward(self, call: _Call) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ class Stepper(Generic[B]):
     def __init__(self, task: Task[B], config: FitConfig, fabric: Fabric) -> None:
         self.task, self.config, self.fabric = task, config, fabric
         groups = [(task.parameter_groups, config.optimizer)]
-        groups += [(opponent.parameter_groups, opponent.optimizer) for opponent in task.opponents]
+        groups += [(adversary.parameter_groups, adversary.optimizer) for adversary in task.adversaries]
         made = [_optimizer(rows, how, config.learning_rate) for rows, how in groups]
         self.objective = _Objective(task)
         wrapped = fabric.setup(self.objective, *made)
@@ -58,15 +58,15 @@ class Stepper(Generic[B]):
         self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
     def step(self, parts: Sequence[B], step: int) -> dict[str, float]:
-        """Updates the model, then each opponent that takes part; returns what is logged.
+        """Updates the model, then each adversary that takes part; returns what is logged.
 
         Raises:
             DivergedError: a term or the gradient is not finite; raised before the update.
         """
         values = self._turn(0, "", parts, step)
-        for turn, opponent in enumerate(self.task.opponents, start=1):
-            if step >= opponent.from_step:
-                values |= self._turn(turn, f"{opponent.name}/", parts, step)
+        for turn, adversary in enumerate(self.task.adversaries, start=1):
+            if step >= adversary.from_step:
+                values |= self._turn(turn, f"{adversary.name}/", parts, step)
         if self.task.after_step is not None:
             self._after_step(step + 1)
         return values

@@ -67,10 +67,10 @@ class Validation(Generic[B]):
 
 
 @dataclass(frozen=True)
-class Opponent(Generic[B]):
+class Adversary(Generic[B]):
     """A model that is trained in turn with the task's own, as a discriminator is, from `from_step` on.
 
-    `loss_terms` gets the opponent, the batch and the step; it finds the task's model by itself and detaches what that
+    `loss_terms` gets the adversary, the batch and the step; it finds the task's model by itself and detaches what that
     one renders. Its terms are logged under `<name>/`.
     """
 
@@ -99,7 +99,7 @@ class Task(Generic[B]):
     validation: Validation[B] | None = None
     save_epoch: Callable[[Path], None] | None = None
     after_step: Callable[[torch.optim.Optimizer, int], None] | None = None
-    opponents: tuple[Opponent[B], ...] = ()
+    adversaries: tuple[Adversary[B], ...] = ()
 
 
 @dataclass

@@ -68,10 +68,10 @@ class OfficialCloud(nn.Module):
         self.quats_wxyz = nn.Parameter(torch.zeros(num_points, 4))
         self.opacity_logits = nn.Parameter(torch.zeros(num_points, 1))
         self.register_buffer("landmarks_dm", torch.zeros(num_landmarks, 3))
-        self.register_buffer("near", torch.zeros(num_points))  # w(x), of the unmoved points; see `settle`
+        self.register_buffer("near", torch.zeros(num_points))  # w(x), of the unmoved points; see `precompute`
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def precompute(self) -> None:
         """Computes what depends on the points' and landmarks' places alone; to be called when they are loaded."""
         self.near.copy_(nearness(self.means_dm, self._governing_landmarks()))
 
@@ -129,12 +129,12 @@ class EyeCloud(OfficialCloud):
         features, encoded = torch.tanh(self.features), positional_encoding(self.means_dm)
         # The offset is that of the place before the turn.
         offsets = torch.tanh(self.networks["shape_deform"](encoded, codes.shape))
-        means = self.turned(codes.gaze) + OFFSET_STEP * offsets
+        means = self.rotated(codes.gaze) + OFFSET_STEP * offsets
         changes = self.networks["eye_attributes"](features, codes.gaze)
         colors = self.networks["eye_color"](features, codes.gaze) + self.networks["shape_color"](features, codes.shape)
         return self.activate(means, changes, colors)
 
-    def turned(self, gaze_code: Float[Tensor, " 18"]) -> Float[Tensor, "m 3"]:
+    def rotated(self, gaze_code: Float[Tensor, " 18"]) -> Float[Tensor, "m 3"]:
         """The points after both turns; each turn's quaternion is asked for at the mean of the points that turn."""
         chosen = self.near.nonzero()[:, 0]
         if not len(chosen):

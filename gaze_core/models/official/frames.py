@@ -1,6 +1,6 @@
 """Between our frames and the published ones: head parameters to codes, canonical Gaussians to our head frame.
 
-Published: x_world = scale R(pose) x_canonical + T in decimetres; canonical axes are ours turned by 180 degrees about x.
+Published: x_world = scale R(pose) x_canonical + T in decimetres; canonical axes are ours rotated by 180 degrees about x.
 Our head frame has its origin between the eyeballs. Where that lies from the canonical origin, along our axes, a converted
 file says of each frame, and so it does of the scale and of the frame that the gaze label was given in. For other
 recordings the model's own landmarks and the configured scale stand in.

@@ -21,7 +21,7 @@ from gaze_core.models.official.frames import (
     to_head_frame,
 )
 from gaze_core.models.official.layout import COLOR_CHANNELS
-from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
+from gaze_core.models.official.networks import UPSAMPLING, OfficialRenderer
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianOutput
 from gaze_core.splat.gaussians import Gaussians, concatenate
 from gaze_core.splat.rasterize import rasterize
@@ -30,7 +30,7 @@ _NEAR_M = 0.2 * METRES_PER_DM  # what is nearer to the camera is not drawn
 
 
 class OfficialGazeGaussian(nn.Module):
-    """Starts empty: fill it with `layout.translate`, then call `settle`. For use only; there is no training here.
+    """Starts empty: fill it with `layout.translate`, then call `precompute`. For use only; there is no training here.
 
     Drawn by our rasteriser. The image has the size that the camera asks for: drawn at `image_px` and resampled.
     """
@@ -39,8 +39,8 @@ class OfficialGazeGaussian(nn.Module):
 
     def __init__(self, config: OfficialConfig, num_face_points: int, num_eye_points: int) -> None:
         super().__init__()
-        if config.image_px != ENLARGEMENT * config.raster_px:
-            raise BadInput(f"image_px {config.image_px} must be {ENLARGEMENT} times raster_px {config.raster_px}")
+        if config.image_px != UPSAMPLING * config.raster_px:
+            raise BadInput(f"image_px {config.image_px} must be {UPSAMPLING} times raster_px {config.raster_px}")
         self.config = config
         self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
         self.renderer = OfficialRenderer()
@@ -48,12 +48,12 @@ class OfficialGazeGaussian(nn.Module):
         self._rendered_face: tuple[Codes, CanonicalGaussians] | None = None
 
     @torch.no_grad()
-    def settle(self, origin_m: Tensor) -> None:
+    def precompute(self, origin_m: Tensor) -> None:
         """Computes what follows from the loaded weights; `origin_m` as in `frames`."""
         self.origin_m.copy_(origin_m)
         self._rendered_face = None
-        self.face.settle()
-        self.eyes.settle()
+        self.face.precompute()
+        self.eyes.precompute()
 
     def clouds(self, camera: Camera, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
         """Face and eye Gaussians of each sample, in our head frame."""

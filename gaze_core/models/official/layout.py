@@ -105,10 +105,10 @@ def _renderer() -> Iterator[tuple[str, Entry]]:
     for k in range(RENDERER_BLOCKS + 1):
         yield from _layer(f"{_RENDERER}.feat_2_rgb_list.{k}", f"renderer.to_rgb.{k}", (3, width, 1, 1))
     for k in range(RENDERER_BLOCKS):
-        enlarge, ours = f"{_RENDERER}.feat_upsample_list.{k}", f"renderer.blocks.{k}"
-        yield from _layer(f"{enlarge}.layer_1", f"{ours}.widen.0", (2 * width, width, 1, 1))
-        yield from _layer(f"{enlarge}.layer_2", f"{ours}.widen.2", (4 * width, 2 * width, 1, 1))
-        yield f"{enlarge}.blur_layer.f", Entry(None, (3,))
+        upsample, ours = f"{_RENDERER}.feat_upsample_list.{k}", f"renderer.blocks.{k}"
+        yield from _layer(f"{upsample}.layer_1", f"{ours}.widen.0", (2 * width, width, 1, 1))
+        yield from _layer(f"{upsample}.layer_2", f"{ours}.widen.2", (4 * width, 2 * width, 1, 1))
+        yield f"{upsample}.blur_layer.f", Entry(None, (3,))
         yield from _layer(f"{_RENDERER}.feat_layers.{k}", f"{ours}.mix", (width, width, 1, 1))
     yield f"{_RENDERER}.rgb_upsample.1.f", Entry(None, (3,))
     yield from _layer(f"{_RENDERER}.k_proj", "renderer.key", (SHAPE_CODE_WIDTH, width))

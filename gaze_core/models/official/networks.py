@@ -13,7 +13,7 @@ from gaze_core.models.official.layout import (
     skip_layer,
 )
 
-ENLARGEMENT = 2**RENDERER_BLOCKS
+UPSAMPLING = 2**RENDERER_BLOCKS
 
 
 class PointMLP(nn.Module):
@@ -53,7 +53,7 @@ class OfficialRenderer(nn.Module):
         super().__init__()
         width = COLOR_CHANNELS
         self.to_rgb = nn.ModuleList([nn.Conv2d(width, 3, 1) for _ in range(RENDERER_BLOCKS + 1)])
-        self.blocks = nn.ModuleList([EnlargingBlock(width) for _ in range(RENDERER_BLOCKS)])
+        self.blocks = nn.ModuleList([UpsamplingBlock(width) for _ in range(RENDERER_BLOCKS)])
         self.key, self.value = nn.Linear(width, SHAPE_CODE_WIDTH), nn.Linear(width, width)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
@@ -76,7 +76,7 @@ class OfficialRenderer(nn.Module):
         return self.value(torch.einsum("bcp,bp->bc", pixels, weights))
 
 
-class EnlargingBlock(nn.Module):
+class UpsamplingBlock(nn.Module):
     """Doubles the size by a pixel shuffle and a blur, then mixes channels. Nothing but the blur looks at neighbours."""
 
     def __init__(self, width: int) -> None:

@@ -16,7 +16,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import HeadParameters
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.blocks import first_layer
-from gaze_core.models.conditioning import BOTH_EYES, SHAPE, encode_points, rest_code
+from gaze_core.models.conditioning import BOTH_EYES, SHAPE, encode_points, pose_identity_code
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import LatentDiTRenderer, RendererConfig, make_renderer
 from gaze_core.models.redirection.streams import EyeStream, FaceStream
@@ -47,7 +47,7 @@ class GazeGaussianOutput:
 
 
 class GazeGaussian(nn.Module):
-    """See the module docstring. Starts empty: fill it with `initialisation.start_from_mesh_head` or a checkpoint.
+    """See the module docstring. Starts empty: fill it with `initialisation.initialise_from_mesh_head` or a checkpoint.
 
     Widths, weights of the branches and units come from the MeshHead that it continues.
     """
@@ -85,7 +85,7 @@ class GazeGaussian(nn.Module):
             render(cloud.with_features(cloud.features[..., :3]), raster, white) for cloud in (face, eyes)
         )
         return GazeGaussianOutput(
-            rgb, whole, face_alone, eyes_alone, self.first_activations(head), self.eyes.balls(head)[0]
+            rgb, whole, face_alone, eyes_alone, self.first_activations(head), self.eyes.eyeballs(head)[0]
         )
 
     def redirected(self, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
@@ -115,7 +115,7 @@ class GazeGaussian(nn.Module):
         points = encode_points(self.face.means_m)
         return (
             self.eyes.rotate.first_activations(encode_points(self.eyes.centers_m), BOTH_EYES(head)),
-            first_layer(self.face.deform["pose"])(points, rest_code(head, of_pose_alone=True)),
+            first_layer(self.face.deform["pose"])(points, pose_identity_code(head, zero_identity=True)),
             first_layer(self.face.deform["shape"])(points, SHAPE(head)),
         )
 

@@ -13,7 +13,7 @@ _FACE_OPACITY_LOGIT, _OPENING_OPACITY_LOGIT, _EYE_OPACITY_LOGIT = 2.0, -2.0, 3.0
 
 
 @torch.no_grad()
-def start_from_mesh_head(
+def initialise_from_mesh_head(
     config: GazeGaussianConfig, mesh_head: MeshHead, eye_centers_m: Float[Tensor, "2 3"]
 ) -> GazeGaussian:
     """A GazeGaussian whose first image is about MeshHead's; `eye_centers_m` are (left, right), head frame."""

@@ -22,7 +22,7 @@ from gaze_core.geometry.rotations import quaternion_from_matrix
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
     GAZE,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     encode_points,
     proximity,
@@ -86,10 +86,10 @@ class MeshHead(nn.Module):
         )  # fmt: skip
         channels, features = config.color_channels, config.feature_width
         self.shape_color = ConditionedMLP(features, SHAPE.width, hidden, channels, zero_output=False)
-        self.pose_color = ConditionedMLP(features, REST.width, hidden, channels, zero_output=False)
+        self.pose_color = ConditionedMLP(features, POSE_IDENTITY.width, hidden, channels, zero_output=False)
         self.eye_color = ConditionedMLP(features, GAZE.width, hidden, channels, zero_output=True)
         self.shape_deform = ConditionedMLP(width, SHAPE.width, hidden, 3, zero_output=True)
-        self.pose_deform = ConditionedMLP(width, REST.width, hidden, 3, zero_output=True)
+        self.pose_deform = ConditionedMLP(width, POSE_IDENTITY.width, hidden, 3, zero_output=True)
         self.neutral_landmarks_m = nn.Parameter(neutral_landmarks_m.clone())
 
     # -- geometry ------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class MeshHead(nn.Module):
         near = self.nearness(points_m)[:, None]
         encoded = encode_points(points_m)
         by_shape = torch.tanh(self.shape_deform(encoded, SHAPE(head)))
-        by_pose = torch.tanh(self.pose_deform(encoded, REST(head)))
+        by_pose = torch.tanh(self.pose_deform(encoded, POSE_IDENTITY(head)))
         return self.config.max_offset_m * (near * by_shape + (1 - near) * by_pose)
 
     def nearness(self, points_m: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -142,7 +142,7 @@ class MeshHead(nn.Module):
         eye = proximity(surface.vertices_m.detach(), lids, self.config.near_m / 3, self.config.far_m / 3)[:, None]
         logits = (
             near * self.shape_color(surface.features, SHAPE(head))
-            + (1 - near) * self.pose_color(surface.features, REST(head))
+            + (1 - near) * self.pose_color(surface.features, POSE_IDENTITY(head))
             + eye * self.eye_color(surface.features, GAZE(head))
         )
         return torch.sigmoid(logits)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import start_at_zero
+from gaze_core.models.blocks import zero_initialise
 from gaze_core.models.dit import DiT
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
 
@@ -57,7 +57,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def enlarge(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c H W"]:
+def upsample(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c H W"]:
     """Bilinear enlargement with pixel centres at +0.5."""
     return functional.interpolate(image, scale_factor=factor, mode="bilinear") if factor > 1 else image
 
@@ -79,11 +79,11 @@ class DiTRenderer(nn.Module):
             nn.Conv2d(config.channels, config.channels, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv2d(config.channels, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor),
         )  # fmt: skip
-        start_at_zero(self.decode[4])
+        zero_initialise(self.decode[4])
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         mixed = features + self.transformer(features, code)  # (b, c, h, w)
-        return enlarge(features[:, :3], self.factor) + self.decode(mixed)  # (b, 3, H, W)
+        return upsample(features[:, :3], self.factor) + self.decode(mixed)  # (b, 3, H, W)
 
     def summary(self) -> dict[str, object]:
         return {"class": "DiTRenderer", **self.transformer.summary(), "parameters": count(self), "autoencoder": "none"}
@@ -122,7 +122,7 @@ class LatentDiTRenderer(nn.Module):
         return self._frozen[0].to(self.adapt.weight.device)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
-        latent = self.autoencoder.encode(enlarge(self.adapt(features), self.factor))  # (b, l, H/f, W/f)
+        latent = self.autoencoder.encode(upsample(self.adapt(features), self.factor))  # (b, l, H/f, W/f)
         return self.autoencoder.decode(latent + self.transformer(latent, code))  # (b, 3, H, W)
 
     def summary(self) -> dict[str, object]:
@@ -143,13 +143,13 @@ class PixelShuffleRenderer(nn.Module):
         self.enter = nn.Conv2d(in_channels, config.channels, 1)
         self.blocks = nn.ModuleList([ShuffleBlock(config.channels, code_width, step) for step in factors])
         self.to_rgb = nn.ModuleList([nn.Conv2d(config.channels, 3, 1) for _ in factors])
-        start_at_zero(*self.to_rgb)
+        zero_initialise(*self.to_rgb)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         rgb, x = features[:, :3], self.enter(features)
         for block, to_rgb in zip(self.blocks, self.to_rgb, strict=True):
             x = block(x, code)
-            rgb = enlarge(rgb, x.shape[-1] // rgb.shape[-1]) + to_rgb(x)
+            rgb = upsample(rgb, x.shape[-1] // rgb.shape[-1]) + to_rgb(x)
         return rgb
 
     def summary(self) -> dict[str, object]:

@@ -20,7 +20,7 @@ from gaze_core.models.conditioning import (
     BOTH_EYES,
     GAZE,
     IDENTITY,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     encode_points,
     proximity,
@@ -29,7 +29,7 @@ from gaze_core.splat.gaussians import Gaussians
 
 _NUM_ATTRIBUTES = 3 + 4 + 1  # log scale, quaternion, opacity logit
 _ATTRIBUTE_STEP = 0.2  # learned changes of attributes are scaled by this (official code)
-_BALL_STEP = 0.2  # of the logarithm of an eyeball's size: adults' differ by less than this
+_EYEBALL_SIZE_STEP = 0.2  # of the logarithm of an eyeball's size: adults' differ by less than this
 
 
 class Cloud(nn.Module):
@@ -78,7 +78,7 @@ class FaceStream(Cloud):
         self.max_offset_m = max_offset_m
         self.register_buffer("near", torch.zeros(num_points))
         self.register_buffer("lids", torch.zeros(num_points))
-        widths = {"shape": SHAPE.width, "pose": REST.width, "lids": SHAPE.width + GAZE.width}
+        widths = {"shape": SHAPE.width, "pose": POSE_IDENTITY.width, "lids": SHAPE.width + GAZE.width}
 
         def branches(points: int, out: int, zero: bool) -> nn.ModuleDict:
             # A branch that MeshHead has not trained starts at zero, so the first image is MeshHead's.
@@ -98,7 +98,7 @@ class FaceStream(Cloud):
         code = SHAPE(head)
         codes = {
             "shape": code,
-            "pose": REST(head),
+            "pose": POSE_IDENTITY(head),
             "lids": torch.cat([code, GAZE(head)], dim=-1),
         }
         weights = {"shape": self.near, "pose": 1 - self.near, "lids": self.lids}
@@ -158,16 +158,16 @@ class EyeStream(Cloud):
         identity = torch.tensor([1.0, 0, 0, 0], device=residual.device)
         return eye_rotation(head.gaze_head_eyes) @ matrix_from_quaternion(residual + identity)
 
-    def balls(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
+    def eyeballs(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
         """Centre of each person's eyeballs in metres, head frame, and their size relative to the shared one."""
         change = torch.tanh(self.place_ball(encode_points(self.centers_m), IDENTITY(head)))
-        return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_BALL_STEP * change[..., 3])
+        return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_EYEBALL_SIZE_STEP * change[..., 3])
 
     def forward(self, head: HeadParameters) -> Gaussians:
         """Both eyeballs of each sample, in the head frame."""
         code, gaze = SHAPE(head), GAZE(head)
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
-        rotations, (centers_m, sizes) = self.rotations(head), self.balls(head)
+        rotations, (centers_m, sizes) = self.rotations(head), self.eyeballs(head)
         offsets = sizes[:, self.side, None] * (self.means_m - self.centers_m[self.side])
         turned = torch.einsum("bnij,bnj->bni", rotations[:, self.side], offsets)
         means = centers_m[:, self.side] + turned + 0.1 * self.max_offset_m * torch.tanh(self.deform(encoded, code))

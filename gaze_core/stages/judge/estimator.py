@@ -73,8 +73,8 @@ def train_judge(
         BadInput: no file to train or to measure on, or a subject that occurs twice.
     """
     seen = _datasets(training, "training")
-    kept_back = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
-    _require_apart(seen, *kept_back.values())
+    held_out = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
+    _require_apart(seen, *held_out.values())
     faces = read_faces(list(seen.values()))
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
@@ -88,7 +88,7 @@ def train_judge(
         "num_training_images": len(faces),
         "errors_deg": {
             split: {name: errors_deg(model, read_faces([dataset])) for name, dataset in subjects.items()}
-            for split, subjects in kept_back.items()
+            for split, subjects in held_out.items()
         },
     }
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -129,7 +129,7 @@ def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w
     scale = 1 + config.scale * _uniform(faces, n)
     shift_px = config.shift_px * _uniform(faces, n, 2)
     roll = rolls(_uniform(faces, n).mul(config.roll_deg).deg2rad())
-    rgb = _place(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
+    rgb = _transformed(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
     rgb = _resample(_blur(rgb, config), config)
     rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
 
@@ -158,7 +158,7 @@ def _uniform(faces: Faces, *shape: int) -> Tensor:
     return signed(*shape).to(faces.gaze_camera)
 
 
-def _place(
+def _transformed(
     rgb: Float[Tensor, "n 3 h w"],
     scale: Float[Tensor, " n"],
     shift_px: Float[Tensor, "n 2"],

@@ -19,7 +19,7 @@ from gaze_core.training.loop import FitConfig, Task, Term
 
 NAME, VERSION = "code_encoder", 2
 TRAINS = True  # may run in several processes
-_STILL = 1e-3  # entries of the code that vary less than this between people are nobody's
+_MIN_STD = 1e-3  # entries of the code that vary less than this between people are nobody's
 
 
 class CodeEncoderStageConfig(Config):
@@ -43,7 +43,7 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
     model = CodeEncoder(config.model)
     model.mean.copy_(people.mean(dim=0))
     model.std.copy_(people.std(dim=0, correction=0).nan_to_num(0.0))
-    if not bool((model.std > _STILL).any()):
+    if not bool((model.std > _MIN_STD).any()):
         raise BadInput(
             f"the {len(people)} people of the data have the same identity code; expected several with codes that differ; "
             "invert from the mean instead (no encoder)"
@@ -66,7 +66,7 @@ def loss(model: nn.Module, batch: GazeBatch) -> Tensor:
     if model.training:
         mirrored = torch.rand(len(rgb), 1, 1, 1, device=rgb.device) < 0.5
         rgb = torch.where(mirrored, rgb.flip(-1), rgb)
-    varies = model.std > _STILL
+    varies = model.std > _MIN_STD
     off = (model(rgb) - batch.head.identity_code)[:, varies] / model.std[varies]
     return functional.smooth_l1_loss(off, torch.zeros_like(off))
 

@@ -42,7 +42,7 @@ from gaze_core.stages.redirection.evaluate import held_out_files, render_rgb
 
 NAME, VERSION = "downstream", 2
 DOWNSTREAM_FILE, IMAGES_FILE = "downstream.json", "downstream.npz"
-_NUM_SHOWN = 8
+_NUM_EXAMPLES = 8
 
 
 class DownstreamConfig(Config):
@@ -133,7 +133,7 @@ def _repeat(
         for name, faces in arms.items()
     }
     repeat = Repeat(subject=splits.subject, number=number, real_frames=tuple(frames), errors_deg=errors)
-    return repeat, {"real": _shown(faces_of(real)), "generated": _shown(generated)}
+    return repeat, {"real": _example_images(faces_of(real)), "generated": _example_images(generated)}
 
 
 def redirected(
@@ -220,7 +220,7 @@ def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str,
     )
 
 
-def _shown(faces: Faces) -> np.ndarray:
-    chosen = evenly_spaced(len(faces), _NUM_SHOWN)
+def _example_images(faces: Faces) -> np.ndarray:
+    chosen = evenly_spaced(len(faces), _NUM_EXAMPLES)
     images = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
     return images.numpy()

@@ -44,7 +44,8 @@ class EvaluateConfig(Config):
     """What is measured and shown. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose.
 
     `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
-    `instruments` are those that must be at hand: they decide which metrics a result has, so they belong to its identity.
+    `instruments` are the metric networks that must be available: they decide which metrics a result has, so they are part
+    of its cache key.
     """
 
     judge: Literal["cnn", "iris"] = "cnn"
@@ -70,8 +71,8 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    instruments = load_metric_networks(judge_of(config), config.instruments)
-    require_no_critic(instruments.judge, _critic_sha256(card))
+    metric_networks = load_metric_networks(judge_of(config), config.instruments)
+    require_no_critic(metric_networks.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
     pairs_file = only_entry(inputs["pairs"]) if inputs.get("pairs") else None
@@ -82,17 +83,17 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         origin = Origin.read(path)
         chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
         frames = origin.at(tuple(sorted(set(chosen_pairs.targets))))
-        require_unseen(f"judge {instruments.judge.name!r}", instruments.judge.seen, origin.person, frames)
+        require_unseen(f"judge {metric_networks.judge.name!r}", metric_networks.judge.seen, origin.person, frames)
         if config.split == "test":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
         subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
-    shown = _shown_heads(subjects, config.num_shown)
+    shown = _example_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
-    report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
+    report = evaluate(redirector, subjects, metric_networks, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     rendered = report_images(
-        redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge
+        redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), metric_networks.judge
     )
     np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
@@ -180,7 +181,7 @@ def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.devic
     return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
 
 
-def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
+def _example_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
     """(subject, batch of one) of evenly spread target frames."""
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
     chosen = evenly_spaced(len(frames), count)

@@ -19,7 +19,7 @@ from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.redirection.densify import DensifyConfig, densified
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import deterministic, seed_everything
 from gaze_core.sampling import evenly_spaced
@@ -87,7 +87,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     config = config.for_labels(data.label_sources)
     seed_everything("initialise", NAME, config.fit.seed)
     head = mesh_head.load(inputs["mesh_head"])
-    model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
+    model = initialise_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
     critics = Critics(config.loss_weights, config.critic, config.synthetic_gaze, config.fit.seed)
     active = active_enhancements(model, config, critics)
     for name, detail in active:
@@ -99,7 +99,9 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     fit_config, done = config.fit.model_copy(update={"selection": selection}), 0
     if config.densify is not None:
         done = max(1, int(config.densify.after * num_steps))
-        model = _grown(Trained(model, critics, corrections, penalties), config, config.densify, data, done, context)
+        model = _densified_model(
+            Trained(model, critics, corrections, penalties), config, config.densify, data, done, context
+        )
         selection = selection.model_copy(update={"from_step": max(0, selection.from_step - done)})
         rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "first_step": done, "selection": selection}
         fit_config = config.fit.model_copy(update=rest)
@@ -121,7 +123,7 @@ def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData,
     )
 
 
-def _grown(
+def _densified_model(
     trained: Trained, config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
     context: StageContext,
 ) -> GazeGaussian:  # fmt: skip
@@ -132,11 +134,11 @@ def _grown(
     )
     task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
     fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
-    grown = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
+    denser = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
     context.logger.info(
-        "densified: %d face Gaussians, before %d", grown.face.num_points, trained.model.face.num_points
+        "densified: %d face Gaussians, before %d", denser.face.num_points, trained.model.face.num_points
     )  # fmt: skip
-    return grown
+    return denser
 
 
 def _gradients_px(

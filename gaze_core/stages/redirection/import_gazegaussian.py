@@ -70,7 +70,7 @@ def model_of(state: dict[str, Tensor], config: OfficialConfig, where: str) -> Of
     absent, strange = model.load_state_dict(ours, strict=False)
     assert not strange
     assert set(absent) <= {"origin_m", "face.near", "eyes.near"}
-    model.settle(_head_origin_m(model.eyes.landmarks_dm, config))
+    model.precompute(_head_origin_m(model.eyes.landmarks_dm, config))
     return model.eval()
 
 

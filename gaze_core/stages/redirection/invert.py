@@ -116,8 +116,8 @@ def _images(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBat
     seen = usable.batch(evenly_spaced(len(usable), config.num_images))
     if not own.test:
         return seen, None, own
-    kept_back = SubjectDataset(dataset_dir / own.file, subset=own.test)
-    return seen, kept_back.batch(evenly_spaced(len(kept_back), _MAX_MEASURED)), own
+    held_out = SubjectDataset(dataset_dir / own.file, subset=own.test)
+    return seen, held_out.batch(evenly_spaced(len(held_out), _MAX_MEASURED)), own
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.errors import BadInput
 from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.losses.disentangle import orthogonality
-from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
-from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
+from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, sample_target_gaze
+from gaze_core.losses.image import dissimilarity, masked_l1, opacity_regulariser, silhouette
 from gaze_core.losses.perceptual import VggDistance
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianOutput
-from gaze_core.models.redirection.renderers import enlarge
+from gaze_core.models.redirection.renderers import upsample
 from gaze_core.splat.gaussians import Rendering
 from gaze_core.stages.redirection.critic import CriticConfig, load_critic
 from gaze_core.training.loop import SelectionConfig, Term
@@ -97,7 +97,7 @@ class Critics:
             error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze
             terms["gaze_deg"] = Term(error_deg.mean(), weights.gaze_deg)
         if self.gaze is not None and weights.synthetic_gaze_deg:
-            target_gaze = draw_gaze(
+            target_gaze = sample_target_gaze(
                 self.synthetic_gaze, progress, batch.subject_index, batch.sample_index, self.seed, step
             )  # fmt: skip
             # No image shows this gaze, so it says nothing about how the frame's own labels are off.
@@ -112,7 +112,7 @@ class Critics:
         """The critic's error on validation frames that are redirected, the same gazes each time; none without a critic."""
         if self.gaze is None:
             return {}
-        target = draw_gaze(self.synthetic_gaze, 1.0, batch.subject_index, batch.sample_index, self.seed)
+        target = sample_target_gaze(self.synthetic_gaze, 1.0, batch.subject_index, batch.sample_index, self.seed)
         image = model(batch.camera, batch.head.with_gaze(target)).rgb
         return {CRITIC_ERROR: self.gaze.error_deg(image, gaze_in_camera(batch, target)).mean()}
 
@@ -185,7 +185,7 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
     assert output.eye_centers_m is not None
     target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
     observed = batch.observed_mask
-    raw_head, raw_face, raw_eyes = (_enlarged(r, target) for r in (output.head, output.face, output.eyes))
+    raw_head, raw_face, raw_eyes = (_upsampled(r, target) for r in (output.head, output.face, output.eyes))
     raw = masked_l1(raw_head[:, :3], target, observed)
     raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
     openings = masked_l1(raw_face[:, 3:], torch.zeros_like(eyes_mask), eyes_mask)
@@ -198,7 +198,7 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
         "final_dissimilarity": Term(dissimilarity(output.rgb, target, observed), weights.dissimilarity),
         "raw_dissimilarity": Term(dissimilarity(raw_head[:, :3], target, observed), weights.dissimilarity),
         "silhouette": Term(silhouette(raw_head[:, 3:], head_mask, observed), weights.silhouette),
-        "hidden_matter": Term(hidden_matter(raw_head[:, 3:], observed), weights.hidden_matter),
+        "hidden_matter": Term(opacity_regulariser(raw_head[:, 3:], observed), weights.hidden_matter),
         "face_in_openings": Term(openings, weights.face_in_openings),
         "eye_centers_dm2": Term(eye_centers_dm2, weights.eye_centers_dm2),
         "orthogonality": Term(orthogonality(*output.first_activations), weights.orthogonality),
@@ -209,7 +209,7 @@ def _squared(difference: Tensor) -> Tensor:
     return difference.square().sum(-1).mean()
 
 
-def _enlarged(rendering: Rendering, like: Tensor) -> Tensor:
+def _upsampled(rendering: Rendering, like: Tensor) -> Tensor:
     """RGB and alpha of a raster at the size of the target, four channels."""
     rgba = torch.cat([rendering.features[:, :3], rendering.alpha], dim=1)
-    return enlarge(rgba, like.shape[-1] // rgba.shape[-1])
+    return upsample(rgba, like.shape[-1] // rgba.shape[-1])

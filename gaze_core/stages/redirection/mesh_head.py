@@ -10,7 +10,7 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.geometry.landmarks import JAW
-from gaze_core.losses.image import hidden_matter, masked_l1, silhouette
+from gaze_core.losses.image import masked_l1, opacity_regulariser, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
 from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig, MeshHeadOutput
 from gaze_core.reproducibility import seed_everything
@@ -97,7 +97,7 @@ def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWe
     values = {
         "rgb_l1": masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
         "silhouette": silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
-        "hidden_matter": hidden_matter(rendering.alpha, batch.observed_mask),
+        "hidden_matter": opacity_regulariser(rendering.alpha, batch.observed_mask),
         "landmarks_dm2": landmark_error_dm.square().sum(-1).mean(),
         "landmark_sdf_dm": 10 * output.landmark_sdf_m.abs().mean(),
         "offset_dm2": 100 * output.offsets_m.square().mean(),

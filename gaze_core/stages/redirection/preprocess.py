@@ -85,7 +85,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
     try:
-        splits = DatasetSplits(subjects=tuple(_divided(config, datasets, set(test))))
+        splits = DatasetSplits(subjects=tuple(_split_files(config, datasets, set(test))))
     except BadInput as error:
         raise BadInput(f"{recording}: {error}; left out: {reasons_text(dropped)}") from error
     written = context.work_dir / SPLITS_FILE
@@ -138,7 +138,7 @@ def _require_different(datasets: dict[str, SubjectDataset]) -> None:
             raise BadInput(f"subject {person} stands in {', '.join(sorted(names))}; expected one file for each person")
 
 
-def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:
+def _split_files(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:
     """What each file is for: its frames are divided, or, of several people, the people."""
     usable = {name: dataset.indices.tolist() for name, dataset in datasets.items()}
     if empty := next((name for name, frames in usable.items() if not frames), None):
@@ -153,7 +153,7 @@ def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test
         if config.use == "test":
             yield Splits(subject=dataset.subject, file=name, train=(), validation=(), test=usable[name])
         elif by_frames:
-            yield _frames_divided(config, dataset, usable[name]).model_copy(update={"file": name})
+            yield _split_frames(config, dataset, usable[name]).model_copy(update={"file": name})
         else:
             role = roles[dataset.subject]
             own = usable[name] if role == "test" else _not_held_out(dataset, usable[name])
@@ -190,20 +190,20 @@ def _held_out(dataset: SubjectDataset) -> np.ndarray | None:
         return np.asarray(file["held_out"]) if "held_out" in file and np.any(file["held_out"]) else None
 
 
-def _frames_divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+def _split_frames(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
     held_out = _held_out(dataset)
     if not config.keep_back:
         own = _not_held_out(dataset, usable)
         return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])
     if held_out is None:
-        numbers, gap = _places(config, dataset)
+        numbers, gap = _frame_positions(config, dataset)
         return split_video(dataset.subject, usable, numbers, gap, config.validation_fraction, config.test_fraction)
     development = _not_held_out(dataset, usable)
     test = [i for i in usable if held_out[i]]
     return split_with_held_out(dataset.subject, development, test, config.validation_fraction, config.seed)
 
 
-def _places(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
+def _frame_positions(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
     """Where the usable frames lie in the recording, and the gap between blocks in the same unit.
 
     The gap takes no more than a twentieth of the recording; where the rate is not known, 30 frames make a second.

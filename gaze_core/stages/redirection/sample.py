@@ -24,7 +24,7 @@ from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.stages.redirection.evaluate import render_rgb
 
 NAME, VERSION = "sample", 1
-SHEET_FILE, FILM_FILE = "contact_sheet.png", "gaze_sweep.mp4"
+SHEET_FILE, VIDEO_FILE = "contact_sheet.png", "gaze_sweep.mp4"
 _GAP_PX, _MAX_DEG = 4, 60.0
 
 
@@ -63,7 +63,7 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
     sheet = contact_sheet(images.reshape(len(config.poses_deg), len(config.gazes_deg), *images.shape[1:]))
     files[SHEET_FILE] = _write(context.work_dir / SHEET_FILE, sheet)
     video = render(model, original, sweep(config), None)
-    files[FILM_FILE] = write_video(context.work_dir / FILM_FILE, video, config.frames_per_s)
+    files[VIDEO_FILE] = write_video(context.work_dir / VIDEO_FILE, video, config.frames_per_s)
     return Produced(kind="report", files=files)
 
 

@@ -22,7 +22,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.training.checkpoint import WEIGHTS_FILE, epoch_file, save_weights
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, Task, Validation, fit
-from gaze_core.training.processes import is_first
+from gaze_core.training.processes import is_main_process
 
 _MAX_VALIDATION_FRAMES, _VALIDATION_BATCH = 64, 8
 
@@ -83,12 +83,12 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     files = [(dataset_dir / one.file, one) for one in splits.subjects]
     training = [SubjectDataset(path, subset=one.train) for path, one in files if one.train]
     loader = subject_loader(training, batch_size, runtime.num_workers)
-    kept_back = [SubjectDataset(path, subset=one.validation) for path, one in files if one.validation]
-    if not kept_back:
+    held_out = [SubjectDataset(path, subset=one.validation) for path, one in files if one.validation]
+    if not held_out:
         raise BadInput("the data has no frame for validation; expected some in splits.json; run preprocess again")
-    require_alike([*training, *kept_back])
-    share = max(1, _MAX_VALIDATION_FRAMES // len(kept_back))
-    validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in kept_back])
+    require_alike([*training, *held_out])
+    share = max(1, _MAX_VALIDATION_FRAMES // len(held_out))
+    validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in held_out])
     seen, sources = seen_in_training(files), frozenset(dataset.label_source for dataset in training)
     return TrainingData(splits, seen, loader, validation, training[0].size_px[0], training[0].normalization, sources)
 
@@ -109,7 +109,7 @@ def train(
     task = replace(task, save_epoch=lambda path: save_weights(path, kept, card))
     summary = fit(task, config, context.runtime, context.work_dir, context.log, context.progress, context.logger)
     weights = context.work_dir / WEIGHTS_FILE
-    if is_first():
+    if is_main_process():
         save_weights(weights, kept, card)
     epochs = sorted(context.work_dir.glob(epoch_file(0).replace("000", "*")))
     return Produced(

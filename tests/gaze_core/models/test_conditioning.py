@@ -10,7 +10,7 @@ from gaze_core.models.conditioning import (
     BOTH_EYES,
     GAZE,
     IDENTITY,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     Condition,
     gaze_code,
@@ -72,7 +72,7 @@ def test_split_first_layer_equals_one_layer_on_the_concatenation():
 
 
 @pytest.mark.parametrize(
-    ("condition", "width"), [(SHAPE, 144), (REST, 134), (GAZE, 18), (BOTH_EYES, 36), (IDENTITY, 80)]
+    ("condition", "width"), [(SHAPE, 144), (POSE_IDENTITY, 134), (GAZE, 18), (BOTH_EYES, 36), (IDENTITY, 80)]
 )
 def test_each_condition_is_as_wide_as_its_code(condition, width):
     """The widths are those of the first layers in checkpoints."""

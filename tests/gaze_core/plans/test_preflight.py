@@ -144,9 +144,9 @@ def drive(tiny_drive, tmp_path, shared_data, monkeypatch):
     return inputs, driver_plan("frozen", "whole", changes=[f"extract.layout={json.dumps(LAYOUT)}"])
 
 
-def refused_drive(drive, tmp_path, **changed):
+def refused_drive(drive, tmp_path, **replaced):
     with pytest.raises(BadInput) as raised:
-        preflight(drive[1], drive[0] | changed, tmp_path / "out", CPU)
+        preflight(drive[1], drive[0] | replaced, tmp_path / "out", CPU)
     return str(raised.value)
 
 

@@ -16,8 +16,8 @@ from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, DivergedError
 from gaze_core.training.checkpoint import load_resume_state
 from gaze_core.training.history import STATS_FILE, read_history, write_history
-from gaze_core.training.loop import FitConfig, Opponent, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
-from gaze_core.training.processes import own_share
+from gaze_core.training.loop import Adversary, FitConfig, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
+from gaze_core.training.processes import process_slice
 from gaze_core.training.sampling import step_indices
 
 RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
@@ -212,13 +212,13 @@ def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the
 
 
 def test_ranks_share_one_epoch_without_overlap():
-    both = [step_indices(12, 6, step, seed=1)[own_share(6, rank, 2)] for step in range(2) for rank in range(2)]
+    both = [step_indices(12, 6, step, seed=1)[process_slice(6, rank, 2)] for step in range(2) for rank in range(2)]
     assert sorted(index for part in both for index in part) == list(range(12))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(BadInput, match="batch_size 5 cannot be shared by 2 processes; .* for example 6"):
-        own_share(5, 0, 2)
+        process_slice(5, 0, 2)
 
 
 def test_length_in_epochs_by_hand():
@@ -257,10 +257,10 @@ def discriminator():
     torch.manual_seed(5)
     model = nn.Linear(1, 1)
 
-    def loss_terms(opponent, batch, step):
-        return {"real": Term((opponent(batch.values[:, :1]) - 1).square().mean(), 0.5)}
+    def loss_terms(adversary, batch, step):
+        return {"real": Term((adversary(batch.values[:, :1]) - 1).square().mean(), 0.5)}
 
-    return Opponent("critic", model, [{"params": list(model.parameters()), "lr": 0.1}], loss_terms, from_step=2)
+    return Adversary("critic", model, [{"params": list(model.parameters()), "lr": 0.1}], loss_terms, from_step=2)
 
 
 def grow(task):
@@ -290,7 +290,7 @@ VARIANTS = {
     "accumulated": ({"batch_size": 4, "accumulate": 2}, None),
     "averaged": ({"ema_decay": 0.9, "validate_every_steps": 3, "patience": 99}, None),
     "frozen": ({"frozen": ("0.*", "1.*")}, None),
-    "opponent": ({}, lambda task: replace(task, opponents=(discriminator(),))),
+    "adversary": ({}, lambda task: replace(task, adversaries=(discriminator(),))),
     "selected late": ({"validate_every_epoch": True, "validations_per_epoch": 2, "patience": 99,
                        "selection": SelectionConfig(from_step=6)}, None),
     "grown": ({}, grow),
@@ -315,7 +315,7 @@ def test_each_variant_resumes_bit_identical(tmp_path, name, stop_at):
     run(tmp_path / "parts", stop_at)
     resumed = run(tmp_path / "parts")
     assert_same_weights(resumed, whole)
-    for one, other in zip(resumed.opponents, whole.opponents, strict=True):
+    for one, other in zip(resumed.adversaries, whole.adversaries, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
 
@@ -379,13 +379,13 @@ def test_the_averaged_weights_are_validated_and_kept(tmp_path):
 
 
 def test_an_opponent_takes_part_from_its_step_on_and_learns_alone(tmp_path):
-    with_opponent = replace(make_task(), opponents=(discriminator(),))
-    before = with_opponent.opponents[0].model.weight.detach().clone()
+    with_adversary = replace(make_task(), adversaries=(discriminator(),))
+    before = with_adversary.adversaries[0].model.weight.detach().clone()
     alone = make_task()
-    summary = fit(with_opponent, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "two")
+    summary = fit(with_adversary, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "two")
     fit(alone, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "one")
-    assert_same_weights(with_opponent, alone)
-    assert not torch.equal(with_opponent.opponents[0].model.weight, before)
+    assert_same_weights(with_adversary, alone)
+    assert not torch.equal(with_adversary.adversaries[0].model.weight, before)
     assert ["critic/real" in row for row in summary.history] == [False, False, True, True, True]
     assert summary.history[-1]["critic/weighted/real"] == pytest.approx(0.5 * summary.history[-1]["critic/real"])
 
@@ -449,7 +449,7 @@ def test_every_step_of_every_process_has_its_own_random_numbers(tmp_path, monkey
     def run(rank):
         drawn = []
         monkeypatch.setattr(Fabric, "global_rank", property(lambda _: rank))
-        monkeypatch.setattr("gaze_core.training.loop.own_share", lambda *_: slice(None))
+        monkeypatch.setattr("gaze_core.training.loop.process_slice", lambda *_: slice(None))
 
         def loss_terms(model, batch, step):
             drawn.append(torch.rand(()).item())
@@ -495,15 +495,15 @@ def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
 def test_of_several_processes_only_the_first_writes(tmp_path, monkeypatch):
     config = FitConfig(num_epochs=2, batch_size=5, validate_every_epoch=True, keep_every_epochs=1)
 
-    def run(is_first):
+    def run(is_main_process):
         kept = []
         task = replace(make_task(validation=measured([2.0, 1.0])), save_epoch=kept.append)
-        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_first))
+        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_main_process))
         fit(task, config, RUNTIME.model_copy(update={"checkpoint_every_steps": 1}), tmp_path)
         return kept, {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
-    kept, written = run(is_first=True)
+    kept, written = run(is_main_process=True)
     assert len(kept) == 2
     (tmp_path / "last.train.pt").unlink()  # so that the other process begins at the beginning, too
     del written["last.train.pt"]
-    assert run(is_first=False) == ([], written)
+    assert run(is_main_process=False) == ([], written)

@@ -15,7 +15,7 @@ from gaze_core.models.official.clouds import Codes, nearness
 from gaze_core.models.official.frames import OfficialConfig, codes_of, placement, poses
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import OFFICIAL_NAMES, translate
-from gaze_core.models.official.networks import EnlargingBlock
+from gaze_core.models.official.networks import UpsamplingBlock
 from gaze_core.models.redirection.renderers import PixelShuffleRenderer, RendererConfig
 from gaze_core.stages.redirection.import_gazegaussian import model_of
 from tests.gaze_core.models.official import official_state as published
@@ -124,7 +124,7 @@ def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
 def test_no_point_near_the_eye_is_no_mistake(state, codes):
     far = state | {f"{published.EYES}.landmarks_3d_neutral": torch.full((12, 3), 9.0).double()}
     model = model_of(far, CONFIG, "test").double()
-    same(model.eyes.turned(codes.gaze), far[f"{published.EYES}.xyz"])
+    same(model.eyes.rotated(codes.gaze), far[f"{published.EYES}.xyz"])
 
 
 def test_gaussians_lie_in_the_world_where_the_published_pose_puts_them(model, state, inputs):
@@ -170,11 +170,11 @@ def test_image_is_the_published_one(model, state, inputs):
 def test_a_redirected_head_keeps_the_frame_of_its_label(model, inputs):
     head = head_of(inputs, model)
     target = torch.tensor([[0.1, -0.3]]).double()
-    turned = head.with_gaze(target).with_pose(head.head_to_world @ head.head_to_world)
+    rotated = head.with_gaze(target).with_pose(head.head_to_world @ head.head_to_world)
     expected = head.published.gaze_rotation[0] @ vector_from_pitchyaw(target[0])
     origin_m = placement(head, CONFIG, model.origin_m).origin_m
-    for asked in (head.with_gaze(target), turned):
-        (code,) = codes_of(camera(), asked, CONFIG, origin_m)
+    for requested in (head.with_gaze(target), rotated):
+        (code,) = codes_of(camera(), requested, CONFIG, origin_m)
         same(code.gaze[:2], pitchyaw_from_vector(expected) * torch.tensor([-1.0, 1.0]))
 
 
@@ -206,12 +206,12 @@ def test_the_face_is_computed_once_while_only_the_gaze_changes(state, inputs):
     model.face.register_forward_hook(lambda *_: counted.append(1))
     looking = dataclasses.replace(head, gaze_head_eyes=head.gaze_head_eyes + 0.2)
     smiling = dataclasses.replace(looking, expression_code=head.expression_code + 0.2)
-    turned = dataclasses.replace(looking, head_to_world=head.head_to_world @ head.head_to_world)
+    rotated = dataclasses.replace(looking, head_to_world=head.head_to_world @ head.head_to_world)
     with torch.no_grad():
-        for asked, times in ((head, 1), (looking, 1), (smiling, 2), (turned, 3), (head, 4)):
-            image = model(camera(), asked).rgb
+        for requested, times in ((head, 1), (looking, 1), (smiling, 2), (rotated, 3), (head, 4)):
+            image = model(camera(), requested).rgb
             assert len(counted) == times
-            torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), asked).rgb)
+            torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), requested).rgb)
     model.float().double()(camera(), head)  # moved: nothing is kept
     assert len(counted) == 5
 
@@ -250,7 +250,7 @@ def test_quaternions_are_divided_over_the_points(model, state):
 
 
 def test_the_published_shuffle_mixes_channels_and_ours_keeps_them():
-    block, ours = EnlargingBlock(4), PixelShuffleRenderer(RendererConfig(channels=4), 4, 8, 2).blocks[0]
+    block, ours = UpsamplingBlock(4), PixelShuffleRenderer(RendererConfig(channels=4), 4, 8, 2).blocks[0]
     x = torch.zeros(1, 4, 6, 6)
     x[:, 1] = 1
     for module in (block, ours):

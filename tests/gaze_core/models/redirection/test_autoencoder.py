@@ -5,7 +5,7 @@ import torch
 
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
-from gaze_core.models.redirection.renderers import RendererConfig, enlarge, make_renderer
+from gaze_core.models.redirection.renderers import RendererConfig, make_renderer, upsample
 
 diffusers = pytest.importorskip("diffusers", reason="the extra gazeworks[vae] is not installed")
 
@@ -34,7 +34,7 @@ def latent_renderer(source, patch_px=4, image_px=32):
 def test_starts_as_the_autoencoders_copy_of_the_raw_image(source):
     model, frozen = latent_renderer(source), FrozenAutoencoder(AutoencoderConfig(source=source))
     features, code = torch.rand(2, 6, 16, 16), torch.randn(2, 10)
-    copy = frozen.decode(frozen.encode(enlarge(features[:, :3], 2)))
+    copy = frozen.decode(frozen.encode(upsample(features[:, :3], 2)))
     torch.testing.assert_close(model(features, code), copy)
 
 

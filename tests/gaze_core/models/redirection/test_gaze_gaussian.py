@@ -7,7 +7,7 @@ from gaze_core.data.subjects import SubjectDataset
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector
 from gaze_core.losses.disentangle import orthogonality
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.models.redirection.streams import eyeball_cap, lid_opening
@@ -30,7 +30,7 @@ def model(batch):
     torch.manual_seed(0)
     head = MeshHead(MESH, batch.landmarks_3d_head_m[0])
     config = GazeGaussianConfig(image_px=32, raster_px=16, cell_m=0.025, points_per_eye=40, renderer=RENDERER)
-    return start_from_mesh_head(config, head, batch.eye_centers_head_m[0])
+    return initialise_from_mesh_head(config, head, batch.eye_centers_head_m[0])
 
 
 def eye_offsets(cloud, model, side):

@@ -5,7 +5,7 @@ import torch
 
 from gaze_core.errors import BadInput
 from gaze_core.models.dit import DiTBlock
-from gaze_core.models.redirection.renderers import RendererConfig, ShuffleBlock, enlarge, make_renderer
+from gaze_core.models.redirection.renderers import RendererConfig, ShuffleBlock, make_renderer, upsample
 
 KINDS = ["dit", "pixel_shuffle"]
 
@@ -23,7 +23,7 @@ def test_starts_as_the_enlarged_raw_image(kind, image_px):
     image = renderer(kind, image_px=image_px)(features, code)
     expected = features[:, :3]
     for factor in [image_px // 16] if kind == "dit" else [2] * (image_px // 32):
-        expected = enlarge(expected, factor)
+        expected = upsample(expected, factor)
     torch.testing.assert_close(image, expected)
 
 

@@ -10,11 +10,11 @@ from gaze_core.config import Runtime
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation import judge
-from gaze_core.losses.gaze import SyntheticGazeConfig, draw_gaze
+from gaze_core.losses.gaze import SyntheticGazeConfig, sample_target_gaze
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 from gaze_core.models.redirection.densify import DensifyConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead
 from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.stages.context import StageContext
@@ -48,7 +48,7 @@ def a_model(batch, kind="dit"):
     torch.manual_seed(0)
     renderer = RendererConfig(kind=kind, channels=8, token_width=16, depth=1, num_heads=2, patch_px=4)
     config = GazeGaussianConfig(image_px=32, raster_px=16, cell_m=0.025, points_per_eye=40, renderer=renderer)
-    model = start_from_mesh_head(config, MeshHead(CONFIGS["mesh_head"].model, batch.landmarks_3d_head_m[0]),
+    model = initialise_from_mesh_head(config, MeshHead(CONFIGS["mesh_head"].model, batch.landmarks_3d_head_m[0]),
                                  batch.eye_centers_head_m[0])  # fmt: skip
     for parameter in model.parameters():  # away from the zeros at the start, which hold gradients back
         parameter.data += 0.01 * torch.randn_like(parameter)
@@ -121,16 +121,18 @@ def test_asked_gazes_start_near_the_middle_and_end_all_over():
     config = SyntheticGazeConfig(max_deg=20, first_share=0.25, full_after=0.5)
     numbers = torch.arange(400)
     early, late = (
-        torch.rad2deg(draw_gaze(config, progress, torch.zeros(400, dtype=int), numbers, 0, 7))
+        torch.rad2deg(sample_target_gaze(config, progress, torch.zeros(400, dtype=int), numbers, 0, 7))
         for progress in (0.0, 0.5)
     )
     assert early.abs().max() == pytest.approx(5)
     assert late.abs().max() == pytest.approx(20)
     assert (late.abs() > 15).any(dim=1).float().mean() > 0.25
     assert late.mean(dim=0).abs().max() < 2
-    other_order = draw_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers.flip(0), 0, 7)
+    other_order = sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers.flip(0), 0, 7)
     assert torch.equal(torch.rad2deg(other_order).flip(0), late)  # whoever computes it, in whatever order
-    assert not torch.equal(torch.rad2deg(draw_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers, 0, 8)), late)
+    assert not torch.equal(
+        torch.rad2deg(sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers, 0, 8)), late
+    )
 
 
 def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):

@@ -15,7 +15,7 @@ from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_ou
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.geometry.angles import angular_error_deg
-from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
+from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, sample_target_gaze
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig
@@ -88,7 +88,7 @@ def trained(root, name, config):
 
 def error_deg(model, judge, batch):
     """Of heads that are asked for other gazes than the recorded ones."""
-    target = draw_gaze(SyntheticGazeConfig(), 1.0, batch.subject_index, batch.sample_index, 5)
+    target = sample_target_gaze(SyntheticGazeConfig(), 1.0, batch.subject_index, batch.sample_index, 5)
     with torch.no_grad():
         image = model(batch.camera, batch.head.with_gaze(target)).rgb
     return float(angular_error_deg(judge(image).gaze_camera, gaze_in_camera(batch, target)).mean())
