@@ -1,4 +1,4 @@
-"""The blocks of a diffusion transformer without its diffusion: no timestep, one pass, deterministic."""
+"""A diffusion transformer (DiT) without diffusion: no timestep, one deterministic forward pass."""
 
 import math
 
@@ -11,9 +11,9 @@ from gaze_core.models.blocks import zero_initialise
 
 
 class DiT(nn.Module):
-    """Maps of one size to maps of the same size, zero at the start (Peebles & Xie 2023).
+    """Feature maps to feature maps of the same size; outputs zero at initialisation (Peebles & Xie 2023).
 
-    Patches become tokens, adaLN-zero blocks conditioned on a code mix them, and tokens become patches again.
+    Patches become tokens, adaLN-zero blocks conditioned on a code process them, and tokens become patches again.
     """
 
     positions: Tensor
@@ -52,7 +52,7 @@ class DiT(nn.Module):
         return self.unpatchify(tokens.transpose(1, 2).unflatten(2, grid))  # (b, c, h, w)
 
     def summary(self) -> dict[str, object]:
-        """The numbers that define it."""
+        """The hyperparameters of the transformer."""
         return {
             "depth": self.depth, "heads": self.num_heads, "patch_px": self.patch_px, "token_width": self.token_width,
         }  # fmt: skip
@@ -71,7 +71,7 @@ def sinusoidal_grid(height: int, width: int, channels: int) -> Float[Tensor, "hw
 
 
 class DiTBlock(nn.Module):
-    """Transformer block with adaLN-zero conditioning: it starts as the identity (Peebles & Xie 2023, sec. 3.2)."""
+    """Transformer block with adaLN-zero conditioning: the identity at initialisation (Peebles & Xie 2023, sec. 3.2)."""
 
     def __init__(self, width: int, num_heads: int, code_width: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""The published checkpoint: names and shapes of its tensors, and which of ours each becomes.
+"""The published checkpoint: names and shapes of its tensors, and the name of our tensor for each.
 
-How sure the names are. The prefixes of the three parts, the names of the parameters and of the networks, and every width
-are those of GazeGaussian's public sources. The inside of a network (`conv0`, `conv1`, ...) and of an enlargement
-(`layer_1`, `layer_2`, `blur_layer.f`) is named in modules that those sources import from Gaussian Head Avatar and
-GazeNeRF; GazeGaussian's own copies were not at hand. No published file was at hand either: a file that is named
-otherwise is refused with every difference listed, and this table is the one place to change.
+How certain the names are: the prefixes of the three parts, the names of parameters and networks, and all widths come from
+GazeGaussian's public sources. The names inside a network (`conv0`, `conv1`, ...) and inside an upsampling block
+(`layer_1`, `layer_2`, `blur_layer.f`) come from modules that those sources import from Gaussian Head Avatar and GazeNeRF;
+GazeGaussian's own copies were not available, and neither was a published file. A file with other names is refused, with
+every difference listed; this table is the one place to change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ SHAPE_CODE_WIDTH, POSE_CODE_WIDTH, GAZE_CODE_WIDTH = 144, 54, 18
 NUM_FACE_LANDMARKS, NUM_EYE_LANDMARKS = 412, 12
 RENDERER_BLOCKS = 2  # 128 to 512 px
 
-# Widths of the layers; the first is the width of what is put in.
+# Widths of the layers; the first is the width of the input.
 FACE_NETWORKS = {
     "shape_color": (272, 256, 256, 32),
     "pose_color": (182, 128, 32),
@@ -36,7 +36,7 @@ EYE_NETWORKS = {
     "shape_deform": (171, 256, 256, 256, 256, 256, 3),
     "eye_deform": (45, 128, 128, 4),
 }
-# In the published file, read by none of its code.
+# In the published file, but not used by the published code.
 IDLE_FACE_NETWORKS = {
     "appea_color": (235, 256, 256, 32),
     "appea_attributes_opacity": (235, 256, 256, 256, 1),
@@ -49,9 +49,9 @@ IDLE_EYE_NETWORKS = IDLE_FACE_NETWORKS | {
 }
 
 _FACE, _EYES, _RENDERER = "fg_CD_predictor_face", "fg_CD_predictor_eyes", "neural_render"
-# Other spellings of the same: the name that the paper's text uses, and what torch's data-parallel wrapper puts before.
+# Other spellings: the prefix of torch's data-parallel wrapper, and the name that the paper uses.
 ALTERNATIVE_PREFIXES = {"module.": "", "neural_renderer.": f"{_RENDERER}."}
-# The tables of the training frames: rows as many as frames, then this shape.
+# Tables with one row per training frame; the shape of a row.
 TRAINING_TABLES: dict[str, tuple[int, ...]] = {
     "iden_offset": (80,),
     "expr_offset": (64,),
@@ -62,14 +62,14 @@ TRAINING_TABLES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A published tensor: ours (None if it is left behind) and its shape; a letter is a count that the file decides."""
+    """A published tensor: our name (None if it is not imported) and its shape; a letter is a size that the file decides."""
 
     ours: str | None
     shape: tuple[int | str, ...]
 
 
 def skip_layer(widths: tuple[int, ...]) -> int:
-    """The layer that reads the network's input a second time, after what comes from the layer before it."""
+    """The layer with the skip connection: it gets the previous layer's output, then the network's input again."""
     return len(widths) // 2
 
 
@@ -135,10 +135,10 @@ OFFICIAL_NAMES: dict[str, Entry] = dict(_official_names())
 
 
 def translate(state: Mapping[str, Tensor], where: str, raster_px: int) -> dict[str, Tensor]:
-    """The published state dict under our names; what no code reads is left behind and may be absent.
+    """The published state dict under our names; tensors that no code uses are not imported and may be absent.
 
     Raises:
-        BadInput: names every tensor that is missing, unexpected, misshapen or not finite, at once.
+        BadInput: lists every tensor that is missing, unexpected, of another shape or not finite.
     """
     found = {_canonical(str(name)): tensor for name, tensor in state.items()}
     faults = [f"unexpected {name}" for name in found if name not in OFFICIAL_NAMES]

@@ -63,7 +63,7 @@ def test_orthogonality_by_hand_and_with_gradient():
     assert gaze.grad.abs().max() > 0.1
 
 
-def test_what_hides_where_nothing_was_seen_is_counted():
+def test_opacity_regulariser_counts_opacity_outside_the_observed_pixels():
     alpha, observed = torch.full((1, 1, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
     assert opacity_regulariser(alpha, observed) == 0
     observed[..., :2] = 0
