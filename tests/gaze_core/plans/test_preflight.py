@@ -141,7 +141,7 @@ def drive(tiny_drive, tmp_path, shared_data, monkeypatch):
     weights = tmp_path / "base.safetensors"
     save_estimator(weights, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     inputs = {"video": tiny_drive.video, "sensors": tiny_drive.table, "road": None, "weights": weights}
-    return inputs, driver_plan("frozen", "whole", changes=[f"extract.layout={json.dumps(LAYOUT)}"])
+    return inputs, driver_plan("frozen", "whole", overrides=[f"extract.layout={json.dumps(LAYOUT)}"])
 
 
 def refused_drive(drive, tmp_path, **replaced):
@@ -161,7 +161,7 @@ def test_what_a_drive_lacks_is_said_before_frames_are_extracted(drive, tmp_path)
 
 def test_an_estimator_of_another_view_is_refused_before_frames_are_extracted(drive, tmp_path):
     wide = DRIVER_FACE.model_copy(update={"focal_px": DRIVER_FACE.focal_px / 2})
-    plan = driver_plan("frozen", "whole", changes=[
+    plan = driver_plan("frozen", "whole", overrides=[
         f"extract.layout={json.dumps(LAYOUT)}", f"extract.normalization={wide.model_dump_json()}",
     ])  # fmt: skip
     assert "wide at the face" in refused_drive((drive[0], plan), tmp_path)
