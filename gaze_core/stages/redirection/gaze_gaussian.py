@@ -1,4 +1,4 @@
-"""Stage: train GazeGaussian, with the DiT or the baseline renderer, from a fitted MeshHead."""
+"""Stage: trains GazeGaussian, with the DiT or the baseline renderer, initialised from a fitted MeshHead."""
 
 import hashlib
 from collections.abc import Collection
@@ -56,14 +56,14 @@ class GazeGaussianStageConfig(Config):
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
 
     def digest(self) -> str:
-        """As every configuration's, but of its own for critics: earlier releases kept other weights of such runs."""
+        """The digest, with a suffix for runs with critics: earlier releases selected other weights of such runs."""
         plain = super().digest()
         if not self.loss_weights.asks_for_critics:
             return plain
         return hashlib.sha256(f"{plain}, selected once all terms act".encode()).hexdigest()[:12]
 
     def for_labels(self, label_sources: Collection[str]) -> "GazeGaussianStageConfig":
-        """With "auto" decided: corrections where labels of any of these sources are estimates."""
+        """The configuration with "auto" resolved: corrections if labels of any of these sources are estimates."""
         if self.corrections != "auto":
             return self
         estimated = any(source != "exact" for source in label_sources)
@@ -73,10 +73,10 @@ class GazeGaussianStageConfig(Config):
 def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Trains on `inputs["data"]` from `inputs["mesh_head"]`; writes `weights.safetensors` and `stats.jsonl`.
 
-    Goes on from an interrupted run.
+    Resumes an interrupted run.
 
     Raises:
-        BadInput: the images have another size than the model is configured for.
+        BadInput: the size of the images is not the model's `image_px`.
         MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
@@ -111,7 +111,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
 
 
 def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
-    """What is left of the training after `done` steps."""
+    """The training task from step `done` on."""
     num_steps = config.fit.steps(data.train.num_samples)
     return Task(
         model=trained,
@@ -124,17 +124,17 @@ def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData,
 
 
 def _densified_model(
-    trained: Trained, config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
+    trained: Trained, config: GazeGaussianStageConfig, densify: DensifyConfig, data: TrainingData, num_steps: int,
     context: StageContext,
 ) -> GazeGaussian:  # fmt: skip
-    """The model after its first `num_steps` steps, then densified; the steps go on from where they were interrupted."""
+    """The model after its first `num_steps` steps and densification; resumes if these steps were interrupted."""
     first_part = config.fit.model_copy(
         update={"num_steps": num_steps, "num_epochs": None, "final_learning_rate_ratio": 1.0, "keep_every_epochs": 0}
         | {"validate_every_epoch": False, "validate_every_steps": 0}
     )
     task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
     fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
-    denser = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
+    denser = densified(trained.model, _gradients_px(trained.model.train(), config, densify.num_frames, data), densify)
     context.logger.info(
         "densified: %d face Gaussians, before %d", denser.face.num_points, trained.model.face.num_points
     )  # fmt: skip
@@ -144,7 +144,7 @@ def _densified_model(
 def _gradients_px(
     model: GazeGaussian, config: GazeGaussianStageConfig, num_frames: int, data: TrainingData
 ) -> Tensor:  # fmt: skip
-    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the image."""
+    """Sum over evenly spaced frames of the gradient norms of each face Gaussian's image position."""
     device = model.face.means_m.device
     norms_px = torch.zeros(model.face.num_points, device=device)
     frames = evenly_spaced(data.train.num_samples, num_frames)
@@ -172,7 +172,7 @@ def _card(
 
 
 def _people(data: TrainingData) -> dict[str, list[float]]:
-    """Mean and standard deviation of the identity codes over the people: where an inversion starts."""
+    """Mean and standard deviation of the identity codes over the people; an inversion starts at the mean."""
     people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
 
@@ -187,7 +187,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     path = directory / WEIGHTS_FILE
     card = read_card(path, NAME)
     if card.get("compat") == official_checkpoint.COMPAT:
-        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # drawn by the same call
+        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # same call signature
     if card["stage_version"] != VERSION:
         raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
     config = GazeGaussianStageConfig.model_validate(card["config"])
@@ -198,7 +198,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
             f"{path}: trained with autoencoder {card['autoencoder']}, found {model.autoencoder_digest} at the configured "
             "source; put the former there"
         )
-    if "person" in card:  # adapted to someone
+    if "person" in card:  # adapted by inversion
         model.set_identity(torch.tensor(card["person"]))
     return model.eval(), card
 
@@ -206,17 +206,17 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
 def active_enhancements(
     model: GazeGaussian, config: GazeGaussianStageConfig, critics: Critics
 ) -> list[tuple[str, str]]:  # fmt: skip
-    """What this run has beyond the published baseline, with numbers; also what it goes without."""
+    """Each enhancement over the published baseline with its details, also those that are off."""
     corrections = "codes and pose" if config.corrections else "off (exact labels)"
-    grows = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
-    rows = [("corrections of each training frame", corrections), ("densification", grows)]
+    densification = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
+    rows = [("corrections of each training frame", corrections), ("densification", densification)]
     return [*model.enhancements(), *critics.active(), *rows]
 
 
 def parameter_groups(
     model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
 ) -> list[dict[str, object]]:
-    """Positions, appearance, networks and corrections with their learning rates."""
+    """Parameter groups of positions, appearance, networks and corrections, with their learning rates."""
     rates, base = config.learning_rates, config.fit.learning_rate
     positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
     appearance = [stream.features for stream in (model.face, model.eyes)]

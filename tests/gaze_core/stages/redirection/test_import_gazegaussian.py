@@ -226,9 +226,9 @@ def write_bad(kind, path):
     ("kind", "message"),
     [
         ("absent", "no such file; expected the published GazeGaussian checkpoint"),
-        ("cut", "not a torch file, or cut short; expected the published GazeGaussian checkpoint"),
-        ("text", "not a torch file, or cut short"),
-        ("empty", "not a torch file, or cut short"),
+        ("cut", "not a torch file, or truncated; expected the published GazeGaussian checkpoint"),
+        ("text", "not a torch file, or truncated"),
+        ("empty", "not a torch file, or truncated"),
         ("code", "would run code when loaded .*mkdir.*; refused"),
         ("module", "would run code when loaded .*torch.nn.modules.linear.Linear.*; refused"),
         ("bare", "no 'gazegaussian' in it .found fg_CD_predictor_eyes.appea"),

@@ -110,9 +110,9 @@ def test_validation_asks_for_other_gazes_the_same_each_time(batch, critic):  # n
     seen = []
     model.register_forward_pre_hook(lambda _, given: seen.append(given[1].gaze_head_eyes))
     with torch.no_grad():
-        first, second = (critics.measured(model, batch) for _ in range(2))
+        first, second = (critics.validation_metrics(model, batch) for _ in range(2))
     assert list(first) == [CRITIC_ERROR]
     assert 0 < first[CRITIC_ERROR] == second[CRITIC_ERROR]
     assert (seen[0] - batch.head.gaze_head_eyes).abs().amax(dim=(1, 2)).min() > 0.01
     plain = Critics(GazeGaussianLossWeights(), None, SyntheticGazeConfig(), seed=0)
-    assert plain.measured(model, batch) == {}
+    assert plain.validation_metrics(model, batch) == {}
