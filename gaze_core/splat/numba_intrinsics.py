@@ -1,6 +1,6 @@
-"""What the compositing kernels do eight pixels or eight channels at a time.
+"""Intrinsics of the compositing kernels for vectors of eight pixels or eight channels.
 
-Each intrinsic works on the work memory `s` of a tile, one array with constant offsets, 64 numbers to a pixel quantity.
+Each intrinsic works on the work memory `s` of a tile, one array with constant offsets, 64 numbers per quantity.
 """
 
 import math
@@ -29,7 +29,7 @@ from gaze_core.splat.simd import (
 )  # fmt: skip
 
 WIDE = 4  # vectors in the wide variants: 32 channels
-# Offsets into the work memory: weights, transmittance, depths, <gradient, values>, what lies behind; seven sums; channels.
+# Offsets into the work memory: weights, transmittance, depths, <gradient, values>, behind; seven sums; channels.
 WEIGHT, THROUGH, DEPTH, DOT, BEHIND, SUMS, CHANNELS = (np.uint64(n) for n in (0, 64, 128, 192, 256, 320, 384))
 _MAX_SIGMA = np.float32(math.log(255.0) + 0.01)  # beyond it alpha < 1/255 whatever the opacity
 _MIN_ALPHA = np.float32(1 / 255)

@@ -1,4 +1,4 @@
-"""The rasteriser: by hand, gradients of the oracle, and the compiled backend against the oracle."""
+"""The rasteriser: by hand, gradients of the reference, and the compiled backend against the reference."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -65,15 +65,15 @@ def test_gradients_of_the_reference_are_those_of_finite_differences():
 @pytest.mark.parametrize("channels", [1, 3, 5, 16, 33])
 @pytest.mark.parametrize(("batch", "size_px"), [(1, (40, 24)), (3, (21, 17))])
 def test_numba_agrees_with_the_float64_oracle(channels, batch, size_px):
-    oracle = random_scene(120, batch, channels, size_px)
-    fast = oracle.to(torch.float32)
-    rendered = [scene.render(rasterize, backend) for scene, backend in ((oracle, "reference"), (fast, "numba"))]
+    reference = random_scene(120, batch, channels, size_px)
+    fast = reference.to(torch.float32)
+    rendered = [scene.render(rasterize, backend) for scene, backend in ((reference, "reference"), (fast, "numba"))]
     for name in ("features", "alpha", "depth_m"):
         torch.testing.assert_close(
             getattr(rendered[1], name).double(), getattr(rendered[0], name), atol=1e-5, rtol=1e-5
         )
     gradients = []
-    for scene, rendering in zip((oracle, fast), rendered, strict=True):
+    for scene, rendering in zip((reference, fast), rendered, strict=True):
         weights = torch.linspace(-1, 1, rendering.features.numel(), dtype=rendering.features.dtype)
         total = (rendering.features.flatten() * weights).sum() + rendering.alpha.square().sum()
         total = total + (rendering.depth_m * rendering.alpha).square().sum()
