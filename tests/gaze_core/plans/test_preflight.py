@@ -65,7 +65,7 @@ def test_a_plan_that_can_be_run_passes(subject, tmp_path):
         ("evaluate.protocol=moon", "no protocol named 'moon'; there are: synthetic"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_fit_together(subject, tmp_path, change, message):
+def test_incompatible_settings(subject, tmp_path, change, message):
     assert message in refused(subject, tmp_path, change)
 
 
@@ -110,20 +110,20 @@ def test_a_missing_critic_and_the_judge_as_critic(subject, tmp_path):
         assert message in refused(subject, tmp_path, *changes)
 
 
-def test_a_folder_without_subject_files_and_a_file_that_is_none(tmp_path):
+def test_a_folder_without_subject_files_and_a_file_of_another_kind(tmp_path):
     assert "a folder without subject files" in refused(tmp_path, tmp_path / "out")
     (tmp_path / "v.mp4").write_bytes(b"video")
     assert "v.mp4: not a readable HDF5 file" in refused(tmp_path / "v.mp4", tmp_path / "out")
 
 
-def test_a_place_for_results_and_a_device_that_are_not_there(subject, tmp_path):
+def test_an_unwritable_output_folder_and_a_missing_device(subject, tmp_path):
     (tmp_path / "file").touch()
     assert "expected a folder that can be written to" in refused(subject, tmp_path / "file" / "out")
     if not torch.cuda.is_available():
         assert "no CUDA device" in refused(subject, tmp_path, runtime=Runtime(device="cuda"))
 
 
-def test_a_system_that_says_nothing_is_checked_all_the_same(tmp_path):
+def test_a_system_without_own_checks_is_checked_too(tmp_path):
     class Empty(Plan):
         part: Config = Config()
 
@@ -150,7 +150,7 @@ def refused_drive(drive, tmp_path, **replaced):
     return str(raised.value)
 
 
-def test_what_a_drive_lacks_is_said_before_frames_are_extracted(drive, tmp_path):
+def test_missing_parts_of_a_drive_are_refused_before_extraction(drive, tmp_path):
     preflight(drive[1], drive[0], tmp_path / "out", CPU)
     assert "no gaze labels to learn from" in refused_drive(drive, tmp_path, sensors=None)
     assert "absent.pth: no such file" in refused_drive(drive, tmp_path, weights=tmp_path / "absent.pth")
@@ -159,7 +159,7 @@ def test_what_a_drive_lacks_is_said_before_frames_are_extracted(drive, tmp_path)
     assert "not a readable video" in refused_drive(drive, tmp_path, road=tmp_path / "v.mp4")
 
 
-def test_an_estimator_of_another_view_is_refused_before_frames_are_extracted(drive, tmp_path):
+def test_an_estimator_of_another_view_is_refused_before_extraction(drive, tmp_path):
     wide = DRIVER_FACE.model_copy(update={"focal_px": DRIVER_FACE.focal_px / 2})
     plan = driver_plan("frozen", "whole", overrides=[
         f"extract.layout={json.dumps(LAYOUT)}", f"extract.normalization={wide.model_dump_json()}",
@@ -168,6 +168,6 @@ def test_an_estimator_of_another_view_is_refused_before_frames_are_extracted(dri
 
 
 @pytest.mark.usefixtures("without_assets")
-def test_a_missing_landmarker_is_said_before_frames_are_extracted(drive, tmp_path, monkeypatch):
+def test_a_missing_landmarker_is_refused_before_extraction(drive, tmp_path, monkeypatch):
     monkeypatch.setenv("GAZEWORKS_ASSETS", "")
     assert "face_landmarker.task" in refused_drive(drive, tmp_path)

@@ -19,7 +19,7 @@ class Sample(Config):
     encoder: Fit | None = None
 
 
-def test_a_file_wins_over_the_preset_and_single_changes_win_over_the_file(tmp_path):
+def test_a_file_wins_over_the_preset_and_overrides_win_over_the_file(tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text("head: {num_steps: 20, learning_rate: 1e-3}\ncodes: [3]\nencoder: {num_steps: 5}\n")
     plan = overridden(Sample(), ["head.num_steps=30", "encoder.learning_rate=2"], file)
@@ -46,7 +46,7 @@ def test_the_same_settings_in_json(tmp_path):
         ("head", "expected KEY=VALUE, for example head.num_steps"),
     ],
 )
-def test_a_change_that_cannot_be_made(change, message):
+def test_an_invalid_override(change, message):
     with pytest.raises(BadInput) as raised:
         overridden(Sample(), [change])
     assert message in str(raised.value)
@@ -73,14 +73,14 @@ def test_a_file_that_cannot_be_used(tmp_path, text, message):
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_or_is_no_text(tmp_path):
+def test_a_missing_file_and_a_file_that_is_not_text(tmp_path):
     (tmp_path / "settings.json").write_bytes(b"\xff\xfe")
     for path in (tmp_path / "absent.json", tmp_path / "settings.json", tmp_path):
         with pytest.raises(BadInput, match="no readable JSON"):
             read_settings(path)
 
 
-def test_names_of_a_table_and_what_is_near():
+def test_names_of_a_table_and_suggestions():
     assert lookup("preset", "a", {"a": 1}) == 1
     with pytest.raises(BadInput, match="unknown preset 'tinny'; expected one of: tiny, small; did you mean tiny"):
         lookup("preset", "tinny", {"tiny": 1, "small": 2})

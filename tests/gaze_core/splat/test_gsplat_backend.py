@@ -43,7 +43,7 @@ def test_arguments_and_results_are_mapped(monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat draws on CUDA only, and there is none here")
 @pytest.mark.parametrize("channels", [3, 32])
-def test_parity_with_the_oracle_on_cuda(channels):
+def test_parity_with_the_reference_on_cuda(channels):
     pytest.importorskip("gsplat")
     reference = random_scene(2000, 2, channels, (96, 80), seed=1)
     reference.tensors["scales"] = (reference.tensors["scales"].detach() * 0.3).requires_grad_()

@@ -187,7 +187,7 @@ def test_every_epoch_sees_every_sample_once():
     assert flat[:10] != flat[10:]
 
 
-def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the_rest_of_it(tmp_path):
+def test_a_run_from_first_step_on_equals_the_rest_of_the_whole_run(tmp_path):
     def run(folder, **config):
         read, drawn = [], []
         task = make_task()
@@ -230,7 +230,7 @@ def test_length_in_epochs_by_hand():
             FitConfig(**wrong)
 
 
-def test_an_epoch_is_told_validated_and_kept_even_across_an_interruption(tmp_path, caplog):
+def test_an_epoch_is_logged_validated_and_saved_even_across_an_interruption(tmp_path, caplog):
     config = FitConfig(num_epochs=4, batch_size=5, validate_every_epoch=True, keep_every_epochs=2)  # 2 steps an epoch
 
     def run(folder, stop_at=-1):
@@ -320,7 +320,7 @@ def test_each_variant_resumes_bit_identical(tmp_path, name, stop_at):
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
 
 
-def test_a_batch_in_parts_gives_the_gradient_of_the_whole_batch(tmp_path):
+def test_gradient_accumulation_gives_the_gradient_of_the_batch(tmp_path):
     def run(folder, accumulate):
         torch.manual_seed(0)
         model = nn.Linear(4, 1)
@@ -361,7 +361,7 @@ def test_frozen_parameters_and_their_statistics_stay_and_are_free_again_afterwar
             fit(make_task(), FitConfig(num_steps=1, frozen=patterns), RUNTIME, tmp_path / "bad")
 
 
-def test_the_averaged_weights_are_validated_and_kept(tmp_path):
+def test_averaged_weights_are_validated_and_kept(tmp_path):
     task, seen = make_task(), []
     measure = lambda m, b: seen.append(weights(task)["3.weight"]) or {"error": torch.tensor(0.0)}  # noqa: E731
     task = replace(task, validation=Validation(lambda: [Items(torch.zeros(1, 4))], measure))
@@ -378,7 +378,7 @@ def test_the_averaged_weights_are_validated_and_kept(tmp_path):
     assert torch.allclose(weights(task)["3.weight"], expected, atol=1e-7)
 
 
-def test_an_opponent_takes_part_from_its_step_on_and_learns_alone(tmp_path):
+def test_an_adversary_is_trained_from_its_first_step_on_with_its_own_optimizer(tmp_path):
     with_adversary = replace(make_task(), adversaries=(discriminator(),))
     before = with_adversary.adversaries[0].model.weight.detach().clone()
     alone = make_task()
@@ -433,7 +433,7 @@ def test_patience_and_the_best_survive_an_interruption(tmp_path):
     assert_same_weights(resumed, task)
 
 
-def test_rows_that_were_written_after_the_last_checkpoint_are_not_told_twice(tmp_path):
+def test_rows_written_after_the_last_checkpoint_are_not_logged_twice(tmp_path):
     config = FitConfig(num_steps=8, learning_rate=0.05)
     with pytest.raises(Interrupt):
         fit(make_task(stop_at=4), config, RUNTIME, tmp_path)
@@ -461,7 +461,7 @@ def test_every_step_of_every_process_has_its_own_random_numbers(tmp_path, monkey
     assert len({*run(0), *run(1)}) == 6
 
 
-def test_validation_means_weigh_every_sample_and_nothing_to_validate_is_told(tmp_path):
+def test_validation_means_weigh_every_sample_and_empty_validation_is_refused(tmp_path):
     config = FitConfig(num_steps=1, validate_every_steps=1)
     task = make_task(validation=measured([1.0, 5.0], batch_sizes=(3, 1)))
     assert fit(task, config, RUNTIME, tmp_path / "some").best_validation == 2.0
@@ -477,17 +477,17 @@ def test_terms_are_logged_in_their_unit_and_weighted_beside_it(tmp_path):
     assert "weighted/square" not in row  # its weight is 1
 
 
-def test_a_history_that_was_cut_short_is_read_to_its_last_whole_line(tmp_path):
+def test_a_truncated_history_is_read_up_to_its_last_complete_line(tmp_path):
     (tmp_path / STATS_FILE).write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
     assert read_history(tmp_path) == [{"step": 1, "loss": 2.0}]
 
 
-def test_a_resume_state_of_another_format_is_not_gone_on_from(tmp_path):
+def test_a_resume_state_of_another_format_is_ignored(tmp_path):
     torch.save({"step": 3, "model": {}}, tmp_path / "last.train.pt")
     assert fit(make_task(), FitConfig(num_steps=2), RUNTIME, tmp_path).resumed_from_step == 0
 
 
-def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
+def test_fields_added_later_do_not_change_older_cache_keys():
     assert FitConfig(num_steps=400, batch_size=4, learning_rate=1e-3).digest() == "f078bc3a02dd"
     assert FitConfig(num_steps=400, accumulate=2).digest() != FitConfig(num_steps=400).digest()
 

@@ -86,7 +86,7 @@ def test_the_table_has_every_published_tensor_and_every_parameter():
     assert sum(state[name].numel() for name in read) == 29_081
 
 
-def test_face_is_blended_of_both_branches(model, state, inputs, codes):
+def test_face_is_a_blend_of_both_branches(model, state, inputs, codes):
     means, colors, changes = published.face(state, inputs["code"], inputs["pose"])
     weights = published.weight(state[f"{published.FACE}.xyz"], state[f"{published.FACE}.landmarks_3d_neutral"])
     for count in ((weights == 1).sum(), (weights == 0).sum(), ((weights > 0) & (weights < 1)).sum()):
@@ -104,7 +104,7 @@ def compare_activated(found, state, part, changes):
     same(found.opacities, opacities)
 
 
-def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
+def test_eyes_rotate_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     means, colors, changes = published.eyes(state, inputs["code"], inputs["gaze"])
     found = model.eyes(codes)
     same(found.means_dm, means)
@@ -121,7 +121,7 @@ def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     assert not still[x_dm < 0].any()
 
 
-def test_no_point_near_the_eye_is_no_mistake(state, codes):
+def test_no_point_near_the_eye_is_no_error(state, codes):
     far = state | {f"{published.EYES}.landmarks_3d_neutral": torch.full((12, 3), 9.0).double()}
     model = model_of(far, CONFIG, "test").double()
     same(model.eyes.rotated(codes.gaze), far[f"{published.EYES}.xyz"])
@@ -249,7 +249,7 @@ def test_quaternions_are_divided_over_the_points(model, state):
     assert (found - each_by_itself).abs().max() > 0.3
 
 
-def test_the_published_shuffle_mixes_channels_and_ours_keeps_them():
+def test_the_published_shuffle_mixes_channels_and_ours_does_not():
     block, ours = UpsamplingBlock(4), PixelShuffleRenderer(RendererConfig(channels=4), 4, 8, 2).blocks[0]
     x = torch.zeros(1, 4, 6, 6)
     x[:, 1] = 1
@@ -313,7 +313,7 @@ def test_documented_spellings_are_the_same(state, prefix, replaced):
     assert ours.keys() == expected.keys()
 
 
-def test_what_no_code_reads_may_be_absent(state):
+def test_unused_tensors_may_be_absent(state):
     idle = ("appea_", "eye_offset", "bg_featmap", ".f")
     kept = {n: t for n, t in state.items() if not any(part in n for part in idle[:3]) and not n.endswith(idle[3])}
     kept = {n: t for n, t in kept.items() if not n.startswith(f"{published.EYES}.pose_")}

@@ -18,7 +18,7 @@ def renderer(kind, raster_px=16, image_px=32):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("image_px", [16, 32, 64])
-def test_starts_as_the_enlarged_raw_image(kind, image_px):
+def test_initial_output_is_the_upsampled_raw_image(kind, image_px):
     features, code = torch.rand(2, 6, 16, 16), torch.randn(2, 10)
     image = renderer(kind, image_px=image_px)(features, code)
     expected = features[:, :3]

@@ -53,7 +53,7 @@ def test_both_arms_are_measured_on_the_same_test_images_and_twice_alike(inputs, 
     assert "trained on more images (9 of tiny) than the 3 real ones" in report.caveat
 
 
-def test_redirected_images_carry_what_was_asked(inputs):
+def test_redirected_images_are_labelled_with_the_target_gaze(inputs):
     model, _ = gaze_gaussian.load(inputs["checkpoint"])
     real = SubjectDataset(inputs["data"] / "subject.h5").batch([0, 1])
     faces = redirected(model, real, TINY, generator("test"))

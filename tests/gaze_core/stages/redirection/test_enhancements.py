@@ -75,7 +75,7 @@ def changed(first, second):
     }
 
 
-def test_orthogonality_reaches_the_weights_of_the_three_branches_alone(batch, critic):
+def test_orthogonality_has_gradients_to_the_three_branches_only(batch, critic):
     on, terms = gradients(batch, critic, orthogonality=10.0)
     off, _ = gradients(batch, critic, orthogonality=0.0)
     assert terms["orthogonality"] > 0
@@ -84,7 +84,7 @@ def test_orthogonality_reaches_the_weights_of_the_three_branches_alone(batch, cr
     assert any(not torch.allclose(on[n], off[n]) for n in first_layers if n.startswith("face"))
 
 
-def test_synthetic_gaze_reaches_eyes_and_renderer_and_leaves_the_face(batch, critic):
+def test_synthetic_gaze_has_gradients_to_eyes_and_renderer_but_not_to_the_face(batch, critic):
     on, terms = gradients(batch, critic, synthetic_gaze_deg=1.0)
     off, _ = gradients(batch, critic)
     assert terms["synthetic_gaze_deg"] > 0
@@ -93,7 +93,7 @@ def test_synthetic_gaze_reaches_eyes_and_renderer_and_leaves_the_face(batch, cri
     assert not [part for part in parts if part.startswith("face")]
 
 
-def test_gaze_loss_reaches_the_face_too(batch, critic):
+def test_gaze_loss_has_gradients_to_the_face_too(batch, critic):
     on, terms = gradients(batch, critic, gaze_deg=1.0)
     off, _ = gradients(batch, critic)
     assert 0 < terms["gaze_deg"] < 180
@@ -109,7 +109,7 @@ def test_the_renderers_have_their_own_parameters(batch, critic):
     }
 
 
-def test_critics_wait_for_their_part_of_the_run(batch, critic):
+def test_critics_act_only_in_the_later_part_of_the_run(batch, critic):
     model, weights = a_model(batch), GazeGaussianLossWeights(gaze_deg=1.0, critics_after=0.25)
     critics = Critics(weights, critic, SyntheticGazeConfig(), seed=0)
     output = model(batch.camera, batch.head)
@@ -117,7 +117,7 @@ def test_critics_wait_for_their_part_of_the_run(batch, critic):
     assert list(critics.terms(model, output, batch, batch.head, 5, 0.25)) == ["gaze_deg"]
 
 
-def test_asked_gazes_start_near_the_middle_and_end_all_over():
+def test_target_gazes_start_near_straight_ahead_and_end_in_the_full_range():
     config = SyntheticGazeConfig(max_deg=20, first_share=0.25, full_after=0.5)
     numbers = torch.arange(400)
     early, late = (
@@ -135,7 +135,7 @@ def test_asked_gazes_start_near_the_middle_and_end_all_over():
     )
 
 
-def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
+def test_the_run_lists_what_is_active_and_what_is_not(tmp_path, critic, caplog):
     write_dataset(tmp_path)
     train("mesh_head", tmp_path, tmp_path / "mesh_head")
     weights = GazeGaussianLossWeights(gaze_deg=0.1, synthetic_gaze_deg=0.2, critics_after=0.5)
@@ -158,7 +158,7 @@ def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
     assert ["gaze loss", "weight 0.1 a degree, from 50% of the run on"] in card["enhancements"]
 
 
-def test_the_samples_go_on_where_densification_interrupts_them(tmp_path, monkeypatch):
+def test_the_sample_order_continues_after_densification(tmp_path, monkeypatch):
     write_dataset(tmp_path)
     train("mesh_head", tmp_path, tmp_path / "mesh_head")
     read, inner = [], TrainingData.batches
@@ -172,7 +172,7 @@ def test_the_samples_go_on_where_densification_interrupts_them(tmp_path, monkeyp
     assert sorted(read[:7]) == sorted(read[7:]) == list(range(7))
 
 
-def test_what_is_asked_for_and_not_there_stops_the_run(tmp_path, critic):
+def test_missing_weights_stop_the_run(tmp_path, critic):
     with pytest.raises(
         BadInput, match=r"loss_weights.gaze_deg is 0.1, which needs a gaze estimator; expected weights that"
     ):

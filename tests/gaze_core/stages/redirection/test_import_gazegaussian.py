@@ -62,7 +62,7 @@ def test_the_artifact_says_what_it_is_and_where_it_comes_from(artifact, checkpoi
     assert all(torch.equal(table, content[name].detach()) for name, table in tables.items())
 
 
-def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
+def test_the_rendering_stages_load_the_same_model(artifact, checkpoint):
     loaded, card = gaze_gaussian.load(artifact)
     assert isinstance(loaded, OfficialGazeGaussian)
     assert not loaded.training
@@ -79,7 +79,7 @@ def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
     assert torch.equal(*images)
 
 
-def test_images_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
+def test_images_of_the_shipped_subject_can_be_rendered(artifact, tmp_path):
     """With random weights they show noise; what is tested is that the stage runs and that gaze reaches the image."""
     data = shipped_data(tmp_path / "data", "synthetic_128")
     config = sample.SampleConfig(gazes_deg=((0, 0), (0, 25)), poses_deg=((0, 10),), sweep_s=0.1)
@@ -138,7 +138,7 @@ def test_a_converted_file_gives_the_image_of_the_raw_one(published_file, convert
             assert (away[index] - images[index]).abs().max() > 0.02
 
 
-def test_the_networks_are_told_what_the_published_loader_tells_them(published_file, converted):
+def test_the_codes_are_those_of_the_published_loader(published_file, converted):
     config = CONFIG.model_copy(update={"recordings": "published"})
     told = codes_of(converted.camera, converted.head, config, converted.head.published.origin_m)
     with h5py.File(published_file) as file:

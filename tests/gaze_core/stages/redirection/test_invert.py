@@ -76,7 +76,7 @@ def test_the_encoder_tells_people_apart_and_places_a_third_between_them(root):
     assert read["light"] == pytest.approx(0.3, abs=0.25)
 
 
-def test_inversion_beats_the_mean_person_on_images_it_has_not_seen(root, tmp_path):
+def test_inversion_beats_the_mean_person_on_held_out_images(root, tmp_path):
     metrics = {
         mode: invert_stranger(root, tmp_path / mode, mode=mode, num_images=2).metrics for mode in ("codes", "full")
     }

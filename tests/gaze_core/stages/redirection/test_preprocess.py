@@ -47,7 +47,7 @@ def parts_of(splits):
     }
 
 
-def test_people_of_a_folder_are_split_by_subject_and_nobody_stands_on_two_sides(people, tmp_path):
+def test_people_of_a_folder_are_split_by_subject_without_overlap(people, tmp_path):
     produced, splits = run(people.parent, tmp_path / "work")
     assert [(one.subject, one.file) for one in splits] == [(n, f"{n}.h5") for n in ("anna", "bert", "carl")]
     sides = parts_of(splits)
@@ -87,7 +87,7 @@ def test_all_frames_are_the_test_where_nothing_is_trained(people, tmp_path):
     assert produced.subjects["train"] == ()
 
 
-def test_a_file_that_names_no_frame_has_blocks_kept_back_with_gaps_between_them(tmp_path):
+def test_a_file_without_held_out_frames_gets_held_out_blocks_with_gaps_between_them(tmp_path):
     (tmp_path / "recording").mkdir()
     path = write_tiny_subject(tmp_path / "recording" / "any.h5", num_images=60)
     with h5py.File(path, "r+") as file:
@@ -105,7 +105,7 @@ def test_a_file_that_names_no_frame_has_blocks_kept_back_with_gaps_between_them(
     assert sparse.validation[0] - sparse.train[-1] == 1  # two frames of the video lie between neighbours anyway
 
 
-def test_nothing_but_named_frames_is_kept_back_where_all_are_wanted(people, tmp_path):
+def test_only_named_frames_are_held_out_without_keep_back(people, tmp_path):
     with h5py.File(people / "bert.h5", "r+") as file:
         file["held_out"][...] = False
     _, (anna, bert, _) = run(people.parent, tmp_path / "work", keep_back=False)
