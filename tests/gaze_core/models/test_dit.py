@@ -12,7 +12,7 @@ WIDTH, HEADS, CODE, TOKENS = 8, 2, 5, 6
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights away from the zeros at the start, in float64."""
+    """Random instead of zero initial weights, in float64."""
     torch.manual_seed(seed)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.4)
@@ -108,7 +108,7 @@ def test_a_block_is_permutation_equivariant_and_each_token_attends_to_the_others
 
 
 def test_the_transformer_depends_on_the_position_of_each_patch():
-    """Patches in another order give the same patches in that order only if nothing tells their places."""
+    """Permuted patches would give permuted outputs if the transformer had no position embedding."""
     dit = small_dit()
     maps, code = torch.randn(1, 3, 4, 4).double(), torch.randn(1, CODE).double()
     swapped = torch.cat([maps[..., 2:], maps[..., :2]], dim=-1)

@@ -1,4 +1,4 @@
-"""What can be known before the first stage: one BadInput for each kind, within seconds, without a stage."""
+"""Checks before the first stage: one BadInput for each kind of fault, within seconds, without running a stage."""
 
 import json
 from importlib import resources
@@ -32,7 +32,7 @@ def subject(tmp_path_factory):
 
 @pytest.fixture
 def without_assets(monkeypatch):
-    """Nothing is at hand, and nothing can be downloaded."""
+    """No asset is available, and none can be downloaded."""
     monkeypatch.setenv("GAZEWORKS_ASSETS", "")
     monkeypatch.setattr(assets, "ASSETS", {n: at_no_address(a) for n, a in assets.ASSETS.items()})
 

@@ -80,7 +80,7 @@ def test_the_label_source_decides_on_corrections(tmp_path):
 
 
 def test_runs_with_critics_have_their_own_digests():
-    """Earlier releases kept other weights of them."""
+    """Earlier releases selected other weights in such runs."""
     config = redirection_plan("tiny", overrides=["gaze_gaussian.loss_weights.gaze_deg=0.1"]).gaze_gaussian
     assert config.digest() != Config.digest(config)
     plain = redirection_plan("tiny").gaze_gaussian

@@ -1,4 +1,4 @@
-"""Settings of a file and of single keys: what wins, what is refused, and what is said to be near."""
+"""Settings of a file and of single keys: precedence, refusals and suggestions."""
 
 import pytest
 

@@ -28,7 +28,7 @@ def changed(scene: Scene, kind: str) -> Scene:
     tensors = {name: t.detach().clone() for name, t in scene.tensors.items()}
     for name, change in CHANGES[kind].items():
         tensors[name] = change(tensors[name]).clone()
-    # What the compiled backend is given is float32: the reference must see the same numbers.
+    # The compiled backend gets float32, so the reference must get the same rounded numbers.
     return Scene({name: t.float().double().requires_grad_() for name, t in tensors.items()},
                  scene.Ks.float().double(), scene.size_px)  # fmt: skip
 

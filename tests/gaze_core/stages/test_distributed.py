@@ -1,4 +1,4 @@
-"""Several processes: the same training as in one, its messages handed on, its errors raised, nobody left behind."""
+"""Training in several processes: same result as in one, messages forwarded, errors raised, no process left behind."""
 
 import os
 import sys

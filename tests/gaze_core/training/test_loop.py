@@ -1,4 +1,4 @@
-"""The one loop: exact resume, early stopping, clipping and refusal to go on from a non-finite loss."""
+"""The training loop: exact resume, early stopping, clipping, and an error for a non-finite loss."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
 
 @dataclass
 class Items:
-    """The least that the loop asks of a batch."""
+    """A minimal batch."""
 
     values: torch.Tensor
 
@@ -41,7 +41,7 @@ class Interrupt(Exception):
 
 
 def measured(values, batch_sizes=(4,)):
-    """A validation that finds these values one after another; it moves nothing."""
+    """A validation that returns these values one after another."""
     sequence = iter(values)
 
     def measure(model, batch):

@@ -63,7 +63,7 @@ def head_of(inputs, model):
     pitch_down, yaw = inputs["gaze"]
     to_label = published.so3(torch.deg2rad(torch.tensor([6.0, 3.0, 0.0]).double()))
     gaze = pitchyaw_from_vector(to_label.T @ vector_from_pitchyaw(torch.stack([-pitch_down, yaw])))
-    apart = torch.tensor([[0.02, -0.05], [-0.02, 0.05]]).double()  # each eye its own; the model knows the mean
+    apart = torch.tensor([[0.02, -0.05], [-0.02, 0.05]]).double()  # the eyes differ; the model uses the mean
     fit = PublishedFit(to_label[None], torch.tensor([SCALE]).double(), origin_m[None], torch.tensor([True]))
     codes = inputs["code"][None]
     return HeadParameters(to_world[None], (gaze + apart)[None], codes[:, 64:], codes[:, :64], published=fit)
@@ -113,7 +113,7 @@ def test_eyes_rotate_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     once, _, _ = published.eyes(state, inputs["code"], inputs["gaze"], turns=1)
     never, _, _ = published.eyes(state, inputs["code"], inputs["gaze"], turns=0)
     assert (means - once).norm(dim=1).max() > 0.05
-    # The eye at image right (the subject's left) has points that no gaze moves.
+    # The eye at image right (the subject's left) has points that do not move with gaze.
     still = (means - never).norm(dim=1) < 1e-12
     x_dm = state[f"{published.EYES}.xyz"][:, 0]
     assert still.any()
@@ -151,7 +151,7 @@ def test_renderer_with_folded_attention_equals_the_attention_written_out(model, 
     raster, code = torch.randn(2, 32, 8, 8).double(), 3 * torch.randn(2, 144).double()
     expected = published.renderer(state, raster, code)
     same(model.renderer(raster, code), expected)
-    assert (published.renderer(state, raster, code.flip(0)) - expected).abs().max() > 1e-3  # the code is not idle
+    assert (published.renderer(state, raster, code.flip(0)) - expected).abs().max() > 1e-3  # the code has an effect
 
 
 def test_image_is_the_published_one(model, state, inputs):
@@ -212,7 +212,7 @@ def test_the_face_is_computed_once_while_only_the_gaze_changes(state, inputs):
             image = model(camera(), requested).rgb
             assert len(counted) == times
             torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), requested).rgb)
-    model.float().double()(camera(), head)  # moved: nothing is kept
+    model.float().double()(camera(), head)  # on another device or dtype the face is computed again
     assert len(counted) == 5
 
 
@@ -225,7 +225,7 @@ def test_other_recordings_get_neutral_codes_and_the_published_camera(state, inpu
     head = dataclasses.replace(head_of(inputs, model), head_to_world=to_world[None])
     origin_m = torch.zeros(1, 3).double()
     pose = poses(view, head, config, origin_m)[0]
-    assert pose[:3].norm() < 0.1  # rad: published heads that face the camera have no turn
+    assert pose[:3].norm() < 0.1  # rad: published heads that face the camera have no rotation
     assert pose[3:].norm() < 0.3  # dm: and lie about the world's origin
     blank = dataclasses.replace(head, identity_code=head.identity_code * 0, expression_code=head.expression_code * 0)
     same(model(view, head).rgb, model(view, blank).rgb)

@@ -12,7 +12,7 @@ diffusers = pytest.importorskip("diffusers", reason="the extra gazeworks[vae] is
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A folder as the hub gives it; the image is four times as wide as the latent."""
+    """A folder in the hub's layout; the image is four times as wide as the latent."""
     torch.manual_seed(0)
     model = diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,

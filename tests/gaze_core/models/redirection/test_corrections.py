@@ -1,4 +1,4 @@
-"""Corrections of training frames: nothing at the start, and able to find by how much labels are off."""
+"""Corrections of training frames: zero at initialisation, and able to recover errors of labels."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_each_frame_has_its_own_row_whatever_the_order(batch):
 
 
 def test_pose_errors_are_recovered_by_gradient_descent(batch):
-    """Landmarks are seen where the true pose puts them; the labels' poses are off by some degrees and millimetres."""
+    """Observed landmarks are at the true pose; the labelled poses have errors of some degrees and millimetres."""
     turn, shift = 0.08 * torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.full((3, 3), 0.004)
     true = batch.head.head_to_world
     wrong = true @ torch.linalg.inv(rigid_transform(matrix_from_axis_angle(turn), shift))

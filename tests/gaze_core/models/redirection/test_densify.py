@@ -1,4 +1,4 @@
-"""Splitting and pruning the face: what is drawn hardly changes, what is asked for is split, and it resumes exactly."""
+"""Densification of the face: renderings hardly change, the right Gaussians are split, and runs resume exactly."""
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def test_the_critics_share_of_the_run_goes_on_after_densification(root, tmp_path
 
 
 def test_the_criterion_is_the_gradient_of_the_face_gaussians(root):
-    """What cannot be seen has no gradient, so those that are made transparent tell whose gradients were added up."""
+    """Transparent Gaussians have no gradient, so they show which gradients are summed."""
     model, _ = gaze_gaussian.load(root / "gaze_gaussian")
     hidden = torch.zeros(model.face.num_points, dtype=torch.bool)
     hidden[::2] = True

@@ -49,7 +49,7 @@ def test_each_eye_rotates_rigidly_about_its_own_centre_to_the_target_gaze(model,
     rest = eye_offsets(model.eyes(batch.head.with_gaze(torch.zeros(3, 2))), model, side)
     turned = eye_offsets(model.eyes(batch.head.with_gaze(asked)), model, side)
     torch.testing.assert_close(distances(turned), distances(rest), atol=1e-6, rtol=0)
-    # The cap is symmetric about the gaze, but for the spiral, so its mean direction is the gaze.
+    # The cap is symmetric about the gaze except for the spiral, so its mean direction is the gaze.
     assert angular_error_deg(pitchyaw_from_vector(turned.mean(1)), asked).max() < 1.5
 
 
@@ -93,7 +93,7 @@ def test_batch_equals_single_samples(model, batch):
 
 
 def test_every_parameter_gets_gradients_in_training(model, batch):
-    # Layers that start at zero hold gradients back from what lies before them for a few steps.
+    # Zero-initialised layers block the gradients of earlier layers for a few steps.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(4):
         optimizer.zero_grad()

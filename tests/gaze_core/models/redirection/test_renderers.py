@@ -32,7 +32,7 @@ def test_every_parameter_is_trained_after_two_steps(kind):
     model = renderer(kind)
     features, code, target = torch.rand(2, 6, 16, 16), torch.randn(2, 10), torch.rand(2, 3, 32, 32)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(4):  # zero-initialised outputs hold gradients back from what lies before them for some steps
+    for _ in range(4):  # zero-initialised outputs block the gradients of earlier layers at first
         optimizer.zero_grad()
         (model(features, code) - target).square().mean().backward()
         optimizer.step()

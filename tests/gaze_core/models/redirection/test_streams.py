@@ -1,4 +1,4 @@
-"""What may move which points of the face: expression near the landmarks, pose elsewhere, gaze at the lids."""
+"""The codes that move each point of the face: expression near the landmarks, pose elsewhere, gaze at the lids."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The downstream experiment: what is measured, and images that carry the labels that were asked for."""
+"""The downstream experiment: its errors, and redirected images labelled with their target gaze."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""What a run says is active is active: switched off, the gradients change that it should change, and no others."""
+"""Enhancements listed as active are active: switching one off changes exactly the gradients that it affects."""
 
 import logging
 
@@ -50,7 +50,7 @@ def a_model(batch, kind="dit"):
     config = GazeGaussianConfig(image_px=32, raster_px=16, cell_m=0.025, points_per_eye=40, renderer=renderer)
     model = initialise_from_mesh_head(config, MeshHead(CONFIGS["mesh_head"].model, batch.landmarks_3d_head_m[0]),
                                  batch.eye_centers_head_m[0])  # fmt: skip
-    for parameter in model.parameters():  # away from the zeros at the start, which hold gradients back
+    for parameter in model.parameters():  # zero initial weights would block gradients
         parameter.data += 0.01 * torch.randn_like(parameter)
     return model
 
@@ -129,7 +129,7 @@ def test_target_gazes_start_near_straight_ahead_and_end_in_the_full_range():
     assert (late.abs() > 15).any(dim=1).float().mean() > 0.25
     assert late.mean(dim=0).abs().max() < 2
     other_order = sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers.flip(0), 0, 7)
-    assert torch.equal(torch.rad2deg(other_order).flip(0), late)  # whoever computes it, in whatever order
+    assert torch.equal(torch.rad2deg(other_order).flip(0), late)  # independent of process and order
     assert not torch.equal(
         torch.rad2deg(sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers, 0, 8)), late
     )

@@ -1,4 +1,4 @@
-"""The published file becomes an artifact that the drawing stages take; any other file is refused in words."""
+"""Import of the published file as an artifact for the rendering stages; other files are refused with a message."""
 
 import os
 import shutil
@@ -95,7 +95,7 @@ SIDE_PX = 64
 
 @pytest.fixture(scope="module")
 def published_file(tmp_path_factory):
-    """Three frames whose fit is turned 6 and 3 degrees against the label's head pose, each of its own scale."""
+    """Three frames whose fit is rotated by 6 and 3 degrees against the label's head pose, each with another scale."""
     path = write_gazegaussian(tmp_path_factory.mktemp("h5") / "xgaze_subject0096.h5", make_scenes(3, 3))
     with h5py.File(path, "a") as file:
         apart = published.so3(torch.deg2rad(torch.tensor([6.0, 3.0, 0.0]).double()))
@@ -113,7 +113,7 @@ def converted(published_file, tmp_path):
 
 
 def test_a_converted_file_gives_the_image_of_the_raw_one(published_file, converted):
-    """Label, fit, scale, origin and camera as the published loader reads them, against ours through the subject file."""
+    """Compares the published loader's label, fit, scale, origin and camera with ours from the subject file."""
     state = published.official_state(raster_px=SIDE_PX // 4)
     config = OfficialConfig(image_px=SIDE_PX, raster_px=SIDE_PX // 4)
     model = model_of(state, config, "x")
@@ -151,7 +151,7 @@ def test_the_codes_are_those_of_the_published_loader(published_file, converted):
 
 
 def shipped_data(folder, subject):
-    """The shipped subject as the preprocess stage leaves it, with three test frames, under a name of choice."""
+    """The shipped subject as written by the preprocess stage, with three test frames, under a name of choice."""
     folder.mkdir()
     (folder / SUBJECT_FILE).symlink_to(pack_path("synthetic_128"))
     splits = split_with_held_out(subject, range(3, 20), range(3), 0.2, seed=0)
@@ -162,7 +162,7 @@ def shipped_data(folder, subject):
 def test_evaluation_measures_it(artifact, tmp_path):
     inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "synthetic_128")}
     produced = evaluate.run(evaluate.EvaluateConfig(num_shown=1), inputs, StageContext(Runtime(device="cpu"), tmp_path))
-    assert 0 < produced.metrics["psnr_db"] < 20  # random weights draw noise
+    assert 0 < produced.metrics["psnr_db"] < 20  # random weights render noise
 
 
 def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):

@@ -1,4 +1,4 @@
-"""Where each loss of GazeGaussian looks, and which samples count."""
+"""The pixels and samples that each loss of GazeGaussian uses."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def rendering(rgb, alpha):
 
 
 def terms(batch, face_rgb=None, face_alpha=None):
-    """The values for a perfect output whose face alone is drawn otherwise."""
+    """The loss values of a perfect output, except for the given rendering of the face."""
     target, empty = batch.rgb_on_white, torch.zeros_like(batch.head_mask)
     face = rendering(target if face_rgb is None else face_rgb, empty if face_alpha is None else face_alpha)
     perfect = rendering(target, batch.head_mask)
@@ -93,7 +93,7 @@ def test_weights_are_selected_by_the_critics_error_once_every_term_acts(critic):
     gaze = GazeGaussianLossWeights(gaze_deg=0.1, critics_after=0.25)
     assert selection(gaze, critic) == SelectionConfig(metric=CRITIC_ERROR, from_step=26)
     both = gaze.model_copy(update={"synthetic_gaze_deg": 0.1})
-    assert selection(both, critic).from_step == 51  # the whole range of gazes is drawn from half of the run on
+    assert selection(both, critic).from_step == 51  # the full range of target gazes is sampled from half of the run on
     assert selection(both, critic, full_after=0.1).from_step == 26
     assert selection(GazeGaussianLossWeights()) == SelectionConfig()  # no critics: as ever
 

@@ -40,7 +40,7 @@ def test_one_file_is_one_subject_with_the_frames_it_names(tmp_path):
 
 
 def parts_of(splits):
-    """Who stands where, and with how many frames."""
+    """The number of frames by role and subject."""
     return {
         role: {one.subject: len(getattr(one, role)) for one in splits if getattr(one, role)}
         for role in ("train", "validation", "test")
@@ -54,8 +54,8 @@ def test_people_of_a_folder_are_split_by_subject_without_overlap(people, tmp_pat
     assert [len(side) for side in sides.values()] == [1, 1, 1]
     assert len(set().union(*sides.values())) == 3
     assert {role: tuple(side) for role, side in sides.items()} == produced.subjects
-    assert list(sides["test"].values()) == [20]  # all frames of whom nobody is trained on
-    assert list(sides["train"].values()) == [15]  # without those that the file itself keeps for a test
+    assert list(sides["test"].values()) == [20]  # all frames of test subjects
+    assert list(sides["train"].values()) == [15]  # without the frames that the file itself holds out
     assert len({tuple(parts_of(run(people.parent, tmp_path / f"{n}", seed=n)[1])["train"]) for n in range(8)}) > 1
 
 
@@ -64,7 +64,7 @@ def test_given_test_people_are_the_only_ones_and_the_others_are_split_nine_to_on
         write_tiny_subject(people / f"p{number}.h5", num_images=4, subject=f"p{number}")
     others = tmp_path / "others" / "test"
     others.mkdir(parents=True)
-    write_tiny_subject(others / "anna.h5", num_images=4, subject="zoe")  # a file's name says nothing
+    write_tiny_subject(others / "anna.h5", num_images=4, subject="zoe")  # the file name does not identify the person
     produced, splits = run(people.parent, tmp_path / "work", others.parent)
     sides = parts_of(splits)
     assert [len(side) for side in sides.values()] == [18, 2, 1]

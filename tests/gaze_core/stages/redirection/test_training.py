@@ -1,4 +1,4 @@
-"""The training stages: exact resume after SIGKILL, checkpoints that carry what they need, refusals."""
+"""The training stages: exact resume after SIGKILL, self-contained checkpoints, refusals."""
 
 import os
 import shutil
