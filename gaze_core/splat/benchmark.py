@@ -58,7 +58,7 @@ def run(num_repeats: int = NUM_REPEATS, report: Callable[[str], None] = lambda _
 def _time_scene(
     backends: list[Any], num_points: int, size_px: int, channels: int, num_repeats: int, device: torch.device
 ) -> list[Row]:
-    arguments = head_like_scene(num_points, size_px, channels, device)
+    arguments = head_scene(num_points, size_px, channels, device)
     first_s = {name: sum(_timed(arguments, name)) for name in backends}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
     for repeat in range(num_repeats):
@@ -77,7 +77,7 @@ def _time_scene(
     ]  # fmt: skip
 
 
-def head_like_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> dict[str, Any]:
+def head_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> dict[str, Any]:
     """Arguments of `rasterize` for a two-sided shell of head size that fills most of the image."""
     random = generator("splat benchmark", num_points)
     directions = torch.nn.functional.normalize(torch.randn(num_points, 3, generator=random), dim=-1)
@@ -103,10 +103,10 @@ def _timed(arguments: dict[str, Any], backend: Backend) -> tuple[float, float]:
     started = time.perf_counter()
     features = rasterize(**arguments, backend=backend).features
     _synchronize(features)
-    drawn = time.perf_counter()
+    forward_done = time.perf_counter()
     features.sum().backward()
     _synchronize(features)
-    return drawn - started, time.perf_counter() - drawn
+    return forward_done - started, time.perf_counter() - forward_done
 
 
 def _synchronize(tensor: Tensor) -> None:
@@ -121,8 +121,8 @@ def peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, devi
 
 
 def _measure_peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, device: torch.device) -> float:
-    _timed(head_like_scene(50, 16, channels, device), backend)  # compiled code and thread pools do not count
-    arguments = head_like_scene(num_points, size_px, channels, device)
+    _timed(head_scene(50, 16, channels, device), backend)  # compiled code and thread pools do not count
+    arguments = head_scene(num_points, size_px, channels, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -145,9 +145,9 @@ def _memory_mb(kind: str) -> float:
 
 _FIRST_CALL = """
 import time
-from gaze_core.splat.benchmark import _timed, head_like_scene
+from gaze_core.splat.benchmark import _timed, head_scene
 import torch
-scene = head_like_scene(50, 16, 3, torch.device("cpu"))
+scene = head_scene(50, 16, 3, torch.device("cpu"))
 started = time.perf_counter()
 _timed(scene, "numba")
 print(time.perf_counter() - started)

@@ -130,7 +130,7 @@ class _Composite(torch.autograd.Function):
         values, backdrop = _padded(features), _array(background)
         rows = _band_rows(height)
         image = np.empty((batch, height, width, channels), np.float32)
-        through, depth = (np.empty((batch, height, width), np.float32) for _ in range(2))
+        transmittance, depth = (np.empty((batch, height, width), np.float32) for _ in range(2))
         slot_of = np.empty((batch, len(rows), num), np.int32)
         members: list[Any] = [None] * batch
         bands: dict[tuple[int, int], _Band] = {}
@@ -147,14 +147,15 @@ class _Composite(torch.autograd.Function):
             band = bands[b, index] = _Band(rows[index], own, packed, tiles, lists, np.zeros(len(lists), np.uint64))
             compositing.forward_band(
                 *band.rows, tiles_x, band.geometry, band.starts, band.lists, band.members, values[b], backdrop[b],
-                np.float32(max_alpha), image[b], through[b], depth[b], band.masks,
+                np.float32(max_alpha), image[b], transmittance[b], depth[b], band.masks,
             )  # fmt: skip
 
         _run(sort, [(b,) for b in range(batch)])
         _run(composite_band, list(itertools.product(range(batch), range(len(rows)))))
-        ctx.bands, ctx.values, ctx.backdrop, ctx.through, ctx.slot_of = bands, values, backdrop, through, slot_of
+        ctx.bands, ctx.values, ctx.backdrop = bands, values, backdrop
+        ctx.transmittance, ctx.slot_of = transmittance, slot_of
         ctx.max_alpha, ctx.shape, ctx.tiles_x = max_alpha, features.shape, tiles_x
-        images = [torch.from_numpy(a).to(features.dtype) for a in (image, 1 - through, depth)]
+        images = [torch.from_numpy(a).to(features.dtype) for a in (image, 1 - transmittance, depth)]
         return images[0], images[1], images[2]
 
     @staticmethod
@@ -173,7 +174,7 @@ class _Composite(torch.autograd.Function):
             own[:] = 0
             compositing.backward_band(
                 *band.rows, ctx.tiles_x, band.geometry, band.starts, band.lists, band.members, ctx.values[b],
-                ctx.backdrop[b], np.float32(ctx.max_alpha), ctx.through[b], band.masks, *(g[b] for g in grads), own,
+                ctx.backdrop[b], np.float32(ctx.max_alpha), ctx.transmittance[b], band.masks, *(g[b] for g in grads), own,
                 grad_background[b, index],
             )  # fmt: skip
 

@@ -16,7 +16,7 @@ from gaze_core.splat.numba_intrinsics import (
     DEPTH,
     DOT,
     SUMS,
-    THROUGH,
+    TRANSMITTANCE,
     WEIGHT,
     WIDE,
     add_eight,
@@ -82,7 +82,7 @@ def _open_tile(s, tx, ty, width, height, stride):
     """Initialises a tile. The transmittance of closed pixels is negative, and so it is past the image's edge."""
     for p in range(_PIXELS):
         inside = (tx * TILE + (p & 7) < width) and (ty * TILE + (p >> 3) < height)
-        s[THROUGH + np.uint64(p)] = _ONE if inside else -_ONE
+        s[TRANSMITTANCE + np.uint64(p)] = _ONE if inside else -_ONE
         s[DEPTH + np.uint64(p)] = _ZERO
     s[CHANNELS:] = _ZERO
 
@@ -106,7 +106,7 @@ def _weigh(s, geometry, g, x0, y0, max_alpha):
 @compiled(inline=True, fastmath=_FAST)
 def _any_open(s):
     for r in range(np.uint64(0), np.uint64(TILE)):  # noqa: SIM110 (numba compiles no generators)
-        if positive(s, THROUGH + r * np.uint64(LANES)):
+        if positive(s, TRANSMITTANCE + r * np.uint64(LANES)):
             return True
     return False
 
@@ -128,7 +128,7 @@ def _close_tile(s, tx, ty, stride, background, image, transmittance, depth):
     for y in range(ty * TILE, min(height, (ty + 1) * TILE)):
         for x in range(tx * TILE, min(width, (tx + 1) * TILE)):
             p = np.uint64((y - ty * TILE) * TILE + x - tx * TILE)
-            through = abs(s[THROUGH + p])
+            through = abs(s[TRANSMITTANCE + p])
             transmittance[y, x] = through
             depth[y, x] = s[DEPTH + p]
             at = CHANNELS + p * stride
@@ -173,7 +173,7 @@ def _open_tile_backward(
         y, x = ty * TILE + np.int64(p >> np.uint64(3)), tx * TILE + np.int64(p & np.uint64(7))
         s[DOT + p] = _ZERO
         if y >= height or x >= width:
-            s[THROUGH + p], s[BEHIND + p], s[DEPTH + p] = _ONE, _ZERO, _ZERO
+            s[TRANSMITTANCE + p], s[BEHIND + p], s[DEPTH + p] = _ONE, _ZERO, _ZERO
             continue
         through, dot, at = transmittance[y, x], _ZERO, CHANNELS + p * stride
         for c in range(np.uint64(channels)):
@@ -181,7 +181,7 @@ def _open_tile_backward(
             s[at + c] = g
             dot += g * background[c]
             grad_background[c] += through * g
-        s[THROUGH + p], s[DEPTH + p] = through, grad_depth[y, x]
+        s[TRANSMITTANCE + p], s[DEPTH + p] = through, grad_depth[y, x]
         s[BEHIND + p] = through * (dot - grad_alpha[y, x])
 
 

@@ -37,11 +37,11 @@ EYE_NETWORKS = {
     "eye_deform": (45, 128, 128, 4),
 }
 # In the published file, but not used by the published code.
-IDLE_FACE_NETWORKS = {
+UNUSED_FACE_NETWORKS = {
     "appea_color": (235, 256, 256, 32),
     "appea_attributes_opacity": (235, 256, 256, 256, 1),
 }
-IDLE_EYE_NETWORKS = IDLE_FACE_NETWORKS | {
+UNUSED_EYE_NETWORKS = UNUSED_FACE_NETWORKS | {
     "pose_color": (182, 128, 32),
     "shape_attributes": (272, 256, 256, 256, 8),
     "pose_attributes": (182, 128, 128, 8),
@@ -121,8 +121,8 @@ def _official_names() -> Iterator[tuple[str, Entry]]:
     yield from _cloud(_EYES, "eyes", "m", NUM_EYE_LANDMARKS, 1)
     yield f"{_EYES}.eye_offset", Entry(None, (3,))
     for part, ours, used, idle in (
-        (_FACE, "face", FACE_NETWORKS, IDLE_FACE_NETWORKS),
-        (_EYES, "eyes", EYE_NETWORKS, IDLE_EYE_NETWORKS),
+        (_FACE, "face", FACE_NETWORKS, UNUSED_FACE_NETWORKS),
+        (_EYES, "eyes", EYE_NETWORKS, UNUSED_EYE_NETWORKS),
     ):
         for name, widths in used.items():
             yield from _network(f"{part}.{name}_mlp", f"{ours}.networks.{name}", widths)

@@ -87,7 +87,7 @@ def _load(config: AutoencoderConfig) -> Any:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise MissingArtifact(
-            f"autoencoder {config.source!r}: neither at hand nor to be had ({reason}); expected a folder with config.json and "
-            "diffusion_pytorch_model.safetensors, or a hub id that this machine can reach"
+            f"autoencoder {config.source!r}: not found and cannot be downloaded ({reason}); expected a folder with "
+            "config.json and diffusion_pytorch_model.safetensors, or a hub id that this machine can reach"
         ) from error
     return model.eval().requires_grad_(False)

@@ -14,7 +14,7 @@ from gaze_core.config import Config
 from gaze_core.geometry.rotations import matrix_from_quaternion
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 
-_SHRINK = 1.6  # factor by which the two are smaller than the one they replace (Kerbl et al.)
+_SPLIT_SCALE_DIVISOR = 1.6  # factor by which the two are smaller than the one they replace (Kerbl et al.)
 _POINTS = ("means_m", "features", "attributes", "near", "lids")
 
 
@@ -40,7 +40,7 @@ def densified(model: GazeGaussian, gradient_px: Float[Tensor, " n"], config: Den
     for side in (0.5, -0.5):
         child = {name: values[split].clone() for name, values in points.items()}
         child["means_m"] += side * along
-        child["attributes"][:, :3] -= torch.log(torch.tensor(_SHRINK))
+        child["attributes"][:, :3] -= torch.log(torch.tensor(_SPLIT_SCALE_DIVISOR))
         children.append(child)
     parts = [{name: values[keep] for name, values in points.items()}, *children]
     changed = {f"face.{name}": torch.cat([part[name] for part in parts]) for name in _POINTS}

@@ -26,7 +26,7 @@ from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import mesh_head, official_checkpoint
 from gaze_core.stages.redirection.critic import CriticConfig
-from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, Trained, loss_terms
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, TrainingModule, loss_terms
 from gaze_core.stages.redirection.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, fit, total
@@ -58,7 +58,7 @@ class GazeGaussianStageConfig(Config):
     def digest(self) -> str:
         """The digest, with a suffix for runs with critics: earlier releases selected other weights of such runs."""
         plain = super().digest()
-        if not self.loss_weights.asks_for_critics:
+        if not self.loss_weights.needs_critics:
             return plain
         return hashlib.sha256(f"{plain}, selected once all terms act".encode()).hexdigest()[:12]
 
@@ -100,31 +100,31 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     if config.densify is not None:
         done = max(1, int(config.densify.after * num_steps))
         model = _densified_model(
-            Trained(model, critics, corrections, penalties), config, config.densify, data, done, context
+            TrainingModule(model, critics, corrections, penalties), config, config.densify, data, done, context
         )
         selection = selection.model_copy(update={"from_step": max(0, selection.from_step - done)})
         rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "first_step": done, "selection": selection}
         fit_config = config.fit.model_copy(update=rest)
-    task = _task(Trained(model, critics, corrections, penalties), config, data, done)
+    task = _task(TrainingModule(model, critics, corrections, penalties), config, data, done)
     produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
 
 
-def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
+def _task(module: TrainingModule, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
     """The training task from step `done` on."""
     num_steps = config.fit.steps(data.train.num_samples)
     return Task(
-        model=trained,
-        parameter_groups=parameter_groups(trained.model, trained.corrections, config),
+        model=module,
+        parameter_groups=parameter_groups(module.model, module.corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda _, batch, step: trained.loss_terms(batch, done + step, (done + step) / num_steps),
-        validation=data.validation(lambda _, batch: trained.measure(batch)),
+        loss_terms=lambda _, batch, step: module.loss_terms(batch, done + step, (done + step) / num_steps),
+        validation=data.validation(lambda _, batch: module.measure(batch)),
     )
 
 
 def _densified_model(
-    trained: Trained, config: GazeGaussianStageConfig, densify: DensifyConfig, data: TrainingData, num_steps: int,
+    module: TrainingModule, config: GazeGaussianStageConfig, densify: DensifyConfig, data: TrainingData, num_steps: int,
     context: StageContext,
 ) -> GazeGaussian:  # fmt: skip
     """The model after its first `num_steps` steps and densification; resumes if these steps were interrupted."""
@@ -132,11 +132,11 @@ def _densified_model(
         update={"num_steps": num_steps, "num_epochs": None, "final_learning_rate_ratio": 1.0, "keep_every_epochs": 0}
         | {"validate_every_epoch": False, "validate_every_steps": 0}
     )
-    task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
+    task, work_dir = _task(module, config, data, 0), context.work_dir / "before_densify"
     fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
-    denser = densified(trained.model, _gradients_px(trained.model.train(), config, densify.num_frames, data), densify)
+    denser = densified(module.model, _gradients_px(module.model.train(), config, densify.num_frames, data), densify)
     context.logger.info(
-        "densified: %d face Gaussians, before %d", denser.face.num_points, trained.model.face.num_points
+        "densified: %d face Gaussians, before %d", denser.face.num_points, module.model.face.num_points
     )  # fmt: skip
     return denser
 

@@ -44,7 +44,7 @@ class GazeGaussianLossWeights(Config):
     critics_after: float = Field(0.25, ge=0, le=1)  # share of the run; published: epoch 5 of 20
 
     @property
-    def asks_for_critics(self) -> bool:
+    def needs_critics(self) -> bool:
         """Whether a loss needs a frozen network."""
         return any((self.perceptual, self.gaze_deg, self.synthetic_gaze_deg))
 
@@ -121,7 +121,7 @@ class Critics:
 
         Earlier weights would be selected by image error only, and the effect of the critics would be lost.
         """
-        if not self.weights.asks_for_critics:
+        if not self.weights.needs_critics:
             return given
         share = self.weights.critics_after
         if self.weights.synthetic_gaze_deg:
@@ -152,7 +152,7 @@ class Critics:
         return list(rows.items())
 
 
-class Trained(nn.Module):
+class TrainingModule(nn.Module):
     """The model, with the corrections of the training frames and the critics."""
 
     def __init__(

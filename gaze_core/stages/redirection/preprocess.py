@@ -79,7 +79,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         files = _copied(recording, context.work_dir)
     test = _copied(only_entry(inputs["test"]), context.work_dir, "test_") if inputs.get("test") else {}
     datasets = {name: SubjectDataset(path) for name, path in {**files, **test}.items()}
-    _require_different(datasets)
+    _require_distinct(datasets)
     if config.use == "train":
         require_alike(list(datasets.values()))
     for dataset in datasets.values():
@@ -128,14 +128,14 @@ def _copied(recording: Path, folder: Path, prefix: str = "") -> dict[str, Path]:
     return {name: folder / name for name in sources}
 
 
-def _require_different(datasets: dict[str, SubjectDataset]) -> None:
+def _require_distinct(datasets: dict[str, SubjectDataset]) -> None:
     files_of: defaultdict[str, set[str]] = defaultdict(set)
     for name, dataset in datasets.items():
         files_of[dataset.subject].add(name)
         files_of[Origin.read(dataset.path).person].add(name)
     for person, names in files_of.items():
         if len(names) > 1:
-            raise BadInput(f"subject {person} stands in {', '.join(sorted(names))}; expected one file for each person")
+            raise BadInput(f"subject {person} is in {', '.join(sorted(names))}; expected one file for each person")
 
 
 def _split_files(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:

@@ -96,7 +96,7 @@ def test_a_missing_autoencoder(subject, tmp_path):
     pytest.importorskip("diffusers", reason="gazeworks[vae] is not installed")
     autoencoder = json.dumps({"source": str(tmp_path / "vae")})
     text = refused(subject, tmp_path, f"gaze_gaussian.model.renderer.autoencoder={autoencoder}")
-    assert "neither at hand nor to be had" in text
+    assert "not found and cannot be downloaded" in text
 
 
 def test_a_missing_critic_and_the_judge_as_critic(subject, tmp_path):

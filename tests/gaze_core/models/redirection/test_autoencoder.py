@@ -72,5 +72,5 @@ def test_adapter_and_transformer_are_trained_while_the_autoencoder_is_frozen(sou
 
 
 def test_a_missing_source_is_named(tmp_path):
-    with pytest.raises(MissingArtifact, match="neither at hand nor to be had .* config.json"):
+    with pytest.raises(MissingArtifact, match="not found and cannot be downloaded .* config.json"):
         FrozenAutoencoder(AutoencoderConfig(source=str(tmp_path)))

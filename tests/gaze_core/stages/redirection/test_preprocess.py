@@ -71,7 +71,7 @@ def test_given_test_people_are_the_only_ones_and_the_others_are_split_nine_to_on
     assert sides["test"] == {"zoe": 4}
     assert {"anna.h5", "test_anna.h5"} <= set(produced.files)
     write_tiny_subject(others / "bert.h5", num_images=4, subject="bert")
-    with pytest.raises(BadInput, match="subject bert stands in bert.h5, test_bert.h5"):
+    with pytest.raises(BadInput, match="subject bert is in bert.h5, test_bert.h5"):
         run(people.parent, tmp_path / "again", others.parent)
 
 
@@ -119,7 +119,7 @@ def test_folders_that_hold_no_people_or_one_twice_are_refused(people, tmp_path):
     with pytest.raises(BadInput, match="photos: a folder without subject files .* use source video"):
         run(tmp_path / "empty", tmp_path / "work")
     write_tiny_subject(people / "copy.h5", num_images=20, subject="anna")
-    with pytest.raises(BadInput, match="subject anna stands in anna.h5, copy.h5; expected one file for each"):
+    with pytest.raises(BadInput, match="subject anna is in anna.h5, copy.h5; expected one file for each"):
         run(people.parent, tmp_path / "again")
 
 
