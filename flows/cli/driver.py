@@ -185,11 +185,11 @@ def show_driver(
 
 def _files(video: Path, sensors: Path | None, road: Path | None) -> Any:
     """The paths, once they are known to be there; a model file beside the video need not be pointed at."""
-    from gaze_core.assets import look_beside
+    from gaze_core.assets import search_beside
     from gaze_core.plans.driver import DriveFiles
 
     for path, what in ((video, "a video"), (sensors, "the eye tracker's CSV"), (road, "a video of the road")):
         if path is not None and not path.is_file():
             raise BadInput(f"{path}: no such file; expected {what}")
-    look_beside(video)
+    search_beside(video)
     return DriveFiles(video=video.resolve(), sensors=sensors and sensors.resolve(), road=road and road.resolve())

@@ -34,7 +34,7 @@ def invert(
     from flows.inversion import InversionPlan, inversion
     from flows.references import checkpoint_ref
     from flows.sampling import parse_angles, render_samples
-    from gaze_core.assets import look_beside
+    from gaze_core.assets import search_beside
     from gaze_core.config import Runtime
     from gaze_core.data.subjects import is_subject_file
     from gaze_core.stages.redirection.invert import InvertConfig
@@ -44,7 +44,7 @@ def invert(
     from tasks.store.recordings import require_recording
 
     changes = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
-    look_beside(recording)
+    search_beside(recording)
     source: Literal["synthetic", "video"] = "synthetic" if is_subject_file(recording) else "video"
     require_recording(recording, source)
     plan = InversionPlan(

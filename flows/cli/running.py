@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import Force, Json, Record, ReportFolder
 from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
 from flows.systems import System, imported
-from gaze_core.assets import look_beside
+from gaze_core.assets import search_beside
 from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
@@ -76,7 +76,7 @@ def _run(
 ) -> None:
     request.require_inputs()
     for recording in list(request.recordings.values())[:1]:
-        look_beside(recording)
+        search_beside(recording)
     plan = request.plan()  # a mistake in it is said before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
     with prefect_server() as ready:

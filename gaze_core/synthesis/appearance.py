@@ -1,7 +1,7 @@
 """Procedural colours: skin, lips, brows, hair, and eyeballs with iris and pupil. Linear RGB, per vertex.
 
-Fields are painted in the coordinates of anny's average head, so that a colour sticks to its vertex
-whoever the head belongs to and whatever it expresses.
+Fields are painted in the coordinates of anny's average head, so that a vertex keeps its colour
+for every identity and expression.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SHIRT_SRGB = ((52, 66, 92), (120, 122, 126), (140, 52, 52), (44, 92, 74), (206, 
 
 @dataclass(frozen=True)
 class Look:
-    """Choices of colour of one identity. Indices and fractions of them run along the tables above."""
+    """Colours of one identity. Indices and fractions refer to the tables above."""
 
     seed: int
     skin_tone: float  # 0 light ... 5 dark
@@ -37,7 +37,7 @@ class Look:
     hairline_m: float  # lowers (+) or raises (-) the hairline
     stubble: float  # 0 ... 1
     pupil_rad: float
-    limbus_rad: float  # where the iris ends, seen from the eyeball's centre
+    limbus_rad: float  # angular radius of the iris, from the eyeball's centre
 
 
 def linear(srgb_255: tuple[int, ...]) -> Float[ndarray, "3"]:
@@ -75,7 +75,7 @@ def hair_cover(topology: Topology, look: Look) -> Float[ndarray, " n"]:
 
 
 def hair_offset(head: Head, look: Look) -> Float[ndarray, "n 3"]:
-    """What hair adds to the surface, metres."""
+    """Offset of the surface by hair, metres."""
     p = head.topology.reference_m
     lumps = 1 + 0.25 * _noise(p, 0.009, look.seed + 1)
     thickness = look.hair_m * hair_cover(head.topology, look) * lumps * _smooth(p[:, 1], 0.06, -0.03)
@@ -163,7 +163,7 @@ class Eyeball:
     color: Float[ndarray, "n 3"]
 
 
-def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
+def make_eyeball(look: Look, num_segments: int = 96) -> Eyeball:
     """Rings about the gaze axis, dense where pupil, iris and limbus end, so that those edges are circles."""
     edges = np.concatenate(
         [
@@ -174,7 +174,7 @@ def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
             np.linspace(look.limbus_rad + 0.07, 2.4, 30),
         ]
     )
-    turn = np.arange(num_spokes) * 2 * np.pi / num_spokes
+    turn = np.arange(num_segments) * 2 * np.pi / num_segments
     polar, around = np.meshgrid(edges, turn, indexing="ij")
     radius = eyeball_profile(polar)
     vertices = np.stack(

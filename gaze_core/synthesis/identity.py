@@ -1,4 +1,4 @@
-"""Draws who a synthetic subject is and what it does in each image. Every draw is a function of its seed."""
+"""Samples the identity of a synthetic subject, and its gaze, pose and expression in each image, from seeds."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ _PAIRED_ACTIONS = (
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What the head does in one image."""
+    """Gaze, pose and expression of the head in one image."""
 
     gaze_head_eyes: Float[ndarray, "2 2"]  # (left, right) x [pitch, yaw] rad
     head_angles_rad: Float[ndarray, "3"]  # pitch, yaw, roll
@@ -57,7 +57,7 @@ class Moment:
 
 
 def draw_identity(seed: int) -> tuple[Shape, Look]:
-    """Shape and look of an adult."""
+    """Shape and colours of an adult."""
     rng = np.random.default_rng(seed)
     female = rng.random() < 0.5
     descent = rng.dirichlet([0.6, 0.6, 0.6])  # african, asian, caucasian
@@ -107,7 +107,7 @@ def identity_code(shape: Shape, look: Look) -> Float[ndarray, "80"]:
 
 
 def draw_moment(rng: np.random.Generator, ranges: Ranges, eye_centers_m: Float[ndarray, "2 3"]) -> Moment:
-    """Gaze, pose and expression of one image; the lids' share of the expression follows the gaze."""
+    """Gaze, pose and expression of one image; the lid coefficients of the expression follow the gaze."""
     gaze_deg = [rng.uniform(*ranges.gaze_pitch_deg), rng.uniform(*ranges.gaze_yaw_deg)]
     eyes = converging_gaze(np.deg2rad(gaze_deg), rng.uniform(*ranges.target_distance_m), eye_centers_m)
     pose = [rng.uniform(*r) for r in (ranges.head_pitch_deg, ranges.head_yaw_deg, ranges.head_roll_deg)]

@@ -8,7 +8,7 @@ import torch
 
 from flows.cli import main as cli
 from gaze_core.config import Runtime
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
@@ -34,7 +34,7 @@ def weights(tmp_path):
     torch.manual_seed(0)
     model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
     path = tmp_path / "base.safetensors"
-    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    save_estimator(path, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     return path
 
 

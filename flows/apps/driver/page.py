@@ -9,7 +9,7 @@ import streamlit as st
 
 from flows.apps.driver.serve import SOURCE_VARIABLE
 from gaze_core.driver.checkpoints import load_estimator
-from gaze_core.driver.drawing import PREDICTED, TRUE, Gaze, driver_view, fit_road, read_gaze, road_view
+from gaze_core.driver.overlays import PREDICTED, TRUE, Gaze, driver_view, fit_road, gaze_of_drive, road_view
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.report import errors_deg
 from gaze_core.errors import GazeworksError
@@ -31,7 +31,7 @@ def gaze_of(folder: str, weights: str) -> Gaze:
     drive = open_drive(folder)
     model, card = load_estimator(Path(weights))
     drive.require_view_of(card["normalization"])
-    return read_gaze(drive, drive.read(model, range(len(drive.record.frames))))
+    return gaze_of_drive(drive, drive.predict(model, range(len(drive.record.frames))))
 
 
 def main() -> None:

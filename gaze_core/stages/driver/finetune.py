@@ -7,8 +7,8 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.checkpoints import card_of, error_deg, frames_seen, load_estimator, save_estimator
-from gaze_core.driver.faces import FaceChanges, read_faces, require_view
+from gaze_core.driver.checkpoints import error_deg, estimator_card, frames_seen, load_estimator, save_estimator
+from gaze_core.driver.faces import FaceAugmentation, read_faces, require_view
 from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput
@@ -30,7 +30,7 @@ class DriverFinetuneConfig(Config):
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-4
     final_learning_rate_ratio: PositiveFloat = 0.05
-    changes: FaceChanges = FaceChanges()
+    changes: FaceAugmentation = FaceAugmentation()
     seed: NonNegativeInt = 0
 
 
@@ -71,7 +71,9 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
     weights = context.work_dir / WEIGHTS_FILE
     trained_on = {"train": [record.name], "base": base["trained_on"].get("train", [])}
     seen = frames_seen(base, record, splits)
-    save_estimator(weights, model, card_of(model, NAME, VERSION, config, base["normalization"], trained_on, seen))
+    save_estimator(
+        weights, model, estimator_card(model, NAME, VERSION, config, base["normalization"], trained_on, seen)
+    )
     return Produced(
         kind="checkpoint",
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},

@@ -8,8 +8,8 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
 from gaze_core.data.subjects import SubjectDataset, is_subject_file
-from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
-from gaze_core.driver.faces import FaceChanges, read_faces
+from gaze_core.driver.checkpoints import error_deg, estimator_card, save_estimator
+from gaze_core.driver.faces import FaceAugmentation, read_faces
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.reproducibility import choose_device, seed_everything
@@ -20,7 +20,7 @@ from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
 NAME, VERSION = "driver_pretrain", 2
-_WIDE_CHANGES = FaceChanges(
+_WIDE_AUGMENTATION = FaceAugmentation(
     shift=0.05, scale=0.08, roll_deg=8, brightness=0.4, contrast=0.3, color=0.15, noise=0.03, smallest=0.4,
     mirror=True, background=True,
 )  # fmt: skip
@@ -30,7 +30,7 @@ class DriverPretrainConfig(Config):
     """Training of a network from random weights."""
 
     network: FaceEstimatorConfig = FaceEstimatorConfig()
-    changes: FaceChanges = _WIDE_CHANGES
+    changes: FaceAugmentation = _WIDE_AUGMENTATION
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)  # of the people
     num_validations: PositiveInt = 10
     fit: FitConfig = FitConfig(
@@ -59,7 +59,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     normalization = faces.datasets[0].normalization
-    card = card_of(model, NAME, VERSION, config, normalization, {"train": people.train})
+    card = estimator_card(model, NAME, VERSION, config, normalization, {"train": people.train})
     save_estimator(weights, model, card)
     error = error_deg(model.to(choose_device(context.runtime)), faces, validation)
     return Produced(

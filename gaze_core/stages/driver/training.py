@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceLoader, changed, gaze_distance
+from gaze_core.driver.faces import FaceAugmentation, FaceBatch, FaceLoader, augmented, gaze_distance
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.face_estimator import FaceEstimator
 from gaze_core.stages.context import StageContext
@@ -18,7 +18,7 @@ def train_estimator(
     faces: FaceLoader,
     training: Sequence[int],
     validation: Sequence[int],
-    changes: FaceChanges,
+    augmentation: FaceAugmentation,
     config: FitConfig,
     context: StageContext,
 ) -> FitSummary:
@@ -28,7 +28,7 @@ def train_estimator(
         return (faces.batch([training[index] for index in indices]) for indices in order)
 
     def loss_terms(network: nn.Module, batch: FaceBatch, step: int) -> LossTerms:
-        batch = changed(batch, changes)  # here, because the random numbers are seeded for each step
+        batch = augmented(batch, augmentation)  # here, because the random numbers are seeded for each step
         return {"gaze_rad": Term(gaze_distance(network(batch.rgb), batch.gaze_camera))}
 
     def measure(network: nn.Module, batch: FaceBatch) -> dict[str, Tensor]:

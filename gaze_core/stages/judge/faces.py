@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaze_core.config import Config
-from gaze_core.data.augmentation import rolls, signed, through_smaller, turned, warped
+from gaze_core.data.augmentation import downscaled, roll_rotations, rotated, signed, warped
 from gaze_core.data.batch import GazeBatch, TensorRecord, concatenate
-from gaze_core.data.loading import SubjectLoader, require_alike
+from gaze_core.data.loading import SubjectLoader, require_compatible
 from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
 from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import MIRRORED_POINTS, POINTS, head_pitchyaw
@@ -65,7 +65,7 @@ def read_faces(datasets: Sequence[SubjectDataset]) -> Faces:
     Raises:
         BadInput: none is usable, or the files differ in image size or normalisation.
     """
-    require_alike(datasets)
+    require_compatible(datasets)
     loader = SubjectLoader(list(datasets), _face_batch, batch_size=1, cache_bytes=0)
     ends = np.cumsum([0, *map(len, datasets)]).tolist()
     return concatenate([loader.batch(range(first, end)) for first, end in pairwise(ends)])
@@ -128,7 +128,7 @@ def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w
     n, size = len(faces), faces.rgb.shape[-1]
     scale = 1 + config.scale * _uniform(faces, n)
     shift_px = config.shift_px * _uniform(faces, n, 2)
-    roll = rolls(_uniform(faces, n).mul(config.roll_deg).deg2rad())
+    roll = roll_rotations(_uniform(faces, n).mul(config.roll_deg).deg2rad())
     rgb = _transformed(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
     rgb = _resample(_blur(rgb, config), config)
     rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
@@ -138,8 +138,8 @@ def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w
 
     labels = replace(
         faces,
-        gaze_camera=turned(faces.gaze_camera, roll),
-        head_pitchyaw=turned(faces.head_pitchyaw, roll),
+        gaze_camera=rotated(faces.gaze_camera, roll),
+        head_pitchyaw=rotated(faces.head_pitchyaw, roll),
         **{name: moved(getattr(faces, name)) for name in ("points_px", "irises_px", "eyeballs_px")},
     )
     return rgb.clamp(0, 1), labels
@@ -186,4 +186,4 @@ def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Ten
     count, size = round(config.resampled_share * len(rgb)), rgb.shape[-1]
     chosen = torch.randperm(len(rgb))[:count]
     small = int(torch.randint(min(config.smallest_resampled_px, size), size + 1, ()))
-    return through_smaller(rgb, chosen, small)
+    return downscaled(rgb, chosen, small)

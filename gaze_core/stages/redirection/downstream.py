@@ -82,7 +82,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
         # The experiment is about people whom the pretrained estimator does not know.
         require_unseen("the estimator to start from", judge.seen, origin.person, test)
         require_unseen("the redirector", seen, origin.person, test)
-        known[splits.subject] = len(seen.among(origin.person, own))
+        known[splits.subject] = len(seen.seen_frames(origin.person, own))
         for number in range(config.num_repeats):
             repeat, images = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)

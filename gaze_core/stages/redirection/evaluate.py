@@ -27,10 +27,10 @@ from gaze_core.evaluation.metric_networks import MetricNetworkName, available, l
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
-from gaze_core.evaluation.shown import PitchYawDeg, Shown, report_images
+from gaze_core.evaluation.report_renderings import PitchYawDeg, ReportTargets, report_images
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.preprocess.iris_judge import read_gaze
+from gaze_core.preprocess.iris_judge import predict_gaze
 from gaze_core.reproducibility import choose_device
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
@@ -71,8 +71,8 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data do not fit the protocol, or its pair list is missing.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    metric_networks = load_metric_networks(judge_of(config), config.instruments)
-    require_no_critic(metric_networks.judge, _critic_sha256(card))
+    networks = load_metric_networks(judge_of(config), config.instruments)
+    require_no_critic(networks.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
     pairs_file = only_entry(inputs["pairs"]) if inputs.get("pairs") else None
@@ -83,17 +83,17 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         origin = Origin.read(path)
         chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
         frames = origin.at(tuple(sorted(set(chosen_pairs.targets))))
-        require_unseen(f"judge {metric_networks.judge.name!r}", metric_networks.judge.seen, origin.person, frames)
+        require_unseen(f"judge {networks.judge.name!r}", networks.judge.seen, origin.person, frames)
         if config.split == "test":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
         subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
     examples = _example_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), examples[0][1].rgb.shape[-1])
-    report = evaluate(redirector, subjects, metric_networks, record, config.bootstrap)
+    report = evaluate(redirector, subjects, networks, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     rendered = report_images(
-        redirector, examples, Shown(config.shown_gazes_deg, config.shown_poses_deg), metric_networks.judge
+        redirector, examples, ReportTargets(config.shown_gazes_deg, config.shown_poses_deg), networks.judge
     )
     np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
@@ -204,4 +204,4 @@ def judge_of(config: EvaluateConfig) -> Judge:
     if config.judge == "cnn":
         return CnnJudge()
     landmarker = resolve("face_landmarker")
-    return IrisJudge(lambda images: read_gaze(images, landmarker))
+    return IrisJudge(lambda images: predict_gaze(images, landmarker))

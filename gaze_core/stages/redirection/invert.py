@@ -71,7 +71,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     require_trained_here(card, "inversion")
     seen, others, splits = _images(config, inputs["data"])
     origin, known = Origin.read(inputs["data"] / splits.file), Seen.of_card(card)
-    if known.knows(origin.person):
+    if known.has_seen(origin.person):
         raise ContractViolation(f"the checkpoint was trained on {origin.person}; expected someone unseen")
     device = choose_device(context.runtime)
     model, seen = model.to(device), seen.to(device)

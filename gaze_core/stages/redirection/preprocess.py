@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.loading import require_alike
+from gaze_core.data.loading import require_compatible
 from gaze_core.data.people import Origin
 from gaze_core.data.splits import (
     SPLITS_FILE,
@@ -81,7 +81,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     datasets = {name: SubjectDataset(path) for name, path in {**files, **test}.items()}
     _require_distinct(datasets)
     if config.use == "train":
-        require_alike(list(datasets.values()))
+        require_compatible(list(datasets.values()))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
     try:

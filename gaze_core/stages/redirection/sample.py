@@ -15,7 +15,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.shown import PitchYawDeg, posed
+from gaze_core.evaluation.report_renderings import PitchYawDeg, facing_pose
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 from gaze_core.reports.images import content_box
 from gaze_core.reproducibility import choose_device
@@ -86,7 +86,7 @@ def render(
     for n, gaze_deg in enumerate(gazes_deg):
         head = original.head.with_gaze(_radians(gaze_deg, original))
         if poses_deg is not None:
-            head = head.with_pose(posed(original.camera, head, _radians(poses_deg[n], original)))
+            head = head.with_pose(facing_pose(original.camera, head, _radians(poses_deg[n], original)))
         image = render_rgb(model, original.camera, head)[0].permute(1, 2, 0).clamp(0, 1)
         images.append((image * 255).round().byte().cpu().numpy())
     return np.stack(images)

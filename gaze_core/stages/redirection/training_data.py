@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config, Runtime
 from gaze_core.data.batch import GazeBatch, concatenate
-from gaze_core.data.loading import SubjectLoader, require_alike, subject_loader
+from gaze_core.data.loading import SubjectLoader, require_compatible, subject_loader
 from gaze_core.data.schema import SCHEMA_VERSION
 from gaze_core.data.seen import Seen, seen_in_training
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, read_splits
@@ -86,7 +86,7 @@ def read_training_data(dataset_dir: Path, batch_size: int, runtime: Runtime) -> 
     held_out = [SubjectDataset(path, subset=one.validation) for path, one in files if one.validation]
     if not held_out:
         raise BadInput("the data has no frame for validation; expected some in splits.json; run preprocess again")
-    require_alike([*training, *held_out])
+    require_compatible([*training, *held_out])
     share = max(1, _MAX_VALIDATION_FRAMES // len(held_out))
     validation = concatenate([dataset.batch(evenly_spaced(len(dataset), share)) for dataset in held_out])
     seen, sources = seen_in_training(files), frozenset(dataset.label_source for dataset in training)

@@ -24,7 +24,7 @@ def test_azimuth_and_elevation_are_the_angles_of_a_head_that_looks_ahead():
     np.testing.assert_allclose(directions(np.array([elevation, azimuth])), scene * [-1, 1, -1], atol=1e-12)
 
 
-def test_the_mount_is_found_despite_noise_and_wrong_readings():
+def test_the_mount_is_fitted_despite_noise_and_outliers():
     tracker, irises = readings()
     irises[::17] += 0.6
     mount = fit_mount(tracker, irises, np.ones(200, bool), range(150))
@@ -44,7 +44,7 @@ def test_only_training_frames_decide():
     assert second.held_out_median_deg > first.held_out_median_deg + 5
 
 
-def test_too_few_readings_are_refused():
+def test_too_few_iris_predictions_are_refused():
     tracker, irises = readings()
     with pytest.raises(BadInput, match="only 19 of 150 training frames show both irises, expected 20"):
         fit_mount(tracker, irises, np.arange(200) < 19, range(150))

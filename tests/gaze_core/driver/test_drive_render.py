@@ -15,7 +15,7 @@ pytest.importorskip("anny")
 pytest.importorskip("mitsuba")
 
 
-def test_a_image_shows_the_head_where_the_plan_has_it(tmp_path):
+def test_an_image_shows_the_head_at_the_planned_pose(tmp_path):
     from gaze_core.driver.drive_images import LAYOUT
     from gaze_core.synthesis.factory import make_person
 

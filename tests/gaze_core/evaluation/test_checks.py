@@ -125,11 +125,11 @@ def test_a_sound_model_passes(tiny):
 
 def test_a_judge_that_guesses_is_named(tiny):
     class Guessing(PredictingJudge):
-        def read(self, rgb):
-            reading = super().read(rgb)
+        def predict(self, rgb):
+            prediction = super().predict(rgb)
             torch.manual_seed(0)
-            object.__setattr__(reading, "gaze_camera", torch.randn(len(rgb), 2))
-            return reading
+            object.__setattr__(prediction, "gaze_camera", torch.randn(len(rgb), 2))
+            return prediction
 
     found = checks_of(redirector(), tiny, Guessing())
     assert found["the judge"] == ("fault", "a constant answer is nearer")
@@ -145,5 +145,5 @@ def test_few_samples_prove_nothing(tiny):
 
 def test_the_helpers_of_these_tests_agree(tiny):
     gaze = camera_gaze(tiny.camera, tiny.head, tiny.gaze_head)
-    read = PredictingJudge().read(written(tiny.rgb, gaze, gaze))
+    read = PredictingJudge().predict(written(tiny.rgb, gaze, gaze))
     torch.testing.assert_close(read.gaze_camera, gaze, atol=1e-5, rtol=0)

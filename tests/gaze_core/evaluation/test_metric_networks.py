@@ -182,7 +182,7 @@ def test_the_descriptor_knows_a_person_from_another(synthetic_pack):
     assert (upside_down > 0.5).all()
 
 
-def test_what_is_not_at_hand_is_absent_with_a_reason(monkeypatch):
+def test_an_unavailable_network_is_absent_with_a_reason(monkeypatch):
     nowhere = {name: replace(asset, package=asset.package and "absent==1") for name, asset in assets.ASSETS.items()}
     monkeypatch.setattr(assets, "ASSETS", nowhere)
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
@@ -195,7 +195,7 @@ def test_what_is_not_at_hand_is_absent_with_a_reason(monkeypatch):
         load_metric_networks(CnnJudge(), ("inception",))
 
 
-def test_what_was_not_asked_for_is_absent_too():
+def test_a_network_that_was_not_requested_is_absent_too():
     at_hand("st_lpips")
     assert load_metric_networks(CnnJudge(), ()).absent["st_lpips"] == "not asked for: st_lpips"
     assert "st_lpips" in load_metric_networks(CnnJudge(), ("st_lpips",)).digests

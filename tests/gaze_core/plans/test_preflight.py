@@ -10,7 +10,7 @@ import torch
 from gaze_core import assets
 from gaze_core.artifacts import file_sha256
 from gaze_core.config import Config, Runtime
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.evaluation import judge
@@ -89,7 +89,7 @@ def test_missing_weights_of_the_perceptual_loss_the_landmarker_and_the_iris_judg
 
 def test_missing_weights_of_the_shipped_judge(subject, tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "resources", type("Empty", (), {"files": lambda _: tmp_path}))
-    assert "judge.safetensors: the weights of the gaze judge are gone" in refused(subject, tmp_path)
+    assert "judge.safetensors: the weights of the gaze judge are missing" in refused(subject, tmp_path)
 
 
 def test_a_missing_autoencoder(subject, tmp_path):
@@ -139,7 +139,7 @@ def drive(tiny_drive, tmp_path, shared_data, monkeypatch):
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
     weights = tmp_path / "base.safetensors"
-    save_estimator(weights, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    save_estimator(weights, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     inputs = {"video": tiny_drive.video, "sensors": tiny_drive.table, "road": None, "weights": weights}
     return inputs, driver_plan("frozen", "whole", overrides=[f"extract.layout={json.dumps(LAYOUT)}"])
 

@@ -53,7 +53,7 @@ def test_file_that_is_no_video(tmp_path):
         list(Recording(path, 1, None).frames())
 
 
-def test_images_that_cannot_be_read_are_counted_and_the_others_are_read_on(folder_of, tmp_path):
+def test_unreadable_images_are_counted_and_skipped(folder_of, tmp_path):
     folder = folder_of([np.full((8, 8, 3), 20 * index, np.uint8) for index in range(5)])
     (folder / "0001.png").write_bytes(b"\x89PNG broken")
     (folder / "0002.png").write_bytes(b"")

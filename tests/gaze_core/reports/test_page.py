@@ -34,7 +34,7 @@ def page(*parts: blocks.Block) -> Page:
     return Page(EVIL, EVIL, Verdict("better", EVIL, EVIL), parts, EVIL)
 
 
-def test_every_kind_of_block_is_tried_here():
+def test_every_kind_of_block_is_tested_here():
     kinds = {kind for kind in vars(blocks).values() if isinstance(kind, type) and issubclass(kind, blocks.Block)}
     assert {type(block) for block in EVERY} == kinds - {blocks.Block}
 

@@ -118,7 +118,7 @@ def test_draws_repeat_by_seed_stay_in_range_and_never_close_the_eyes():
     assert expressions[:, ARKIT.index("eyeBlinkLeft")].max() <= 0.35
 
 
-def test_every_action_but_sideways_looks_occurs_and_most_images_lack_it():
+def test_every_action_except_sideways_eye_movements_occurs_in_a_minority_of_images():
     draws = [draw_moment(np.random.default_rng([2, i]), Ranges(), EYES_M).expression for i in range(300)]
     occurs = dict(zip(ARKIT, (np.stack(draws) > 0).mean(axis=0), strict=True))
     still = {name for name, share in occurs.items() if share == 0}
@@ -126,7 +126,7 @@ def test_every_action_but_sideways_looks_occurs_and_most_images_lack_it():
     assert max(share for name, share in occurs.items() if not name.startswith("eyeLook")) < 0.5
 
 
-def test_a_full_blink_is_drawn_when_asked_for():
+def test_a_full_blink_is_sampled_on_request():
     ranges = Ranges(blink=(1.0, 1.0))
     blinks = {draw_moment(np.random.default_rng(i), ranges, EYES_M).expression[ARKIT.index("eyeBlinkLeft")] > 0.8
               for i in range(40)}  # fmt: skip
@@ -159,7 +159,7 @@ def test_eyeball_is_a_sphere_with_a_cornea():
 
 
 @pytest.mark.parametrize(("load", "package"), [(head.load_anny.__wrapped__, "anny"), (scene.load_mitsuba, "mitsuba")])
-def test_missing_package_says_what_to_install(load, package, monkeypatch):
+def test_missing_package_names_what_to_install(load, package, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(BadInput, match=r"pip install gazeworks\[synthesis\]"):
         load()

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
@@ -33,7 +33,7 @@ def weights(tmp_path_factory):
         torch.manual_seed(seed)
         model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
         torch.nn.init.normal_(model.head[3].bias, std=0.3)
-        card = card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+        card = estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
         save_estimator(folder / f"{name}.safetensors", model, card)
     return folder
 

@@ -12,7 +12,7 @@ from gaze_core.evaluation.judge import CnnJudge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages
-from gaze_core.evaluation.shown import close_up, posed
+from gaze_core.evaluation.report_renderings import eye_crops, facing_pose
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import evaluate, gaze_gaussian
@@ -88,20 +88,20 @@ def test_a_checkpoint_is_not_judged_by_its_own_critic(root, tmp_path):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
-def test_a_rotated_head_has_the_target_pose_at_its_old_position(root):
+def test_facing_pose_turns_the_head_to_the_target_direction_in_place(root):
     batch = SubjectDataset(root / "data" / "subject.h5").batch([0, 1])
-    asked = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
-    pose = posed(batch.camera, batch.head, asked)
+    target_pose = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
+    pose = facing_pose(batch.camera, batch.head, target_pose)
     facing = pitchyaw_from_vector(-(batch.camera.world_to_camera @ pose)[:, :3, 2])
-    torch.testing.assert_close(facing, asked)
+    torch.testing.assert_close(facing, target_pose)
     torch.testing.assert_close(pose[:, :3, 3], batch.head.head_to_world[:, :3, 3])
 
 
-def test_close_up_puts_the_middle_between_the_eyes_in_the_middle():
+def test_eye_crops_put_the_middle_between_the_eyes_in_the_middle():
     image, landmarks = torch.zeros(1, 3, 64, 64), torch.zeros(1, 68, 2)
     image[..., 30:34, 30:34] = 1
     landmarks[:, 36], landmarks[:, 45] = torch.tensor([22.0, 32]), torch.tensor([42.0, 32])
-    rows, columns = torch.nonzero(close_up(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
+    rows, columns = torch.nonzero(eye_crops(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
     assert (columns.float().mean() + 0.5, rows.float().mean() + 0.5) == (80, 32)
     assert columns.max() - columns.min() + 1 == pytest.approx(4 * 160 / 30, abs=1.5)  # 30 px wide on 160
 
