@@ -20,7 +20,7 @@ from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead
 from gaze_core.plans.redirection import RedirectionPlan, redirection_plan
 from gaze_core.stages.redirection.gaze_gaussian import parameter_groups
@@ -72,7 +72,7 @@ def untrained_model(plan: RedirectionPlan, device: torch.device, critics: bool) 
         config = config.model_copy(update={"renderer": config.renderer.model_copy(update={"autoencoder": None})})
     torch.manual_seed(0)
     head = MeshHead(plan.mesh_head.model, landmarks())
-    return start_from_mesh_head(config, head, torch.tensor([[0.032, 0.0, 0.02], [-0.032, 0.0, 0.02]])).to(device)
+    return initialise_from_mesh_head(config, head, torch.tensor([[0.032, 0.0, 0.02], [-0.032, 0.0, 0.02]])).to(device)
 
 
 def seconds(run, device: torch.device, repeats: int) -> float:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
-from gaze_core.plans.settings import changed
+from gaze_core.plans.settings import overridden
 from gaze_core.stages.redirection.compare import read_evaluation
 from gaze_core.stages.redirection.evaluate import require_pairs
 from tasks import environment
@@ -96,7 +96,7 @@ def search(
         while _finished(study) < config.num_trials:
             trial = _next(study)
             settings = {r.key: trial.suggest_float(r.key, r.low, r.high, log=r.log) for r in config.ranges}
-            tried = changed(plan, [f"{key}={value!r}" for key, value in settings.items()])
+            tried = overridden(plan, [f"{key}={value!r}" for key, value in settings.items()])
             candidate = train_gaze_gaussian(data, head, tried.gaze_gaussian, runtime)
             measured = evaluate(data, candidate, measured_with, runtime)
             trial.set_user_attr(_EVALUATION, measured.model_dump(mode="json"))

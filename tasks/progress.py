@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
-from gaze_core.stages.context import Silent
+from gaze_core.stages.context import NullReporter
 from gaze_core.training.loop import Progress as StepProgress
 from tasks.console import Console, plain_console
 
@@ -49,7 +49,7 @@ def progress_display(name: str, runtime: Runtime, logger: logging.Logger) -> Ite
     """The progress callback for this output: none if `runtime.progress` is off, a bar on a terminal, else log lines."""
     console = plain_console(stderr=True)
     if not runtime.progress:
-        yield Silent()
+        yield NullReporter()
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:

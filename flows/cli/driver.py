@@ -47,9 +47,9 @@ def extract(
     from gaze_core.driver.legacy import write_legacy
     from gaze_core.driver.record import DriveRecord
     from gaze_core.plans.driver import driver_plan
-    from gaze_core.plans.settings import changed
+    from gaze_core.plans.settings import overridden
 
-    plan = changed(driver_plan("frozen", layout, settings, frames), overrides or (), config)
+    plan = overridden(driver_plan("frozen", layout, settings, frames), overrides or (), config)
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)

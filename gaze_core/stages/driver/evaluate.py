@@ -1,4 +1,4 @@
-"""Stage: an estimator on the test blocks of a drive, beside the baselines that need no fine-tuning."""
+"""Stage: evaluates an estimator on the test blocks of a drive, with baselines that need no fine-tuning."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ EVALUATION_FILE = "driver_evaluation.json"
 
 
 class DriverEvaluateConfig(Config):
-    """How the errors are summed up."""
+    """How the errors are aggregated."""
 
     intervals: IntervalConfig = IntervalConfig()
     few_shot_counts: tuple[PositiveInt, ...] = (4, 9, 32, 128)
@@ -48,7 +48,7 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
 
     Raises:
         BadInput: the drive has no labels.
-        ContractViolation: the estimator has learned from test frames.
+        ContractViolation: the estimator was trained on test frames.
     """
     drive = Drive.open(inputs["data"])
     if not drive.record.labelled:
@@ -89,10 +89,10 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
 
 
 def read_driver_evaluation(folder: Path) -> DriverEvaluation:
-    """What this stage wrote.
+    """The evaluation that this stage wrote.
 
     Raises:
-        ContractViolation: the folder holds none.
+        ContractViolation: the folder has no evaluation.
     """
     try:
         return DriverEvaluation.model_validate_json((folder / EVALUATION_FILE).read_text())
@@ -101,7 +101,7 @@ def read_driver_evaluation(folder: Path) -> DriverEvaluation:
 
 
 def _predictors(drive: Drive, truth: Angles, read_train: Angles, read_test: Angles) -> dict[ModelName, Angles]:
-    """Angles of the test frames by each way to tell them; all but the model learn from the training blocks."""
+    """Predicted angles of the test frames by the model and each baseline; baselines are fitted to the training blocks."""
     train, test = list(drive.splits.train), list(drive.splits.test)
     features = head_features(drive.head_to_camera)
     by_head = head_pose_regression(features[train], truth[train])

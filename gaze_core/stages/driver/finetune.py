@@ -1,4 +1,4 @@
-"""Stage: a face estimator fitted to one drive, with its backbone frozen or not."""
+"""Stage: fine-tunes a face estimator on one drive, with or without its backbone."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ FinetunePreset = Literal["full", "frozen"]
 
 
 class DriverFinetuneConfig(Config):
-    """What is trained, and how long. A frozen backbone keeps the statistics of its batch normalisation, too."""
+    """What is trained, and how long. A frozen backbone also keeps its batch normalisation statistics."""
 
     freeze_backbone: bool = False
     epochs: PositiveInt = 30
@@ -63,7 +63,7 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
         frozen=("backbone.*",) if config.freeze_backbone else (),
         warmup_steps=len(splits.train) // config.batch_size // 2,
         validate_every_epoch=True,
-        patience=config.epochs,  # each epoch is tried, the best one is kept
+        patience=config.epochs,  # all epochs are trained, the best one is kept
         seed=config.seed,
     )
     before = error_deg(model, faces, splits.validation)

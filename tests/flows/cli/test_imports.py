@@ -30,7 +30,7 @@ def test_an_imported_checkpoint_is_sampled_as_the_messages_advise(monkeypatch, c
     ("arguments", "message"),
     [
         (["absent.pth"], "absent.pth: no such file; expected the published GazeGaussian checkpoint"),
-        (["text.pth"], "text.pth: not a torch file, or cut short; expected the published"),
+        (["text.pth"], "text.pth: not a torch file, or truncated; expected the published"),
         (["text.pth", "--scale", "0"], "--scale 0: expected a number near 1"),
         (["text.pth", "--scale", "nan"], "--scale nan: expected a number near 1"),
         (["text.pth", "--scale", "1.2"], "--scale 1.2: converted files name their own scale"),
