@@ -1,7 +1,7 @@
 """A portrait video or image folder to a subject file, labelled by landmarks (docs/decisions/0004-video-labels.md).
 
 Two readings of the recording: the first keeps only landmarks and decides per person (size, eyeballs, colours) and over
-time (smooth poses); the second crops, masks and writes. One image is in memory at a time.
+time (smooth poses); the second crops, masks and writes. A few images are in memory at a time.
 """
 
 import importlib.metadata
@@ -25,6 +25,7 @@ from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter
 from gaze_core.preprocess.person import Person, fit_person
+from gaze_core.preprocess.silhouettes import steady_masks
 from gaze_core.preprocess.video_config import VideoConfig
 
 Progress = Callable[[int, int, float], None]
@@ -76,13 +77,18 @@ def preprocess_video(
     segment = HeadSegmenter(detections.samples)
     missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
-        for index, image in recording.frames(advance=advance):
-            if index in poses:
-                missing.remove(index)
-                face = detections.faces[index]
-                head_mask = segment(image, face.points_px[:, :2])
-                values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
-                writer.append({**values, "frame_index": index})
+        usable = (
+            (index, image, detections.faces[index].points_px[:, :2])
+            for index, image in recording.frames(advance=advance)
+            if index in poses
+        )
+        for index, image, head_mask in steady_masks(
+            usable, segment, config.smooth_masks_frames if recording.is_video else 0
+        ):
+            missing.remove(index)
+            face = detections.faces[index]
+            values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
+            writer.append({**values, "frame_index": index})
         if missing:
             raise BadInput(
                 f"{path}: frame {min(missing)} could be read once but not again; expected a recording that does not change "
