@@ -86,4 +86,5 @@ def test_an_image_that_is_all_face_is_all_head_over_time_too():
     points[list(FACE_OVAL)] = np.column_stack([30 + 60 * np.cos(angles), 30 + 60 * np.sin(angles)])
     segment = HeadSegmenter([(image, points)])
     found = list(steady_masks([(k, image, points) for k in range(3)], segment, 1.5))
-    assert len(found) == 3 and all((mask == 255).all() for _, _, mask in found)
+    assert len(found) == 3
+    assert all((mask == 255).all() for _, _, mask in found)
