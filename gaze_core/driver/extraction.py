@@ -15,10 +15,10 @@ from numpy import ndarray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from gaze_core.config import Config
+from gaze_core.data.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.data.splits import Splits
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
 from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.record import IMAGES, DriveFrame, DriveRecord, image_name
