@@ -14,7 +14,7 @@ from tasks.reports.result import RunResult, finished, number_lines
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import (
     compare,
-    evaluate,
+    evaluate_held_out,
     preprocess_recording,
     train_gaze_gaussian,
     train_mesh_head,
@@ -67,7 +67,7 @@ def redirection(
             refs["baseline"] = train_gaze_gaussian(data, head, plan.baseline, runtime)
         measures = plan.evaluate.with_available_metrics()
         for role in [role for role in ("candidate", "baseline") if role in refs]:
-            refs[f"{role}_evaluation"] = evaluate(data, refs[role], measures, runtime)
+            refs |= evaluate_held_out(role, data, refs[role], measures, runtime)
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), plan.tolerance)
         facts = RunFacts(preset, plan, started_s, tuple(ledger.outcomes))
         report = write_redirection_report(refs, facts, out)
