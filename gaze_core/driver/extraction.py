@@ -124,7 +124,7 @@ def _find_faces(
     dropped: Counter[str], advance: Tick,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
     """Faces by position among the decoded frames, with their poses; counts the others."""
-    recording = Recording(folder / IMAGES / "driver", 1, None)
+    recording = Recording(folder / IMAGES / "driver")
     detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
     if not detections.faces:

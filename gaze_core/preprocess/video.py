@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
@@ -19,14 +21,16 @@ from gaze_core.errors import BadInput, reasons_text
 from gaze_core.preprocess.detections import Detections, detect
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
-from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
+from gaze_core.preprocess.head_pose import HeadModel, Pose, intrinsics_of, smooth_poses
 from gaze_core.preprocess.images import hints
+from gaze_core.preprocess.iris_gaze import read_eyes
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.silhouettes import steady_masks
 from gaze_core.preprocess.video_config import VideoConfig
+from gaze_core.sampling import most_varied
 
 Progress = Callable[[int, int, float], None]
 
@@ -60,7 +64,7 @@ def preprocess_video(
         BadInput: the recording is missing, unreadable, or without a usable face.
         MissingArtifact: the landmarker is not at hand.
     """
-    recording = Recording(path, config.every_nth, config.max_frames)
+    recording = Recording(path, config.every_nth)
     landmarker = landmarker or resolve("face_landmarker")
     advance = _FrameProgress(progress, 2 * recording.expected_count)
     detections = detect(recording, FaceLandmarker(landmarker), config, advance)
@@ -73,6 +77,8 @@ def preprocess_video(
     poses = _good_poses(person, detections, config, recording.is_video, dropped)
     if not poses:
         raise _no_face(path, num_read, dropped)
+    if config.max_frames is not None:
+        poses = _most_varied(poses, detections, person.head, intrinsics_px, config.max_frames, dropped)
     view = config.normalization.resized(config.size_px)
     segment = HeadSegmenter(detections.samples)
     missing = set(poses)
@@ -131,6 +137,28 @@ def _good_poses(
         else:
             good[i] = pose
     return good
+
+
+def _most_varied(
+    poses: dict[int, Pose],
+    detections: Detections,
+    head: HeadModel,
+    intrinsics_px: Float[ndarray, "3 3"],
+    num_wanted: int,
+    dropped: Counter[str],
+) -> dict[int, Pose]:
+    """The frames that differ most in gaze and head pose, of those with a valid gaze if there are any; counts the others."""
+    readings = {
+        index: read_eyes(face.points_px, face.expression, poses[index], head, intrinsics_px)
+        for index, face in detections.faces.items()
+        if index in poses
+    }
+    usable = [index for index, reading in readings.items() if reading.valid] or list(readings)
+    features = np.array([(*np.rad2deg(readings[index].gaze_head), *poses[index].facing_deg) for index in usable])
+    chosen = [usable[k] for k in most_varied(features, num_wanted)]
+    if others := len(poses) - len(chosen):
+        dropped["over_max_frames"] = others
+    return {index: poses[index] for index in chosen}
 
 
 def _attributes(

@@ -13,7 +13,7 @@ class VideoConfig(Config):
 
     size_px: PositiveInt = 128
     every_nth: PositiveInt = 1
-    max_frames: PositiveInt | None = None
+    max_frames: PositiveInt | None = None  # the most varied in gaze and head pose are kept
     focal_factor: PositiveFloat = 1.2  # assumed focal length over the image's longer side
     normalization: NormalizationConfig = NORMALIZATIONS["portrait_128"]  # scaled to size_px
     smooth_frames: NonNegativeFloat = 1.0  # sigma of the poses' smoothing over time; videos only
