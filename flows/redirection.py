@@ -23,6 +23,7 @@ from tasks.store.artifacts import Store
 from tasks.store.recordings import require_recording
 
 _HEADLINE = ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db")
+_LAST_BLOCK = ("last_block_gaze_error_deg", "last_block_psnr_db")
 
 
 class RedirectionResult(RunResult):
@@ -30,8 +31,12 @@ class RedirectionResult(RunResult):
 
     def headline(self) -> list[str]:
         """The numbers that matter most, and the verdict."""
-        numbers = number_lines({name: self.numbers.get(name) for name in _HEADLINE})
+        numbers = number_lines({name: self.numbers.get(name) for name in _HEADLINE} | self._last_block())
         return [*numbers, f"{'verdict against the baseline':32} {self.verdict}"]
+
+    def _last_block(self) -> dict[str, float | None]:
+        """Of a recording, what the same head scores beyond the time of its training."""
+        return {name: value for name, value in self.numbers.items() if name in _LAST_BLOCK}
 
 
 @flow(name="redirection", persist_result=False)

@@ -180,3 +180,4 @@ def test_a_recording_is_evaluated_between_its_training_frames_and_at_its_end(tmp
     assert last["psnr_db"] != report["psnr_db"]
     assert last["baseline"]["psnr_db"] > 5
     assert result.numbers["last_block_psnr_db"] == last["psnr_db"]
+    assert any(line.startswith("last_block_psnr_db") for line in result.headline())
