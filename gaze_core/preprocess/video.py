@@ -6,7 +6,7 @@ time (smooth poses); the second crops, masks and writes. A few images are in mem
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from gaze_core.preprocess.detections import Detections, detect
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import HeadModel, Pose, intrinsics_of, smooth_poses
-from gaze_core.preprocess.images import hints
+from gaze_core.preprocess.images import RgbImage, hints
 from gaze_core.preprocess.iris_gaze import read_eyes
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
-from gaze_core.preprocess.masks import HeadSegmenter
+from gaze_core.preprocess.masks import HeadSegmenter, Mask
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.silhouettes import steady_masks
 from gaze_core.preprocess.video_config import VideoConfig
@@ -80,17 +80,9 @@ def preprocess_video(
     if config.max_frames is not None:
         poses = _most_varied(poses, detections, person.head, intrinsics_px, config.max_frames, dropped)
     view = config.normalization.resized(config.size_px)
-    segment = HeadSegmenter(detections.samples)
     missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
-        usable = (
-            (index, image, detections.faces[index].points_px[:, :2])
-            for index, image in recording.frames(advance=advance)
-            if index in poses
-        )
-        for index, image, head_mask in steady_masks(
-            usable, segment, config.smooth_masks_frames if recording.is_video else 0
-        ):
+        for index, image, head_mask in _masked(recording, poses, detections, config, advance):
             missing.remove(index)
             face = detections.faces[index]
             values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
@@ -159,6 +151,23 @@ def _most_varied(
     if others := len(poses) - len(chosen):
         dropped["over_max_frames"] = others
     return {index: poses[index] for index in chosen}
+
+
+def _masked(
+    recording: Recording,
+    poses: dict[int, Pose],
+    detections: Detections,
+    config: VideoConfig,
+    advance: Callable[[], None],
+) -> Iterator[tuple[int, RgbImage, Mask]]:
+    """The second reading: each frame that has a pose, with its head mask."""
+    frames = (
+        (index, image, detections.faces[index].points_px[:, :2])
+        for index, image in recording.frames(advance=advance)
+        if index in poses
+    )
+    sigma_frames = config.smooth_masks_frames if recording.is_video else 0
+    return steady_masks(frames, HeadSegmenter(detections.samples), sigma_frames)
 
 
 def _attributes(
