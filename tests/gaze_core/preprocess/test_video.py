@@ -70,6 +70,26 @@ def test_of_many_frames_the_rare_looks_are_kept(pictures, folder_of, landmarker,
     assert preprocess_video(folder, out, VideoConfig(max_frames=6), landmarker).dropped == {}
 
 
+def test_silhouettes_are_steadied_in_videos_and_left_alone_in_folders(pictures, folder_of, landmarker, tmp_path):
+    images = pictures("portrait_pexels.mp4", tuple(range(447, 452)))  # her hair jumps
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 24, images[0].shape[1::-1])
+    for image in images:
+        writer.write(image)
+    writer.release()
+
+    def masks(recording, name, **config):
+        preprocess_video(recording, tmp_path / name, VideoConfig(smooth_frames=0, **config), landmarker)
+        (found,) = labels(tmp_path / name, "head_mask")
+        return found > 0
+
+    steady, alone = masks(clip, "steady.h5"), masks(clip, "alone.h5", smooth_masks_frames=0)
+    flicker = [np.count_nonzero((found[1:-1] != found[:-2]) & (found[:-2] == found[2:])) for found in (steady, alone)]
+    assert flicker[0] < flicker[1] / 2
+    folder = folder_of(images[:2])
+    assert (masks(folder, "a.h5") == masks(folder, "b.h5", smooth_masks_frames=0)).all()
+
+
 def test_frames_without_a_face_are_counted_and_left_out(pictures, folder_of, landmarker, tmp_path):
     images = pictures("carphone.mp4", (0, 10, 20))
     black = np.zeros_like(images[0])
