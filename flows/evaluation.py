@@ -14,7 +14,7 @@ from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.reports.evaluation import EvaluationFacts, publish_report, write_evaluation_report
 from tasks.reports.result import RunResult, finished
 from tasks.stage_task import tracked_flow
-from tasks.stages.redirection import compare, evaluate, preprocess_recording
+from tasks.stages.redirection import compare, evaluate_held_out, preprocess_recording
 from tasks.store.artifacts import Store
 from tasks.tracking.registry import champion, model_name, promote, register
 
@@ -46,8 +46,8 @@ def evaluation(
     started_s = time.monotonic()
     with tracked_flow({"evaluate": config.model_dump(mode="json")}, force, out) as ledger:
         data = _data_set(data, runtime)
-        measured = evaluate(data, checkpoint, config, runtime, pairs)
-        refs = {"data": data, "candidate": checkpoint, "candidate_evaluation": measured}
+        refs = {"data": data, "candidate": checkpoint}
+        refs |= evaluate_held_out("candidate", data, checkpoint, config, runtime, pairs)
         facts = EvaluationFacts(_title("Evaluation", data), _subtitle(), started_s, tuple(ledger.outcomes), "model")
         report = write_evaluation_report(refs, facts, out)
         publish_report(ledger, report)
@@ -83,9 +83,10 @@ def comparison(
         current = champion(name) if baseline is None else None
         other = baseline or (current.ref if current else None)
         refs = {"data": data, "candidate": candidate}
-        refs["candidate_evaluation"] = evaluate(data, candidate, config, runtime, pairs)
+        refs |= evaluate_held_out("candidate", data, candidate, config, runtime, pairs)
         if other:
-            refs |= {"baseline": other, "baseline_evaluation": evaluate(data, other, config, runtime, pairs)}
+            refs["baseline"] = other
+            refs |= evaluate_held_out("baseline", data, other, config, runtime, pairs)
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), tolerance)
         against = "baseline" if baseline else f"champion, version {current.version}" if current else "identity copy"
         facts = EvaluationFacts(

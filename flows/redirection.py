@@ -14,7 +14,7 @@ from tasks.reports.result import RunResult, finished, number_lines
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import (
     compare,
-    evaluate,
+    evaluate_held_out,
     preprocess_recording,
     train_gaze_gaussian,
     train_mesh_head,
@@ -23,6 +23,7 @@ from tasks.store.artifacts import Store
 from tasks.store.recordings import require_recording
 
 _HEADLINE = ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db")
+_LAST_BLOCK = ("last_block_gaze_error_deg", "last_block_psnr_db")
 
 
 class RedirectionResult(RunResult):
@@ -30,8 +31,12 @@ class RedirectionResult(RunResult):
 
     def headline(self) -> list[str]:
         """The numbers that matter most, and the verdict."""
-        numbers = number_lines({name: self.numbers.get(name) for name in _HEADLINE})
+        numbers = number_lines({name: self.numbers.get(name) for name in _HEADLINE} | self._last_block())
         return [*numbers, f"{'verdict against the baseline':32} {self.verdict}"]
+
+    def _last_block(self) -> dict[str, float | None]:
+        """Of a recording, what the same head scores beyond the time of its training."""
+        return {name: value for name, value in self.numbers.items() if name in _LAST_BLOCK}
 
 
 @flow(name="redirection", persist_result=False)
@@ -67,7 +72,7 @@ def redirection(
             refs["baseline"] = train_gaze_gaussian(data, head, plan.baseline, runtime)
         measures = plan.evaluate.with_available_metrics()
         for role in [role for role in ("candidate", "baseline") if role in refs]:
-            refs[f"{role}_evaluation"] = evaluate(data, refs[role], measures, runtime)
+            refs |= evaluate_held_out(role, data, refs[role], measures, runtime)
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), plan.tolerance)
         facts = RunFacts(preset, plan, started_s, tuple(ledger.outcomes))
         report = write_redirection_report(refs, facts, out)

@@ -30,8 +30,12 @@ class Config(BaseModel):
 
     def digest(self) -> str:
         """First 12 hex digits of the sha256 of the canonical JSON; the identity of this configuration."""
-        canonical = json.dumps(self.model_dump(mode="json", context=_IDENTITY), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def canonical(self) -> dict[str, Any]:
+        """What the digest is of: the values as JSON, without those that were `added_later` and say nothing new."""
+        return self.model_dump(mode="json", context=_IDENTITY)
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:

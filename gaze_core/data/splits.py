@@ -6,7 +6,7 @@ A splits file holds its digest, so that a file edited by hand is refused.
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -17,21 +17,25 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.reproducibility import generator
 
 SPLITS_FILE = "splits.json"
-Role = Literal["train", "validation", "test"]
+Role = Literal["train", "validation", "test", "last_block"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Splits(Config):
-    """Frame indices of one subject file. `test` is for evaluation only."""
+    """Frame indices of one subject file. `test` and `last_block`, the end of a recording, are for evaluation only."""
 
     subject: str
     file: str = Field(SUBJECT_FILE, pattern=r"^[^/]+\.h5$")  # beside the splits file
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    last_block: tuple[int, ...] = ()
+
+    added_later: ClassVar[frozenset[str]] = frozenset({"last_block"})
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
-        everything = [*self.train, *self.validation, *self.test]
+        everything = [*self.train, *self.validation, *self.test, *self.last_block]
         if len(everything) != len(set(everything)):
             raise ValueError(f"subject {self.subject}: a frame stands in more than one split")
         return self
@@ -44,7 +48,7 @@ class Splits(Config):
     @property
     def is_in_one_split(self) -> bool:
         """Whether all frames of the subject are in one split, as in a split by subject."""
-        return sum(1 for part in (self.train, self.validation, self.test) if part) == 1
+        return sum(1 for part in (self.train, self.validation, self.test, self.last_block) if part) == 1
 
 
 class DatasetSplits(Config):
@@ -167,7 +171,7 @@ def _before(numbers: Sequence[int], position: int, gap: float) -> int:
 
 def write_splits(path: Path, splits: DatasetSplits) -> None:
     """Writes splits as JSON with their digest."""
-    path.write_text(json.dumps({**splits.model_dump(mode="json"), "digest": splits.digest()}, indent=1) + "\n")
+    path.write_text(json.dumps({**splits.canonical(), "digest": splits.digest()}, indent=1) + "\n")
 
 
 def read_splits(path: Path) -> DatasetSplits:

@@ -1,59 +1,14 @@
-"""Blocks of time: neighbouring frames of a drive are near copies, so splits and intervals go by blocks, not by frames."""
-
-from collections.abc import Sequence
+"""Intervals over blocks of time: neighbouring frames of a drive are near copies, so whole blocks are drawn, not frames."""
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gaze_core.config import Config
-from gaze_core.data.splits import Splits
-from gaze_core.errors import BadInput
 from gaze_core.evaluation.intervals import Bootstrap, Units, percentile_interval
 
 _LEAST_BLOCKS = 4
-
-
-class BlockConfig(Config):
-    """The drive is cut into stretches of equal length; each gives a block for training, validation and test."""
-
-    num_stretches: PositiveInt = 10
-    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
-    test_fraction: float = Field(0.2, gt=0, lt=0.5)
-    gap_s: NonNegativeFloat = 1.0  # left out before each block
-
-
-def stretch_of(times_s: Sequence[float], duration_s: float, config: BlockConfig) -> Int[ndarray, " n"]:
-    """Index of the stretch that each time lies in."""
-    share = np.asarray(times_s, dtype=float) / max(duration_s, 1e-9)
-    return np.clip((share * config.num_stretches).astype(int), 0, config.num_stretches - 1)
-
-
-def split_blocks(subject: str, times_s: Sequence[float], duration_s: float, config: BlockConfig) -> Splits:
-    """Splits the frames at these times into blocks of time; frames in the gaps belong to no split.
-
-    Raises:
-        BadInput: the stretches are shorter than their gaps, or a split stays empty.
-    """
-    stretch_s = duration_s / config.num_stretches
-    usable_s = stretch_s - 3 * config.gap_s
-    advice = "use a longer recording, or a smaller extract.blocks.num_stretches or gap_s"
-    if usable_s <= 0:
-        raise BadInput(f"{subject}: stretches of {stretch_s:.1f} s hold three gaps of {config.gap_s:g} s; {advice}")
-    test_s, validation_s = config.test_fraction * usable_s, config.validation_fraction * usable_s
-    train_s = usable_s - test_s - validation_s
-    starts = np.cumsum([config.gap_s, train_s + config.gap_s, validation_s + config.gap_s])
-    ends = starts + [train_s, validation_s, test_s]
-    within = np.asarray(times_s) - stretch_of(times_s, duration_s, config) * stretch_s
-    parts = [
-        tuple(np.flatnonzero((within >= start) & (within < end)).tolist())
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    for name, part in zip(("training", "validation", "test"), parts, strict=True):
-        if len(part) < 2:
-            raise BadInput(f"{subject}: {len(part)} usable frames for {name}, expected 2 or more; {advice}")
-    return Splits(subject=subject, train=parts[0], validation=parts[1], test=parts[2])
 
 
 class IntervalConfig(Config):

@@ -15,10 +15,10 @@ from numpy import ndarray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from gaze_core.config import Config
+from gaze_core.data.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.data.splits import Splits
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
 from gaze_core.driver.record import IMAGES, DriveFrame, DriveRecord, image_name
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
@@ -123,8 +123,8 @@ def _find_faces(
     name: str, folder: Path, decoded: Mapping[int, float], config: ExtractConfig, landmarker: Path,
     dropped: Counter[str], advance: ProgressCallback,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
-    """Detected faces by position among the decoded frames, with their poses; frames without a usable face are counted."""
-    recording = Recording(folder / IMAGES / "driver", 1, None)
+    """Faces by position among the decoded frames, with their poses; counts the others."""
+    recording = Recording(folder / IMAGES / "driver")
     detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
     if not detections.faces:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gaze_core.evaluation.intervals import Estimate
+from gaze_core.evaluation.last_block import LastBlock
 from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
@@ -55,6 +56,7 @@ class ReportData:
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
         baseline, comparison: The baseline model, measured on the same samples, and the verdict.
         baseline_images: The same heads by the baseline; the page shows only their reconstruction.
+        last_block: The end of a recording, measured on its own.
         curves: Stage -> logged number -> (steps, values).
         enhancements: (name, detail) of the active and inactive enhancements.
         sources: Stages, checkpoints, digests and versions.
@@ -71,6 +73,7 @@ class ReportData:
     baseline: EvaluationReport | None = None
     comparison: Comparison | None = None
     baseline_images: ReportImages | None = None
+    last_block: LastBlock | None = None
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     enhancements: Sequence[tuple[str, str]] = ()
     sources: Sources = Sources()
@@ -109,6 +112,7 @@ def page_of(data: ReportData) -> skeleton.Page:
             *_images(data),
             *_checks(candidate),
             *_numbers(data),
+            *(data.last_block.blocks(data.candidate_name, data.baseline_name) if data.last_block else []),
             *published_blocks(candidate, data.candidate_name),
             *curve_blocks(data.curves),
             *_enhancements(data.enhancements),
@@ -122,13 +126,14 @@ def _summary(data: ReportData, words: str) -> list[Block]:
     gaze, psnr = (data.candidate.estimate(name) for name in ("gaze_error_deg", "psnr_db"))
     copied = data.candidate.estimate("gaze_error_deg", "copy")
     rival = data.baseline and f"; baseline {number(data.baseline.estimate('psnr_db').value, 1)} dB"
+    last = data.last_block and f"; last block {number(data.last_block.candidate.estimate('psnr_db').value, 1)} dB"
     headlines = Headlines([
         Headline("Gaze error", number(gaze.value, 1), "°", _between(
             gaze, "between the target gaze and the gaze that an independent judge predicts from the rendering")),
         Headline("Identity baseline", number(copied.value, 1), "°", _between(
             copied, "the same error if each original image were returned unchanged")),
         Headline("Reconstruction", number(psnr.value, 1), "dB PSNR", _between(
-            psnr, f"rendered with its own labels, against the held-out original{rival or ''}")),
+            psnr, f"rendered with its own labels, against the held-out original{rival or ''}{last or ''}")),
     ])  # fmt: skip
     blocks: list[Block] = [headlines]
     if (bars := _bars(data)).visible:

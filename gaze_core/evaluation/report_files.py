@@ -7,6 +7,7 @@ from typing import Any
 
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.page import ReportData, distance_chart, page_of
+from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.tables import estimate_rows
 from gaze_core.reports import page as skeleton
 from gaze_core.reports.charts import standalone
@@ -28,20 +29,17 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 
 
 def report_facts(data: ReportData) -> dict[str, Any]:
-    """The content of `report.json`. Numbers are flat under stable keys; those of the baseline are under `baseline`."""
-    candidate, baseline = data.candidate, data.baseline
+    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`.
+
+    Under `last_block` stand the same keys for the end of a recording, or null.
+    """
+    candidate, last = data.candidate, data.last_block
     return {
         "title": data.title,
         "verdict": data.verdict,
         "seconds": round(data.seconds, 1),
-        "num_samples": candidate.num_samples,
-        "num_unreadable": candidate.num_unreadable,
-        **candidate.numbers,
-        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
-        "protocol": candidate.protocol.model_dump(mode="json"),
-        "checks": [check.model_dump(mode="json") for check in candidate.checks],
-        "faults": list(candidate.faults),
-        "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
+        **_measured(candidate, data.baseline),
+        "last_block": last and _measured(last.candidate, last.baseline),
         "comparison": data.comparison and data.comparison.model_dump(mode="json"),
         "judge": {"name": candidate.judge_name, "digest": candidate.judge_digest},
         "instruments": candidate.instruments,
@@ -50,6 +48,20 @@ def report_facts(data: ReportData) -> dict[str, Any]:
         "enhancements": [{"name": name, "detail": detail} for name, detail in data.enhancements],
         **data.sources.facts(),
         "notes": list(data.notes),
+    }
+
+
+def _measured(candidate: EvaluationReport, baseline: EvaluationReport | None) -> dict[str, Any]:
+    """What was found on one set of held-out frames."""
+    return {
+        "num_samples": candidate.num_samples,
+        "num_unreadable": candidate.num_unreadable,
+        **candidate.numbers,
+        "estimates": {row.name: _known(row.estimates) for row in candidate.rows},
+        "protocol": candidate.protocol.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in candidate.checks],
+        "faults": list(candidate.faults),
+        "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
     }
 
 

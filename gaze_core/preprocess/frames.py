@@ -27,8 +27,8 @@ class Recording:
         BadInput: the path is missing, holds no image, or cannot be decoded.
     """
 
-    def __init__(self, path: Path, every_nth: int, max_frames: int | None) -> None:
-        self.path, self.every_nth, self.max_frames = path, every_nth, max_frames
+    def __init__(self, path: Path, every_nth: int = 1) -> None:
+        self.path, self.every_nth = path, every_nth
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; expected a video or a folder of images")
         self.is_video = path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES + UNREAD_SUFFIXES
@@ -73,7 +73,7 @@ class Recording:
     @property
     def _chosen(self) -> range:
         total = self._video.num_frames if self.is_video else len(self._images)
-        return range(0, total, self.every_nth)[: self.max_frames]
+        return range(0, total, self.every_nth)
 
     def _video_frames(self) -> Iterator[Frame | str]:
         for frame in read_video(self._video, self._chosen):

@@ -56,14 +56,17 @@ class HeadSegmenter:
 
     def __call__(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Mask:
         """0 or 255: the head with hair and neck. `points_px` is the face mesh in pixels of `image`."""
-        small, points = downscaled(image, points_px)
-        labels = _seeds(small.shape[:2], points)
-        background, head = (model.copy() for model in self._models)
-        if self._has_colors:
-            cv2.grabCut(_colors(small), labels, _NO_BOX, background, head, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        mask = _cleaned(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
+        mask = self.small_mask(*downscaled(image, points_px))
         smooth = cv2.resize(mask.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return np.where(smooth > 0.5, 255, 0).astype(np.uint8)
+
+    def small_mask(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Mask:
+        """The mask of a `downscaled` image at its own scale, 0 or 1."""
+        labels = _seeds(image.shape[:2], points_px)
+        background, head = (model.copy() for model in self._models)
+        if self._has_colors:
+            cv2.grabCut(_colors(image), labels, _NO_BOX, background, head, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        return _cleaned(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
 
 
 def eye_mask(size_px: tuple[int, int], lids_px: Float[ndarray, "n 2"]) -> Mask:

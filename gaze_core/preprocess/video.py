@@ -1,17 +1,19 @@
 """A portrait video or image folder to a subject file, labelled by landmarks (docs/decisions/0004-video-labels.md).
 
 Two passes over the recording: the first keeps only landmarks, from which person-level quantities (size, eyeballs,
-colours) and smoothed poses are estimated; the second crops, masks and writes. One image is in memory at a time.
+colours) and smoothed poses are estimated; the second crops, masks and writes. A few images are in memory at a time.
 """
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from gaze_core.assets import resolve
 from gaze_core.data.subject_writer import SubjectWriter
@@ -19,13 +21,16 @@ from gaze_core.errors import BadInput, reasons_text
 from gaze_core.preprocess.detections import Detections, detect
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
-from gaze_core.preprocess.head_pose import Pose, intrinsics_of, smooth_poses
-from gaze_core.preprocess.images import hints
+from gaze_core.preprocess.head_pose import HeadModel, Pose, intrinsics_of, smooth_poses
+from gaze_core.preprocess.images import RgbImage, hints
+from gaze_core.preprocess.iris_gaze import gaze_from_irises
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
-from gaze_core.preprocess.masks import HeadSegmenter
+from gaze_core.preprocess.masks import HeadSegmenter, Mask
 from gaze_core.preprocess.person import Person, fit_person
+from gaze_core.preprocess.silhouettes import steady_masks
 from gaze_core.preprocess.video_config import VideoConfig
+from gaze_core.sampling import most_varied
 
 Progress = Callable[[int, int, float], None]
 
@@ -59,7 +64,7 @@ def preprocess_video(
         BadInput: the recording is missing, unreadable, or without a usable face.
         MissingArtifact: the landmarker is not available.
     """
-    recording = Recording(path, config.every_nth, config.max_frames)
+    recording = Recording(path, config.every_nth)
     landmarker = landmarker or resolve("face_landmarker")
     advance = _FrameProgress(progress, 2 * recording.expected_count)
     detections = detect(recording, FaceLandmarker(landmarker), config, advance)
@@ -72,17 +77,16 @@ def preprocess_video(
     poses = _good_poses(person, detections, config, recording.is_video, dropped)
     if not poses:
         raise _no_face(path, num_read, dropped)
+    if config.max_frames is not None:
+        poses = _most_varied(poses, detections, person.head, intrinsics_px, config.max_frames, dropped)
     view = config.normalization.resized(config.size_px)
-    segment = HeadSegmenter(detections.samples)
     missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
-        for index, image in recording.frames(advance=advance):
-            if index in poses:
-                missing.remove(index)
-                face = detections.faces[index]
-                head_mask = segment(image, face.points_px[:, :2])
-                values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
-                writer.append({**values, "frame_index": index})
+        for index, image, head_mask in _masked(recording, poses, detections, config, advance):
+            missing.remove(index)
+            face = detections.faces[index]
+            values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
+            writer.append({**values, "frame_index": index})
         if missing:
             raise BadInput(
                 f"{path}: frame {min(missing)} could be read once but not again; expected a recording that does not change "
@@ -125,6 +129,45 @@ def _good_poses(
         else:
             good[i] = pose
     return good
+
+
+def _most_varied(
+    poses: dict[int, Pose],
+    detections: Detections,
+    head: HeadModel,
+    intrinsics_px: Float[ndarray, "3 3"],
+    num_wanted: int,
+    dropped: Counter[str],
+) -> dict[int, Pose]:
+    """The frames that differ most in gaze and head pose, of those with a valid gaze if there are any; counts the others."""
+    readings = {
+        index: gaze_from_irises(face.points_px, face.expression, poses[index], head, intrinsics_px)
+        for index, face in detections.faces.items()
+        if index in poses
+    }
+    usable = [index for index, reading in readings.items() if reading.valid] or list(readings)
+    features = np.array([(*np.rad2deg(readings[index].gaze_head), *poses[index].facing_deg) for index in usable])
+    chosen = [usable[k] for k in most_varied(features, num_wanted)]
+    if others := len(poses) - len(chosen):
+        dropped["over_max_frames"] = others
+    return {index: poses[index] for index in chosen}
+
+
+def _masked(
+    recording: Recording,
+    poses: dict[int, Pose],
+    detections: Detections,
+    config: VideoConfig,
+    advance: Callable[[], None],
+) -> Iterator[tuple[int, RgbImage, Mask]]:
+    """The second reading: each frame that has a pose, with its head mask."""
+    frames = (
+        (index, image, detections.faces[index].points_px[:, :2])
+        for index, image in recording.frames(advance=advance)
+        if index in poses
+    )
+    sigma_frames = config.smooth_masks_frames if recording.is_video else 0
+    return steady_masks(frames, HeadSegmenter(detections.samples), sigma_frames)
 
 
 def _attributes(

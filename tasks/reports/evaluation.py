@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef
+from gaze_core.evaluation.last_block import LastBlock
 from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_files import write_figures, write_report
@@ -69,7 +70,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
     """Writes `report.html` and `report.json` to `out`.
 
     `refs` by role: data, mesh_head, candidate, candidate_evaluation, comparison, and where there is one baseline and
-    baseline_evaluation.
+    baseline_evaluation; of a recording also candidate_last_block and baseline_last_block.
     """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
@@ -92,6 +93,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         baseline=baseline,
         baseline_name="pixel-shuffle renderer",
         baseline_images=baseline_images,
+        last_block=_last_block(folders),
         comparison=comparison,
         curves={
             role: training_curves(folders[role]) for role in ("mesh_head", "candidate", "baseline") if role in folders
@@ -140,6 +142,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
         baseline=baseline,
         baseline_name=facts.baseline_name,
         baseline_images=baseline_images,
+        last_block=_last_block(folders),
         comparison=read_comparison(folders["comparison"]) if "comparison" in folders else None,
         sources=sources_of(
             store,
@@ -160,14 +163,23 @@ def _evaluated(folder: Path) -> tuple[EvaluationReport, ReportImages]:
     return read_evaluation(folder), ReportImages.load(folder / IMAGES_FILE)
 
 
+def _last_block(folders: Mapping[str, Path]) -> LastBlock | None:
+    """What was measured and rendered of the end of a recording, if it was."""
+    if "candidate_last_block" not in folders:
+        return None
+    other = folders.get("baseline_last_block")
+    return LastBlock(*_evaluated(folders["candidate_last_block"]), *(_evaluated(other) if other else ()))
+
+
 def _written(data: ReportData, out: Path) -> WrittenReport:
     page, _ = write_report(data, out)
     figures = write_figures(data, out / "figures")
     reasons = data.comparison.reasons if data.comparison else ()
     table = markdown_table(data.candidate, data.candidate_name)
     checkpoints = {row.name: row.checkpoint for row in data.sources.trained}
+    numbers = data.candidate.numbers | (data.last_block.numbers if data.last_block else {})
     return WrittenReport(
-        page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table, tuple(figures), checkpoints
+        page, data.verdict, reasons, numbers, data.candidate.faults, table, tuple(figures), checkpoints
     )
 
 

@@ -1,6 +1,6 @@
 """Sources of a report, from the store: stages, trained models, paths of checkpoints, versions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gaze_core.artifacts import ArtifactRef
@@ -35,7 +35,7 @@ def sources_of(
     ]
     return Sources(
         trained=trained,
-        stages=list(_stage_rows(outcomes, f" ({second})" if second else "")),
+        stages=list(_stage_rows(outcomes, f" ({second})" if second else "", _last_blocks(refs))),
         dropped=dropped,
         digests={role: ref.digest() for role, ref in refs.items()} | dict(digests),
         versions={name: version for name, version in package_versions().items() if name in _SHOWN_PACKAGES},
@@ -57,9 +57,15 @@ def training_curves(folder: Path) -> dict[str, Curve]:
     return curves_of(read_history(folder))
 
 
-def _stage_rows(outcomes: Sequence[StageOutcome], suffix: str) -> Iterator[StageRow]:
+def _last_blocks(refs: Mapping[str, ArtifactRef]) -> set[str]:
+    """The artifacts that are measurements of the end of a recording."""
+    return {ref.name for role, ref in refs.items() if role.endswith("_last_block")}
+
+
+def _stage_rows(outcomes: Sequence[StageOutcome], suffix: str, last_blocks: Collection[str]) -> Iterator[StageRow]:
     seen: set[str] = set()
     for outcome in outcomes:
-        name = outcome.stage + (suffix if outcome.stage in seen else "")
-        seen.add(outcome.stage)
+        part = f"{outcome.stage}, last block" if outcome.ref.name in last_blocks else outcome.stage
+        name = part + (suffix if part in seen else "")
+        seen.add(part)
         yield StageRow(name, outcome.how, round(outcome.seconds, 1), outcome.ref.digest(), outcome.note)

@@ -21,6 +21,7 @@ from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
+from tasks.store.artifacts import Store
 from tasks.store.recordings import import_recording, naming_users_file
 
 
@@ -69,6 +70,22 @@ def evaluate(
 ) -> ArtifactRef:
     """Measures a trained model on the test frames of `data`, or on listed pairs of its frames."""
     ...
+
+
+def evaluate_held_out(
+    role: str,
+    data: ArtifactRef,
+    checkpoint: ArtifactRef,
+    config: EvaluateConfig,
+    runtime: Runtime,
+    pairs: ArtifactRef | None = None,
+) -> dict[str, ArtifactRef]:
+    """The evaluation of the `role` of a report, and a second one on the last block where `data` is a recording with one."""
+    refs = {f"{role}_evaluation": evaluate(data, checkpoint, config, runtime, pairs)}
+    if pairs is None and Store.from_environment().manifest(data).subjects.get("last_block"):
+        last_block = config.model_copy(update={"split": "last_block"})
+        refs[f"{role}_last_block"] = evaluate(data, checkpoint, last_block, runtime)
+    return refs
 
 
 @stage_task("code_encoder", code_encoder_stage)

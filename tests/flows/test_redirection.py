@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlparse
 
+import h5py
 import pytest
 
 from gaze_core.artifacts import ArtifactRef
@@ -158,3 +159,25 @@ def test_a_run_without_a_baseline_trains_one_model_and_compares_it_with_the_iden
     assert names == ["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
     assert report["baseline"] is None
     assert report["verdict"] in ("better", "equal", "regressed")
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_recording_is_evaluated_between_its_training_frames_and_at_its_end(tmp_path):
+    from flows.redirection import redirection
+
+    recording = write_tiny_subject(tmp_path / "ann.h5", num_images=64, size_px=128)
+    with h5py.File(recording, "r+") as file:
+        file.attrs["source"] = "video"
+        file["held_out"][...] = False
+    plan = redirection_plan("tiny", "synthetic", [*STEPS, "evaluate.num_shown=1"])
+    result = redirection(recording, plan, tmp_path / "out", RUNTIME, "tiny", return_state=True).result()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    names = [stage["name"] for stage in report["stages"]]
+    assert names[4:-1] == [
+        "evaluate", "evaluate, last block", "evaluate (baseline)", "evaluate, last block (baseline)"
+    ]  # fmt: skip
+    last = report["last_block"]
+    assert last["psnr_db"] != report["psnr_db"]
+    assert last["baseline"]["psnr_db"] > 5
+    assert result.numbers["last_block_psnr_db"] == last["psnr_db"]
+    assert any(line.startswith("last_block_psnr_db") for line in result.headline())

@@ -49,7 +49,8 @@ class EvaluateConfig(Config):
     """
 
     judge: Literal["cnn", "iris"] = "cnn"
-    split: Literal["test", "validation"] = "test"  # validation: for hyperparameter search
+    # validation: for hyperparameter search; last_block: the end of a recording
+    split: Literal["test", "validation", "last_block"] = "test"
     protocol: str = ""
     seed: NonNegativeInt = 0
     instruments: tuple[MetricNetworkName, ...] = ()
@@ -84,11 +85,13 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
         frames = origin.at(tuple(sorted(set(chosen_pairs.targets))))
         require_unseen(f"judge {networks.judge.name!r}", networks.judge.seen, origin.person, frames)
-        if config.split == "test":
+        if config.split != "validation":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
         subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
     examples = _example_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), examples[0][1].rgb.shape[-1])
+    if config.split == "last_block":
+        record = record.model_copy(update={"title": "One recording, its last block held out"})
     report = evaluate(redirector, subjects, networks, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
@@ -113,9 +116,11 @@ def require_pairs(config: EvaluateConfig, data_dir: Path) -> None:
         BadInput, ContractViolation: there are too few held-out frames, or they do not fit the protocol.
     """
     chosen = _protocol(config, data_dir)
-    for _, splits in held_out_files(data_dir):
+    held_out = [(splits, getattr(splits, config.split)) for _, splits in held_out_files(data_dir, config.split)]
+    held_out += [(splits, splits.last_block) for splits, _ in held_out if splits.last_block]
+    for splits, frames in held_out:
         try:
-            pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, None)
+            pairs_of(chosen, splits.subject, frames, config.seed, None)
         except BadInput as error:
             raise BadInput(
                 f"{splits.subject}: {error}; give a longer recording, or one with more usable frames"

@@ -14,9 +14,11 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
+from gaze_core.data.blocks import BlockConfig, split_recording
 from gaze_core.data.loading import require_compatible
 from gaze_core.data.people import Origin
 from gaze_core.data.splits import (
+    ROLES,
     SPLITS_FILE,
     DatasetSplits,
     Role,
@@ -35,7 +37,7 @@ from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.reproducibility import generator
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 5
+NAME, VERSION = "preprocess", 6
 
 
 class PreprocessConfig(Config):
@@ -47,10 +49,11 @@ class PreprocessConfig(Config):
     keep_back: bool = True  # hold out frames for validation and test, besides those that the recording names
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
-    gap_s: NonNegativeFloat = 1.0  # seconds left out before the blocks of validation and test
+    last_fraction: float = Field(0.1, ge=0, lt=0.5)  # of a recording, its last block, which is evaluated on its own
+    gap_s: NonNegativeFloat = 1.0  # of a recording, left out before the blocks that are held out
     use: Literal["train", "test"] = "train"  # test: every usable frame is a test frame
 
-    added_later: ClassVar[frozenset[str]] = frozenset({"gap_s", "use"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"gap_s", "last_fraction", "use"})
 
 
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
@@ -90,7 +93,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         raise BadInput(f"{recording}: {error}; left out: {reasons_text(dropped)}") from error
     written = context.work_dir / SPLITS_FILE
     write_splits(written, splits)
-    parts: tuple[Role, ...] = ("train", "validation", "test")
+    parts = [role for role in ROLES if role != "last_block" or splits.names(role)]
     return Produced(
         kind="dataset",
         files={**files, **test, SPLITS_FILE: written},
@@ -196,21 +199,28 @@ def _split_frames(config: PreprocessConfig, dataset: SubjectDataset, usable: lis
         own = _not_held_out(dataset, usable)
         return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])
     if held_out is None:
-        numbers, gap = _frame_positions(config, dataset)
-        return split_video(dataset.subject, usable, numbers, gap, config.validation_fraction, config.test_fraction)
+        return _blocks_of_time(config, dataset, usable)
     development = _not_held_out(dataset, usable)
     test = [i for i in usable if held_out[i]]
     return split_with_held_out(dataset.subject, development, test, config.validation_fraction, config.seed)
 
 
-def _frame_positions(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
-    """Frame numbers of the usable frames in the recording, and the gap between blocks, in frames.
+def _blocks_of_time(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+    """Of a file that names no held-out frame: interleaved blocks and the last one of a recording, else the last frames.
 
-    The gap is at most a twentieth of the recording; an unknown frame rate counts as 30 frames per second.
+    For the last frames a gap takes no more than a twentieth; where the rate is not known, 30 frames make a second.
     """
     numbers = dataset.labels["frame_index"].tolist()
     if numbers != sorted(numbers):
         numbers = dataset.indices.tolist()
     with open_subject(dataset.path) as file:
         frames_per_s = json.loads(str(file.attrs["provenance"])).get("frames_per_s") or 30.0
-    return numbers, min(config.gap_s * frames_per_s, (numbers[-1] - numbers[0] + 1) / 20)
+    if Origin.read(dataset.path).is_video:
+        blocks = BlockConfig(
+            validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, gap_s=config.gap_s
+        )
+        times_s = [number / frames_per_s for number in numbers]
+        if splits := split_recording(dataset.subject, times_s, config.last_fraction, blocks):
+            return splits.model_copy(update={role: tuple(usable[k] for k in getattr(splits, role)) for role in ROLES})
+    gap = min(config.gap_s * frames_per_s, (numbers[-1] - numbers[0] + 1) / 20)
+    return split_video(dataset.subject, usable, numbers, gap, config.validation_fraction, config.test_fraction)

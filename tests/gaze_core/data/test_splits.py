@@ -58,6 +58,25 @@ def test_overlap_is_refused():
         Splits(subject="s", train=(1, 2), validation=(3,), test=(2,))
 
 
+def test_splits_without_a_last_block_are_written_as_before_there_were_any(tmp_path):
+    """Data sets of rendered people keep their digest."""
+    splits = DatasetSplits(subjects=(Splits(subject="ann", train=(0, 1), validation=(2,), test=(3,)),))
+    write_splits(tmp_path / "splits.json", splits)
+    assert json.loads((tmp_path / "splits.json").read_text()) == {
+        "subjects": [{"subject": "ann", "file": "subject.h5", "train": [0, 1], "validation": [2], "test": [3]}],
+        "digest": "f5fcc5e5e219",
+    }
+
+
+def test_a_last_block_is_kept_and_never_seen(tmp_path):
+    one = Splits(subject="ann", train=(0, 1), validation=(2,), test=(3,), last_block=(4, 5))
+    write_splits(tmp_path / "splits.json", DatasetSplits(subjects=(one,)))
+    assert read_splits(tmp_path / "splits.json").subjects == (one,)
+    assert one.seen == {0, 1, 2}
+    with pytest.raises(ValidationError, match="more than one split"):
+        Splits(subject="ann", train=(0, 1), validation=(2,), test=(3,), last_block=(1, 4))
+
+
 def test_too_short_a_video_is_refused():
     with pytest.raises(BadInput, match="3 usable frames are too few"):
         video("s", [0, 1, 2])

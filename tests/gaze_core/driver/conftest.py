@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gaze_core.config import Runtime
-from gaze_core.driver.blocks import BlockConfig
+from gaze_core.data.blocks import BlockConfig
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.tiles import TileLayout
 from gaze_core.stages.context import StageContext

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gaze_core.config import Runtime
+from gaze_core.data.blocks import BlockConfig
 from gaze_core.data.validation import validate_file
-from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
 from gaze_core.driver.legacy import write_legacy
 from gaze_core.driver.predictions import Drive, read_drive_splits

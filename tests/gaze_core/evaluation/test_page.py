@@ -1,11 +1,13 @@
 """The report page: complete, self-contained, safe against what is written in it, and equal to its JSON twin."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gaze_core.evaluation.comparison import compare
+from gaze_core.evaluation.last_block import LastBlock
 from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.report import EvaluationReport, Tolerance
 from gaze_core.evaluation.report_files import write_report
@@ -117,7 +119,23 @@ def test_a_run_without_baseline_curves_or_stages_has_a_page_too(images, tmp_path
     assert json.loads(facts.read_text())["baseline"] is None
 
 
-def test_a_fault_comes_before_any_number(images, tmp_path):
+def test_the_last_block_of_a_recording_stands_beside_the_interleaved_blocks(data, images, tmp_path):
+    last = LastBlock(evaluation(11.5, 17, checks=(FAULT,)), images, evaluation(12.5, 16), images)
+    path, facts_path = write_report(replace(data, last_block=last), tmp_path)
+    _, text = read_page(path)
+    facts = json.loads(facts_path.read_text())
+    assert headings(path)[:4] == ["Held-out heads", "Checks", "Metrics", "Last block"]
+    assert "last block 17.0 dB" in text
+    assert "40 pairs from the end of the recording" in text
+    assert "11.50°" in text
+    assert (facts["gaze_error_deg"], facts["last_block"]["gaze_error_deg"]) == (6.5, 11.5)
+    assert facts["last_block"]["baseline"]["psnr_db"] == 16
+    assert facts["last_block"]["faults"] == ["gaze of the renderings: yaw is mirrored"]
+    assert last.numbers["last_block_psnr_db"] == 17
+    assert json.loads(write_report(data, tmp_path / "rendered")[1].read_text())["last_block"] is None
+
+
+def test_a_fault_is_said_before_any_number(images, tmp_path):
     faulty = evaluation(6.5, 24, checks=(FAULT,))
     path, facts = write_report(ReportData("Faulty", faulty, images, seconds=3), tmp_path)
     _, text = read_page(path)

@@ -22,35 +22,35 @@ def video(tmp_path):
 
 
 def test_thinned_video_keeps_the_recordings_own_indices(video):
-    recording = Recording(video, every_nth=3, max_frames=3)
+    recording = Recording(video, every_nth=3)
     frames = list(recording.frames())
-    assert recording.expected_count == 3
-    assert [index for index, _ in frames] == [0, 3, 6]
-    assert [round(image.mean() / 20) for _, image in frames] == [0, 3, 6]
-    assert [index for index, _ in recording.frames()] == [0, 3, 6]  # a second pass
+    assert recording.expected_count == 4
+    assert [index for index, _ in frames] == [0, 3, 6, 9]
+    assert [round(image.mean() / 20) for _, image in frames] == [0, 3, 6, 9]
+    assert [index for index, _ in recording.frames()] == [0, 3, 6, 9]  # a second reading
 
 
 def test_images_come_in_the_order_of_names_as_rgb(folder_of):
     blue, red = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
-    frames = list(Recording(folder_of([blue, red]), 1, None).frames())
+    frames = list(Recording(folder_of([blue, red])).frames())
     assert [tuple(image[0, 0]) for _, image in frames] == [(0, 0, 255), (255, 0, 0)]
 
 
 def test_missing_path(tmp_path):
     with pytest.raises(BadInput, match="no such file or folder"):
-        Recording(tmp_path / "nothing.mp4", 1, None)
+        Recording(tmp_path / "nothing.mp4")
 
 
 def test_folder_without_images(tmp_path):
     with pytest.raises(BadInput, match="no images"):
-        list(Recording(tmp_path, 1, None).frames())
+        list(Recording(tmp_path).frames())
 
 
 def test_file_that_is_no_video(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("not a video")
     with pytest.raises(BadInput, match="not a readable video"):
-        list(Recording(path, 1, None).frames())
+        list(Recording(path).frames())
 
 
 def test_unreadable_images_are_counted_and_skipped(folder_of, tmp_path):
@@ -60,16 +60,16 @@ def test_unreadable_images_are_counted_and_skipped(folder_of, tmp_path):
     (folder / "0003.png").rename(folder / "0003.heic")
     (folder / "0009.png").mkdir()
     (folder / "._0004.png").write_bytes(b"of a file browser")
-    recording, faults, ticks = Recording(folder, 1, None), Counter(), []
+    recording, faults, ticks = Recording(folder), Counter(), []
     frames = list(recording.frames(faults, lambda: ticks.append(1)))
     assert [index for index, _ in frames] == [0, 4]
     assert faults == {"unreadable_image": 2, "heic_image": 1}
     assert len(ticks) == recording.expected_count == 5
     with pytest.raises(BadInput, match=r"0001\.png: not a readable image"):  # all that there is
-        list(Recording(folder / "0001.png", 1, None).frames())
+        list(Recording(folder / "0001.png").frames())
 
 
 def test_images_of_two_sizes(folder_of):
     folder = folder_of([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)])
     with pytest.raises(BadInput, match="9 x 8 px"):
-        list(Recording(folder, 1, None).frames())
+        list(Recording(folder).frames())

@@ -43,3 +43,20 @@ def test_an_image_that_is_all_face_is_all_head():
     angles = np.linspace(-np.pi / 2, 1.5 * np.pi, len(FACE_OVAL), endpoint=False)
     points[list(FACE_OVAL)] = np.column_stack([30 + 60 * np.cos(angles), 30 + 60 * np.sin(angles)])
     assert (HeadSegmenter([(image, points)])(image, points) == 255).all()
+
+
+def test_one_image_that_is_all_face_among_others_is_all_head():
+    """The face comes so near that its image shows nothing else, but the colours of the background are known."""
+
+    def framed(radius_px):
+        image = np.full((60, 60, 3), (90, 130, 170), np.uint8)
+        cv2.circle(image, (30, 30), radius_px, (220, 180, 160), -1)
+        points = np.tile(np.array([30.0, 30.0]), (478, 1))
+        angles = np.linspace(-np.pi / 2, 1.5 * np.pi, len(FACE_OVAL), endpoint=False)
+        points[list(FACE_OVAL)] = 30 + radius_px * np.column_stack([np.cos(angles), np.sin(angles)])
+        return image, points
+
+    far, near = framed(8), framed(60)
+    segment = HeadSegmenter([far, near])
+    assert (segment(*near) == 255).all()
+    assert 0 < (segment(*far) > 0).mean() < 0.5

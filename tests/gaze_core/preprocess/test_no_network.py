@@ -13,7 +13,7 @@ LANDMARKS = """
 import sys
 from pathlib import Path
 from gaze_core.preprocess.video import VideoConfig, preprocess_video
-summary = preprocess_video(Path(sys.argv[1]), Path(sys.argv[2]), VideoConfig(max_frames=2), Path(sys.argv[3]))
+summary = preprocess_video(Path(sys.argv[1]), Path(sys.argv[2]), VideoConfig(every_nth=60), Path(sys.argv[3]))
 assert summary.num_kept == 2
 """
 CALL_HOME = """

@@ -23,7 +23,7 @@ def labels(path, *names):
 
 def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
     out, ticks = tmp_path / "subject.h5", []
-    config = VideoConfig(every_nth=12, max_frames=8)
+    config = VideoConfig(every_nth=15)
     summary = preprocess_video(
         shared_data / "carphone.mp4", out, config, landmarker, lambda done, total, _: ticks.append((done, total))
     )
@@ -37,7 +37,7 @@ def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
         for name, field in FIELDS.items():
             assert file[name].shape == (8, *(128 if isinstance(s, str) else s for s in field.shape))
             assert file[name].dtype == np.dtype(field.dtype)
-        assert list(file["frame_index"]) == list(range(0, 96, 12))
+        assert list(file["frame_index"]) == list(range(0, 120, 15))
         mask = np.asarray(file["head_mask"]) > 0
     assert 0.2 < mask.mean() < 0.5
     batch = SubjectDataset(out).everything
@@ -57,6 +57,37 @@ def test_the_same_recording_gives_the_same_file(video_frames, folder_of, landmar
         preprocess_video(folder, out, VideoConfig(), landmarker)
     for a, b in zip(labels(first, *FIELDS), labels(second, *FIELDS), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_of_many_frames_the_rare_looks_are_kept(video_frames, folder_of, landmarker, tmp_path):
+    images = video_frames("portrait_pexels.mp4", (184, 185, 186, 187, 188, 352))  # all but the last look ahead
+    rare = images.pop()
+    folder, out = folder_of([*images[:3], rare, *images[3:]]), tmp_path / "subject.h5"
+    summary = preprocess_video(folder, out, VideoConfig(max_frames=2), landmarker)
+    assert (summary.num_kept, summary.dropped) == (2, {"over_max_frames": 4})
+    (frames,) = labels(out, "frame_index")
+    assert 3 in frames
+    assert preprocess_video(folder, out, VideoConfig(max_frames=6), landmarker).dropped == {}
+
+
+def test_silhouettes_are_steadied_in_videos_and_left_alone_in_folders(video_frames, folder_of, landmarker, tmp_path):
+    images = video_frames("portrait_pexels.mp4", tuple(range(447, 452)))  # her hair jumps
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 24, images[0].shape[1::-1])
+    for image in images:
+        writer.write(image)
+    writer.release()
+
+    def masks(recording, name, **config):
+        preprocess_video(recording, tmp_path / name, VideoConfig(smooth_frames=0, **config), landmarker)
+        (found,) = labels(tmp_path / name, "head_mask")
+        return found > 0
+
+    steady, alone = masks(clip, "steady.h5"), masks(clip, "alone.h5", smooth_masks_frames=0)
+    flicker = [np.count_nonzero((found[1:-1] != found[:-2]) & (found[:-2] == found[2:])) for found in (steady, alone)]
+    assert flicker[0] < flicker[1] / 2
+    folder = folder_of(images[:2])
+    assert (masks(folder, "a.h5") == masks(folder, "b.h5", smooth_masks_frames=0)).all()
 
 
 def test_frames_without_a_face_are_counted_and_left_out(video_frames, folder_of, landmarker, tmp_path):

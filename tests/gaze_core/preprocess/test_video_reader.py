@@ -97,7 +97,7 @@ def test_a_damaged_recording_is_read_on_and_the_rest_is_counted(shared_data):
     path = shared_data / "cases" / "damaged_portrait.mp4"
     if not path.is_file():
         pytest.skip(f"no {path}")
-    recording = Recording(path, 1, None)
+    recording = Recording(path)
     faults = Counter()
     numbers = [number for number, _ in recording.frames(faults)]
     # 448 frames come out of a decoder; 24 of them are made up from the lost ones before them.

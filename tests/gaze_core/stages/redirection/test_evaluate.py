@@ -53,6 +53,36 @@ def test_refuses_test_frames_that_training_has_seen(root, tmp_path):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
+def with_last_block(root, folder):
+    """The data of `root` with one frame of the test, and one that no split names, as its last block."""
+    shutil.copytree(root / "data", folder)
+    (splits,) = read_splits(root / "data" / "splits.json").subjects
+    parts = {"test": splits.test[:2], "last_block": (splits.test[2], splits.validation[0])}
+    parts["validation"] = splits.validation[1:]
+    write_splits(folder / "splits.json", DatasetSplits(subjects=(splits.model_copy(update=parts),)))
+    return folder
+
+
+def test_the_last_block_is_measured_on_its_own_and_must_be_as_unseen_as_the_test(root, tmp_path):
+    inputs = {"data": with_last_block(root, tmp_path / "data"), "checkpoint": root / "gaze_gaussian"}
+
+    def measured(split):
+        found = evaluate.run(
+            EvaluateConfig(num_shown=2, split=split), inputs, StageContext(Runtime(device="cpu"), tmp_path)
+        )
+        return EvaluationReport.model_validate_json(found.files[evaluate.EVALUATION_FILE].read_text())
+
+    (splits,) = read_splits(tmp_path / "data" / "splits.json").subjects
+    assert set(measured("test").subjects[0].target_index) == set(splits.test)
+    with pytest.raises(ContractViolation, match="the checkpoint was trained on 1 of the 2 test frames"):
+        measured("last_block")
+    unseen = splits.model_copy(update={"test": (), "last_block": splits.test})
+    write_splits(tmp_path / "data" / "splits.json", DatasetSplits(subjects=(unseen,)))
+    last = measured("last_block")
+    assert set(last.subjects[0].target_index) == set(splits.test)
+    assert last.protocol.title == "One recording, its last block held out"
+
+
 def as_synthetic(root, folder, subject):
     """The data of `root` under another subject's name."""
     shutil.copytree(root / "data", folder)

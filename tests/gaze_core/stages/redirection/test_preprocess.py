@@ -105,7 +105,37 @@ def test_a_file_without_held_out_frames_gets_held_out_blocks_with_gaps_between_t
     assert sparse.validation[0] - sparse.train[-1] == 1  # two frames of the video lie between neighbours anyway
 
 
-def test_only_named_frames_are_held_out_without_keep_back(people, tmp_path):
+def as_recording(folder, num_images, frames_per_s=10.0):
+    """A subject file as preprocessing makes it of a video."""
+    folder.mkdir()
+    with h5py.File(write_tiny_subject(folder / "ann.h5", num_images=num_images), "r+") as file:
+        file["held_out"][...] = False
+        file.attrs["source"] = "video"
+        file.attrs["provenance"] = json.dumps({"frames_per_s": frames_per_s})
+    return folder
+
+
+def test_a_recording_is_held_out_in_interleaved_blocks_and_at_its_end(tmp_path):
+    produced, (splits,) = run(as_recording(tmp_path / "in", 90), tmp_path / "work")
+    assert splits.last_block == tuple(range(81, 90))
+    assert min(splits.train) < min(splits.test) < max(splits.train) < max(splits.test) < 81 - 1
+    assert not {frame + step for frame in (*splits.test, *splits.last_block) for step in (-1, 1)} & splits.seen
+    assert produced.subjects["last_block"] == ("tiny",)
+    assert produced.metrics["num_last_block"] == 9
+    assert split_named(splits) < 90  # the gaps are in none
+
+
+def split_named(splits):
+    return sum(len(getattr(splits, role)) for role in ("train", "validation", "test", "last_block"))
+
+
+def test_a_short_recording_is_held_out_at_its_end_only(tmp_path):
+    produced, (splits,) = run(as_recording(tmp_path / "in", 40), tmp_path / "work")
+    assert (splits.test, splits.last_block) == (tuple(range(34, 40)), ())
+    assert "last_block" not in produced.subjects
+
+
+def test_nothing_but_named_frames_is_kept_back_where_all_are_wanted(people, tmp_path):
     with h5py.File(people / "bert.h5", "r+") as file:
         file["held_out"][...] = False
     _, (anna, bert, _) = run(people.parent, tmp_path / "work", keep_back=False)
