@@ -38,10 +38,17 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
-def say_report(report: Path, faults: Sequence[str] = (), checkpoints: Mapping[str, str] | None = None) -> None:
-    """Prints what a run's report shows in red, and where its checkpoints and the report itself lie."""
+def say_report(
+    report: Path,
+    faults: Sequence[str] = (),
+    checkpoints: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
+) -> None:
+    """Prints what a run's report shows in red, its remarks, and where its checkpoints and the report itself lie."""
     for fault in faults:
         say(Text(f"failed check: {fault}", "red"))
+    for remark in remarks:
+        say(remark)
     for name, place in (checkpoints or {}).items():
         say(f"checkpoint of {name}: {place}")
     say(f"report: {report}")

@@ -12,7 +12,10 @@ from tasks.console import say, say_json, say_report
 from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
-Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
+Judge = Annotated[
+    Literal["cnn", "iris", "openvino"],
+    typer.Option(help="Who reads the gaze: our network; for people the eyeball model, or OpenVINO's network."),
+]
 Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
 Data = Annotated[
@@ -163,7 +166,7 @@ def augment(
     say(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
-def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
+def _config(protocol: str, judge: Literal["cnn", "iris", "openvino"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
     """The configuration of the evaluation, with all instruments at hand, and the pair file in the store."""
     from gaze_core.evaluation.protocols import protocol as protocol_named
     from gaze_core.stages.redirection.evaluate import EvaluateConfig
@@ -216,4 +219,4 @@ def _show(result: Any, as_json: bool) -> None:
     if result.registry:
         say(f"registry: {result.registry}")
     say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
-    say_report(result.report, result.faults, result.checkpoints)
+    say_report(result.report, result.faults, result.checkpoints, result.remarks)

@@ -94,7 +94,7 @@ def _run(
             say(line)
         for warning in result.warnings:
             say(f"warning: {warning}")
-        say_report(result.report, result.faults, result.checkpoints)
+        say_report(result.report, result.faults, result.checkpoints, result.remarks)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

@@ -35,6 +35,12 @@ METRICS: dict[str, Metric] = {
     "gaze_moved_by_head_deg": Metric(
         "Gaze change in the head when only the target head pose changes", "°", "lower", _STED
     ),
+    "openvino_gaze_error_deg": Metric(
+        "Gaze error, redirected: prediction by OpenVINO gaze-estimation-adas-0002",
+        "°",
+        "lower",
+        "Intel Open Model Zoo, Apache-2.0; for recordings of people, whose labels are estimates",
+    ),
     # Rendered from a held-out frame's own labels, beside its recorded image:
     "self_gaze_error_deg": Metric("Gaze error, own labels: prediction against the label", "°", "lower", _ZHANG),
     "gaze_error_vs_original_deg": Metric("Gaze, prediction against that for the original", "°", "lower", _PUBLISHED),
@@ -52,7 +58,12 @@ METRICS: dict[str, Metric] = {
     "kid": Metric("KID", "", "lower", "Binkowski et al. 2018, by torchmetrics", digits=4),
     "fid": Metric("FID", "", "lower", "Heusel et al. 2017, by torchmetrics", digits=1),
 }
-_FLOORS = {"gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg"}
+SECOND_METRIC = "openvino_gaze_error_deg"
+"""The gaze error by the second reader (`readers.py`)."""
+_FLOORS = {
+    "gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg",
+    SECOND_METRIC: "openvino_floor_deg",
+}  # fmt: skip
 _PREFIXES: dict[RowName, str] = {"model": "", "copy": "identity_copy_", "constant": "constant_"}
 
 

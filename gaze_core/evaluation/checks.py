@@ -12,12 +12,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaze_core.data.batch import GazeBatch
-from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
+from gaze_core.evaluation.evidence import (
+    MIN_CONTRAST_DEG,
+    MIN_GAZES,
+    MIN_IMAGES,
+    lacking_images,
+    lacking_range,
+)
+from gaze_core.evaluation.intervals import Bootstrap, estimate
 from gaze_core.evaluation.paired import paired_verdict
 from gaze_core.evaluation.report import Check, CheckVerdict
 
-MIN_SAMPLES = 5  # with fewer, nothing can be told
-CLAIM = "as claimed"
+CLAIM, CONSTANT, COPY = "as claimed", "a constant answer is nearer", "doing nothing is nearer"
 Answers = dict[str, Tensor]
 """Error of each sample as claimed and under each rival; lower is better."""
 
@@ -60,6 +66,28 @@ def against(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[
     return {name: error(value) for name, value in {CLAIM: claimed, **rivals}.items()}
 
 
+def differences(labels: Mapping[str, Float[Tensor, "b 2"]]) -> dict[str, dict[str, Float[np.ndarray, "b 2"]]]:
+    """What is claimed minus each rival, radians, for every question about angles.
+
+    `labels` are those of `renderings.Measured`, of all pairs.
+    """
+    turning = {
+        "labels of the recordings": labels["gaze"],
+        "head labels of the recordings": labels["target_facing"],
+        "gaze of the renderings": labels["target_gaze_head"],
+    }
+    found = {
+        name: {rival: claimed - other for rival, other in turned(claimed).items()} for name, claimed in turning.items()
+    }
+    found["the judge"] = {CONSTANT: labels["gaze"] - labels["gaze"].mean(dim=0)}
+    found["redirection"] = {COPY: labels["target_gaze"] - labels["original_gaze"]}
+    return {name: {rival: _array(values) for rival, values in rivals.items()} for name, rivals in found.items()}
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double().numpy())
+
+
 def of_colours(batch: GazeBatch) -> Answers:
     """Mean blue of each recorded head as claimed, and its red, which is larger in skin under any usual light."""
     area = batch.head_mask.flatten(1).sum(1)
@@ -78,22 +106,31 @@ def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h
     return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
-def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
-    """Weighs the claim against its likeliest rival, over the answers of each subject's samples."""
+def answer(
+    name: str, subjects: Sequence[Mapping[str, np.ndarray]], contrasts_deg: Mapping[str, float], bootstrap: Bootstrap
+) -> Check:
+    """Weighs the claim against its likeliest rival, over the answers of each subject's samples.
+
+    `contrasts_deg` has the contrast of each rival of a question about angles (`evidence.py`), and is empty for others. A
+    rival without enough contrast is never a fault, and while there is one the claim is not proved either.
+    """
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}
+    told = {key: value for key, value in rivals.items() if contrasts_deg.get(key, np.inf) >= MIN_CONTRAST_DEG}
     question = QUESTIONS[name]
-    rival = min(rivals, key=lambda key: rivals[key], default="")
+    rival = min(told or rivals, key=lambda key: rivals[key], default="")
     margins = [s[rival] - s[CLAIM] for s in subjects] if rival else []
     margin = estimate(margins, bootstrap, absent="nothing that the judge could read")
+    lacking = lacking_images(margin.num_samples, MIN_GAZES if contrasts_deg else MIN_IMAGES)
+    verdict = "cannot tell" if lacking or not told else _VERDICTS.get(paired_verdict(margin), "cannot tell")
+    if verdict != "fault" and (narrow := lacking_range(contrasts_deg)):
+        verdict, lacking = "cannot tell", lacking or narrow
+    if verdict == "cannot tell":
+        lacking = lacking or "the interval of the difference holds zero"
     return Check(
         name=name, question=question.question, unit=question.unit, value=means[CLAIM], rival=means.get(rival),
-        rival_name=rival, margin=margin, verdict=_verdict(margin),
+        rival_name=rival, margin=margin, verdict=verdict, reason=lacking if margin.num_samples else margin.absent,
     )  # fmt: skip
 
 
-def _verdict(margin: Estimate) -> CheckVerdict:
-    if margin.num_samples < MIN_SAMPLES:
-        return "unclear"
-    verdicts: dict[str, CheckVerdict] = {"improved": "ok", "regressed": "fault"}
-    return verdicts.get(paired_verdict(margin), "unclear")
+_VERDICTS: Mapping[str, CheckVerdict] = {"improved": "ok", "regressed": "fault"}

@@ -127,15 +127,14 @@ def _read_weights(path: Path | None) -> tuple[bytes, str]:
     return path.read_bytes(), str(path)
 
 
-class IrisJudge:
-    """A geometric judge: `read_gaze` finds the irises and solves for the gaze, trained on no gaze label."""
+class LandmarkJudge:
+    """A judge that finds each face and its landmarks first; trained here on no gaze label."""
 
-    name = "iris"
     seen = Seen()
 
-    def __init__(self, read_gaze: ReadGaze, digest: str = "iris-v1") -> None:
+    def __init__(self, name: str, digest: str, read_gaze: ReadGaze) -> None:
+        self.name, self.digest = name, digest
         self._read_gaze = read_gaze
-        self.digest = digest
 
     def read(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgePrediction:
         """Reads the faces that `read_gaze` finds."""

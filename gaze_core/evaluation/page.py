@@ -8,6 +8,7 @@ from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
+from gaze_core.evaluation.sweep_blocks import sweep_blocks
 from gaze_core.evaluation.tables import (
     BESIDE,
     absent_rows,
@@ -94,10 +95,11 @@ def page_of(data: ReportData) -> skeleton.Page:
     """What stands on the page, from the verdict to the sources."""
     candidate = data.candidate
     passed = sum(check.verdict == "ok" for check in candidate.checks)
+    untold = f", {len(candidate.untold)} cannot tell" if candidate.untold else ""
     verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
     basis = (
         f"{protocol.title} · pairs from {protocol.pairs} · {counted(candidate.num_samples, 'pair')} of "
-        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed"
+        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed{untold}"
     )
     return skeleton.Page(
         title=data.title,
@@ -108,6 +110,7 @@ def page_of(data: ReportData) -> skeleton.Page:
             *_summary(data, verdict.words),
             *_images(data),
             *_checks(candidate),
+            *sweep_blocks(candidate, data.images),
             *_numbers(data),
             *published_blocks(candidate, data.candidate_name),
             *curve_blocks(data.curves),
@@ -167,7 +170,10 @@ def _images(data: ReportData) -> list[Block]:
 
 
 def _checks(candidate: EvaluationReport) -> list[Block]:
-    intro = "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault."
+    intro = (
+        "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault. Where the "
+        "images are too few, or their gazes too alike, a check cannot tell."
+    )
     return [Heading("Checks", intro), Checks(check_rows(candidate))]
 
 

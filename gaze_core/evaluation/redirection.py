@@ -11,8 +11,9 @@ from torch import Tensor
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput
 from gaze_core.evaluation import checks
-from gaze_core.evaluation.catalog import METRICS, RowName
+from gaze_core.evaluation.catalog import METRICS, SECOND_METRIC, RowName
 from gaze_core.evaluation.distribution import MIN_FID, MIN_KID, fid, kid
+from gaze_core.evaluation.evidence import contrast_deg
 from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.metrics import constant_prediction, gaze_error_deg, head_error_deg
@@ -53,6 +54,7 @@ class _Subject:
     held_out: HeldOut
     rows: Mapping[RowName, Mapping[str, np.ndarray]]
     answers: Mapping[str, Mapping[str, np.ndarray]]
+    differences: Mapping[str, Mapping[str, np.ndarray]]  # of check and rival: claimed minus rival angles, radians
     moved_deg: np.ndarray
     sweep: Sequence[Mapping[str, np.ndarray]]  # for each of SWEEP_DEG: error, copy, moved
     features: tuple[Tensor, Tensor] | None
@@ -82,7 +84,13 @@ def evaluate(
         by_angle=_by_angle(measured, bootstrap),
         by_distance=_by_distance(measured, bootstrap),
         checks=tuple(
-            checks.answer(name, [subject.answers[name] for subject in measured], bootstrap) for name in checks.QUESTIONS
+            checks.answer(
+                name,
+                [subject.answers[name] for subject in measured],
+                _contrasts(name, measured),
+                bootstrap,
+            )
+            for name in checks.QUESTIONS
         ),
         judge_name=instruments.judge.name,
         judge_digest=instruments.judge.digest,
@@ -112,13 +120,28 @@ def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetwo
             ("head_error_deg", "target_facing", head_error_deg),
         )
     }
+    if instruments.second:
+        rows["constant"][SECOND_METRIC] = rows["constant"]["gaze_error_deg"]
     # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
     unlooked = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
-    answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], "a constant answer is nearer": unlooked}
+    answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], checks.CONSTANT: unlooked}
     rendered = [part.features for part in parts if part.features is not None]
     features = (torch.cat([a for a, _ in rendered]), torch.cat([b for _, b in rendered])) if rendered else None
     moved_deg = torch.cat([part.moved_deg for part in parts]).cpu().numpy()
-    return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, instruments), features)
+    differences = checks.differences(labels)
+    return _Subject(
+        held_out, rows, answers, differences, moved_deg, _sweep(redirector, held_out, instruments), features
+    )
+
+
+def _contrasts(check: str, measured: Sequence[_Subject]) -> dict[str, float]:
+    """The contrast of each rival of one check, over what the judge could read."""
+    readable = [~np.isnan(subject.answers[check][checks.CLAIM]) for subject in measured]
+    found = [subject.differences.get(check, {}) for subject in measured]
+    return {
+        rival: contrast_deg([part[rival][known] for part, known in zip(found, readable, strict=True)])
+        for rival in found[0]
+    }
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
@@ -157,6 +180,8 @@ def _row(name: RowName, measured: Sequence[_Subject], instruments: MetricNetwork
 
 
 def _why_empty(metric: str, instruments: MetricNetworks) -> str:
+    if metric == SECOND_METRIC:
+        return "OpenVINO's reader could read no image"
     if metric == "eyes_psnr_db":
         return "no eye is visible in any image"
     if "head" in metric:

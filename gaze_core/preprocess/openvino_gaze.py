@@ -24,6 +24,7 @@ from gaze_core.preprocess.iris_gaze import angles_of, eyes_open
 from gaze_core.preprocess.posed_face import PORTRAIT_FOCAL_FACTOR, PosedFace, read_each
 
 NETWORK, WEIGHTS = "openvino_gaze", "openvino_gaze_weights"  # assets
+VERSION = 1  # of what is done with the network; another gives other readings
 _INPUTS = ("left_eye_image", "right_eye_image", "head_pose_angles")
 _EYE_PX = 60
 # Side of an eye's image over the distance of its corners. The network's makers take 1.8 with corners of their own

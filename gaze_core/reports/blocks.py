@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 Style = Literal["candidate", "baseline", "copy", "floor"]
 """A colour of the style sheet: the model, its rival, what needs no model, and the best that can be measured."""
-Mark = Literal["ok", "fault", "unclear"]
+Mark = Literal["ok", "fault", "cannot tell"]
 
 
 class Block:

@@ -16,6 +16,7 @@ from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_files import write_figures, write_report
 from gaze_core.evaluation.report_images import ReportImages
+from gaze_core.evaluation.sweep_blocks import sweep_sentences
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.reports.page import JSON_FILE
@@ -35,6 +36,8 @@ _NOTES = {
         "Labels and judge are the same iris model, so the gaze errors say how well the renderings agree with the target "
         "gaze, not how accurate the labels are.",
         "The judge predicts no head direction, so that error is not available.",
+        "A second reader, OpenVINO gaze-estimation-adas-0002, was trained by others on other people; where it is at hand its "
+        "predictions stand in a row of their own.",
     ),
 }
 _LOSS_IN_NOTES = "perceptual loss"
@@ -59,6 +62,8 @@ class WrittenReport:
     reasons: tuple[str, ...]
     numbers: dict[str, float | None]
     faults: tuple[str, ...] = ()  # failed checks
+    untold: tuple[str, ...] = ()  # those that cannot be answered, and why
+    sweep: tuple[str, ...] = ()  # in words
     table: str = ""  # the numbers, as Markdown
     figures: tuple[Path, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)  # model -> where its checkpoint lies
@@ -167,7 +172,16 @@ def _written(data: ReportData, out: Path) -> WrittenReport:
     table = markdown_table(data.candidate, data.candidate_name)
     checkpoints = {row.name: row.checkpoint for row in data.sources.trained}
     return WrittenReport(
-        page, data.verdict, reasons, data.candidate.numbers, data.candidate.faults, table, tuple(figures), checkpoints
+        page,
+        data.verdict,
+        reasons,
+        data.candidate.numbers,
+        data.candidate.faults,
+        data.candidate.untold,
+        tuple(sweep_sentences(data.candidate)),
+        table,
+        tuple(figures),
+        checkpoints,
     )
 
 
@@ -182,6 +196,8 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
     lines = [
         f"# {report.verdict.capitalize()}",
         *(f"- failed check: {fault}" for fault in report.faults),
+        *(f"- cannot tell: {question}" for question in report.untold),
+        *(f"- {line}" for line in report.sweep),
         *(f"- {reason}" for reason in report.reasons),
         "",
         report.table,

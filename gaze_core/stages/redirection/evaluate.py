@@ -1,10 +1,11 @@
 """Stage: measure a trained GazeGaussian on frames that no training stage has seen, and render what it does."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,30 +14,32 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from gaze_core.artifacts import Produced, only_entry
-from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.batch import HeadParameters
+from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.data.people import Origin
 from gaze_core.data.seen import Seen, require_unseen
 from gaze_core.data.splits import SPLITS_FILE, Role, Splits, read_splits
 from gaze_core.data.subjects import SubjectDataset, open_subject
 from gaze_core.errors import BadInput
+from gaze_core.evaluation.catalog import SECOND_METRIC
 from gaze_core.evaluation.intervals import Bootstrap
-from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic
-from gaze_core.evaluation.metric_networks import MetricNetworkName, available, load_metric_networks
+from gaze_core.evaluation.judge import CnnJudge, Judge, require_no_critic
+from gaze_core.evaluation.metric_networks import MetricNetworkName, MetricNetworks, available, load_metric_networks
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
+from gaze_core.evaluation.readers import ReaderName, available_readers, reader, with_readers
 from gaze_core.evaluation.redirection import HeldOut, evaluate
 from gaze_core.evaluation.shown import PitchYawDeg, Shown, report_images
+from gaze_core.evaluation.sweep import Sweep, sweep
+from gaze_core.evaluation.sweep_blocks import sweep_sentences
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.preprocess.iris_judge import read_gaze
 from gaze_core.reproducibility import choose_device
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import gaze_gaussian
 
-NAME, VERSION = "evaluate", 3
+NAME, VERSION = "evaluate", 4
 EVALUATION_FILE, IMAGES_FILE = "evaluation.json", "pictures.npz"
 
 
@@ -45,13 +48,17 @@ class EvaluateConfig(Config):
 
     `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
     `instruments` are those that must be at hand: they decide which metrics a result has, so they belong to its identity.
+    So do the `readers` that look at recordings whose labels are estimates, beside the judge.
     """
 
-    judge: Literal["cnn", "iris"] = "cnn"
+    added_later: ClassVar[frozenset[str]] = frozenset({"readers"})
+
+    judge: ReaderName = "cnn"
     split: Literal["test", "validation"] = "test"  # validation: what a search may choose by
     protocol: str = ""
     seed: NonNegativeInt = 0
     instruments: tuple[MetricNetworkName, ...] = ()
+    readers: tuple[ReaderName, ...] = ()
     bootstrap: Bootstrap = Bootstrap()
     num_shown: PositiveInt = 4
     shown_gazes_deg: tuple[PitchYawDeg, ...] = ((0, 0), (0, 25), (0, -25), (15, 0), (-15, 0))
@@ -59,7 +66,7 @@ class EvaluateConfig(Config):
 
     def with_available_metrics(self) -> "EvaluateConfig":
         """The same, measured with all that this machine has."""
-        return self.model_copy(update={"instruments": available()})
+        return self.model_copy(update={"instruments": available(), "readers": available_readers()})
 
 
 def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produced:
@@ -70,7 +77,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    instruments = load_metric_networks(judge_of(config), config.instruments)
+    instruments = _with_readers(load_metric_networks(judge_of(config), config.instruments), config, inputs["data"])
     require_no_critic(instruments.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
@@ -89,12 +96,16 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     shown = _shown_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
     report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
+    swept = sweep(redirector, _named_frames(subjects), instruments.readers) if instruments.readers else Sweep()
+    report = report.model_copy(update={"sweep": swept.lines, "readers_absent": dict(instruments.readers_absent)})
+    for sentence in sweep_sentences(report):
+        context.logger.info(sentence)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     rendered = report_images(
         redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge
     )
-    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
+    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered, **swept.arrays)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
     return Produced(
         kind="report",
@@ -180,6 +191,27 @@ def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.devic
     return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
 
 
+def _with_readers(instruments: MetricNetworks, config: EvaluateConfig, data_dir: Path) -> MetricNetworks:
+    """Recordings whose labels are estimates are read by all who can; where labels are exact, nobody need be asked."""
+    sources = set()
+    for path, _ in held_out_files(data_dir, config.split):
+        with open_subject(path) as file:
+            sources.add(str(file.attrs["label_source"]))
+    if sources == {"exact"}:
+        why = "the labels are exact; OpenVINO's reader is for recordings of people"
+        return replace(instruments, absent={**instruments.absent, SECOND_METRIC: why})
+    return with_readers(instruments, config.readers)
+
+
+def _named_frames(subjects: list[HeldOut]) -> list[tuple[str, Callable[[], GazeBatch]]]:
+    """Each target frame with its name."""
+    return [
+        (f"{subject.subject}, frame {frame}", partial(subject.frames, [frame]))
+        for subject in subjects
+        for frame in sorted(set(subject.pairs.targets))
+    ]
+
+
 def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
     """(subject, batch of one) of evenly spread target frames."""
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
@@ -197,11 +229,7 @@ def _critic_sha256(card: Mapping[str, object]) -> str | None:
 def judge_of(config: EvaluateConfig) -> Judge:
     """The configured judge.
 
-
     Raises:
-        MissingArtifact: its weights are not at hand.
+        MissingArtifact: its package or weights are not at hand.
     """
-    if config.judge == "cnn":
-        return CnnJudge()
-    landmarker = resolve("face_landmarker")
-    return IrisJudge(lambda images: read_gaze(images, landmarker))
+    return reader(config.judge)
