@@ -16,6 +16,7 @@ from gaze_core.evaluation.evidence import (
     MIN_CONTRAST_DEG,
     MIN_GAZES,
     MIN_IMAGES,
+    contrast_deg,
     lacking_images,
     lacking_range,
 )
@@ -26,6 +27,7 @@ from gaze_core.evaluation.report import Check, CheckVerdict
 CLAIM, CONSTANT, COPY = "as claimed", "a constant answer is nearer", "doing nothing is nearer"
 Answers = dict[str, Tensor]
 """Error of each sample as claimed and under each rival; lower is better."""
+ByRival = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ def differences(labels: Mapping[str, Float[Tensor, "b 2"]]) -> dict[str, dict[st
     return {name: {rival: _array(values) for rival, values in rivals.items()} for name, rivals in found.items()}
 
 
+def contrasts_deg(
+    name: str, subjects: Sequence[tuple[Mapping[str, ByRival], Mapping[str, ByRival]]]
+) -> dict[str, float]:
+    """The contrast of each rival of one question, over what the judge could read; none for a question about images.
+
+    `subjects` are the answers to all questions and their `differences`.
+    """
+    readable = [(~np.isnan(answers[name][CLAIM]), found.get(name, {})) for answers, found in subjects]
+    return {rival: contrast_deg([found[rival][known] for known, found in readable]) for rival in readable[0][1]}
+
+
 def _array(values: Tensor) -> np.ndarray:
     return np.asarray(values.detach().cpu().double().numpy())
 
@@ -106,24 +119,22 @@ def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h
     return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
-def answer(
-    name: str, subjects: Sequence[Mapping[str, np.ndarray]], contrasts_deg: Mapping[str, float], bootstrap: Bootstrap
-) -> Check:
+def answer(name: str, subjects: Sequence[ByRival], contrasts: Mapping[str, float], bootstrap: Bootstrap) -> Check:
     """Weighs the claim against its likeliest rival, over the answers of each subject's samples.
 
-    `contrasts_deg` has the contrast of each rival of a question about angles (`evidence.py`), and is empty for others. A
+    `contrasts` has the contrast of each rival in degrees of a question about angles (`evidence.py`), and is empty for others. A
     rival without enough contrast is never a fault, and while there is one the claim is not proved either.
     """
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}
-    told = {key: value for key, value in rivals.items() if contrasts_deg.get(key, np.inf) >= MIN_CONTRAST_DEG}
+    told = {key: value for key, value in rivals.items() if contrasts.get(key, np.inf) >= MIN_CONTRAST_DEG}
     question = QUESTIONS[name]
     rival = min(told or rivals, key=lambda key: rivals[key], default="")
     margins = [s[rival] - s[CLAIM] for s in subjects] if rival else []
     margin = estimate(margins, bootstrap, absent="nothing that the judge could read")
-    lacking = lacking_images(margin.num_samples, MIN_GAZES if contrasts_deg else MIN_IMAGES)
+    lacking = lacking_images(margin.num_samples, MIN_GAZES if contrasts else MIN_IMAGES)
     verdict = "cannot tell" if lacking or not told else _VERDICTS.get(paired_verdict(margin), "cannot tell")
-    if verdict != "fault" and (narrow := lacking_range(contrasts_deg)):
+    if verdict != "fault" and (narrow := lacking_range(contrasts)):
         verdict, lacking = "cannot tell", lacking or narrow
     if verdict == "cannot tell":
         lacking = lacking or "the interval of the difference holds zero"

@@ -13,7 +13,6 @@ from gaze_core.errors import BadInput
 from gaze_core.evaluation import checks
 from gaze_core.evaluation.catalog import METRICS, SECOND_METRIC, RowName
 from gaze_core.evaluation.distribution import MIN_FID, MIN_KID, fid, kid
-from gaze_core.evaluation.evidence import contrast_deg
 from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.metrics import constant_prediction, gaze_error_deg, head_error_deg
@@ -87,7 +86,7 @@ def evaluate(
             checks.answer(
                 name,
                 [subject.answers[name] for subject in measured],
-                _contrasts(name, measured),
+                checks.contrasts_deg(name, [(s.answers, s.differences) for s in measured]),
                 bootstrap,
             )
             for name in checks.QUESTIONS
@@ -132,16 +131,6 @@ def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetwo
     return _Subject(
         held_out, rows, answers, differences, moved_deg, _sweep(redirector, held_out, instruments), features
     )
-
-
-def _contrasts(check: str, measured: Sequence[_Subject]) -> dict[str, float]:
-    """The contrast of each rival of one check, over what the judge could read."""
-    readable = [~np.isnan(subject.answers[check][checks.CLAIM]) for subject in measured]
-    found = [subject.differences.get(check, {}) for subject in measured]
-    return {
-        rival: contrast_deg([part[rival][known] for part, known in zip(found, readable, strict=True)])
-        for rival in found[0]
-    }
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:

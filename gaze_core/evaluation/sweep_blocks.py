@@ -72,7 +72,7 @@ def _result(line: SweepLine) -> str:
 
 
 def _title(reader: str) -> str:
-    return dict[str, str](READERS).get(reader, reader)
+    return next((title for name, title in READERS.items() if name == reader), reader)
 
 
 def _eyes(images: ReportImages, axis: SweepAxis, n: int) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ _EYE_PX = 60
 # Side of an eye's image over the distance of its corners. The network's makers take 1.8 with corners of their own
 # landmarks; the inner corner of ours lies further in, in the tear duct.
 _EYE_MARGIN = 1.6
+EyeImage = UInt8[ndarray, "60 60 3"]
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -71,7 +72,7 @@ class OpenvinoGaze:
         cos, sin = np.cos(roll_rad), np.sin(roll_rad)
         return angles_of(np.array([cos * x - sin * y, sin * x + cos * y, z]))
 
-    def _vector(self, eyes: Eyes, yaw_deg: float, pitch_deg: float) -> Float[ndarray, "3"]:
+    def _vector(self, eyes: Eyes[EyeImage], yaw_deg: float, pitch_deg: float) -> Float[ndarray, "3"]:
         """Unit vector in upright camera axes (y down) for eyes and a head that faces `(pitch, yaw)`, signs as for gaze."""
         values = {
             "left_eye_image": _planes(eyes.left),
@@ -113,7 +114,7 @@ def read_gaze(
     return read_each(images, network, landmarker, focal_factor)
 
 
-def upright_eyes(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "478 3"]) -> tuple[Eyes, float]:
+def upright_eyes(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "478 3"]) -> tuple[Eyes[EyeImage], float]:
     """Square images of both eyes (left, right: the subject's), and the angle by which the line of the eyes is turned.
 
     The angle is in radians, positive where the subject's left eye is the lower one; the images are turned back by it.
@@ -125,7 +126,7 @@ def upright_eyes(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "478 
 
 def _upright(
     image: UInt8[ndarray, "h w 3"], corners_px: Float[ndarray, "2 2"], roll_rad: float
-) -> UInt8[ndarray, "60 60 3"]:  # fmt: skip
+) -> EyeImage:  # fmt: skip
     side_px = _EYE_MARGIN * float(np.linalg.norm(corners_px[0] - corners_px[1]))
     scale = _EYE_PX / side_px
     cos, sin = scale * np.cos(roll_rad), scale * np.sin(roll_rad)
@@ -137,6 +138,6 @@ def _upright(
     return cv2.warpAffine(image, matrix, (_EYE_PX, _EYE_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _planes(eye: UInt8[ndarray, "60 60 3"]) -> Float[ndarray, "1 3 60 60"]:
+def _planes(eye: EyeImage) -> Float[ndarray, "1 3 60 60"]:
     """Blue, green, red in [0, 255]."""
     return np.ascontiguousarray(eye[None, :, :, ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
