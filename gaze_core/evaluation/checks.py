@@ -122,8 +122,8 @@ def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h
 def answer(name: str, subjects: Sequence[ByRival], contrasts: Mapping[str, float], bootstrap: Bootstrap) -> Check:
     """Weighs the claim against its likeliest rival, over the answers of each subject's samples.
 
-    `contrasts` has the contrast of each rival in degrees of a question about angles (`evidence.py`), and is empty for others. A
-    rival without enough contrast is never a fault, and while there is one the claim is not proved either.
+    `contrasts` has the contrast in degrees of each rival of a question about angles (`evidence.py`), and is empty for others.
+    A rival without enough contrast is never a fault, and while there is one the claim is not proved either.
     """
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}

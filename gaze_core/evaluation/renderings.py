@@ -111,10 +111,7 @@ def measure_pairs(
         "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
         "head_error_vs_original_deg": source.head_change_deg(goal),
     }
-    floor = {
-        "gaze_error_deg": goal.gaze_error_deg(targets.gaze_camera),
-        "head_error_deg": goal.head_error_deg(facing),
-    }
+    floor = {"gaze_error_deg": goal.gaze_error_deg(targets.gaze_camera), "head_error_deg": goal.head_error_deg(facing)}
     second = _by_second_reader(instruments, rendered, inputs, targets)
     return Measured(
         rows={"model": model | second["model"], "copy": unchanged | second["copy"], "floor": floor | second["floor"]},
