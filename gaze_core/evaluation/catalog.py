@@ -30,16 +30,16 @@ _PUBLISHED = (
 METRICS: dict[str, Metric] = {
     # Redirected to another frame's gaze, or to its camera and pose:
     "gaze_error_deg": Metric("Gaze error, redirected: prediction against the label", "°", "lower", _ZHANG),
-    "head_error_deg": Metric("Head error, redirected: prediction against the label", "°", "lower", _STED),
-    "head_moved_by_gaze_deg": Metric("Head change when only the target gaze changes", "°", "lower", _STED),
-    "gaze_moved_by_head_deg": Metric(
-        "Gaze change in the head when only the target head pose changes", "°", "lower", _STED
-    ),
     "openvino_gaze_error_deg": Metric(
         "Gaze error, redirected: prediction by OpenVINO gaze-estimation-adas-0002",
         "°",
         "lower",
         "Intel Open Model Zoo, Apache-2.0; for recordings of people, whose labels are estimates",
+    ),
+    "head_error_deg": Metric("Head error, redirected: prediction against the label", "°", "lower", _STED),
+    "head_moved_by_gaze_deg": Metric("Head change when only the target gaze changes", "°", "lower", _STED),
+    "gaze_moved_by_head_deg": Metric(
+        "Gaze change in the head when only the target head pose changes", "°", "lower", _STED
     ),
     # Rendered from a held-out frame's own labels, beside its recorded image:
     "self_gaze_error_deg": Metric("Gaze error, own labels: prediction against the label", "°", "lower", _ZHANG),

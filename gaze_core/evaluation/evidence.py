@@ -38,10 +38,13 @@ def lacking_images(count: int, needed: int = MIN_GAZES) -> str:
 
 def lacking_range(contrasts_deg: Mapping[str, float]) -> str:
     """Which rivals the gazes do not tell from the claim, by name -> contrast; empty if they tell all."""
-    close = [f"{name} ({value:.0f}°)" for name, value in contrasts_deg.items() if value < MIN_CONTRAST_DEG]
+    close = {name: value for name, value in contrasts_deg.items() if value < MIN_CONTRAST_DEG}
     if not close:
         return ""
-    return f"the range of gaze is too small ({MIN_CONTRAST_DEG:.0f}° are needed) to tell from: {', '.join(close)}"
+    named = ", ".join(f"{name} ({value:.0f}°)" for name, value in close.items())
+    if len(close) == len(contrasts_deg) > 1:
+        named = f"any fault (at most {max(close.values()):.0f}°)"
+    return f"the range of gaze is too small ({MIN_CONTRAST_DEG:.0f}° are needed) to tell from: {named}"
 
 
 def lacking_sweep(readings: int, angles: int) -> str:

@@ -46,6 +46,7 @@ def test_the_rivals_that_cannot_be_told_are_named():
     assert lacking_range({"yaw is mirrored": 30.0}) == lacking_range({}) == ""
     said = lacking_range({"yaw is mirrored": 30.0, "pitch is mirrored": 4.2})
     assert said == "the range of gaze is too small (10° are needed) to tell from: pitch is mirrored (4°)"
+    assert lacking_range({"yaw is mirrored": 3.0, "pitch is mirrored": 4.2}).endswith("any fault (at most 4°)")
 
 
 def test_a_sweep_needs_readings_and_angles():
