@@ -28,7 +28,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
         ContractViolation: the two were not measured on the same samples, pairs and judge.
     """
     _require_same_measurement(candidate, baseline)
-    metrics, reasons, verdicts = [], [], set[Verdict]()
+    metrics, reasons, verdicts = [], [], set[MetricVerdict]()
     for name, limit in tolerance.limits.items():
         if candidate.estimate(name).value is None and baseline.estimate(name).value is None:
             reasons.append(f"{name}: not compared, {candidate.estimate(name).absent}")
@@ -37,8 +37,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
         else:
             metrics.append(metric)
             reasons.append(_in_words(metric, tolerance))
-            if metric.verdict != "cannot tell":
-                verdicts.add(metric.verdict)
+            verdicts.add(metric.verdict)
     more_unreadable = candidate.num_unreadable - baseline.num_unreadable
     if more_unreadable > 0:
         few = lacking_images(candidate.num_samples)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from gaze_core.assets import ASSETS, resolve, status
+from gaze_core.assets import ASSETS, find, resolve, status
 from gaze_core.errors import MissingArtifact
 from gaze_core.evaluation.catalog import SECOND_METRIC
 from gaze_core.evaluation.judge import CnnJudge, Judge, LandmarkJudge
@@ -44,9 +44,9 @@ def reader(name: ReaderName) -> Judge:
 
 def why_not(name: ReaderName) -> str:
     """Why a reader cannot be used here without a download, and what to do; empty if it can."""
-    remedies = {row.name: row.remedy for row in status() if row.name in _ASSETS[name] and row.path is None}
-    for asset, remedy in remedies.items():
-        return f"{ASSETS[asset].file} is not on this machine; {remedy}"
+    if missing := [asset for asset in _ASSETS[name] if find(asset) is None]:
+        remedies = {row.name: row.remedy for row in status()}
+        return "; ".join(f"{ASSETS[asset].file} is not on this machine, {remedies[asset]}" for asset in missing)
     try:
         reader(name)
     except MissingArtifact as error:
