@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Literal
 
 from gaze_core.assets import ASSETS, find, resolve, status
@@ -44,9 +45,12 @@ def reader(name: ReaderName) -> Judge:
 
 def why_not(name: ReaderName) -> str:
     """Why a reader cannot be used here without a download, and what to do; empty if it can."""
+    lacking = [openvino_gaze.MISSING_PACKAGE] if name == "openvino" and find_spec("openvino") is None else []
     if missing := [asset for asset in _ASSETS[name] if find(asset) is None]:
         remedies = {row.name: row.remedy for row in status()}
-        return "; ".join(f"{ASSETS[asset].file} is not on this machine, {remedies[asset]}" for asset in missing)
+        lacking += [f"{ASSETS[asset].file} is not on this machine, {remedies[asset]}" for asset in missing]
+    if lacking:
+        return "; ".join(lacking)
     try:
         reader(name)
     except MissingArtifact as error:

@@ -24,6 +24,7 @@ from gaze_core.preprocess.iris_gaze import angles_of, eyes_open
 from gaze_core.preprocess.posed_face import PORTRAIT_FOCAL_FACTOR, PosedFace, read_each
 
 NETWORK, WEIGHTS = "openvino_gaze", "openvino_gaze_weights"  # assets
+MISSING_PACKAGE = "the package openvino is not installed, pip install 'gazeworks[openvino]'"
 VERSION = 1  # of what is done with the network; another gives other readings
 _INPUTS = ("left_eye_image", "right_eye_image", "head_pose_angles")
 _EYE_PX = 60
@@ -97,7 +98,7 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise MissingArtifact("the package openvino is not installed; pip install 'gazeworks[openvino]'") from error
+        raise MissingArtifact(MISSING_PACKAGE) from error
     finally:
         del sys.modules[telemetry]
         sys.modules.update(known)

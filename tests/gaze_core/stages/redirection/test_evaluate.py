@@ -218,10 +218,14 @@ def test_recordings_with_estimated_labels_are_swept_and_read_a_second_time(root,
 
 def test_a_second_reader_that_is_not_at_hand_is_absent_with_its_reason(root, tmp_path, caplog, monkeypatch):
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
+    monkeypatch.setattr(readers, "find_spec", lambda name: None)
     caplog.set_level("INFO")
     report, _ = evaluated(root, tmp_path, "iris", readers=available_readers())
     assert {line.reader for line in report.sweep} == {"cnn"}
     reason = report.readers_absent["openvino"]
+    assert reason.startswith(
+        "the package openvino is not installed, pip install 'gazeworks[openvino]'; face_landmarker"
+    )
     assert "face_landmarker.task is not on this machine, get " in reason
     assert "gaze-estimation-adas-0002.bin is not on this machine, get " in reason
     assert report.estimate("openvino_gaze_error_deg").absent == reason
