@@ -52,8 +52,8 @@ def evaluation(
         report = write_evaluation_report(refs, facts, out)
         publish_report(ledger, report)
     return EvaluationResult(
-        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults, untold=report.untold,
-        sweep=report.sweep,
+        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
         checkpoints=dict(report.checkpoints),
     )  # fmt: skip
@@ -101,8 +101,8 @@ def comparison(
             registered = f"{name} version {version.version}{', now the champion' if moved else ''}"
             ledger.run.tags({"gazeworks.registered": registered})
     result = EvaluationResult(
-        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults, untold=report.untold,
-        sweep=report.sweep,
+        report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
         checkpoints=dict(report.checkpoints), registry=registered,
     )  # fmt: skip

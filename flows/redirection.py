@@ -73,8 +73,8 @@ def redirection(
         report = write_redirection_report(refs, facts, out)
         publish_report(ledger, report)
     result = RedirectionResult(
-        report=report.page, verdict=report.verdict, numbers=report.numbers, faults=report.faults, untold=report.untold,
-        sweep=report.sweep,
+        report=report.page, verdict=report.verdict, numbers=report.numbers, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         checkpoints=report.checkpoints,
     )  # fmt: skip
     return finished(result, report.reasons)

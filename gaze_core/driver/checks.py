@@ -34,7 +34,7 @@ def faults(rows: list[CheckRow]) -> tuple[str, ...]:
     return _in_words(rows, "fault")
 
 
-def untold(rows: list[CheckRow]) -> tuple[str, ...]:
+def cannot_tell(rows: list[CheckRow]) -> tuple[str, ...]:
     """The checks that these frames cannot answer, in words."""
     return _in_words(rows, "cannot tell")
 

@@ -95,11 +95,11 @@ def page_of(data: ReportData) -> skeleton.Page:
     """What stands on the page, from the verdict to the sources."""
     candidate = data.candidate
     passed = sum(check.verdict == "ok" for check in candidate.checks)
-    untold = f", {len(candidate.untold)} cannot tell" if candidate.untold else ""
+    rest = f", {len(candidate.cannot_tell)} cannot tell" if candidate.cannot_tell else ""
     verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
     basis = (
         f"{protocol.title} · pairs from {protocol.pairs} · {counted(candidate.num_samples, 'pair')} of "
-        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed{untold}"
+        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed{rest}"
     )
     return skeleton.Page(
         title=data.title,

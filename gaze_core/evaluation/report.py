@@ -154,7 +154,7 @@ class EvaluationReport(Config):
         return tuple(f"{check.name}: {check.rival_name}" for check in self.checks if check.verdict == "fault")
 
     @property
-    def untold(self) -> tuple[str, ...]:
+    def cannot_tell(self) -> tuple[str, ...]:
         """Which checks cannot be answered with these images, and why."""
         return tuple(f"{check.name}: {check.reason}" for check in self.checks if check.verdict == "cannot tell")
 

@@ -41,7 +41,7 @@ def report_facts(data: ReportData) -> dict[str, Any]:
         "protocol": candidate.protocol.model_dump(mode="json"),
         "checks": [check.model_dump(mode="json") for check in candidate.checks],
         "faults": list(candidate.faults),
-        "cannot_tell": list(candidate.untold),
+        "cannot_tell": list(candidate.cannot_tell),
         "sweep": [line.model_dump(mode="json") for line in candidate.sweep],
         "readers_absent": candidate.readers_absent,
         "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},

@@ -62,7 +62,7 @@ class WrittenReport:
     reasons: tuple[str, ...]
     numbers: dict[str, float | None]
     faults: tuple[str, ...] = ()  # failed checks
-    untold: tuple[str, ...] = ()  # those that cannot be answered, and why
+    cannot_tell: tuple[str, ...] = ()  # those that cannot be answered, and why
     sweep: tuple[str, ...] = ()  # in words
     table: str = ""  # the numbers, as Markdown
     figures: tuple[Path, ...] = ()
@@ -177,7 +177,7 @@ def _written(data: ReportData, out: Path) -> WrittenReport:
         reasons,
         data.candidate.numbers,
         data.candidate.faults,
-        data.candidate.untold,
+        data.candidate.cannot_tell,
         tuple(sweep_sentences(data.candidate)),
         table,
         tuple(figures),
@@ -196,7 +196,7 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
     lines = [
         f"# {report.verdict.capitalize()}",
         *(f"- failed check: {fault}" for fault in report.faults),
-        *(f"- cannot tell: {question}" for question in report.untold),
+        *(f"- cannot tell: {question}" for question in report.cannot_tell),
         *(f"- {line}" for line in report.sweep),
         *(f"- {reason}" for reason in report.reasons),
         "",

@@ -71,7 +71,7 @@ def test_a_first_model_must_beat_the_copy_and_a_model_equals_itself(published, t
     }  # fmt: skip
     assert alone.verdict == "not compared"
     few = "gaze of the renderings: 3 readable images, 20 are needed"
-    assert few in alone.untold
+    assert few in alone.cannot_tell
     assert f"cannot tell: {few}" in alone.remarks
     assert f"- cannot tell: {few}\n" in markdown[0]
     assert alone.digests == again.digests

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gaze_core.driver.checks import driver_checks, faults, untold
+from gaze_core.driver.checks import cannot_tell, driver_checks, faults
 from gaze_core.driver.report import DriverTolerance, compare
 from tests.gaze_core.driver.drives import AFTER, BEFORE, TRUTH_DEG, evaluation, record
 
@@ -47,7 +47,7 @@ def test_a_small_range_of_gaze_cannot_tell_a_mirror(scale, mark):
     rows = driver_checks(record(), after, compare(evaluation(AFTER), evaluation(BEFORE), DriverTolerance()))
     assert rows[0].mark == mark
     assert ("elevation is mirrored" in str(faults(rows))) == (mark == "fault")
-    assert ("range of gaze is too small" in str(untold(rows))) == (mark == "cannot tell")
+    assert ("range of gaze is too small" in str(cannot_tell(rows))) == (mark == "cannot tell")
 
 
 def test_few_frames_cannot_tell():

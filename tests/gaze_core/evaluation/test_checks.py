@@ -171,7 +171,7 @@ def test_a_bias_is_no_mirror_where_pitch_hardly_varies(tiny):
     assert "to tell from: pitch is mirrored (" in check.reason
     assert check.rival_name != "pitch is mirrored"  # the likeliest of those that could be told
     assert not any("gaze of the renderings" in fault for fault in report.faults)
-    assert any(line.startswith("gaze of the renderings: the range") for line in report.untold)
+    assert any(line.startswith("gaze of the renderings: the range") for line in report.cannot_tell)
 
 
 def test_what_can_be_told_is_named_though_the_other_angle_hardly_varies(tiny):

@@ -156,8 +156,8 @@ def line(reader, axis, slope, reason=""):
 def swept(images):
     """A report of a recording: swept by two readers, one of which hardly found faces, without the third."""
     lines = (line("iris", "yaw", 0.62), line("iris", "pitch", 0.0), line("cnn", "yaw", None, "3 readings at 2 angles"))
-    untold = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "10 readable images, 20 are needed"})
-    candidate = evaluation(6.5, 24, checks=(untold,)).model_copy(
+    cannot_tell = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "10 readable images, 20 are needed"})
+    candidate = evaluation(6.5, 24, checks=(cannot_tell,)).model_copy(
         update={"sweep": lines, "readers_absent": {"openvino": "the package openvino is not installed"}}
     )
     eyes = {axis: np.full((1, 5, 6, 15, 3), 120, np.uint8) for axis in ANGLES_DEG}

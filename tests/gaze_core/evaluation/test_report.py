@@ -149,10 +149,10 @@ def test_one_more_unreadable_image_of_few_is_no_regression(spread):
 
 
 def test_what_cannot_be_told_is_no_fault(spread):
-    untold = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "4 images"})
-    comparison = compare(report(spread[0], spread[1] + 1, checks=(untold,)), report(*spread), Tolerance())
+    cannot_tell = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "4 images"})
+    comparison = compare(report(spread[0], spread[1] + 1, checks=(cannot_tell,)), report(*spread), Tolerance())
     assert comparison.verdict == "better"
-    assert report(*spread, checks=(untold,)).untold == ("gaze of the renderings: 4 images",)
+    assert report(*spread, checks=(cannot_tell,)).cannot_tell == ("gaze of the renderings: 4 images",)
 
 
 def test_a_first_model_must_be_better_than_the_unchanged_image(spread):
