@@ -53,6 +53,7 @@ def evaluation(
         publish_report(ledger, report)
     return EvaluationResult(
         report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
         checkpoints=dict(report.checkpoints),
     )  # fmt: skip
@@ -102,6 +103,7 @@ def comparison(
             ledger.run.tags({"gazeworks.registered": registered})
     result = EvaluationResult(
         report=report.page, verdict=report.verdict, reasons=report.reasons, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         numbers=report.numbers, digests={role: ref.digest() for role, ref in refs.items()},
         checkpoints=dict(report.checkpoints), registry=registered,
     )  # fmt: skip

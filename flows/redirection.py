@@ -79,6 +79,7 @@ def redirection(
         publish_report(ledger, report)
     result = RedirectionResult(
         report=report.page, verdict=report.verdict, numbers=report.numbers, faults=report.faults,
+        cannot_tell=report.cannot_tell, sweep=report.sweep,
         checkpoints=report.checkpoints,
     )  # fmt: skip
     return finished(result, report.reasons)

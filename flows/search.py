@@ -9,7 +9,7 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.comparison import paired_estimate
+from gaze_core.evaluation.comparison import lacking_gaze, paired_estimate
 from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 from gaze_core.plans.preflight import preflight
@@ -182,6 +182,8 @@ def _against_lowest(finished: Sequence[Any]) -> dict[int, PairedVerdict]:
     baseline = reports.pop(lowest.number, None)
     if baseline is None:
         return {}
+    if lacking_gaze(baseline):
+        return dict.fromkeys(reports, "cannot tell")
     return {
         number: paired_verdict(paired_estimate("gaze_error_deg", report, baseline, Bootstrap()))
         for number, report in reports.items()

@@ -18,6 +18,7 @@ FOLDERS_VARIABLE = "GAZEWORKS_ASSETS"
 _BESIDE_VARIABLE = (
     "GAZEWORKS_ASSETS_BESIDE"  # one folder, which the variable for users could not name with a colon in it
 )
+_OPEN_MODEL_ZOO = "https://storage.openvinotoolkit.org/repositories/open_model_zoo/2023.0/models_bin/1"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,20 @@ ASSETS = {
         ),
         licence="Apache-2.0",
         purpose="KID and FID of an evaluation",
+    ),
+    "openvino_gaze": Asset(
+        file="gaze-estimation-adas-0002.xml",
+        sha256="5d8b6ee437e2bf578a59c23b5cde6919482147678137b69d0ebce0df99a8ff37",
+        urls=(f"{_OPEN_MODEL_ZOO}/gaze-estimation-adas-0002/FP16/gaze-estimation-adas-0002.xml",),
+        licence="Apache-2.0",
+        purpose="a second reader of gaze for recordings of people (extra openvino)",
+    ),
+    "openvino_gaze_weights": Asset(
+        file="gaze-estimation-adas-0002.bin",
+        sha256="d525d095e8ba70dca20ca46d37ac586afc9f8808bbede3d380fdb7d030c16c7b",
+        urls=(f"{_OPEN_MODEL_ZOO}/gaze-estimation-adas-0002/FP16/gaze-estimation-adas-0002.bin",),
+        licence="Apache-2.0",
+        purpose="the weights of openvino_gaze",
     ),
 }
 

@@ -38,10 +38,17 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
-def print_report(report: Path, faults: Sequence[str] = (), checkpoints: Mapping[str, str] | None = None) -> None:
-    """Prints a run's failed checks, and the paths of its checkpoints and its report."""
+def print_report(
+    report: Path,
+    faults: Sequence[str] = (),
+    checkpoints: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
+) -> None:
+    """Prints what a run's report shows in red, its remarks, and where its checkpoints and the report itself lie."""
     for fault in faults:
         print_line(Text(f"failed check: {fault}", "red"))
+    for remark in remarks:
+        print_line(remark)
     for name, place in (checkpoints or {}).items():
         print_line(f"checkpoint of {name}: {place}")
     print_line(f"report: {report}")

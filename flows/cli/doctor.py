@@ -31,6 +31,7 @@ def examine() -> list[Finding]:
         *_backends(),
         _package("anny", "synthetic subjects", "pip install 'gazeworks[synthesis]'"),
         _package("mitsuba", "rendering synthetic subjects", "pip install 'gazeworks[synthesis]'"),
+        _package("openvino", "a second reader of gaze for recordings of people", "pip install 'gazeworks[openvino]'"),
         *_assets(),
         *_places(),
     ]

@@ -94,7 +94,7 @@ def _run(
             print_line(line)
         for warning in result.warnings:
             print_line(f"warning: {warning}")
-        print_report(result.report, result.faults, result.checkpoints)
+        print_report(result.report, result.faults, result.checkpoints, result.remarks)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

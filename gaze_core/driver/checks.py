@@ -8,12 +8,13 @@ from gaze_core.driver.blocks import block_units
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import DriverComparison, DriverEvaluation, errors_deg
 from gaze_core.driver.signs import MIN_CORRELATION
+from gaze_core.evaluation.evidence import MIN_CONTRAST_DEG, contrast_deg, lacking_images, lacking_range
 from gaze_core.evaluation.paired import PairedVerdict, paired_gain
 from gaze_core.reports.blocks import CheckRow, Mark
 from gaze_core.reports.text import number
 
 _MARKS: Mapping[PairedVerdict, Mark] = {"improved": "ok", "regressed": "fault"}
-_STORED_MARKS: Mapping[str, Mark] = {"better": "ok", "equal": "unclear", "regressed": "fault"}
+_STORED_MARKS: Mapping[str, Mark] = {"better": "ok", "equal": "cannot tell", "regressed": "fault"}
 _RIVALS = {
     "azimuth is mirrored": ((0, 1), (1.0, -1.0)),
     "elevation is mirrored": ((0, 1), (-1.0, 1.0)),
@@ -30,7 +31,16 @@ def driver_checks(
 
 def faults(rows: list[CheckRow]) -> tuple[str, ...]:
     """Descriptions of the failed checks."""
-    return tuple(f"{row.question} {row.answer}" for row in rows if row.mark == "fault")
+    return _in_words(rows, "fault")
+
+
+def cannot_tell(rows: list[CheckRow]) -> tuple[str, ...]:
+    """Descriptions of the checks that these frames cannot decide."""
+    return _in_words(rows, "cannot tell")
+
+
+def _in_words(rows: list[CheckRow], mark: Mark) -> tuple[str, ...]:
+    return tuple(f"{row.question} {row.answer}" for row in rows if row.mark == mark)
 
 
 def _convention(after: DriverEvaluation) -> CheckRow:
@@ -41,15 +51,23 @@ def _convention(after: DriverEvaluation) -> CheckRow:
         name: errors_deg(predicted, truth[:, order] * np.array(signs))["angular_deg"]
         for name, (order, signs) in _RIVALS.items()
     }
-    name = min(rivals, key=lambda key: float(rivals[key].mean()))
+    contrasts_deg = {
+        name: contrast_deg([np.deg2rad(truth - truth[:, order] * np.array(signs))])
+        for name, (order, signs) in _RIVALS.items()
+    }
+    told = [name for name in rivals if contrasts_deg[name] >= MIN_CONTRAST_DEG]
+    name = min(told or rivals, key=lambda key: float(rivals[key].mean()))
     units = block_units(rivals[name] - claimed, np.array(after.times_s), after.intervals)
-    verdict = paired_gain(units, after.intervals.bootstrap).verdict
+    mark = _MARKS.get(paired_gain(units, after.intervals.bootstrap).verdict, "cannot tell")
+    lacking = lacking_images(after.num_test)
+    if mark != "fault" or name not in told:
+        lacking = lacking or lacking_range(contrasts_deg)
     answer = (
         f"Error {number(float(claimed.mean()))}° against the labels, {number(float(rivals[name].mean()))}° for the "
-        f"likeliest fault ({name})."
+        f"likeliest fault ({name})." + (f" This cannot tell: {lacking}." if lacking else "")
     )
     question = "Do the predictions after fine-tuning fit the labels better than mirrored or swapped ones?"
-    return CheckRow(_MARKS.get(verdict, "unclear"), question, answer, f"{after.num_test} frames")
+    return CheckRow("cannot tell" if lacking else mark, question, answer, f"{after.num_test} frames")
 
 
 def _baselines(comparison: DriverComparison) -> list[CheckRow]:
@@ -82,6 +100,6 @@ def _signs(record: DriveRecord) -> list[CheckRow]:
             else f"Correlation {number(correlation)}." + ("" if verified else " See the warnings.")
         )
         rows.append(CheckRow(
-            "ok" if verified else "unclear", f"Does {name} {grows} with {axis} in the glasses' scene camera?", answer,
+            "ok" if verified else "cannot tell", f"Does {name} {grows} with {axis} in the glasses' scene camera?", answer,
         ))  # fmt: skip
     return rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaze_core.driver.checks import driver_checks, faults
+from gaze_core.driver.checks import cannot_tell, driver_checks, faults
 from gaze_core.driver.groups import GroupErrors, angular_errors_deg, by_scenario, by_zone
 from gaze_core.driver.overlays import BEFORE, PREDICTED, TRUE, driver_view, label_in_camera
 from gaze_core.driver.predictions import Drive
@@ -67,6 +67,11 @@ class DriverReportData:
     def faults(self) -> tuple[str, ...]:
         """Descriptions of the failed checks."""
         return faults(driver_checks(self.record, self.after, self.comparison))
+
+    @property
+    def cannot_tell(self) -> tuple[str, ...]:
+        """The checks that cannot be answered, in words."""
+        return cannot_tell(driver_checks(self.record, self.after, self.comparison))
 
 
 def driver_page(data: DriverReportData) -> Page:

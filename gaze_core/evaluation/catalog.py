@@ -31,6 +31,12 @@ _PUBLISHED = (
 METRICS: dict[str, Metric] = {
     # Redirected to another frame's gaze, or to its camera and pose:
     "gaze_error_deg": Metric("Gaze error, redirected: prediction against the label", "°", "lower", _ZHANG),
+    "openvino_gaze_error_deg": Metric(
+        "Gaze error, redirected: prediction by OpenVINO gaze-estimation-adas-0002",
+        "°",
+        "lower",
+        "Intel Open Model Zoo, Apache-2.0; for recordings of people, whose labels are estimates",
+    ),
     "head_error_deg": Metric("Head error, redirected: prediction against the label", "°", "lower", _STED),
     "head_moved_by_gaze_deg": Metric("Head change when only the target gaze changes", "°", "lower", _STED),
     "gaze_moved_by_head_deg": Metric(
@@ -53,7 +59,12 @@ METRICS: dict[str, Metric] = {
     "kid": Metric("KID", "", "lower", "Binkowski et al. 2018, by torchmetrics", digits=4),
     "fid": Metric("FID", "", "lower", "Heusel et al. 2017, by torchmetrics", digits=1),
 }
-_FLOORS = {"gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg"}
+SECOND_METRIC = "openvino_gaze_error_deg"
+"""The gaze error by the second reader (`readers.py`)."""
+_FLOORS = {
+    "gaze_error_deg": "estimator_floor_deg", "head_error_deg": "head_floor_deg",
+    SECOND_METRIC: "openvino_floor_deg",
+}  # fmt: skip
 _PREFIXES: dict[RowName, str] = {"model": "", "copy": "identity_copy_", "constant": "constant_"}
 
 

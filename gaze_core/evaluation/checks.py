@@ -12,14 +12,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaze_core.data.batch import GazeBatch
-from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
+from gaze_core.evaluation.evidence import (
+    MIN_CONTRAST_DEG,
+    MIN_GAZES,
+    MIN_IMAGES,
+    contrast_deg,
+    lacking_images,
+    lacking_range,
+)
+from gaze_core.evaluation.intervals import Bootstrap, estimate
 from gaze_core.evaluation.paired import paired_verdict
 from gaze_core.evaluation.report import Check, CheckVerdict
 
-MIN_SAMPLES = 5  # with fewer the check is undecided
-CLAIM = "as claimed"
+CLAIM, CONSTANT, COPY = "as claimed", "a constant answer is nearer", "doing nothing is nearer"
 Answers = dict[str, Tensor]
-"""Error of each sample under the claimed convention and under each rival; lower is better."""
+"""Error of each sample as claimed and under each rival; lower is better."""
+ByRival = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,42 @@ def hypothesis_errors(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals
     return {name: error(value) for name, value in {CLAIM: claimed, **rivals}.items()}
 
 
+def differences(labels: Mapping[str, Float[Tensor, "b 2"]]) -> dict[str, dict[str, Float[np.ndarray, "b 2"]]]:
+    """What is claimed minus each rival, radians, for every question about angles.
+
+    `labels` are those of `renderings.Measured`, of all pairs.
+    """
+    turning = {
+        "labels of the recordings": labels["gaze"],
+        "head labels of the recordings": labels["target_facing"],
+        "gaze of the renderings": labels["target_gaze_head"],
+    }
+    found = {
+        name: {rival: claimed - other for rival, other in wrong_conventions(claimed).items()}
+        for name, claimed in turning.items()
+    }
+    found["the judge"] = {CONSTANT: labels["gaze"] - labels["gaze"].mean(dim=0)}
+    found["redirection"] = {COPY: labels["target_gaze"] - labels["original_gaze"]}
+    return {name: {rival: _array(values) for rival, values in rivals.items()} for name, rivals in found.items()}
+
+
+def contrasts_deg(
+    name: str, subjects: Sequence[tuple[Mapping[str, ByRival], Mapping[str, ByRival]]]
+) -> dict[str, float]:
+    """The contrast of each rival of one question, over what the judge could read; none for a question about images.
+
+    `subjects` are the answers to all questions and their `differences`.
+    """
+    readable = [(~np.isnan(answers[name][CLAIM]), found.get(name, {})) for answers, found in subjects]
+    return {rival: contrast_deg([found[rival][known] for known, found in readable]) for rival in readable[0][1]}
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double().numpy())
+
+
 def colour_errors(batch: GazeBatch) -> Answers:
-    """Mean blue of each recorded head (as claimed) and mean red (if the channels are swapped): skin is redder than blue."""
+    """Mean blue of each recorded head as claimed, and its red, which is larger in skin under any usual light."""
     area = batch.head_mask.flatten(1).sum(1)
     red, _, blue = ((batch.rgb * batch.head_mask).flatten(2).sum(2) / area[:, None]).unbind(1)
     return {CLAIM: blue, "red and blue are swapped": red}
@@ -80,22 +122,29 @@ def image_errors(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 
     return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
-def run_check(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
-    """Compares the claimed convention with its best rival, over the samples of all subjects."""
+def run_check(name: str, subjects: Sequence[ByRival], contrasts: Mapping[str, float], bootstrap: Bootstrap) -> Check:
+    """Compares the claim with its likeliest rival, over the samples of all subjects.
+
+    `contrasts` has the contrast in degrees of each rival of a question about angles (`evidence.py`), and is empty for others.
+    A rival without enough contrast is never a fault, and while there is one the claim is not proved either.
+    """
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}
+    told = {key: value for key, value in rivals.items() if contrasts.get(key, np.inf) >= MIN_CONTRAST_DEG}
     question = QUESTIONS[name]
-    rival = min(rivals, key=lambda key: rivals[key], default="")
+    rival = min(told or rivals, key=lambda key: rivals[key], default="")
     margins = [s[rival] - s[CLAIM] for s in subjects] if rival else []
     margin = estimate(margins, bootstrap, absent="nothing that the judge could read")
+    lacking = lacking_images(margin.num_samples, MIN_GAZES if contrasts else MIN_IMAGES)
+    verdict = "cannot tell" if lacking or not told else _VERDICTS.get(paired_verdict(margin), "cannot tell")
+    if verdict != "fault" and (narrow := lacking_range(contrasts)):
+        verdict, lacking = "cannot tell", lacking or narrow
+    if verdict == "cannot tell":
+        lacking = lacking or "the interval of the difference holds zero"
     return Check(
         name=name, question=question.question, unit=question.unit, value=means[CLAIM], rival=means.get(rival),
-        rival_name=rival, margin=margin, verdict=_verdict(margin),
+        rival_name=rival, margin=margin, verdict=verdict, reason=lacking if margin.num_samples else margin.absent,
     )  # fmt: skip
 
 
-def _verdict(margin: Estimate) -> CheckVerdict:
-    if margin.num_samples < MIN_SAMPLES:
-        return "unclear"
-    verdicts: dict[str, CheckVerdict] = {"improved": "ok", "regressed": "fault"}
-    return verdicts.get(paired_verdict(margin), "unclear")
+_VERDICTS: Mapping[str, CheckVerdict] = {"improved": "ok", "regressed": "fault"}

@@ -4,22 +4,31 @@ import numpy as np
 
 from gaze_core.errors import ContractViolation
 from gaze_core.evaluation.catalog import METRICS
+from gaze_core.evaluation.evidence import lacking_images, lacking_range
 from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.paired import STORED, Verdict, paired_verdict
-from gaze_core.evaluation.report import Comparison, EvaluationReport, MetricComparison, Tolerance, Values
+from gaze_core.evaluation.report import (
+    Comparison,
+    EvaluationReport,
+    MetricComparison,
+    MetricVerdict,
+    Tolerance,
+    Values,
+)
 
 
 def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: Tolerance) -> Comparison:
     """Paired comparison: a metric changed if its mean gain exceeds the tolerance and the interval excludes zero.
 
     A candidate with a fault that the baseline does not have, or with more images that the judge cannot read, is
-    regressed whatever its averages are; a candidate with any fault is never better.
+    regressed whatever its averages say; with any fault it is never better. What depends on gaze counts only on enough pairs
+    that ask for enough (`evidence.py`).
 
     Raises:
         ContractViolation: the two were not measured on the same samples, pairs and judge.
     """
     _require_same_measurement(candidate, baseline)
-    metrics, reasons, verdicts = [], [], set[Verdict]()
+    metrics, reasons, verdicts = [], [], set[MetricVerdict]()
     for name, limit in tolerance.limits.items():
         if candidate.estimate(name).value is None and baseline.estimate(name).value is None:
             reasons.append(f"{name}: not compared, {candidate.estimate(name).absent}")
@@ -31,9 +40,12 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
             verdicts.add(metric.verdict)
     more_unreadable = candidate.num_unreadable - baseline.num_unreadable
     if more_unreadable > 0:
-        verdicts.add("regressed")
+        few = lacking_images(candidate.num_samples)
+        if not few:
+            verdicts.add("regressed")
         reasons.append(
             f"the judge could not read {more_unreadable} more of the candidate's images than of the baseline's"
+            + (f", which cannot tell: {few}" if few else "")
         )
     if new := [fault for fault in candidate.faults if fault not in baseline.faults]:
         verdicts.add("regressed")
@@ -77,11 +89,24 @@ def _compare_metric(
     means = [estimate(values, tolerance.bootstrap).value for values in (ours, theirs)]
     if gain.value is None or gain.low is None or gain.high is None or means[0] is None or means[1] is None:
         return None
-    verdict = STORED[paired_verdict(gain, limit)]
+    lacking = lacking_gaze(candidate) if name == "gaze_error_deg" else ""
+    verdict: MetricVerdict = "cannot tell" if lacking else STORED[paired_verdict(gain, limit)]
     return MetricComparison(
         name=name, candidate=means[0], baseline=means[1], gain=gain.value, low=gain.low, high=gain.high,
         tolerance=limit, verdict=verdict, num_pairs=gain.num_samples, num_subjects=gain.num_subjects,
+        reason=lacking,
     )  # fmt: skip
+
+
+def lacking_gaze(report: EvaluationReport) -> str:
+    """Why gaze errors on these pairs decide nothing; empty if they do.
+
+    Where a target gaze hardly differs from the original one, eyes that do not move have the smallest error.
+    """
+    moved = [_array(subject.moved_deg, len(subject.input_index)) for subject in report.subjects]
+    asked_deg = float(np.sqrt(np.mean([np.nanmean(part**2) for part in moved])))
+    few = lacking_images(report.num_samples - report.num_unreadable)
+    return few or lacking_range({"the original gaze": asked_deg})
 
 
 def paired_estimate(
@@ -114,6 +139,7 @@ def _text(metric: MetricComparison, tolerance: Tolerance) -> str:
         f"{metric.name} {metric.candidate:.{digits}f}{unit} against {metric.baseline:.{digits}f}{unit}: "
         f"gain {metric.gain:+.{digits}f}{unit} ({tolerance.confidence:.0%} interval {metric.low:+.{digits}f} to "
         f"{metric.high:+.{digits}f}, tolerance {metric.tolerance:g}, n={metric.num_pairs}), {metric.verdict}"
+        + (f": {metric.reason}" if metric.reason else "")
     )
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from gaze_core.config import Config
+from gaze_core.evaluation.evidence import lacking_images
 from gaze_core.evaluation.intervals import Estimate
 from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 
@@ -52,6 +53,8 @@ class DownstreamReport(Config):
     @property
     def verdict(self) -> str:
         """helps, hurts, or undecided."""
+        if lacking_images(self.gain_deg.num_samples):
+            return "undecided"
         return _WORDS.get(paired_verdict(self.gain_deg), "undecided")
 
     @property

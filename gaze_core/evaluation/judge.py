@@ -127,15 +127,14 @@ def _read_weights(path: Path | None) -> tuple[bytes, str]:
     return path.read_bytes(), str(path)
 
 
-class IrisJudge:
-    """A geometric judge: `predict_gaze` finds the irises and solves for the gaze, trained on no gaze label."""
+class LandmarkJudge:
+    """A judge that finds each face and its landmarks first; trained here on no gaze label."""
 
-    name = "iris"
     seen = Seen()
 
-    def __init__(self, predict_gaze: PredictGaze, digest: str = "iris-v1") -> None:
+    def __init__(self, name: str, digest: str, predict_gaze: PredictGaze) -> None:
+        self.name, self.digest = name, digest
         self._predict_gaze = predict_gaze
-        self.digest = digest
 
     def predict(self, rgb: Float[Tensor, "b 3 h w"]) -> JudgePrediction:
         """Predicts for the faces that `predict_gaze` finds."""

@@ -25,13 +25,19 @@ _MEASURES: dict[MetricNetworkName, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class MetricNetworks:
-    """The judge and the loaded metric networks; `absent` gives the reason for each metric that cannot be measured."""
+    """The judge and the networks at hand; `absent` has the reason for each metric that cannot be measured.
+
+    `second` reads gaze beside the judge; `readers` are all that read a sweep, the judge too, by name (`readers.py`).
+    """
 
     judge: Judge
     st_lpips: StLpips | None = None
     vgg16: Lpips | None = None
     face_descriptor: FaceDescriptor | None = None
     inception: Inception | None = None
+    second: Judge | None = None
+    readers: Mapping[str, Judge] = field(default_factory=dict)
+    readers_absent: Mapping[str, str] = field(default_factory=dict)  # name -> why it does not read
     absent: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # network -> first digits of its sha256
 

@@ -9,6 +9,7 @@ from gaze_core.evaluation.last_block import LastBlock
 from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
+from gaze_core.evaluation.sweep_blocks import sweep_blocks
 from gaze_core.evaluation.tables import (
     BASELINE_TITLES,
     absent_rows,
@@ -97,10 +98,11 @@ def page_of(data: ReportData) -> skeleton.Page:
     """The page, from the verdict to the sources."""
     candidate = data.candidate
     passed = sum(check.verdict == "ok" for check in candidate.checks)
+    rest = f", {len(candidate.cannot_tell)} cannot tell" if candidate.cannot_tell else ""
     verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
     basis = (
         f"{protocol.title} · pairs from {protocol.pairs} · {counted(candidate.num_samples, 'pair')} of "
-        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed"
+        f"{counted(len(candidate.subjects), 'subject')} · {passed} of {counted(len(candidate.checks), 'check')} passed{rest}"
     )
     return skeleton.Page(
         title=data.title,
@@ -111,6 +113,7 @@ def page_of(data: ReportData) -> skeleton.Page:
             *_summary(data, verdict.words),
             *_images(data),
             *_checks(candidate),
+            *sweep_blocks(candidate, data.images),
             *_numbers(data),
             *(data.last_block.blocks(data.candidate_name, data.baseline_name) if data.last_block else []),
             *published_blocks(candidate, data.candidate_name),
@@ -172,7 +175,10 @@ def _images(data: ReportData) -> list[Block]:
 
 
 def _checks(candidate: EvaluationReport) -> list[Block]:
-    intro = "A mean can hide a swapped or mirrored convention. Each check compares the claim with the likeliest fault."
+    intro = (
+        "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault. Where the "
+        "images are too few, or their gazes too alike, a check cannot tell."
+    )
     return [Heading("Checks", intro), Checks(check_rows(candidate))]
 
 

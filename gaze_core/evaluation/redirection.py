@@ -11,7 +11,7 @@ from torch import Tensor
 from gaze_core.data.batch import GazeBatch
 from gaze_core.errors import BadInput
 from gaze_core.evaluation import checks
-from gaze_core.evaluation.catalog import METRICS, RowName
+from gaze_core.evaluation.catalog import METRICS, SECOND_METRIC, RowName
 from gaze_core.evaluation.distribution import MIN_FID, MIN_KID, fid, kid
 from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.metric_networks import MetricNetworks
@@ -53,6 +53,7 @@ class _Subject:
     held_out: HeldOut
     rows: Mapping[RowName, Mapping[str, np.ndarray]]
     answers: Mapping[str, Mapping[str, np.ndarray]]
+    differences: Mapping[str, Mapping[str, np.ndarray]]  # of check and rival: claimed minus rival angles, radians
     moved_deg: np.ndarray
     sweep: Sequence[Mapping[str, np.ndarray]]  # for each of SWEEP_DEG: error, copy, moved
     features: tuple[Tensor, Tensor] | None
@@ -82,7 +83,12 @@ def evaluate(
         by_angle=_by_angle(measured, bootstrap),
         by_distance=_by_distance(measured, bootstrap),
         checks=tuple(
-            checks.run_check(name, [subject.answers[name] for subject in measured], bootstrap)
+            checks.run_check(
+                name,
+                [subject.answers[name] for subject in measured],
+                checks.contrasts_deg(name, [(s.answers, s.differences) for s in measured]),
+                bootstrap,
+            )
             for name in checks.QUESTIONS
         ),
         judge_name=networks.judge.name,
@@ -111,16 +117,16 @@ def _measure(redirector: Redirector, held_out: HeldOut, networks: MetricNetworks
             ("head_error_deg", "target_facing", head_error_deg),
         )
     }
-    # The judge must beat a constant prediction on the labels of the recordings.
-    constant_error = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
-    answers["the judge"] = {
-        checks.CLAIM: rows["floor"]["gaze_error_deg"],
-        "a constant answer is nearer": constant_error,
-    }
+    if networks.second:
+        rows["constant"][SECOND_METRIC] = rows["constant"]["gaze_error_deg"]
+    # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
+    unlooked = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
+    answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], checks.CONSTANT: unlooked}
     rendered = [part.features for part in parts if part.features is not None]
     features = (torch.cat([a for a, _ in rendered]), torch.cat([b for _, b in rendered])) if rendered else None
     moved_deg = torch.cat([part.moved_deg for part in parts]).cpu().numpy()
-    return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, networks), features)
+    differences = checks.differences(labels)
+    return _Subject(held_out, rows, answers, differences, moved_deg, _sweep(redirector, held_out, networks), features)
 
 
 def _concatenated(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
@@ -159,6 +165,8 @@ def _row(name: RowName, measured: Sequence[_Subject], networks: MetricNetworks, 
 
 
 def _absent_because(metric: str, networks: MetricNetworks) -> str:
+    if metric == SECOND_METRIC:
+        return "OpenVINO's network found no readable face in any image"
     if metric == "eyes_psnr_db":
         return "no eye is visible in any image"
     if "head" in metric:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.evaluation import checks
-from gaze_core.evaluation.catalog import RowName
+from gaze_core.evaluation.catalog import SECOND_METRIC, RowName
 from gaze_core.evaluation.judge import Judge, JudgePrediction
 from gaze_core.evaluation.metric_networks import MetricNetworks
 from gaze_core.evaluation.metrics import gaze_error_deg, head_error_deg, psnr_db, ssim
@@ -90,7 +90,7 @@ def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch,
     own = render(redirector, targets.camera, targets.head)
     before = Prediction.of(judge, render(redirector, inputs.camera, inputs.head))
     target_gaze = gaze_in_camera(inputs, targets.gaze_head)
-    _, redirected = redirect(redirector, inputs, targets.gaze_head, judge)
+    rendered, redirected = redirect(redirector, inputs, targets.gaze_head, judge)
     facing = head_pitchyaw(targets.camera.world_to_camera @ targets.head.head_to_world)
     turned = Prediction.of(judge, render(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
     read_own = Prediction.of(judge, own)
@@ -109,23 +109,45 @@ def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch,
         "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
         "head_error_vs_original_deg": source.head_change_deg(goal),
     }
-    floor = {
-        "gaze_error_deg": goal.gaze_error_deg(targets.gaze_camera),
-        "head_error_deg": goal.head_error_deg(facing),
-    }
+    floor = {"gaze_error_deg": goal.gaze_error_deg(targets.gaze_camera), "head_error_deg": goal.head_error_deg(facing)}
+    second = _by_second_reader(networks, rendered, inputs, targets)
     return Measured(
-        rows={"model": model, "copy": unchanged, "floor": floor},
+        rows={"model": model | second["model"], "copy": unchanged | second["copy"], "floor": floor | second["floor"]},
         answers={
             **_answers(inputs, targets, goal, redirected, own, facing),
             "redirection": {
                 checks.CLAIM: model["gaze_error_deg"],
-                "doing nothing is nearer": unchanged["gaze_error_deg"],
+                checks.COPY: unchanged["gaze_error_deg"],
             },
         },
-        labels={"gaze": targets.gaze_camera, "target_gaze": target_gaze, "target_facing": facing},
+        labels={
+            "gaze": targets.gaze_camera,
+            "target_gaze": target_gaze,
+            "target_facing": facing,
+            "target_gaze_head": targets.gaze_head,
+            "original_gaze": inputs.gaze_camera,
+        },
         moved_deg=gaze_error_deg(inputs.gaze_camera, target_gaze),
         features=_features(own, targets, networks),
     )
+
+
+def _by_second_reader(
+    networks: MetricNetworks, rendered: Float[Tensor, "b 3 h w"], inputs: GazeBatch, targets: GazeBatch
+) -> dict[RowName, dict[str, Tensor]]:
+    """Gaze errors of the redirected renderings, of the unchanged inputs and of the recorded targets, if somebody reads."""
+    if networks.second is None:
+        return {"model": {}, "copy": {}, "floor": {}}
+    target_gaze = gaze_in_camera(inputs, targets.gaze_head)
+    read: dict[RowName, tuple[Tensor, Tensor]] = {
+        "model": (rendered, target_gaze),
+        "copy": (inputs.rgb_on_white, target_gaze),
+        "floor": (targets.rgb_on_white, targets.gaze_camera),
+    }
+    return {
+        row: {SECOND_METRIC: Prediction.of(networks.second, images).gaze_error_deg(expected)}
+        for row, (images, expected) in read.items()
+    }
 
 
 def redirect(

@@ -12,7 +12,9 @@ from gaze_core.evaluation.catalog import METRICS, RowName, flat_name
 from gaze_core.evaluation.intervals import Bootstrap, Estimate
 from gaze_core.evaluation.paired import Verdict
 
-CheckVerdict = Literal["ok", "fault", "unclear"]
+MetricVerdict = Literal[Verdict, "cannot tell"]
+CheckVerdict = Literal["ok", "fault", "cannot tell"]
+SweepAxis = Literal["yaw", "pitch"]
 Values = tuple[float | None, ...]
 """One value for each pair; None where the judge's prediction is invalid or the metric is undefined."""
 
@@ -59,9 +61,9 @@ class DistanceRow(Config):
 class Check(Config):
     """A sanity check. The averages mean nothing unless it passes.
 
-    `value` is the error under the claimed convention and `rival` under the likeliest fault, for example with pitch and
-    yaw swapped. `margin` is the rival's error minus the claimed one. It is a fault if the whole interval of the margin is
-    below zero, and undecided if the interval contains zero.
+    `value` is what was found and `rival` the same under the likeliest fault, for example with pitch and yaw swapped.
+    `margin` is by how much the rival is worse; a fault is a margin whose whole interval is below zero. Where the interval
+    holds zero, or the images are too few or too alike (`evidence.py`), they cannot tell, and `reason` says why.
     """
 
     name: str
@@ -72,6 +74,24 @@ class Check(Config):
     rival_name: str
     margin: Estimate
     verdict: CheckVerdict
+    reason: str = ""
+
+
+class SweepLine(Config):
+    """Target against predicted gaze along one axis, in the head, by one reader; degrees (`sweep.py`).
+
+    `predicted_deg` are means over the frames. Without a slope, `reason` says why.
+    """
+
+    reader: str
+    axis: SweepAxis
+    target_deg: tuple[float, ...]
+    predicted_deg: Values
+    slope: float | None
+    r2: float | None
+    num_readings: NonNegativeInt
+    num_renderings: PositiveInt
+    reason: str = ""
 
 
 class ProtocolRecord(Config):
@@ -110,6 +130,8 @@ class EvaluationReport(Config):
     instruments: dict[str, str]
     bootstrap: Bootstrap
     subjects: tuple[SubjectValues, ...]
+    sweep: tuple[SweepLine, ...] = ()  # of recordings whose labels are estimates
+    readers_absent: dict[str, str] = {}  # of those readers that do not read the sweep: why
 
     def estimate(self, metric: str, row: RowName = "model") -> Estimate:
         """One number with its interval; absent, with the reason, where it was not measured."""
@@ -118,18 +140,24 @@ class EvaluationReport(Config):
 
     @property
     def numbers(self) -> dict[str, float | None]:
-        """The means by flat name, those of other rows prefixed."""
-        return {
+        """The means by flat name, those of other rows prefixed, and the slopes of the sweep."""
+        means = {
             flat_name(row.name, metric): row.estimates[metric].value
             for row in self.rows
             for metric in METRICS
             if metric in row.estimates
         }
+        return means | {f"sweep_{line.reader}_{line.axis}_slope": line.slope for line in self.sweep}
 
     @property
     def faults(self) -> tuple[str, ...]:
         """Descriptions of the failed checks."""
         return tuple(f"{check.name}: {check.rival_name}" for check in self.checks if check.verdict == "fault")
+
+    @property
+    def cannot_tell(self) -> tuple[str, ...]:
+        """Which checks cannot be answered with these images, and why."""
+        return tuple(f"{check.name}: {check.reason}" for check in self.checks if check.verdict == "cannot tell")
 
 
 class Tolerance(Config):
@@ -162,7 +190,10 @@ class Tolerance(Config):
 
 
 class MetricComparison(Config):
-    """One metric on the same samples. `gain` is positive where the candidate is better; [low, high] is its interval."""
+    """One metric on the same samples. `gain` is positive where the candidate is better; [low, high] is its interval.
+
+    Where the verdict is "cannot tell", which counts for nothing, `reason` says what is lacking.
+    """
 
     name: str
     candidate: float
@@ -171,9 +202,10 @@ class MetricComparison(Config):
     low: float
     high: float
     tolerance: float
-    verdict: Verdict
+    verdict: MetricVerdict
     num_pairs: PositiveInt
     num_subjects: PositiveInt
+    reason: str = ""
 
 
 class Comparison(Config):

@@ -29,9 +29,9 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 
 
 def report_facts(data: ReportData) -> dict[str, Any]:
-    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`.
+    """The content of `report.json`. Numbers are flat under stable keys; those of the baseline are under `baseline`.
 
-    Under `last_block` stand the same keys for the end of a recording, or null.
+    `last_block` has the same keys for the end of a recording, or is null.
     """
     candidate, last = data.candidate, data.last_block
     return {
@@ -61,6 +61,9 @@ def _measured(candidate: EvaluationReport, baseline: EvaluationReport | None) ->
         "protocol": candidate.protocol.model_dump(mode="json"),
         "checks": [check.model_dump(mode="json") for check in candidate.checks],
         "faults": list(candidate.faults),
+        "cannot_tell": list(candidate.cannot_tell),
+        "sweep": [line.model_dump(mode="json") for line in candidate.sweep],
+        "readers_absent": candidate.readers_absent,
         "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
     }
 

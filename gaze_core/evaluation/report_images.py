@@ -1,8 +1,8 @@
 """Images of the report page: held-out heads and their renderings, embedded in the page."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from gaze_core.reports.charts import ImagePoint
 from gaze_core.reports.images import content_box, png_data_uri
 
 _ARRAYS = ("original", "reconstruction", "gazes", "poses", "eyes", "curve_eyes", "curve_deg")
+_SWEEP = "sweep_"  # before the name of an axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class ReportImages:
     curve_deg: np.ndarray  # [m, c, 3], NaN where the judge found no face
     curve_gazes_deg: Sequence[Sequence[float]] = ()  # c times [pitch, yaw]
     head_labels: Sequence[str] = ()
+    sweep_eyes: Mapping[str, np.ndarray] = field(default_factory=dict)  # axis -> [s, angle, k, l, 3]
+    sweep_labels: Sequence[str] = ()  # of the s frames
 
     @classmethod
     def load(cls, path: Path) -> "ReportImages":
@@ -41,12 +44,15 @@ class ReportImages:
         with np.load(path, allow_pickle=False) as file:
             labels = json.loads(str(file["labels"]))
             arrays = {name: file[name] for name in _ARRAYS}
+            sweep = {name.removeprefix(_SWEEP): file[name] for name in file.files if name.startswith(_SWEEP)}
         return cls(
             **arrays,
             gaze_labels=labels["gazes"],
             pose_labels=labels["poses"],
             curve_gazes_deg=labels["curve"],
             head_labels=labels["heads"],
+            sweep_labels=sweep.pop("frames", np.zeros(0, str)).tolist(),
+            sweep_eyes=sweep,
         )
 
 

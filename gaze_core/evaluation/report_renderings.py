@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,11 +63,11 @@ def _head(redirector: Redirector, batch: GazeBatch, targets: ReportTargets) -> d
     ]
     eyes = [eye_crops(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
     return {
-        "original": _as_uint8(batch.rgb_on_white)[0],
-        "reconstruction": _as_uint8(render(redirector, camera, head))[0],
-        "gazes": _as_uint8(torch.cat(gazes)),
-        "poses": _as_uint8(torch.cat(poses)),
-        "eyes": _as_uint8(torch.cat(eyes)),
+        "original": as_uint8(batch.rgb_on_white)[0],
+        "reconstruction": as_uint8(render(redirector, camera, head))[0],
+        "gazes": as_uint8(torch.cat(gazes)),
+        "poses": as_uint8(torch.cat(poses)),
+        "eyes": as_uint8(torch.cat(eyes)),
     }
 
 
@@ -85,7 +85,7 @@ def _curve(redirector: Redirector, batch: GazeBatch, judge: Judge) -> dict[str, 
         )
         rendered.append(eye_crops(image, batch.landmarks_2d_px))
     return {
-        "curve_eyes": _as_uint8(torch.cat(rendered)),
+        "curve_eyes": as_uint8(torch.cat(rendered)),
         "curve_deg": torch.cat(numbers, dim=1).T.cpu().double().numpy(),
     }
 
@@ -115,5 +115,6 @@ def radians(pitchyaw_deg: PitchYawDeg, batch: GazeBatch) -> Float[Tensor, "b 2"]
     return torch.deg2rad(batch.gaze_head.new_tensor(pitchyaw_deg)).expand(len(batch), 2)
 
 
-def _as_uint8(images: Float[Tensor, "b 3 h w"]) -> np.ndarray:
+def as_uint8(images: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
+    """Images in [0, 1] as they are stored."""
     return (images.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -100,14 +100,14 @@ def check_rows(report: EvaluationReport) -> list[CheckRow]:
 
 def _answer(check: Check) -> str:
     if check.value is None or check.rival is None:
-        return check.margin.absent
+        return check.reason
     found = (
         f"{number(check.value)}{check.unit} {CLAIM}, {number(check.rival)}{check.unit} for the likeliest fault "
         f"({check.rival_name})"
     )
     if check.verdict == "fault":
         return f"No: {found}"
-    return found if check.verdict == "ok" else f"Undecided with these images: {found}"
+    return found if check.verdict == "ok" else f"{found}; {check.reason}"
 
 
 def _count(found: Estimate) -> str:

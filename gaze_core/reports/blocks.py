@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Style = Literal["candidate", "baseline", "copy", "floor"]
-"""A colour of the style sheet: the model, its baseline, the identity copy, and the judge's error on ground truth."""
-Mark = Literal["ok", "fault", "unclear"]
+"""A colour of the style sheet: the model, its rival, what needs no model, and the best that can be measured."""
+Mark = Literal["ok", "fault", "cannot tell"]
 
 
 class Block:

@@ -62,7 +62,8 @@ def write_driver_report(
     return DriverReport(
         report=html, verdict=data.comparison.verdict, beats_all=data.comparison.beats_all,
         reasons=data.comparison.reasons, numbers=numbers(before, after, data.comparison), faults=data.faults,
-        warnings=record.warnings, checkpoints={row.name: row.checkpoint for row in data.sources.trained},
+        cannot_tell=data.cannot_tell, warnings=record.warnings,
+        checkpoints={row.name: row.checkpoint for row in data.sources.trained},
     )  # fmt: skip
 
 
@@ -91,6 +92,7 @@ def _facts(data: DriverReportData) -> dict[str, object]:
         "row_faults": record.row_faults,
         "mount": record.mount and record.mount.model_dump(mode="json"),
         "faults": list(data.faults),
+        "cannot_tell": list(data.cannot_tell),
         "warnings": list(record.warnings),
         **data.sources.facts(),
     }

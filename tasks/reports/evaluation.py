@@ -17,6 +17,7 @@ from gaze_core.evaluation.page import ReportData
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_files import write_figures, write_report
 from gaze_core.evaluation.report_images import ReportImages
+from gaze_core.evaluation.sweep_blocks import sweep_sentences
 from gaze_core.evaluation.tables import markdown_table
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.reports.page import JSON_FILE
@@ -36,6 +37,8 @@ _NOTES = {
         "Labels and judge are the same iris model, so the gaze errors measure how well the renderings agree with the "
         "target gaze, not how accurate the labels are.",
         "The judge predicts no head direction, so that error is not available.",
+        "A second reader, OpenVINO gaze-estimation-adas-0002, was trained by others on other people; where it is at hand its "
+        "predictions stand in a row of their own.",
     ),
 }
 _LOSS_IN_NOTES = "perceptual loss"
@@ -60,6 +63,8 @@ class WrittenReport:
     reasons: tuple[str, ...]
     numbers: dict[str, float | None]
     faults: tuple[str, ...] = ()  # failed checks
+    cannot_tell: tuple[str, ...] = ()  # those that cannot be answered, and why
+    sweep: tuple[str, ...] = ()  # in words
     table: str = ""  # the numbers, as Markdown
     figures: tuple[Path, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)  # model -> path or address of its checkpoint
@@ -179,7 +184,16 @@ def _written(data: ReportData, out: Path) -> WrittenReport:
     checkpoints = {row.name: row.checkpoint for row in data.sources.trained}
     numbers = data.candidate.numbers | (data.last_block.numbers if data.last_block else {})
     return WrittenReport(
-        page, data.verdict, reasons, numbers, data.candidate.faults, table, tuple(figures), checkpoints
+        page,
+        data.verdict,
+        reasons,
+        numbers,
+        data.candidate.faults,
+        data.candidate.cannot_tell,
+        tuple(sweep_sentences(data.candidate)),
+        table,
+        tuple(figures),
+        checkpoints,
     )
 
 
@@ -194,6 +208,8 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
     lines = [
         f"# {report.verdict.capitalize()}",
         *(f"- failed check: {fault}" for fault in report.faults),
+        *(f"- cannot tell: {question}" for question in report.cannot_tell),
+        *(f"- {line}" for line in report.sweep),
         *(f"- {reason}" for reason in report.reasons),
         "",
         report.table,

@@ -16,8 +16,15 @@ class RunResult(Config):
     verdict: str
     numbers: Mapping[str, float | None]
     faults: tuple[str, ...] = ()
+    cannot_tell: tuple[str, ...] = ()  # checks that these images cannot answer, and why
+    sweep: tuple[str, ...] = ()  # by how much the eyes follow the target gaze, by each reader, in words
     warnings: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the command line says besides numbers and failed checks."""
+        return [*(f"cannot tell: {question}" for question in self.cannot_tell), *self.sweep]
 
     def headline(self) -> list[str]:
         """The lines that the command line prints first."""

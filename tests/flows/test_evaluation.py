@@ -59,6 +59,8 @@ def test_a_first_model_must_beat_the_identity_copy_and_a_model_equals_itself(pub
     monkeypatch.setattr(flows, "model_name", lambda system, subjects: f"redirection-{tmp_path.name}")
     data, checkpoint = published
     config = EvaluateConfig(num_shown=2)
+    markdown = []
+    monkeypatch.setattr("tasks.reports.evaluation.create_markdown_artifact", lambda text, **_: markdown.append(text))
     alone = flows.evaluation(checkpoint, data, config, tmp_path / "alone", RUNTIME)
     (tmp_path / "again" / "figures").mkdir(parents=True)
     (tmp_path / "again" / "figures" / "key.pem").write_text("secret")
@@ -68,6 +70,10 @@ def test_a_first_model_must_beat_the_identity_copy_and_a_model_equals_itself(pub
         "report/figures/redirection_curve.svg",
     }  # fmt: skip
     assert alone.verdict == "not compared"
+    few = "gaze of the renderings: 3 readable images, 20 are needed"
+    assert few in alone.cannot_tell
+    assert f"cannot tell: {few}" in alone.remarks
+    assert f"- cannot tell: {few}\n" in markdown[0]
     assert alone.digests == again.digests
     facts = json.loads((tmp_path / "alone" / "report.json").read_text())
     assert facts["protocol"]["name"] == "synthetic"

@@ -42,7 +42,9 @@ def test_every_console_is_made_in_one_place(pattern):
 
 
 def test_failed_checks_and_places_are_said_before_the_report(capsys):
-    print_report(Path("/out [me]/report.html"), ["labels: [yaw] is mirrored"], {"candidate": "/store/x"})
+    report, faults, remarks = Path("/out [me]/report.html"), ["labels: [yaw] is mirrored"], ["cannot tell: 4 [i]images"]
+    print_report(report, faults, {"candidate": "/store/x"}, remarks)
     assert capsys.readouterr().out.splitlines() == [
-        "failed check: labels: [yaw] is mirrored", "checkpoint of candidate: /store/x", "report: /out [me]/report.html",
+        "failed check: labels: [yaw] is mirrored", "cannot tell: 4 [i]images",
+        "checkpoint of candidate: /store/x", "report: /out [me]/report.html",
     ]  # fmt: skip

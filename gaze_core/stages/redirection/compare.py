@@ -8,7 +8,7 @@ from gaze_core.evaluation.report import Comparison, EvaluationReport, Tolerance
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection.evaluate import EVALUATION_FILE
 
-NAME, VERSION = "compare", 2
+NAME, VERSION = "compare", 3
 COMPARISON_FILE = "comparison.json"
 
 

@@ -1,10 +1,11 @@
 """Stage: evaluates a trained GazeGaussian on unseen frames, and renders examples."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,30 +14,32 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from gaze_core.artifacts import Produced, only_entry
-from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.batch import HeadParameters
+from gaze_core.data.batch import GazeBatch, HeadParameters
 from gaze_core.data.people import Origin
 from gaze_core.data.seen import Seen, require_unseen
 from gaze_core.data.splits import SPLITS_FILE, Role, Splits, read_splits
 from gaze_core.data.subjects import SubjectDataset, open_subject
 from gaze_core.errors import BadInput
+from gaze_core.evaluation.catalog import SECOND_METRIC
 from gaze_core.evaluation.intervals import Bootstrap
-from gaze_core.evaluation.judge import CnnJudge, IrisJudge, Judge, require_no_critic
-from gaze_core.evaluation.metric_networks import MetricNetworkName, available, load_metric_networks
+from gaze_core.evaluation.judge import CnnJudge, Judge, require_no_critic
+from gaze_core.evaluation.metric_networks import MetricNetworkName, MetricNetworks, available, load_metric_networks
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
+from gaze_core.evaluation.readers import ReaderName, available_readers, reader, with_readers
 from gaze_core.evaluation.redirection import HeldOut, evaluate
 from gaze_core.evaluation.report_renderings import PitchYawDeg, ReportTargets, report_images
+from gaze_core.evaluation.sweep import Sweep, sweep
+from gaze_core.evaluation.sweep_blocks import sweep_sentences
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.preprocess.iris_judge import predict_gaze
 from gaze_core.reproducibility import choose_device
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import gaze_gaussian
 
-NAME, VERSION = "evaluate", 3
+NAME, VERSION = "evaluate", 4
 EVALUATION_FILE, IMAGES_FILE = "evaluation.json", "pictures.npz"
 
 
@@ -45,23 +48,26 @@ class EvaluateConfig(Config):
 
     `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
     `instruments` are the metric networks that must be available: they decide which metrics a result has, so they are part
-    of its cache key.
+    of its cache key. So are `readers`, the gaze estimators that predict beside the judge where labels are estimates.
     """
 
-    judge: Literal["cnn", "iris"] = "cnn"
+    added_later: ClassVar[frozenset[str]] = frozenset({"readers"})
+
+    judge: ReaderName = "cnn"
     # validation: for hyperparameter search; last_block: the end of a recording
     split: Literal["test", "validation", "last_block"] = "test"
     protocol: str = ""
     seed: NonNegativeInt = 0
     instruments: tuple[MetricNetworkName, ...] = ()
+    readers: tuple[ReaderName, ...] = ()
     bootstrap: Bootstrap = Bootstrap()
     num_shown: PositiveInt = 4
     shown_gazes_deg: tuple[PitchYawDeg, ...] = ((0, 0), (0, 25), (0, -25), (15, 0), (-15, 0))
     shown_poses_deg: tuple[PitchYawDeg, ...] = ((0, -20), (0, 0), (0, 20))
 
     def with_available_metrics(self) -> "EvaluateConfig":
-        """The configuration with all metric networks that are available on this machine."""
-        return self.model_copy(update={"instruments": available()})
+        """The configuration with all metric networks and readers that are available on this machine."""
+        return self.model_copy(update={"instruments": available(), "readers": available_readers()})
 
 
 def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produced:
@@ -72,7 +78,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         BadInput, MissingArtifact: the data do not fit the protocol, or its pair list is missing.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    networks = load_metric_networks(judge_of(config), config.instruments)
+    networks = _with_readers(load_metric_networks(judge_of(config), config.instruments), config, inputs["data"])
     require_no_critic(networks.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
@@ -93,12 +99,16 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     if config.split == "last_block":
         record = record.model_copy(update={"title": "One recording, its last block held out"})
     report = evaluate(redirector, subjects, networks, record, config.bootstrap)
+    swept = sweep(redirector, _named_frames(subjects), networks.readers) if networks.readers else Sweep()
+    report = report.model_copy(update={"sweep": swept.lines, "readers_absent": dict(networks.readers_absent)})
+    for sentence in sweep_sentences(report):
+        context.logger.info(sentence)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     rendered = report_images(
         redirector, examples, ReportTargets(config.shown_gazes_deg, config.shown_poses_deg), networks.judge
     )
-    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
+    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered, **swept.arrays)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
     return Produced(
         kind="report",
@@ -186,6 +196,27 @@ def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.devic
     return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
 
 
+def _with_readers(networks: MetricNetworks, config: EvaluateConfig, data_dir: Path) -> MetricNetworks:
+    """The networks with all readers, where the labels are estimates; exact labels need no second opinion."""
+    sources = set()
+    for path, _ in held_out_files(data_dir, config.split):
+        with open_subject(path) as file:
+            sources.add(str(file.attrs["label_source"]))
+    if sources == {"exact"}:
+        why = "the labels are exact; OpenVINO's reader is for recordings of people"
+        return replace(networks, absent={**networks.absent, SECOND_METRIC: why})
+    return with_readers(networks, config.readers)
+
+
+def _named_frames(subjects: list[HeldOut]) -> list[tuple[str, Callable[[], GazeBatch]]]:
+    """Each target frame with its name."""
+    return [
+        (f"{subject.subject}, frame {frame}", partial(subject.frames, [frame]))
+        for subject in subjects
+        for frame in sorted(set(subject.pairs.targets))
+    ]
+
+
 def _example_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
     """Evenly spaced target frames, each as (subject, batch of one)."""
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
@@ -204,9 +235,6 @@ def judge_of(config: EvaluateConfig) -> Judge:
     """The configured judge.
 
     Raises:
-        MissingArtifact: its weights are not available.
+        MissingArtifact: its package or weights are not available.
     """
-    if config.judge == "cnn":
-        return CnnJudge()
-    landmarker = resolve("face_landmarker")
-    return IrisJudge(lambda images: predict_gaze(images, landmarker))
+    return reader(config.judge)

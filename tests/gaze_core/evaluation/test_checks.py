@@ -30,12 +30,17 @@ def tiny(tmp_path_factory):
     return SubjectDataset(write_tiny_subject(tmp_path_factory.mktemp("data") / "tiny.h5")).everything
 
 
-def checks_of(render, batch, judge):
-    """Name of each check -> (verdict, name of the likeliest rival)."""
+def report_of(render, batch, judge):
+    """The evaluation on pairs of all frames."""
     frames = batch.sample_index.tolist()
     rows = {frame: row for row, frame in enumerate(frames)}
     held_out = HeldOut("s", seeded_pairs(frames, 0), lambda wanted: batch[[rows[frame] for frame in wanted]])
-    report = evaluate(render, [held_out], MetricNetworks(judge), PROTOCOL)
+    return evaluate(render, [held_out], MetricNetworks(judge), PROTOCOL)
+
+
+def checks_of(render, batch, judge):
+    """Name of each check -> (verdict, name of the likeliest rival)."""
+    report = report_of(render, batch, judge)
     return {check.name: (check.verdict, check.rival_name) for check in report.checks}
 
 
@@ -139,8 +144,53 @@ def test_few_samples_prove_nothing(tiny):
     few = tiny[:4]
     assert (
         checks_of(redirector(lambda gaze: gaze.flip(-1)), few, PredictingJudge())["gaze of the renderings"][0]
-        == "unclear"
+        == "cannot tell"
     )
+
+
+def narrowed(batch, scale, offset_rad=(0.0, 0.0)):
+    """The batch with gazes that vary less, about another mean; the images still hold what they are to be read as."""
+    gaze = (batch.gaze_head - batch.gaze_head.mean(dim=0)) * torch.tensor(scale) + torch.tensor(offset_rad)
+    return changed(batch, gaze_head=gaze, gaze_camera=camera_gaze(batch.camera, batch.head, gaze))
+
+
+class Biased(PredictingJudge):
+    """Reads every pitch too high by 11 degrees, as the iris model does with real people."""
+
+    def predict(self, rgb):
+        prediction = super().predict(rgb)
+        object.__setattr__(prediction, "gaze_camera", prediction.gaze_camera + torch.tensor([0.19, 0.0]))
+        return prediction
+
+
+def test_a_bias_is_no_mirror_where_pitch_hardly_varies(tiny):
+    narrow = narrowed(tiny, (0.1, 1.0), (-0.1, 0.0))
+    report = report_of(redirector(), narrow, Biased())
+    check = next(check for check in report.checks if check.name == "gaze of the renderings")
+    assert check.verdict == "cannot tell"
+    assert "to tell from: pitch is mirrored (" in check.reason
+    assert check.rival_name != "pitch is mirrored"  # the likeliest of those that could be told
+    assert not any("gaze of the renderings" in fault for fault in report.faults)
+    assert any(line.startswith("gaze of the renderings: the range") for line in report.cannot_tell)
+
+
+def test_what_can_be_told_is_named_though_the_other_angle_hardly_varies(tiny):
+    narrow = narrowed(tiny, (0.1, 1.0))
+    found = checks_of(redirector(lambda gaze: gaze * torch.tensor([1.0, -1.0])), narrow, PredictingJudge())
+    assert found["gaze of the renderings"] == ("fault", "yaw is mirrored")
+
+
+def test_targets_near_the_original_gaze_tell_nothing_about_redirection_or_the_judge(tiny):
+    found = checks_of(redirector(lambda gaze: gaze * 0), narrowed(tiny, (0.1, 0.1)), PredictingJudge())
+    for name in ("redirection", "the judge", "labels of the recordings", "gaze of the renderings"):
+        assert found[name][0] == "cannot tell", name
+
+
+def test_ten_pairs_of_a_wide_gaze_are_too_few(tiny):
+    few = tiny[:10]
+    found = checks_of(redirector(lambda gaze: gaze.flip(-1)), few, PredictingJudge())
+    assert found["gaze of the renderings"][0] == "cannot tell"
+    assert found["colours of the recordings"][0] == "ok"  # whole images tell with fewer
 
 
 def test_the_helpers_of_these_tests_agree(tiny):

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
-from gaze_core.evaluation.judge import CnnJudge, IrisJudge
+from gaze_core.evaluation.judge import CnnJudge, LandmarkJudge
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig, head_pitchyaw
 from gaze_core.reproducibility import seed_everything
@@ -101,7 +101,7 @@ def test_refuses_what_is_not_a_judge(tmp_path):
         CnnJudge(tmp_path / "text.safetensors")
 
 
-def test_the_iris_judge_hands_over_bytes_and_takes_angles():
+def test_a_judge_of_landmarks_hands_over_bytes_and_takes_angles():
     def predict_gaze(images):
         assert images.dtype == np.uint8
         assert images.shape == (2, 4, 6, 3)
@@ -109,7 +109,7 @@ def test_the_iris_judge_hands_over_bytes_and_takes_angles():
 
     rgb = torch.zeros(2, 3, 4, 6)
     rgb[0, :, 0, 0] = torch.tensor([0.2, 0.4, 1.0])
-    prediction = IrisJudge(predict_gaze).predict(rgb)
+    prediction = LandmarkJudge("iris", "iris-v1", predict_gaze).predict(rgb)
     torch.testing.assert_close(prediction.gaze_camera[0], torch.tensor([0.2, 0.4]))
     assert prediction.valid.tolist() == [True, False]
     assert prediction.head_pitchyaw is None

@@ -9,9 +9,11 @@ import pytest
 from gaze_core.evaluation.comparison import compare
 from gaze_core.evaluation.last_block import LastBlock
 from gaze_core.evaluation.page import ReportData
-from gaze_core.evaluation.report import EvaluationReport, Tolerance
+from gaze_core.evaluation.report import EvaluationReport, SweepLine, Tolerance
 from gaze_core.evaluation.report_files import write_report
 from gaze_core.evaluation.report_images import _ARRAYS, ReportImages
+from gaze_core.evaluation.sweep import ANGLES_DEG
+from gaze_core.evaluation.sweep_blocks import sweep_sentences
 from gaze_core.reports.sources import Sources, StageRow, TrainedRow
 from tests.gaze_core.evaluation.reports import COUNT, FAULT, report
 from tests.gaze_core.reports.html import assert_self_contained, headings, read_page
@@ -157,3 +159,62 @@ def test_images_read_what_the_evaluate_stage_writes(images, tmp_path):
         np.testing.assert_array_equal(getattr(loaded, name), value)
     assert loaded.gaze_labels == images.gaze_labels
     assert loaded.pose_labels == images.pose_labels
+
+
+def line(reader, axis, slope, reason=""):
+    predicted = (-12.5, -6.0, 0.25, 6.0, None)
+    return SweepLine(
+        reader=reader, axis=axis, target_deg=ANGLES_DEG[axis], predicted_deg=predicted, slope=slope, num_readings=32,
+        r2=slope and 0.93, num_renderings=40, reason=reason,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def swept(images):
+    """A report of a recording: swept by two readers, one of which hardly found faces, without the third."""
+    lines = (line("iris", "yaw", 0.62), line("iris", "pitch", 0.0), line("cnn", "yaw", None, "3 readings at 2 angles"))
+    cannot_tell = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "10 readable images, 20 are needed"})
+    candidate = evaluation(6.5, 24, checks=(cannot_tell,)).model_copy(
+        update={"sweep": lines, "readers_absent": {"openvino": "the package openvino is not installed"}}
+    )
+    eyes = {axis: np.full((1, 5, 6, 15, 3), 120, np.uint8) for axis in ANGLES_DEG}
+    images = replace(images, sweep_eyes=eyes, sweep_labels=["ann, frame 3"])
+    return ReportData("Redirection", candidate, images, 1.0, comparison=compare(candidate, candidate, Tolerance()))
+
+
+def test_the_sweep_stands_on_the_page_with_its_eyes_and_who_is_missing(swept, tmp_path):
+    path, facts = write_report(swept, tmp_path)
+    page, text = read_page(path)
+    assert_self_contained(path)
+    assert "Sweep of the target gaze" in headings(path)
+    assert "\N{MINUS SIGN}20° \N{MINUS SIGN}10° 0° +10° +20° slope R²" in text
+    assert "the eyeball model on MediaPipe's landmarks \N{MINUS SIGN}12.5°" in text
+    assert "0.62 0.93 32 of 40" in text
+    assert "cannot tell 3 readings at 2 angles" in text
+    assert "OpenVINO gaze-estimation-adas-0002 does not read: the package openvino is not installed." in text
+    assert len(page.addresses) == 2 * (2 + 5 + 3 + 6) + 1 + 2 * 5
+    written = json.loads(facts.read_text())
+    assert [row["slope"] for row in written["sweep"]] == [0.62, 0.0, None]
+    assert written["sweep_iris_yaw_slope"] == 0.62
+    assert written["readers_absent"] == {"openvino": "the package openvino is not installed"}
+
+
+def test_what_cannot_be_told_is_neither_passed_nor_failed(swept, tmp_path):
+    path, facts = write_report(swept, tmp_path)
+    _, text = read_page(path)
+    assert "0 of 1 check passed, 1 cannot tell" in text
+    assert 'class="mark cannot-tell">cannot tell<' in path.read_text()
+    assert "(yaw is mirrored); 10 readable images, 20 are needed" in text
+    assert "Do not trust these numbers." not in text
+    written = json.loads(facts.read_text())
+    assert (written["faults"], written["verdict"], written["checks"][0]["verdict"]) == ([], "equal", "cannot tell")
+    assert written["cannot_tell"] == ["gaze of the renderings: 10 readable images, 20 are needed"]
+
+
+def test_the_sweep_in_words(swept):
+    assert sweep_sentences(swept.candidate) == [
+        "sweep of yaw by iris: slope 0.62, R² 0.93 (32 of 40 renderings read)",
+        "sweep of pitch by iris: slope 0.00, R² 0.00 (32 of 40 renderings read)",
+        "sweep of yaw by cnn: cannot tell: 3 readings at 2 angles",
+        "sweep: openvino does not read: the package openvino is not installed",
+    ]

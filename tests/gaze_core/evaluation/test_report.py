@@ -104,7 +104,58 @@ def test_with_a_fault_on_both_sides_nobody_is_better(spread):
     assert compare(report(gaze - 3, psnr, checks=(FAULT,)), faulty, Tolerance()).verdict == "equal"
 
 
-def test_a_first_model_must_beat_the_identity_baseline(spread):
+def few_or_narrow(report, count=COUNT, moved_deg=25.0):
+    """The report on its first pairs only, with target gazes this far from the original ones."""
+    subjects = tuple(
+        subject.model_copy(update={
+            "input_index": subject.input_index[:count], "target_index": subject.target_index[:count],
+            "moved_deg": (moved_deg,) * count,
+            "values": {row: {name: part[:count] for name, part in metrics.items()} for row, metrics in subject.values.items()},
+        })
+        for subject in report.subjects
+    )  # fmt: skip
+    unread = sum(value is None for subject in subjects for value in subject.values["model"]["gaze_error_deg"])
+    return report.model_copy(update={"subjects": subjects, "num_samples": count, "num_unreadable": unread})
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"count": 10}, "10 readable images, 20 are needed"),
+        ({"moved_deg": 4.0}, "the range of gaze is too small (10° are needed) to tell from: the original gaze (4°)"),
+    ],
+)
+def test_gaze_on_few_pairs_or_little_range_decides_nothing(spread, limits, reason):
+    gaze, psnr = spread
+    candidate, baseline = (few_or_narrow(one, **limits) for one in (report(gaze + 3, psnr + 1), report(gaze, psnr)))
+    comparison = compare(candidate, baseline, Tolerance())
+    assert comparison.verdict == "better"  # by its images
+    metric = next(metric for metric in comparison.metrics if metric.name == "gaze_error_deg")
+    assert (metric.verdict, metric.reason) == ("cannot tell", reason)
+    assert any(line.endswith(f"cannot tell: {reason}") for line in comparison.reasons)
+    assert compare(baseline, candidate, Tolerance(psnr_db=None)).verdict == "equal"
+    enough = [few_or_narrow(report(errors, psnr)) for errors in (gaze + 3, gaze)]
+    assert compare(*enough, Tolerance()).verdict == "regressed"
+
+
+def test_one_more_unreadable_image_of_few_is_no_regression(spread):
+    gaze, psnr = spread
+    candidate, baseline = (
+        few_or_narrow(one, count=10) for one in (report([None, *gaze[1:]], psnr + 1), report(gaze, psnr))
+    )
+    comparison = compare(candidate, baseline, Tolerance())
+    assert comparison.verdict == "better"
+    assert any("could not read 1 more" in line and "cannot tell: 10" in line for line in comparison.reasons)
+
+
+def test_what_cannot_be_told_is_no_fault(spread):
+    cannot_tell = FAULT.model_copy(update={"verdict": "cannot tell", "reason": "4 images"})
+    comparison = compare(report(spread[0], spread[1] + 1, checks=(cannot_tell,)), report(*spread), Tolerance())
+    assert comparison.verdict == "better"
+    assert report(*spread, checks=(cannot_tell,)).cannot_tell == ("gaze of the renderings: 4 images",)
+
+
+def test_a_first_model_must_be_better_than_the_unchanged_image(spread):
     gaze, psnr = spread
     good = report(gaze, psnr)
     assert compare(good, copy_as_baseline(good), Tolerance()).verdict == "better"

@@ -1,5 +1,6 @@
 """A face never leaves the machine: landmark detection opens no network socket, not even in native code."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,16 @@ from pathlib import Path
 from gaze_core.preprocess.video import VideoConfig, preprocess_video
 summary = preprocess_video(Path(sys.argv[1]), Path(sys.argv[2]), VideoConfig(every_nth=60), Path(sys.argv[3]))
 assert summary.num_kept == 2
+"""
+SECOND_READER = """
+import sys
+from pathlib import Path
+import cv2
+from gaze_core.preprocess.openvino_gaze import OpenvinoGaze, predict_gaze
+recording, network, weights, landmarker = map(Path, sys.argv[1:])
+_, image = cv2.VideoCapture(str(recording)).read()
+_, valid = predict_gaze(image[None, :, :, ::-1].copy(), OpenvinoGaze(network, weights), landmarker)
+assert valid.all()
 """
 CALL_HOME = """
 import socket
@@ -47,3 +58,14 @@ def test_the_trap_sees_a_call_home(tmp_path):
 def test_landmark_detection_opens_no_socket(shared_data, landmarker, tmp_path):
     recording = shared_data / "carphone.mp4"
     assert network_calls(LANDMARKS, tmp_path / "log", recording, tmp_path / "s.h5", landmarker) == []
+
+
+def test_the_second_reader_stays_here(shared_data, landmarker, tmp_path):
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
+    folder = shared_data / "weights" / "openvino"
+    files = [folder / f"gaze-estimation-adas-0002.{ending}" for ending in ("xml", "bin")]
+    recording = shared_data / "carphone.mp4"
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"no {files[0]}")
+    assert network_calls(SECOND_READER, tmp_path / "log", recording, *files, landmarker) == []

@@ -1,15 +1,22 @@
+import importlib.util
+import os
 import shutil
+from dataclasses import replace
 
 import h5py
 import pytest
 import torch
 
+from gaze_core import assets
 from gaze_core.config import Runtime
+from gaze_core.data.seen import Seen
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, Splits, read_splits, write_splits
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
-from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.evaluation.judge import CnnJudge, require_no_critic
+from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
+from gaze_core.evaluation import readers
+from gaze_core.evaluation.judge import CnnJudge, JudgePrediction, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
+from gaze_core.evaluation.readers import available_readers
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages
 from gaze_core.evaluation.report_renderings import eye_crops, facing_pose
@@ -199,3 +206,85 @@ def test_too_few_held_out_frames_are_refused_before_training(tmp_path):
     for split in ("test", "validation"):
         with pytest.raises(BadInput, match="tiny: 1 held-out frames; expected at least 2, .* give a longer recording"):
             require_pairs(EvaluateConfig(split=split), tmp_path)
+
+
+class Second:
+    """Reads the colours of the images, so that it is never without an answer."""
+
+    name, digest, seen = "openvino", "5ec07d", Seen()
+
+    def predict(self, rgb):
+        return JudgePrediction(rgb.mean(dim=(2, 3))[:, :2] - 0.5, None, torch.ones(len(rgb), dtype=torch.bool))
+
+
+def evaluated(root, work, label_source, **config):
+    """Report and images of an evaluation of data with labels of this source."""
+    data = work / "data"
+    shutil.copytree(root / "data", data)
+    with h5py.File(data / SUBJECT_FILE, "r+") as file:
+        file.attrs["label_source"] = label_source
+    inputs = {"data": data, "checkpoint": root / "gaze_gaussian"}
+    evaluate.run(EvaluateConfig(num_shown=1, **config), inputs, StageContext(Runtime(device="cpu"), work))
+    report = EvaluationReport.model_validate_json((work / evaluate.EVALUATION_FILE).read_text())
+    return report, ReportImages.load(work / evaluate.IMAGES_FILE)
+
+
+def test_recordings_with_estimated_labels_are_swept_and_read_a_second_time(root, tmp_path, monkeypatch):
+    known = readers.reader
+    monkeypatch.setattr(readers, "reader", lambda name: Second() if name == "openvino" else known(name))
+    report, images = evaluated(root, tmp_path, "iris", readers=("openvino",))
+    assert {(line.reader, line.axis) for line in report.sweep} == {
+        (name, axis) for name in ("cnn", "openvino") for axis in ("yaw", "pitch")
+    }
+    assert set(report.readers_absent) == {"iris"}
+    assert images.sweep_eyes["yaw"].shape == (2, 5, 64, 160, 3)
+    assert images.sweep_labels[0].startswith("tiny, frame ")
+    for name in ("openvino_gaze_error_deg", "identity_copy_openvino_gaze_error_deg", "openvino_floor_deg"):
+        assert report.numbers[name] > 0
+    assert report.numbers["constant_openvino_gaze_error_deg"] == report.numbers["constant_gaze_error_deg"]
+    assert report.numbers["sweep_openvino_yaw_slope"] is not None
+    assert report.instruments["openvino"] == Second.digest
+
+
+def test_a_second_reader_that_is_not_at_hand_is_absent_with_its_reason(root, tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
+    monkeypatch.setattr(readers, "find_spec", lambda name: None)
+    caplog.set_level("INFO")
+    report, _ = evaluated(root, tmp_path, "iris", readers=available_readers())
+    assert {line.reader for line in report.sweep} == {"cnn"}
+    reason = report.readers_absent["openvino"]
+    assert reason.startswith(
+        "the package openvino is not installed, pip install 'gazeworks[openvino]'; face_landmarker"
+    )
+    assert "face_landmarker.task is not on this machine, get " in reason
+    assert "gaze-estimation-adas-0002.bin is not on this machine, get " in reason
+    assert report.estimate("openvino_gaze_error_deg").absent == reason
+    assert f"sweep: openvino does not read: {reason}" in caplog.messages
+
+
+def test_where_labels_are_exact_nobody_else_is_asked(root, tmp_path):
+    report, images = evaluated(root, tmp_path, "exact", readers=("cnn", "iris", "openvino"))
+    assert report.sweep == ()
+    assert images.sweep_labels == []
+    assert "the labels are exact" in report.estimate("openvino_gaze_error_deg").absent
+
+
+def test_openvino_as_judge_needs_its_files_and_says_which(monkeypatch):
+    nowhere = {name: replace(asset, urls=()) for name, asset in assets.ASSETS.items()}
+    nowhere = {name: replace(asset, package="absent==1") for name, asset in nowhere.items()}
+    monkeypatch.setattr(assets, "ASSETS", nowhere)
+    monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
+    with pytest.raises(MissingArtifact, match=r"face_landmarker\.task .* is not at hand"):
+        evaluate.judge_of(EvaluateConfig(judge="openvino"))
+
+
+def test_openvino_judges_where_it_is_at_hand(shared_data, monkeypatch):
+    folders = (shared_data, shared_data / "weights" / "openvino")
+    needed = (folders[0] / "face_landmarker.task", folders[1] / "gaze-estimation-adas-0002.bin")
+    if importlib.util.find_spec("openvino") is None or not all(file.is_file() for file in needed):
+        pytest.skip(f"openvino is not installed, or its files are not at {shared_data}")
+    monkeypatch.setenv(assets.FOLDERS_VARIABLE, os.pathsep.join(map(str, folders)))
+    assert available_readers() == ("cnn", "iris", "openvino")
+    judge = evaluate.judge_of(EvaluateConfig(judge="openvino"))
+    assert (judge.name, judge.digest) == ("openvino", "d525d095-v1")
+    assert not judge.read(torch.ones(2, 3, 64, 64)).valid.any()
