@@ -1,4 +1,4 @@
-"""Who can read gaze in an image, by name: any may be the judge, and recordings of people are shown to all at hand."""
+"""Gaze estimators by name: each can be the judge; for recordings of people all available ones predict."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -28,10 +28,10 @@ _ASSETS: Mapping[ReaderName, tuple[str, ...]] = {
 
 
 def reader(name: ReaderName) -> Judge:
-    """The reader of that name; its files are downloaded if they are nowhere at hand.
+    """The reader of that name; its files are downloaded if they are not on this machine.
 
     Raises:
-        MissingArtifact: its package or a file is not at hand.
+        MissingArtifact: its package or a file is not available.
     """
     if name == "cnn":
         return CnnJudge()
@@ -67,7 +67,7 @@ def with_readers(networks: MetricNetworks, wanted: Iterable[ReaderName]) -> Metr
     """The same, with the wanted readers beside the judge, and the reason why each other one is missing.
 
     Raises:
-        MissingArtifact: a wanted one is not at hand.
+        MissingArtifact: a wanted one is not available.
     """
     judge, chosen = networks.judge, tuple(wanted)
     found: dict[str, Judge] = {judge.name: judge}

@@ -16,7 +16,7 @@ from gaze_core.evaluation.evidence import lacking_sweep
 from gaze_core.evaluation.judge import Judge
 from gaze_core.evaluation.renderings import Prediction, Redirector, render
 from gaze_core.evaluation.report import SweepAxis, SweepLine
-from gaze_core.evaluation.shown import as_uint8, close_up
+from gaze_core.evaluation.report_renderings import as_uint8, eye_crops
 from gaze_core.sampling import evenly_spaced
 
 ANGLES_DEG: Mapping[SweepAxis, tuple[float, ...]] = {
@@ -65,7 +65,7 @@ def sweep(
             for name, reader in readers.items():
                 predicted.setdefault((name, axis), []).append(_read(reader, rendered, heads)[:, _COLUMN[axis]])
             if k in shown:
-                eyes[axis].append(as_uint8(close_up(rendered, heads.landmarks_2d_px)))
+                eyes[axis].append(as_uint8(eye_crops(rendered, heads.landmarks_2d_px)))
     lines = (sweep_line(name, axis, np.stack(values)) for (name, axis), values in predicted.items())
     return Sweep(
         tuple(lines), tuple(frames[k][0] for k in shown), {axis: np.stack(rows) for axis, rows in eyes.items()}

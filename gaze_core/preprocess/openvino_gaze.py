@@ -42,7 +42,7 @@ class OpenvinoGaze:
         network, weights: its two files (`.xml`, `.bin`); found by `gaze_core.assets` if None.
 
     Raises:
-        MissingArtifact: the extra `openvino` is not installed, or a file is not at hand.
+        MissingArtifact: the extra `openvino` is not installed, or a file is not available.
         ContractViolation: the files are not this network's.
     """
 

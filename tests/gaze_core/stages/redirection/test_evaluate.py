@@ -274,7 +274,7 @@ def test_openvino_as_judge_needs_its_files_and_says_which(monkeypatch):
     nowhere = {name: replace(asset, package="absent==1") for name, asset in nowhere.items()}
     monkeypatch.setattr(assets, "ASSETS", nowhere)
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
-    with pytest.raises(MissingArtifact, match=r"face_landmarker\.task .* is not at hand"):
+    with pytest.raises(MissingArtifact, match=r"face_landmarker\.task .* was not found and could not be downloaded"):
         evaluate.judge_of(EvaluateConfig(judge="openvino"))
 
 
@@ -287,4 +287,4 @@ def test_openvino_judges_where_it_is_at_hand(shared_data, monkeypatch):
     assert available_readers() == ("cnn", "iris", "openvino")
     judge = evaluate.judge_of(EvaluateConfig(judge="openvino"))
     assert (judge.name, judge.digest) == ("openvino", "d525d095-v1")
-    assert not judge.read(torch.ones(2, 3, 64, 64)).valid.any()
+    assert not judge.predict(torch.ones(2, 3, 64, 64)).valid.any()
