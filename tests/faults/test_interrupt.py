@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,9 @@ def in_a_terminal(command: list[str], env: dict[str, str], work: Path) -> tuple[
     """Types CTRL-C once a checkpoint lies below `work`: what was shown since, the exit code, and how long it took, s."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a test run in the background of a shell ignores it, and so would this
         os.execve(command[0], command, env)
     os.set_blocking(terminal, False)
     shown, typed_s, deadline_s = b"", 0.0, time.monotonic() + 240
