@@ -30,10 +30,14 @@ from gaze_core.synthesis.lids import IRIS_RADIUS_M, SIDES, Lids, measure_lids
 from gaze_core.synthesis.meshes import boundary_edges, components, extrude, loop_subdivision, vertex_normals
 
 _ANNY_TO_HEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # anny: x subject's left, y back, z up
+# anny holds its chin up: laid on the average face that gives recordings their head frame (`preprocess/face_mesh.py`) by
+# brows, eyes and nose, its faces point 6.5 degrees up (12 people, spread 2.7). Equal poses must mean equal heads.
+_CHIN_UP = np.deg2rad(6.0)
+_UPRIGHT = np.array([[1.0, 0, 0], [0, np.cos(_CHIN_UP), np.sin(_CHIN_UP)], [0, -np.sin(_CHIN_UP), np.cos(_CHIN_UP)]])
 _NECK_RINGS, _NECK_END_M = 4, 0.17
 LIMBUS_RAD, _BULGE = np.deg2rad(21.0), 0.03  # cornea: share of the radius by which its apex stands out
 EYEBALL_RADIUS_M = 0.012  # on which a real iris's apex turns; anny's balls are 16.4 mm wide at the same place
-_LOWEST_M = (0.0005, 0.0035)  # how far below anny's ball an eyeball's centre may lie
+_LOWEST_M = (-0.001, 0.003)  # how far below anny's ball an eyeball's centre may lie
 _LID_GAP_M = 2.5e-4
 
 
@@ -90,15 +94,14 @@ class Head:
     lids: Lids
     neutral_m: Float[ndarray, "n 3"]
     normals: Float[ndarray, "n 3"]
-    origin_m: Float[ndarray, "3"]  # in anny's frame, axes already ours
+    origin_m: Float[ndarray, "3"]  # in anny's upright frame
 
     def vertices(
         self, expression: Float[ndarray, "52"], gaze_head_eyes: Float[ndarray, "2 2"]
     ) -> Float[ndarray, "n 3"]:
         """Fine vertices with an expression (ARKIT order); lids rest on the turned eyeballs."""
         moved = self.lids.following(expression, gaze_head_eyes, EYEBALL_RADIUS_M, self.shape.lid_cover_m)
-        coarse = _anny_vertices(self.shape, moved) - self.origin_m
-        fine = self.topology.refine @ _with_neck(coarse, self.topology.rim)
+        fine = _fine_vertices(self.topology, _anny_vertices(self.shape, moved), self.origin_m)
         return self._lids_outside(fine, self.surface_gaze(gaze_head_eyes))
 
     def surface_gaze(self, gaze_head_eyes: Float[ndarray, "2 2"]) -> Float[ndarray, "2 2"]:
@@ -136,15 +139,22 @@ def make_head(shape: Shape, subdivisions: int) -> Head:
     """The head of an identity. Its eyes' surfaces are spheres fitted to anny's eyeballs, whose right one is a half."""
     topology = _topology(subdivisions)
     coarse = _anny_vertices(shape, np.zeros(len(ARKIT)))
-    spheres = [_fit_sphere(coarse[vertices]) for vertices in topology.eyeballs]
+    spheres = [_fit_sphere(coarse[vertices] @ _UPRIGHT.T) for vertices in topology.eyeballs]
     surfaces = np.stack([center for center, _ in spheres])
     radius = float(np.mean([radius for _, radius in spheres]))
-    centers = _eye_centers(coarse, surfaces, radius)
+    centers = _eye_centers(coarse @ _UPRIGHT.T, surfaces, radius)
     origin = centers.mean(axis=0)
-    neutral = topology.refine @ _with_neck(coarse - origin, topology.rim)
-    lids = measure_lids(lambda expression: _anny_vertices(shape, expression) - origin)
+    neutral = _fine_vertices(topology, coarse, origin)
+    lids = measure_lids(lambda expression: _anny_vertices(shape, expression) @ _UPRIGHT.T - origin)
     normals = vertex_normals(neutral, topology.faces)
     return Head(shape, topology, centers - origin, surfaces - origin, radius, lids, neutral, normals, origin)
+
+
+def _fine_vertices(
+    topology: Topology, coarse_m: Float[ndarray, "n 3"], origin_m: Float[ndarray, "3"]
+) -> Float[ndarray, "m 3"]:
+    """Fine vertices in the head frame of coarse ones in anny's."""
+    return np.asarray(topology.refine @ _with_neck(coarse_m, topology.rim, origin_m @ _UPRIGHT) @ _UPRIGHT.T - origin_m)
 
 
 def _eye_centers(
@@ -182,7 +192,7 @@ def _topology(subdivisions: int) -> Topology:
         step, faces = loop_subdivision(faces, refine.shape[0])
         refine = step @ refine
     origin = np.mean([_fit_sphere(coarse[vertices])[0] for vertices in eyeballs], axis=0)
-    reference = refine @ _with_neck(coarse - origin, rim)
+    reference = refine @ (_with_neck(coarse, rim, origin) - origin)
     return Topology(eyeballs, rim, refine, faces, refine @ on_tongue > 0.5, reference)
 
 
@@ -204,11 +214,13 @@ def _anny_vertices(shape: Shape, expression: Float[ndarray, "52"]) -> Float[ndar
     return np.asarray(out["rest_vertices"][0].numpy() @ _ANNY_TO_HEAD.T)
 
 
-def _with_neck(coarse_m: Float[ndarray, "n 3"], rim: Int[ndarray, " r"]) -> Float[ndarray, "m 3"]:
-    """Adds rings that carry the neck from anny's slanted cut down to a level end."""
-    start = coarse_m[rim]
+def _with_neck(
+    coarse_m: Float[ndarray, "n 3"], rim: Int[ndarray, " r"], eyes_m: Float[ndarray, "3"]
+) -> Float[ndarray, "m 3"]:
+    """Adds rings that carry the neck from anny's slanted cut down to a level end below the eyes; all in anny's frame."""
+    start = coarse_m[rim] - eyes_m
     end = start * [1.12, 0, 1.0] + [0, _NECK_END_M, 0.012]
-    rings = [start + (end - start) * share for share in np.linspace(0, 1, _NECK_RINGS + 1)[1:]]
+    rings = [eyes_m + start + (end - start) * share for share in np.linspace(0, 1, _NECK_RINGS + 1)[1:]]
     return np.concatenate([coarse_m, *rings])
 
 
