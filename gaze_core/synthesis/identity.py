@@ -71,7 +71,7 @@ def draw_identity(seed: int) -> tuple[Shape, Look]:
     }
     changes = np.clip(rng.normal(0, 0.25, len(LOCAL_CHANGES)), -0.5, 0.5)
     changes[LOCAL_CHANGES.index("eye-height2-incr")] += 0.4  # anny's neutral eyes are half closed
-    cover_m = float(np.random.default_rng([seed, 1]).uniform(0.0002, 0.0025))
+    cover_m = float(np.random.default_rng([seed, 1]).uniform(0.0006, 0.0020))
     shape = Shape(np.array([phenotypes[name] for name in PHENOTYPES]), changes, cover_m)
     tone = float(np.clip(descent @ [4.0, 1.6, 0.5] + rng.normal(0, 0.35), 0, 5))
     pale = descent[2] > 0.55
