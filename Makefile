@@ -1,14 +1,14 @@
-# Everything from nothing: a Python 3.11 or newer and make are enough.
+# Needs only make and Python 3.11 or newer; everything else is installed.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 REPORT ?= reports/demo
 
-# uv compiles nothing, so each import must be allowed to keep what it compiled: a second start takes half as long.
+# uv compiles nothing, so imports must be allowed to write bytecode: a second start takes half as long.
 export PYTHONDONTWRITEBYTECODE =
 
-# The servers listen on loopback; make server PORTS="--prefect-port 4201 --mlflow-port 5001" where these are taken.
+# The servers listen on loopback; if the ports are taken: make server PORTS="--prefect-port 4201 --mlflow-port 5001".
 PORTS ?=
 
 .PHONY: help demo test test-faults check lint bench server server-stop deploy clean install install-dev
@@ -19,10 +19,10 @@ help:  ## list the targets
 demo: install  ## train on the shipped synthetic subject, compare with the baseline, write a report
 	$(BIN)/gazeworks demo --out $(REPORT)
 
-test: install-dev  ## the test suite without the minutes of test-faults
+test: install-dev  ## the test suite without test-faults
 	$(BIN)/python -m pytest
 
-test-faults: install-dev  ## kill processes, servers and workers in the middle of their work; minutes
+test-faults: install-dev  ## kill processes, servers and workers while they work; takes minutes
 	$(BIN)/python -m pytest -m faults tests/faults
 
 check: lint test test-faults  ## what CI runs: lint, types, import contracts, tests, faults
@@ -40,7 +40,7 @@ bench: install-dev  ## time the rasteriser and the loader against their referenc
 server: install  ## start Prefect, MLflow and workers on loopback, in the background, and print their addresses
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/gazeworks server start $(PORTS)
 
-server-stop:  ## stop what make server started, and nothing else
+server-stop:  ## stop only what make server started
 	$(BIN)/gazeworks server stop
 
 deploy: install  ## put the deployments of prefect.yaml on the server that PREFECT_API_URL names

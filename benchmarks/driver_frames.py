@@ -1,4 +1,4 @@
-"""What more frames of a drive are worth to fine-tuning, everything else equal.
+"""Effect of the number of a drive's frames on fine-tuning, everything else equal.
 
     python benchmarks/driver_frames.py --drive FOLDER --weights base.safetensors [--counts 500 1000] [--seeds 0 1]
 
@@ -29,13 +29,13 @@ from tasks.measurements import record_values
 
 
 def context(folder: Path) -> StageContext:
-    """Work in this folder, on the best device."""
+    """A stage context that works in this folder, on the best device."""
     folder.mkdir(parents=True, exist_ok=True)
     return StageContext(Runtime(progress=False), folder)
 
 
 def extracted(drive: Path, count: int, work: Path) -> Path:
-    """So many frames of the drive, asked for evenly."""
+    """Folder of `count` evenly spaced frames of the drive, extracted unless done before."""
     folder = work / f"extract_{count}"
     if not (folder / "done").exists():
         inputs = {}
@@ -50,7 +50,7 @@ def extracted(drive: Path, count: int, work: Path) -> Path:
 
 
 def tuned(data: Path, weights: Path, preset: str, seed: int, folder: Path) -> Path:
-    """The estimator after fine-tuning on one extraction."""
+    """Folder of the estimator after fine-tuning on one extraction."""
     if not (folder / "done").exists():
         config = finetune.FINETUNE_PRESETS[preset].model_copy(update={"seed": seed})
         finetune.run(config, {"data": data, "base": weights}, context(folder))
@@ -78,7 +78,7 @@ def main() -> None:
     counts = sorted(options.counts)
     drives = {count: extracted(options.drive, count, options.work) for count in counts}
     test = drives[counts[-1]]
-    answer: dict[str, object] = {"preset": options.preset, "seeds": options.seeds}
+    result: dict[str, object] = {"preset": options.preset, "seeds": options.seeds}
     means: dict[int, dict[str, np.ndarray]] = {}
     for count in counts:
         rows, started_s = [], time.monotonic()
@@ -88,18 +88,18 @@ def main() -> None:
             errors, times_s = errors_of(test, checkpoint, folder / "evaluation")
             rows.append(errors)
         means[count] = {metric: np.mean([row[metric] for row in rows], axis=0) for metric in METRICS}
-        answer[str(count)] = {
+        result[str(count)] = {
             "seconds": round(time.monotonic() - started_s, 1),
             "each_seed_angular_deg": [float(row["angular_deg"].mean()) for row in rows],
             **{metric: summary(values, times_s) for metric, values in means[count].items()},
         }
     for fewer, more in zip(counts, counts[1:], strict=False):
-        answer[f"gain of {more} over {fewer}"] = {
+        result[f"gain of {more} over {fewer}"] = {
             metric: summary(means[fewer][metric] - means[more][metric], times_s) for metric in METRICS
         }
     if options.record:
-        record_values(options.record, f"fine-tuning by {counts} frames of a drive, preset {options.preset}", answer)
-    sys.stdout.write(json.dumps(answer, indent=1) + "\n")
+        record_values(options.record, f"fine-tuning by {counts} frames of a drive, preset {options.preset}", result)
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 
 def summary(values: np.ndarray, times_s: np.ndarray) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""`python benchmarks/orchestration.py [--subjects 200]`: what Prefect, the store and MLflow cost around a stage.
+"""`python benchmarks/orchestration.py [--subjects 200]`: overhead of Prefect, the store and MLflow around a stage.
 
 Starts a server of its own and ends it; prints JSON. A stage that does nothing is run once for each `--tasks`, then again
-from the cache; then one task for each subject is spread over threads; then metrics are logged step by step.
+from the cache; then one task for each subject is distributed over threads; then metrics are logged step by step.
 """
 
 import argparse
@@ -21,7 +21,7 @@ TERMS = ("raw_l1", "final_l1", "eyes_l1", "silhouette", "total")
 
 
 def main() -> None:
-    """Measures in a home of its own, which is removed afterwards."""
+    """Measures in a temporary home."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=30)
     parser.add_argument("--subjects", type=int, default=200)

@@ -2,9 +2,9 @@
 
     python benchmarks/paper_step.py [--preset paper] [--batches 1 8] [--steps 20] [--json] [--record FOLDER]
 
-A head of about 140 thousand Gaussians is made from an untrained surface at the preset's cell size: what is timed does
-not depend on what it shows. The autoencoder, perceptual and gaze networks take part if `--critics` says so and their
-weights are at hand. Times are medians over synchronised steps; the peak is that of the allocator.
+A head of about 140 thousand Gaussians is made from an untrained surface at the preset's cell size: the times do not
+depend on its appearance. The autoencoder, perceptual and gaze networks are included with `--critics`, if their weights
+are available. Times are medians over synchronised steps; the peak is that of the allocator.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from gaze_core.data.batch import GazeBatch, HeadParameters, Validity
 from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead
 from gaze_core.plans.redirection import RedirectionPlan, redirection_plan
 from gaze_core.stages.redirection.gaze_gaussian import parameter_groups
@@ -31,8 +31,8 @@ from tasks.measurements import record_values
 PUBLISHED_FRAMES_PER_S = 74  # GazeGaussian (Wei et al. 2025), table 1
 
 
-def a_batch(size: int, image_px: int, device: torch.device) -> GazeBatch:
-    """Heads 0.6 m in front of a camera, random images, no labels worth learning."""
+def random_batch(size: int, image_px: int, device: torch.device) -> GazeBatch:
+    """Heads 0.6 m in front of a camera, with random images and labels."""
     random = torch.Generator().manual_seed(0)
     pose = torch.eye(4).repeat(size, 1, 1)
     pose[:, 2, 3] = 0.6
@@ -65,14 +65,14 @@ def landmarks() -> torch.Tensor:
     return points
 
 
-def a_model(plan: RedirectionPlan, device: torch.device, critics: bool) -> GazeGaussian:
+def untrained_model(plan: RedirectionPlan, device: torch.device, critics: bool) -> GazeGaussian:
     """The preset's model on an untrained surface."""
     config = plan.gaze_gaussian.model
     if not critics:
         config = config.model_copy(update={"renderer": config.renderer.model_copy(update={"autoencoder": None})})
     torch.manual_seed(0)
     head = MeshHead(plan.mesh_head.model, landmarks())
-    return start_from_mesh_head(config, head, torch.tensor([[0.032, 0.0, 0.02], [-0.032, 0.0, 0.02]])).to(device)
+    return initialise_from_mesh_head(config, head, torch.tensor([[0.032, 0.0, 0.02], [-0.032, 0.0, 0.02]])).to(device)
 
 
 def seconds(run, device: torch.device, repeats: int) -> float:  # type: ignore[no-untyped-def]
@@ -109,10 +109,10 @@ def measure(model: GazeGaussian, plan: RedirectionPlan, batch: GazeBatch, repeat
     step_s = seconds(step, device, repeats)
     peak_gib = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
     model.eval()
-    draw_s = seconds(render, device, repeats)
+    render_s = seconds(render, device, repeats)
     return {
         "batch": len(batch), "steps_per_s": 1 / step_s, "images_per_s": len(batch) / step_s, "peak_gib": peak_gib,
-        "frames_per_s": len(batch) / draw_s,
+        "frames_per_s": len(batch) / render_s,
     }  # fmt: skip
 
 
@@ -130,9 +130,9 @@ def main() -> None:
     if given.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("torch finds no CUDA device; expected one, or --device cpu with a small preset")
     device, plan = torch.device(given.device), redirection_plan(given.preset)
-    model = a_model(plan, device, given.critics)
+    model = untrained_model(plan, device, given.critics)
     rows = [
-        measure(model, plan, a_batch(size, plan.gaze_gaussian.model.image_px, device), given.steps)
+        measure(model, plan, random_batch(size, plan.gaze_gaussian.model.image_px, device), given.steps)
         for size in given.batches
     ]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"

@@ -1,11 +1,11 @@
-"""The numbers in the documents, made from the records of measurements.
+"""Writes the numbers in the documents from the records of measurements.
 
     python benchmarks/tables.py            # writes them
-    python benchmarks/tables.py --check    # says which differ from their records; exit code 1 if one does
+    python benchmarks/tables.py --check    # lists the documents that differ from their records; exit code 1 if any does
 
-A document holds `<!-- measured: NAME -->` and `<!-- /measured -->`, each on a line of its own. Between them stands what
-`docs/templates/NAME.md` makes of the newest record in each folder of `docs/measured`, and below it which records those
-are. A template names a record by its folder: `{{ demo.values.psnr_db|n(1) }}` is a number with one decimal.
+A document holds `<!-- measured: NAME -->` and `<!-- /measured -->`, each on its own line. Between them is the text that
+`docs/templates/NAME.md` makes from the newest record in each folder of `docs/measured`, and a list of those records. A
+template names a record by its folder: `{{ demo.values.psnr_db|n(1) }}` is a number with one decimal.
 """
 
 import argparse
@@ -41,15 +41,15 @@ def main() -> None:
 
 
 def documents(root: Path) -> list[Path]:
-    """README.md and all of docs/, without the templates."""
+    """README.md and all documents in docs/, without the templates."""
     return [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted((root / "docs/decisions").glob("*.md"))]
 
 
 def rewritten(document: Path, root: Path) -> str | None:
-    """The document as its records have it, or None if that is how it is.
+    """The document with the numbers of its records; None if it is up to date.
 
     Raises:
-        BadInput: a mark without its other half, a template or a record that is not there, or does not fit.
+        BadInput: an unpaired mark, or a template or record that is missing or does not fit.
     """
     before = document.read_text(encoding="utf-8")
     blocks = list(_BLOCK.finditer(before))
@@ -79,7 +79,7 @@ def _block(name: str, document: Path, root: Path) -> str:
 
 
 def _sources(newest: Iterable[tuple[Path, Record]], folder: Path) -> str:
-    """Links to the records, those of one origin together."""
+    """Links to the records, grouped by origin."""
     links: dict[str, list[str]] = {}
     for path, record in newest:
         made = f"{record.code}, load {record.machine.load_1min}"

@@ -1,8 +1,8 @@
-"""Time that a command takes, from its start to its end, and the processor time of all that it starts.
+"""Wall time of a command, and the processor time of all processes that it starts.
 
     python benchmarks/wall_time.py --what "the demo" --record docs/measured/make_demo -- make demo
 
-The command's output is shown as it comes; a command that fails is not recorded. Prints JSON.
+The command's output is passed through; a command that fails is not recorded. Prints JSON.
 """
 
 import argparse

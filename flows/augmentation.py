@@ -1,4 +1,4 @@
-"""Downstream test of a redirector: does an estimator learn more from few real images when redirected ones join them?"""
+"""Downstream test of a redirector: does adding redirected images to few real ones make a better gaze estimator?"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from tasks.store.artifacts import Store
 
 
 class AugmentationResult(Config):
-    """Where the page is, and the numbers that matter."""
+    """Path of the report, verdict, main numbers and digests."""
 
     report: Path
     verdict: str

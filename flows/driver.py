@@ -1,4 +1,4 @@
-"""Driver gaze: extract -> fine-tune -> evaluate before and after -> compare -> report; and what comes before it."""
+"""Driver gaze: extract -> fine-tune -> evaluate before and after -> compare -> report; also single steps as flows."""
 
 import time
 from pathlib import Path
@@ -28,9 +28,9 @@ def driver(
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
     force: tuple[str, ...] = (),
 ) -> DriverReport:
-    """Fine-tunes an estimator on one drive and reports what that did on blocks of time held out.
+    """Fine-tunes an estimator on one drive and reports its errors before and after on held-out blocks of time.
 
-    An estimator that became worse ends the run as a completed state named `Regressed`.
+    If the estimator became worse, the run ends in a completed state named `Regressed`.
     """
     started_s = time.monotonic()
     preflight(plan, {**dict(files), "weights": weights}, out, runtime)
@@ -57,7 +57,7 @@ def extract_only(
     runtime: Runtime = Runtime(),  # noqa: B008
     force: tuple[str, ...] = (),
 ) -> ArtifactRef:
-    """Frames, faces and, with a table, labels of one drive."""
+    """Extracts frames, faces and, if there is a table, labels of one drive."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         files.require_readable(config)
         resolve("face_landmarker")
@@ -71,7 +71,7 @@ def pretrain_only(
     runtime: Runtime = Runtime(),  # noqa: B008
     force: tuple[str, ...] = (),
 ) -> ArtifactRef:
-    """A face estimator from the subject files in a folder."""
+    """Trains a face estimator on the subject files in a folder."""
     with tracked_flow({"config": config.model_dump(mode="json")}, force):
         imported = import_recording(people, "synthetic")
         with naming_users_file(people, imported):

@@ -26,7 +26,7 @@ class EvaluationResult(RunResult):
     faults: tuple[str, ...]
     digests: dict[str, str]
     checkpoints: dict[str, str] = {}
-    registry: str = ""  # what became of the candidate in the model registry
+    registry: str = ""  # the candidate's version in the model registry, and whether it is the champion now
 
 
 @flow(name="evaluation", persist_result=False)
@@ -39,9 +39,9 @@ def evaluation(
     pairs: ArtifactRef | None = None,
     force: tuple[str, ...] = (),
 ) -> EvaluationResult:
-    """Measures one trained model on frames that no training has seen, and reports.
+    """Measures one trained model on unseen frames, and reports.
 
-    `data` is a data set, whose test frames are measured, or a path of subject files, which are measured whole.
+    `data` is a data set, of which the test frames are measured, or a path of subject files, of which all frames are.
     """
     started_s = time.monotonic()
     with tracked_flow({"evaluate": config.model_dump(mode="json")}, force, out) as ledger:
@@ -70,24 +70,24 @@ def comparison(
     pairs: ArtifactRef | None = None,
     force: tuple[str, ...] = (),
 ) -> EvaluationResult:
-    """Is the candidate better than the baseline, on the same pairs? Ends as `Regressed` if it is worse.
+    """Compares the candidate with the baseline on the same pairs. The run ends as `Regressed` if it is worse.
 
     Without a baseline it is compared with the champion of the model registry, and becomes the champion if it is better;
-    where there is none yet, it must be better than handing back the recorded images.
+    without a champion, it must be better than the identity copy.
     """
     started_s = time.monotonic()
     parameters = {"evaluate": config.model_dump(mode="json"), "tolerance": tolerance.model_dump(mode="json")}
     with tracked_flow(parameters, force, out) as ledger:
         data = _data_set(data, runtime)
         name = model_name("redirection", _subjects(data))
-        reigning = champion(name) if baseline is None else None
-        other = baseline or (reigning.ref if reigning else None)
+        current = champion(name) if baseline is None else None
+        other = baseline or (current.ref if current else None)
         refs = {"data": data, "candidate": candidate}
         refs["candidate_evaluation"] = evaluate(data, candidate, config, runtime, pairs)
         if other:
             refs |= {"baseline": other, "baseline_evaluation": evaluate(data, other, config, runtime, pairs)}
         refs["comparison"] = compare(refs["candidate_evaluation"], refs.get("baseline_evaluation"), tolerance)
-        against = "baseline" if baseline else f"champion, version {reigning.version}" if reigning else "identity copy"
+        against = "baseline" if baseline else f"champion, version {current.version}" if current else "identity copy"
         facts = EvaluationFacts(
             _title("Comparison", data), _subtitle(), started_s, tuple(ledger.outcomes), "candidate", against
         )
@@ -96,7 +96,7 @@ def comparison(
         registered = ""
         if baseline is None:
             version = register(name, candidate)
-            moved = promote(version, report.verdict, reigning)  # type: ignore[arg-type]
+            moved = promote(version, report.verdict, current)  # type: ignore[arg-type]
             registered = f"{name} version {version.version}{', now the champion' if moved else ''}"
             ledger.run.tags({"gazeworks.registered": registered})
     result = EvaluationResult(

@@ -1,4 +1,4 @@
-"""Inversion: a trained model meets a new person, in one or a few images, and draws that person from then on."""
+"""Inversion: adapts a trained model to an unseen person from one or a few images."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tasks.store.artifacts import Store
 
 
 class InversionPlan(Config):
-    """How a person is labelled, where the search starts, and how it goes on."""
+    """Configurations of preprocessing, of the encoder that gives the initial code, and of the inversion."""
 
     preprocess: PreprocessConfig = PreprocessConfig(keep_back=False)
     encoder: CodeEncoderStageConfig = CodeEncoderStageConfig()
@@ -44,8 +44,8 @@ def inversion(
 ) -> InversionResult:
     """Adapts a checkpoint to the person of a recording.
 
-    The encoder that reads a first identity code is trained once for the people of a checkpoint; a model of one person
-    needs none.
+    The encoder that predicts the initial identity code is trained once for the people of a checkpoint; a model of one
+    person needs none.
     """
     store = Store.from_environment()
     require_trained_here(read_card(store.fetch(checkpoint) / WEIGHTS_FILE, "gaze_gaussian"), "inversion")
@@ -62,7 +62,7 @@ def inversion(
 
 
 def _people(store: Store, checkpoint: ArtifactRef) -> ArtifactRef | None:
-    """What the checkpoint was trained on, if that is people whose identity codes differ."""
+    """The checkpoint's training data, if it holds people whose identity codes differ."""
     card = read_card(store.fetch(checkpoint) / WEIGHTS_FILE, "gaze_gaussian")
     differ = bool((torch.tensor(card["people"]["std"]) > 0).any())
     return store.manifest(checkpoint).parents.get("data") if differ else None

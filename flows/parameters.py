@@ -15,9 +15,9 @@ from gaze_core.plans.request import Flag
 REQUIRED = inspect.Parameter.empty
 _RUNTIME = {
     "device": ("device", "Where to compute."),
-    "precision": ("precision", "Of the training's arithmetic."),
-    "processes": ("num_processes", "That share each batch of training, one for each device of the machine."),
-    "workers": ("num_workers", "Processes that read images while a step computes."),
+    "precision": ("precision", "Arithmetic precision of training."),
+    "processes": ("num_processes", "Training processes that share each batch, one per device of the machine."),
+    "workers": ("num_workers", "Data loader processes."),
 }
 RUNTIME = tuple(_RUNTIME)  # how users call the options of `Runtime`
 
@@ -52,14 +52,14 @@ class Parameter:
 
 
 def parameters(request: type[Config]) -> list[Parameter]:
-    """Of the fields of a request: its own first, then those of its bases, such as what all requests have."""
+    """The parameters of a request: those of its own fields first, then those of its bases' fields."""
     fields = request.model_fields
     names = dict.fromkeys(name for kind in request.__mro__ for name in vars(kind).get("__annotations__", ()))
     return [_parameter(name, fields[name]) for name in names if name in fields]
 
 
 def runtime_parameters(names: tuple[str, ...]) -> list[Parameter]:
-    """Of the options of `Runtime` that users are offered."""
+    """The parameters of these options of `Runtime`."""
     rows = [(name, *_RUNTIME[name]) for name in names]
     return [
         replace(_parameter(field, Runtime.model_fields[field]), name=name, flag=f"--{name}", description=description)

@@ -26,7 +26,7 @@ _HEADLINE = ("gaze_error_deg", "identity_copy_gaze_error_deg", "psnr_db")
 
 
 class RedirectionResult(RunResult):
-    """Where the report is, and the numbers that matter."""
+    """Path of the report, verdict and main numbers."""
 
     def headline(self) -> list[str]:
         """The numbers that matter most, and the verdict."""
@@ -44,10 +44,10 @@ def redirection(
     force: tuple[str, ...] = (),
     test: Path | None = None,
 ) -> RedirectionResult:
-    """Trains the candidate and, if the plan has one, the baseline on one recording and reports which is better.
+    """Trains a candidate and, if the plan has one, a baseline on one recording, and reports which is better.
 
     Subject files of a folder are split by subject; those of `test` are evaluated only.
-    A worse candidate ends the run as a completed state named `Regressed`. `force` names stages to compute anew.
+    If the candidate is worse, the run ends in a completed state named `Regressed`. `force` names stages to compute again.
     """
     started_s = time.monotonic()
     require_recording(recording, plan.preprocess.source)
@@ -57,7 +57,7 @@ def redirection(
     with tracked_flow({"plan": plan.model_dump(mode="json"), "preset": preset}, force, out) as ledger:
         data = preprocess_recording(recording, plan.preprocess, runtime, test)
         plan = plan.for_recording(recording)
-        folder = Store.from_environment().fetch(data)  # what would make the training in vain is said before it
+        folder = Store.from_environment().fetch(data)  # refused before training, not after it
         require_unseen_by_judge(plan.evaluate, folder)
         require_pairs(plan.evaluate, folder)
         head = train_mesh_head(data, plan.mesh_head, runtime)

@@ -1,4 +1,4 @@
-"""What a user points at with a path: a report or an artifact's folder, as the artifact that is meant."""
+"""The artifact that a user's path names: the path is that of a report or of an artifact's folder."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tasks.store.recordings import require_recording
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """The folder of a trained GazeGaussian: `path` itself, or where the candidate of the report at `path` is.
+    """The folder of a trained GazeGaussian: `path` itself, or that of the candidate of the report at `path`.
 
     Raises:
         BadInput: `path` is neither.
@@ -24,7 +24,7 @@ def checkpoint_folder(path: Path) -> Path:
 
 
 def checkpoint_ref(path: Path) -> ArtifactRef:
-    """The reference of what `checkpoint_folder` finds; what lies elsewhere is copied into the store.
+    """The reference of the checkpoint that `path` names. A folder outside the store is copied into it.
 
     Raises:
         BadInput: `path` is neither a report nor an artifact with its manifest.
@@ -54,7 +54,7 @@ def find_reference(place: str, role: str = "candidate") -> ArtifactRef:
 
 
 def find_data(place: str) -> ArtifactRef | Path:
-    """The data set that `place` names, or subject files that are only to be evaluated: one, or a folder of them.
+    """The data set that `place` names, or a path of subject files to evaluate: one file, or a folder of them.
 
     Raises:
         BadInput, MissingArtifact: as `find_reference`; or a file is no subject file.

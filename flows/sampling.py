@@ -1,4 +1,4 @@
-"""`gazeworks sample`: from a trained model to images, without a server, in seconds."""
+"""`gazeworks sample`: renders images of a trained model, without a server, in seconds."""
 
 import shutil
 import tempfile
@@ -33,14 +33,14 @@ def parse_angles(text: str, option: str) -> tuple[tuple[float, float], ...]:
 
 
 def render_samples(
-    checkpoint: Path, recording: Path | None, changes: dict[str, Any], out: Path, runtime: Runtime
+    checkpoint: Path, recording: Path | None, overrides: dict[str, Any], out: Path, runtime: Runtime
 ) -> Path:
     """Writes the images of `stages/redirection/sample.py` to `out` and returns the contact sheet.
 
     Args:
-        checkpoint: the folder of a trained GazeGaussian, or of a report, whose candidate is meant.
-        recording: a subject file; if None, what the model was trained on, its first person.
-        changes: fields of `SampleConfig`.
+        checkpoint: the folder of a trained GazeGaussian, or of a report, of which the candidate is rendered.
+        recording: a subject file; None for the first person of the model's training data.
+        overrides: fields of `SampleConfig`.
         out: folder of the images.
         runtime: how to compute.
 
@@ -50,7 +50,7 @@ def render_samples(
     """
     folder = checkpoint_folder(checkpoint)
     source = recording_file(folder) if recording is None else recording
-    if recording is not None:  # the other one was looked at before the model was trained on it
+    if recording is not None:  # the model's own was validated before training
         require_valid(recording)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
@@ -58,7 +58,7 @@ def render_samples(
         data.mkdir()
         shutil.copyfile(source, data / SUBJECT_FILE)
         context = StageContext(runtime, Path(work))
-        produced = sample.run(sample.SampleConfig(**changes), {"checkpoint": folder, "data": data}, context)
+        produced = sample.run(sample.SampleConfig(**overrides), {"checkpoint": folder, "data": data}, context)
         for name, path in produced.files.items():
             shutil.move(path, out / name)
     return out / sample.SHEET_FILE

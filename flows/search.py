@@ -1,4 +1,4 @@
-"""Search for better settings: train, look at the validation frames, ask for the next settings; go on where it stopped."""
+"""Search for better settings: train, measure on the validation frames, choose the next settings. A second run goes on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from gaze_core.evaluation.intervals import Bootstrap
 from gaze_core.evaluation.paired import PairedVerdict, paired_verdict
 from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
-from gaze_core.plans.settings import changed
+from gaze_core.plans.settings import overridden
 from gaze_core.stages.redirection.compare import read_evaluation
 from gaze_core.stages.redirection.evaluate import require_pairs
 from tasks import environment
@@ -22,12 +22,12 @@ from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import evaluate, preprocess_recording, train_gaze_gaussian, train_mesh_head
 from tasks.store.artifacts import Store
 
-_EVALUATION = "evaluation"  # attribute of a trial: the reference of what was measured
+_EVALUATION = "evaluation"  # attribute of a trial: the reference of its evaluation
 PERCEPTUAL = ("lpips", "st_lpips", "ssim")  # the first that this machine can measure; ssim counts as 1 - ssim
 
 
 class Range(Config):
-    """One setting of the plan by its dotted key, drawn uniformly, or uniformly in its logarithm."""
+    """One setting of the plan by its dotted key, sampled uniformly, or uniformly in its logarithm."""
 
     key: str
     low: float
@@ -36,9 +36,9 @@ class Range(Config):
 
 
 class SearchConfig(Config):
-    """What is tried. Two objectives, both smaller is better: gaze error in degrees, and a perceptual distance.
+    """The search space. Two objectives are minimised: gaze error in degrees, and a perceptual distance.
 
-    Never the training loss: its weights are among what is searched, so it is another quantity in each trial.
+    The training loss is none: its weights are searched, so it means something else in each trial.
     """
 
     num_trials: int = 10
@@ -53,7 +53,7 @@ class SearchConfig(Config):
 
 
 class Trial(Config):
-    """Settings and what came of them; `is_best` on the Pareto front: no other trial is better in both.
+    """Settings and their results. `is_best` on the Pareto front: no other trial is better in both.
 
     `against_lowest` is the paired verdict on its gaze errors against those of the trial with the lowest.
     """
@@ -82,7 +82,7 @@ def search(
 ) -> SearchResult:
     """Runs trials until `num_trials` are finished, those of earlier runs of the same search included.
 
-    A trial's training is a cached stage: one that was interrupted goes on from its checkpoint.
+    A trial's training is a cached stage: an interrupted one goes on from its checkpoint.
     """
     preflight(plan, {"recording": recording}, environment.home() / "searches", runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json"), "search": config.model_dump(mode="json")}) as ledger:
@@ -91,12 +91,12 @@ def search(
         measured_with = plan.evaluate.model_copy(update={"split": "validation"}).with_available_metrics()
         require_pairs(measured_with, Store.from_environment().fetch(data))
         head = train_mesh_head(data, plan.mesh_head, runtime)
-        name = _perceptual_name(measured_with.instruments)
+        name = _perceptual_name(measured_with.instruments)  # a persisted field: the metric networks
         study = _study(config, plan, data)
         while _finished(study) < config.num_trials:
             trial = _next(study)
             settings = {r.key: trial.suggest_float(r.key, r.low, r.high, log=r.log) for r in config.ranges}
-            tried = changed(plan, [f"{key}={value!r}" for key, value in settings.items()])
+            tried = overridden(plan, [f"{key}={value!r}" for key, value in settings.items()])
             candidate = train_gaze_gaussian(data, head, tried.gaze_gaussian, runtime)
             measured = evaluate(data, candidate, measured_with, runtime)
             trial.set_user_attr(_EVALUATION, measured.model_dump(mode="json"))
@@ -141,9 +141,9 @@ def _finished(study: Any) -> int:
     return len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
 
 
-def _perceptual_name(instruments: tuple[str, ...]) -> str:
-    at_hand = {"lpips": "vgg16" in instruments, "st_lpips": "st_lpips" in instruments, "ssim": True}
-    return next(name for name in PERCEPTUAL if at_hand[name])
+def _perceptual_name(networks: tuple[str, ...]) -> str:
+    available = {"lpips": "vgg16" in networks, "st_lpips": "st_lpips" in networks, "ssim": True}
+    return next(name for name in PERCEPTUAL if available[name])
 
 
 def _objectives(evaluation: ArtifactRef, perceptual: str) -> tuple[float, float]:
@@ -173,7 +173,7 @@ def _result(study: Any, perceptual: str) -> SearchResult:
 
 
 def _against_lowest(finished: Sequence[Any]) -> dict[int, PairedVerdict]:
-    """Whether chance may be all that parts a trial from the one with the lowest gaze error, by number."""
+    """Paired verdicts by trial number: is a trial's gaze error really higher than that of the trial with the lowest?"""
     lowest = min(finished, key=lambda trial: trial.values[0])
     found = {trial.number: trial.user_attrs[_EVALUATION] for trial in finished if _EVALUATION in trial.user_attrs}
     store = Store.from_environment()

@@ -1,8 +1,8 @@
-"""Synthetic subjects as a flow: one task for each person, spread by Prefect's task runner.
+"""Synthetic subjects as a flow: one task for each person, distributed by Prefect's task runner.
 
-Threads of this process by default, each of which lets processes render. `$GAZEWORKS_TASK_RUNNER`, or the form of the
-deployment, spreads people over a Dask cluster instead (`tasks/runners.py`), with a folder that all machines see.
-`num_workers` is per person; 0 renders in the task's own process, for runners whose workers may have none.
+By default the tasks are threads of this process, each of which starts render processes. `$GAZEWORKS_TASK_RUNNER`, or the
+deployment's form, distributes people over a Dask cluster instead (`tasks/runners.py`); all machines must see the folder.
+`num_workers` is per person; 0 renders in the task's own process, for runners whose workers may start none.
 """
 
 import os
@@ -33,7 +33,7 @@ def synthesis(configs: list[SubjectConfig], out: Path, runtime: Runtime = Runtim
 
 
 def subject_files(configs: list[SubjectConfig], out: Path, runner: RunnerName | None = None) -> list[Path]:
-    """Their files below `out`.
+    """Renders the subjects and returns their files below `out`.
 
     Raises:
         BadInput: anny or mitsuba is not installed.

@@ -20,10 +20,10 @@ class System:
 
     Attributes:
         name: Of its command: `gazeworks NAME`, or `gazeworks NAME run` if it has a group of commands.
-        request: What a user says; the rest follows from it.
+        request: The typed request that a user makes; plan, options and form are made from it.
         flow: The pipeline. Its parameters are any of plan, out, runtime, force, and fields or properties of the request.
         stages: Names of the stages that the pipeline calls; `--force` computes any of them anew.
-        runtime: Options of `Runtime` that its stages heed, of those in `flows.parameters.RUNTIME`.
+        runtime: Options of `Runtime` that its stages use, of those in `flows.parameters.RUNTIME`.
         group: Its other commands, a `typer.Typer`.
         defaults: Of the command line, where they are not those of the request; `REQUIRED` for what must be given there.
     """
@@ -38,7 +38,7 @@ class System:
 
     @property
     def out(self) -> str:
-        """Where its report goes unless a user says otherwise."""
+        """Default folder of its report."""
         return f"reports/{self.name}"
 
     def pipeline(self) -> Any:
@@ -75,6 +75,6 @@ def system(name: str) -> System:
 
 
 def imported(place: str) -> Any:
-    """What a place, `module:name`, names."""
+    """The object at a place, `module:name`."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)

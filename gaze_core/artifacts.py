@@ -1,4 +1,4 @@
-"""What passes between stages: references to immutable artifacts, and manifests. Data only, no storage."""
+"""References to immutable artifacts, and their manifests: the values passed between stages. Data only, no storage."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ ArtifactName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/[0-9a-f]{16}-[0-9
 
 
 class ArtifactRef(Config):
-    """Names one immutable artifact. Equal digests mean interchangeable artifacts, wherever they lie.
+    """A reference to one immutable artifact. Artifacts with equal digests are interchangeable, wherever they are stored.
 
     `name` is its folder below the root of any store (`artifact_name`), so a store may be moved or copied.
     """
@@ -37,18 +37,18 @@ class ArtifactRef(Config):
     mlflow_run_id: str = ""
 
     def digest(self) -> str:
-        """First 12 hex digits of the content's sha256: moving an artifact does not change what it is."""
+        """First 12 hex digits of the content's sha256, independent of the artifact's location."""
         return self.sha256[:12]
 
     @model_validator(mode="before")
     @classmethod
     def _from_address(cls, values: Any) -> Any:
-        """Reads what was written when a reference held its store's address, `uri`, too."""
+        """Accepts the earlier format, in which a reference also held its store's address, `uri`."""
         if not isinstance(values, dict) or "uri" not in values:
             return values
         rest = {key: value for key, value in values.items() if key != "uri"}
         name = "/".join(str(values["uri"]).split("/")[-2:])
-        if not re.fullmatch(rf"{rest.get('stage')}/[0-9a-f]{{16}}-[0-9a-f]{{16}}", name):  # imported beside any store
+        if not re.fullmatch(rf"{rest.get('stage')}/[0-9a-f]{{16}}-[0-9a-f]{{16}}", name):  # imported without a store
             lineage = hashlib.sha256(str(rest.get("config_digest")).encode()).hexdigest()
             name = artifact_name(str(rest.get("stage")), lineage[:16], str(rest.get("sha256")))
         return {"name": name} | rest
@@ -63,10 +63,10 @@ Input = ArtifactRef | Config | Sequence[ArtifactRef] | None
 
 
 class Manifest(Config):
-    """How an artifact came about; stored beside it, and needed by nobody to compute anything.
+    """The provenance of an artifact, stored beside it. No computation depends on it.
 
     `subjects` maps a role ("train", "validation", "test") to the subjects that the stage used in it;
-    `trained_on` adds up the "train" subjects of all checkpoints from which the artifact descends.
+    `trained_on` is the union of the "train" subjects of all checkpoints among the artifact's ancestors.
     """
 
     ref: ArtifactRef
@@ -76,7 +76,7 @@ class Manifest(Config):
     created: datetime
     git_commit: str = ""
     packages: dict[str, str] = {}
-    precision: Precision = FULL_PRECISION  # of the arithmetic of training
+    precision: Precision = FULL_PRECISION  # arithmetic precision of training
     dropped: dict[str, int] = {}
     metrics: dict[str, float] = {}
     normalization: dict[str, Any] = {}
@@ -111,7 +111,7 @@ class Manifest(Config):
 
 @dataclass(frozen=True)
 class Produced:
-    """What a stage hands back: local files under the names they get in the artifact, and facts about them."""
+    """The result of a stage: local files by their names in the artifact, and metadata."""
 
     kind: Kind
     files: Mapping[str, Path]
@@ -123,7 +123,7 @@ class Produced:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """All files below `folder` by their relative names, ready for `Produced.files`; nothing hidden (`.DS_Store`, `.env`)."""
+    """All files below `folder` by relative name, as for `Produced.files`, without hidden ones (`.DS_Store`, `.env`)."""
     found = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
     return {name.as_posix(): path for name, path in found if not any(part.startswith(".") for part in name.parts)}
 
@@ -132,7 +132,7 @@ def only_entry(folder: Path) -> Path:
     """The one file, or the one folder of files, that an artifact consists of, such as a recording.
 
     Raises:
-        ContractViolation: there is none, or there are several.
+        ContractViolation: the number of entries is not one.
     """
     names = sorted({name.partition("/")[0] for name in files_in(folder)} - {MANIFEST_FILE})
     if len(names) != 1:
@@ -147,7 +147,7 @@ def file_sha256(path: Path) -> str:
 
 
 def first_fault(folder: Path, files: Mapping[str, str]) -> str:
-    """What is wrong with the first file of a folder that is gone or changed; empty if all are as named."""
+    """A description of the first missing or changed file of a folder; empty if all files match."""
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
@@ -167,7 +167,7 @@ def lineage_digest(
 ) -> str:
     """16 hex digits that name the computation: stage, version, config, inputs and precision. The cache identity.
 
-    Full precision is left out, so that what was computed before precision counted keeps its name.
+    Full precision is left out, so that artifacts computed before precision was part of the key keep their names.
 
     Raises:
         ContractViolation: an input is of a type that has no digest.
@@ -204,6 +204,6 @@ def references(inputs: Mapping[str, Input]) -> Iterator[tuple[str, ArtifactRef]]
 
 
 def trained_on(produced: Produced, parents: Sequence[Manifest]) -> tuple[str, ...]:
-    """Subjects that any checkpoint in the lineage was trained on, sorted. A data set alone trains nothing."""
+    """Subjects that any checkpoint in the lineage was trained on, sorted. Data sets in the lineage do not count."""
     own = produced.subjects.get("train", ()) if produced.kind == "checkpoint" else ()
     return tuple(sorted(set(own).union(*(parent.trained_on for parent in parents))))

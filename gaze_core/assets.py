@@ -1,7 +1,7 @@
-"""Files that are not ours to ship: where each comes from, its checksum, and how it is found.
+"""Assets: third-party files that are not shipped with the package, with their sources and checksums.
 
-An asset is looked for at the explicit path, in the folders of `GAZEWORKS_ASSETS`, in the user's cache, in the package
-that carries it, and is only then downloaded from its maker, checked against its sha256. Nothing here happens at import.
+An asset is searched at the explicit path, in the folders of `GAZEWORKS_ASSETS`, in the user's cache, and in the package
+that contains it. Otherwise it is downloaded from its publisher and checked against its sha256. Nothing runs at import.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _BESIDE_VARIABLE = (
 
 @dataclass(frozen=True)
 class Asset:
-    """One file. `urls` are the maker's own addresses, tried in order; `package` carries it, as "name==version"."""
+    """One file. `urls` are the publisher's addresses, tried in order; `package` contains it, as "name==version"."""
 
     file: str
     sha256: str
@@ -81,7 +81,7 @@ ASSETS = {
 
 @dataclass(frozen=True)
 class AssetStatus:
-    """Whether an asset is at hand without a download; if not, what to do."""
+    """Whether an asset is available without a download; if not, the remedy."""
 
     name: str
     path: Path | None
@@ -93,11 +93,11 @@ def resolve(name: str, path: Path | None = None) -> Path:
 
     Args:
         name: a key of `ASSETS`.
-        path: where the user says it is; then nowhere else is looked.
+        path: an explicit path; then no other place is searched.
 
     Raises:
         BadInput: no such asset, or `path` is not that file.
-        MissingArtifact: it is nowhere at hand and could not be downloaded.
+        MissingArtifact: it was not found and could not be downloaded.
     """
     asset = _asset(name)
     if path is not None:
@@ -110,7 +110,7 @@ def resolve(name: str, path: Path | None = None) -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The asset's file if it lies, intact, in a folder of `GAZEWORKS_ASSETS`, in the cache or in its package.
+    """The asset's file, verified, from a folder of `GAZEWORKS_ASSETS`, the cache or its package; None if not found.
 
     Raises:
         BadInput: no such asset, or a folder that the user named holds another file of that name.
@@ -124,13 +124,13 @@ def find(name: str) -> Path | None:
     return next((path for path in here if path.is_file() and _sha256(path) == asset.sha256), None)
 
 
-def look_beside(recording: Path) -> None:
-    """Assets are also looked for in the recording's folder, by this process and those that it starts."""
+def search_beside(recording: Path) -> None:
+    """Adds the recording's folder to the search path for assets, for this process and its child processes."""
     os.environ[_BESIDE_VARIABLE] = str(recording.parent.resolve())
 
 
 def status() -> list[AssetStatus]:
-    """Every asset, looked for without a download."""
+    """The status of every asset, without downloads."""
     rows = []
     for name, asset in ASSETS.items():
         try:
@@ -142,7 +142,7 @@ def status() -> list[AssetStatus]:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the home of Gazeworks if one is set, else the system's cache folder."""
+    """Folder of downloads: in the home of Gazeworks if one is set, else in the system's cache folder."""
     home = os.environ.get("GAZEWORKS_HOME")
     return Path(home) / "assets" if home else Path(pooch.os_cache("gazeworks"))
 
@@ -162,15 +162,15 @@ def _download(asset: Asset) -> Path:
     reasons = []
     for url in asset.urls:
         try:
-            # pooch downloads beside the target, compares the checksum, and only then renames.
+            # pooch downloads to a temporary file, verifies the checksum, and then renames it.
             fetched = pooch.retrieve(url, f"sha256:{asset.sha256}", fname=asset.file, path=cache_folder())
         except (OSError, ValueError) as error:
             reasons.append(f"{url}: {error}")
         else:
             return Path(fetched)
     raise MissingArtifact(
-        f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) is not at hand and could not be downloaded "
-        f"({'; '.join(reasons) or 'its maker offers no address'}); {_remedy(asset)}"
+        f"{asset.file} (sha256 {asset.sha256}, {asset.purpose}) was not found and could not be downloaded "
+        f"({'; '.join(reasons) or 'no download address is known'}); {_remedy(asset)}"
     )
 
 

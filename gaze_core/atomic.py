@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, flushed to the disk, and renamed."""
+"""Atomic writes: files are written under a temporary name, flushed to disk, and renamed."""
 
 import errno
 import os
@@ -16,9 +16,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
-    """A hidden file beside `path` that gets the name of `path` when the block ends well; `suffix` ends its name until then.
+    """A hidden temporary file, with this suffix, that replaces `path` when the block succeeds.
 
-    If it does not, nothing is left of it, and what was at `path` is still there.
+    If the block fails, the temporary file is removed and `path` is unchanged.
 
     Raises:
         NoSpace: the disk is full.
@@ -34,11 +34,11 @@ def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
             raise NoSpace(f"{path}: no space to write it ({error}); free some and run again") from error
         raise
     finally:
-        partial.unlink(missing_ok=True)  # or it would keep the disk full
+        partial.unlink(missing_ok=True)  # else the disk stays full
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the text of a file.
+    """Writes the text of a file atomically.
 
     Raises:
         NoSpace: the disk is full.
@@ -48,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _is_full(error: Exception) -> bool:
-    """Torch tells a failed write by the place in its own code, safetensors by the system's words."""
+    """Whether an error means a full disk: torch reports its own code location, safetensors the OS text."""
     if isinstance(error, OSError):
         return error.errno in FULL
     return any(sign in str(error) for sign in ("inline_container", "iostream error", *map(os.strerror, FULL)))

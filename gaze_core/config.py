@@ -26,7 +26,7 @@ class Config(BaseModel):
 
     added_later: ClassVar[frozenset[str]] = frozenset()
     """Fields that earlier releases did not have. At their defaults they are left out of the digest, so results that were
-    computed without them keep their cache keys."""
+    computed before they existed keep their cache keys."""
 
     def digest(self) -> str:
         """First 12 hex digits of the sha256 of the canonical JSON; the identity of this configuration."""
@@ -44,7 +44,7 @@ class Config(BaseModel):
         return values
 
     def named_paths(self) -> Iterator[Path]:
-        """Each file or folder of this machine that the configuration, or one inside it, names."""
+        """Each local file or folder named by the configuration or a nested one."""
         yield from _paths_in(dict(self))
 
 
@@ -63,12 +63,12 @@ FULL_PRECISION: Precision = "32-true"
 
 
 class Runtime(Config):
-    """How to run, not what to compute. All but the precision stays out of cache keys: it does not change what is computed."""
+    """How to run, not what to compute. Only the precision is part of cache keys; the rest does not change results."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = FULL_PRECISION  # part of the cache key and of the manifest
-    num_workers: NonNegativeInt = 0  # that read images while a step computes
-    num_processes: PositiveInt = 1  # that share each batch of a training stage, one for each device
+    num_workers: NonNegativeInt = 0  # loader processes that read images while a step computes
+    num_processes: PositiveInt = 1  # training processes that share each batch, one per device
     log_every_steps: PositiveInt = 20
     checkpoint_every_steps: PositiveInt = 50
     progress: bool = True

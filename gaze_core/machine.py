@@ -1,4 +1,4 @@
-"""The machine in words: a measurement means nothing without it. Names neither the host nor anybody's folders."""
+"""Description of the machine of a measurement, without host name and user folders."""
 
 import os
 import platform
@@ -10,19 +10,19 @@ from gaze_core.config import Config
 
 
 class Machine(Config):
-    """Where something was measured."""
+    """The machine on which something was measured."""
 
     cpu: str = Field(min_length=1)
     cores: PositiveInt
     memory_gib: PositiveFloat
     system: str = Field(min_length=1)
     gpu: str | None = None
-    load_1min: NonNegativeFloat | None = None  # processes that wanted a core, on average of the last minute
+    load_1min: NonNegativeFloat | None = None  # load average of the last minute
 
 
 def this_machine() -> Machine:
-    """Describes the machine that this process runs on, with its load now."""
-    import torch  # takes seconds, which the help of a command should not
+    """The machine that this process runs on, with its current load."""
+    import torch  # imported here: it takes seconds, which would slow down --help
 
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Machine(
@@ -36,7 +36,7 @@ def this_machine() -> Machine:
 
 
 def cpu_name() -> str:
-    """The processor's model as Linux names it, elsewhere as Python does."""
+    """The processor's model, from /proc/cpuinfo on Linux, else from Python's platform module."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

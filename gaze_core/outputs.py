@@ -1,4 +1,4 @@
-"""Where results are to go: looked at before the work that makes them, since afterwards is too late."""
+"""Checks of output paths before any work begins."""
 
 import os
 import tempfile
@@ -12,22 +12,26 @@ ADVICE = "choose another place for the results"
 
 
 def output_folder(path: Path, advice: str = ADVICE) -> Path:
-    """`path`, if files can be written into it, whether it is there yet or not. Leaves nothing behind.
+    """Returns `path` if it is, or can become, a writable folder. Leaves nothing behind.
 
     Raises:
-        BadInput: it is a file or below one, or the system does not let us write there.
+        BadInput: it is a file or below a file, or not writable.
     """
-    with _said(path, "a folder that can be written to", advice), _standing(path), tempfile.TemporaryFile(dir=path):
+    with (
+        _os_errors_as_bad_input(path, "a folder that can be written to", advice),
+        _existing(path),
+        tempfile.TemporaryFile(dir=path),
+    ):
         return path
 
 
 def output_file(path: Path) -> Path:
-    """`path`, if a file can be written there, in place of another or as a new one. Leaves all as it is.
+    """Returns `path` if a file can be written there, new or replacing another. Changes nothing.
 
     Raises:
-        BadInput: it is a folder or below a file, or the system does not let us write there.
+        BadInput: it is a folder or below a file, or not writable.
     """
-    with _said(path, "a file that can be written", ADVICE), _standing(path.parent):
+    with _os_errors_as_bad_input(path, "a file that can be written", ADVICE), _existing(path.parent):
         is_new = not path.exists()
         path.open("ab").close()
         if is_new:
@@ -36,7 +40,7 @@ def output_file(path: Path) -> Path:
 
 
 def require_outside(out: Path, *sources: Path) -> None:
-    """Raises BadInput if results would lie among what they are made from, where the next run would take them for it."""
+    """Raises BadInput if results would be written inside an input, where the next run would read them as input."""
     for source in sources:
         folder = source.parent if source.is_file() else source
         inside = out.resolve().is_relative_to(folder.resolve())
@@ -45,8 +49,8 @@ def require_outside(out: Path, *sources: Path) -> None:
 
 
 @contextmanager
-def _said(path: Path, expected: str, advice: str) -> Iterator[None]:
-    """The system's refusal in one line."""
+def _os_errors_as_bad_input(path: Path, expected: str, advice: str) -> Iterator[None]:
+    """Turns an operating system error into a one-line BadInput."""
     try:
         yield
     except OSError as error:
@@ -55,13 +59,13 @@ def _said(path: Path, expected: str, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _standing(folder: Path) -> Iterator[None]:
-    """The folder, for as long as the context lasts; folders that had to be made for it go again."""
+def _existing(folder: Path) -> Iterator[None]:
+    """Creates the folder for the duration of the context; removes the folders it created."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         for place in missing:
-            with suppress(OSError):  # never made, or in use by now
+            with suppress(OSError):  # never created, or in use by now
                 place.rmdir()

@@ -28,18 +28,18 @@ def seed_everything(*parts: int | str) -> None:
 
 
 def generator(*parts: int | str) -> torch.Generator:
-    """A CPU generator of its own for these parts."""
+    """A separate CPU generator seeded from these parts."""
     return torch.Generator().manual_seed(derived_seed(*parts))
 
 
 def choose_device(runtime: Runtime) -> torch.device:
-    """The device that `runtime` asks for.
+    """The device requested by `runtime`.
 
     Raises:
-        BadInput: CUDA is asked for and this machine has none.
+        BadInput: CUDA is requested but not available.
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device 'cuda' was asked for, but torch finds no CUDA device; use --device cpu or auto")
+        raise BadInput("device 'cuda' was requested, but torch finds no CUDA device; use --device cpu or auto")
     if runtime.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(runtime.device)
@@ -47,9 +47,9 @@ def choose_device(runtime: Runtime) -> torch.device:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """On a CPU, torch's kernels that sum in no fixed order (gradients of indexing, above all) give way to ordered ones.
+    """Deterministic torch kernels on a CPU, mainly for gradients of indexing.
 
-    On CUDA nothing changes: some kernels have no ordered form there, others become several times slower.
+    On CUDA nothing changes: some kernels have no deterministic version, others become several times slower.
     """
     settings: Any = torch.utils.deterministic
     before, filled = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory

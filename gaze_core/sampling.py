@@ -1,4 +1,4 @@
-"""Which of many items to take when only some are wanted."""
+"""Selection of evenly spaced items."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""What is printed: a user's text as it is.
+"""Output to the terminal: text is printed exactly as it is.
 
-rich takes `[gpu]` for a style, `[/y]` for the end of one and `:smile:` for an emoji, in whatever text it prints. So
-every console is made here, and none of them does.
+By default rich interprets `[gpu]` as a style, `[/y]` as the end of one and `:smile:` as an emoji. Every console is made
+here, with markup and emoji switched off.
 """
 
 import json
@@ -23,25 +23,25 @@ def plain_console(stderr: bool = False) -> Console:
 _out = plain_console()
 
 
-def say(text: str | Text) -> None:
+def print_line(text: str | Text) -> None:
     """Prints a line, however long: a path must stay in one piece."""
     _out.print(text, soft_wrap=True)
 
 
-def say_table(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Prints a table, as wide as the terminal."""
     _out.print(table)
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Prints a value for a program, and nothing else."""
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
-def say_report(report: Path, faults: Sequence[str] = (), checkpoints: Mapping[str, str] | None = None) -> None:
-    """Prints what a run's report shows in red, and where its checkpoints and the report itself lie."""
+def print_report(report: Path, faults: Sequence[str] = (), checkpoints: Mapping[str, str] | None = None) -> None:
+    """Prints a run's failed checks, and the paths of its checkpoints and its report."""
     for fault in faults:
-        say(Text(f"failed check: {fault}", "red"))
+        print_line(Text(f"failed check: {fault}", "red"))
     for name, place in (checkpoints or {}).items():
-        say(f"checkpoint of {name}: {place}")
-    say(f"report: {report}")
+        print_line(f"checkpoint of {name}: {place}")
+    print_line(f"report: {report}")

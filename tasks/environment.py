@@ -1,4 +1,4 @@
-"""Where runs keep their things, and the defaults of Prefect and MLflow. Imports neither of them."""
+"""Paths and addresses that runs use, and the defaults of Prefect and MLflow. Imports neither of them."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from tasks.console import plain_console
 from tasks.store import address as store_address
 from tasks.store.address import VARIABLE, store_root
 
-# A server that lives as long as one run needs no interface, no schedules and no blocks, and is up sooner without them.
+# A server for one run needs no interface, no schedules and no blocks, and starts sooner without them.
 OWN_SERVER = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_UI_ENABLED": "false",
@@ -26,7 +26,7 @@ OWN_SERVER = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
 HOME_VARIABLE, STORE_VARIABLE = "GAZEWORKS_HOME", VARIABLE
-# What runs and servers keep in the home; names that begin so belong to them, too (mlflow.db-wal).
+# Files and folders of runs and servers in the home, by the start of their names (also mlflow.db-wal).
 OWN_NAMES = (
     "assets", "cache", "mlflow.db", "mlruns", "outbox", "own_server.log", "prefect", "searches", "services", "store", "work",
 )  # fmt: skip
@@ -47,13 +47,13 @@ def home() -> Path:
 
 
 def require_home() -> Path:
-    """`home()`, made if it is not there yet, if it can be written to with all that earlier runs have left there.
+    """`home()`, created if it does not exist, after a check that it and what earlier runs left in it can be written to.
 
     Raises:
-        BadInput: it is a file, read-only or another user's, or something in it is; or its path holds a question mark.
+        BadInput: it is a file; it or something in it is read-only or another user's; or its path holds a question mark.
     """
     advice = f"set {HOME_VARIABLE} to a folder of yours"
-    if "?" in str(home()):  # where the address of a database ends, so that it would lie in another place
+    if "?" in str(home()):  # ends the path in the address of a database
         raise BadInput(f"{home()}: expected a path without '?', which addresses of databases cannot hold; {advice}")
     folder = output_folder(home(), advice)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def figures_uri() -> str | None:
 
 
 def local_path(address: str) -> Path | None:
-    """Where an address of a store, of MLflow's records or of its files leads on this machine; None for a server's."""
+    """The path on this machine of an address of a store, of MLflow's database or of its files; None for a server."""
     if match := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", address):
         return Path(match[1]).resolve()
     if address.startswith("file:") or (address and not re.match(r"[\w+.-]+:", address)):
@@ -103,7 +103,7 @@ def local_path(address: str) -> Path | None:
 
 
 def set_defaults() -> None:
-    """Sets what Prefect and MLflow read when they are imported; a variable that is set stays as it is.
+    """Sets the variables that Prefect and MLflow read when they are imported; a variable that is set stays as it is.
 
     Without `PREFECT_API_URL`, a run has a server of its own.
     """
@@ -112,7 +112,7 @@ def set_defaults() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # Training waits for a tracking server that is away, so give up soon: the outbox keeps what is to be said.
+        # Training waits for a tracking server that is away, so give up soon: the outbox keeps the operations.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     }
@@ -124,7 +124,7 @@ def set_defaults() -> None:
     try:
         defaults["PREFECT_HOME"] = str(home() / "prefect")
         home().mkdir(parents=True, exist_ok=True)  # Prefect makes its own when it is imported, but not the parents
-    except (OSError, BadInput):  # not while modules are imported: `require_home` says it to whoever needs a home
+    except (OSError, BadInput):  # no error while modules are imported: `require_home` reports it when a home is needed
         warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -132,7 +132,7 @@ def set_defaults() -> None:
 
 
 def _keep_loopback_from_proxies() -> None:
-    """Our servers are on this machine, where `http_proxy` would have them looked for at the proxy."""
+    """Excludes our servers on this machine from `http_proxy`."""
     names = ("no_proxy", "NO_PROXY")
     known = [host.strip() for name in names for host in os.environ.get(name, "").split(",") if host.strip()]
     if "*" not in known:
@@ -140,7 +140,7 @@ def _keep_loopback_from_proxies() -> None:
 
 
 def configure_logging(verbose: bool = False) -> None:
-    """Shows Gazeworks' own lines on the terminal, and of Prefect, MLflow and alembic only what went wrong.
+    """Shows Gazeworks' own log lines on the terminal, and only errors of MLflow, alembic and httpx.
 
     Call it after Prefect has been imported, which gives our logger a console handler of its own.
     """

@@ -1,4 +1,4 @@
-"""Cache identity: stage, version, config, content of the inputs, precision. Never where or how fast it ran."""
+"""Cache keys: made of stage, version, config, content of the inputs and precision, not of machine or device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from gaze_core.errors import ContractViolation
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of one stage call, sorted by what they mean to its result."""
+    """The arguments of one stage call, by kind."""
 
     config: Config
     inputs: Mapping[str, Input]
@@ -23,7 +23,7 @@ class Arguments:
 
     @classmethod
     def sort(cls, arguments: Mapping[str, Any]) -> "Arguments":
-        """Tells the `config` and any `Runtime` from the inputs.
+        """Separates the `config` and any `Runtime` from the inputs.
 
         Raises:
             ContractViolation: there is no `config` that is a `Config`.

@@ -1,4 +1,4 @@
-"""A lock with an owner that can be seen dead: the kernel frees it when the process ends, however it ends."""
+"""A file lock that the kernel releases when the owning process ends, even by SIGKILL."""
 
 import fcntl
 import logging
@@ -12,7 +12,7 @@ logger = logging.getLogger("gazeworks.locks")
 
 @contextmanager
 def work_lock(work_dir: Path) -> Iterator[bool]:
-    """Holds the only right to work in `work_dir`; yields whether it had to wait for another run.
+    """Holds the exclusive right to work in `work_dir`; yields whether it had to wait for another run.
 
     Works between threads and between processes of one host. The lock file lies beside the folder, so that the
     owner can remove the folder, and is itself removed on release.

@@ -1,8 +1,8 @@
 """Records of measurements: what a command measured, on which machine and by which code, as one JSON file each.
 
-All records of one measurement lie in one folder (`docs/measured/demo`), a file for each time it was made; nothing is
-overwritten, so the newest is what holds now, and all together are its history. The numbers in the documents are made
-from these files (`benchmarks/tables.py`).
+All records of one measurement lie in one folder (`docs/measured/demo`), one file per measurement; nothing is
+overwritten: the newest file is the current record, and all files are its history. The numbers in the documents are
+made from these files (`benchmarks/tables.py`).
 """
 
 import json
@@ -24,14 +24,14 @@ from tasks.store.provenance import git_commit, package_versions
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 BY_COMMAND = "the command, by --record"
-_IN_A_STORE = ("artifacts",)  # what a report says about one store, and no other knows
+_IN_A_STORE = ("artifacts",)  # fields of a report that are valid in one store only
 # A path of a machine, at the start of a word: with any folders, and with what it names.
 _PLACE = re.compile(r"""(?<![^\s"'`=(\[,;])~?/(?:[^\s"'`,;:/]*/)*([^\s"'`,;:/]+)""")
 _SHORT = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")  # a list of numbers
 
 
 class Record(Config):
-    """One measurement, once. `commit` is None outside a git checkout: then `versions` names the installed package."""
+    """One measurement. `commit` is None outside a git checkout: then `versions` names the installed package."""
 
     what: Text
     command: Text
@@ -51,9 +51,9 @@ class Record(Config):
 
 
 def record_values(folder: Path, what: str, values: Mapping[str, Any], config: Config | None = None) -> Path:
-    """Writes what the running command has measured as a new file in `folder`, and returns its path.
+    """Writes the values that the running command has measured as a new file in `folder`, and returns its path.
 
-    `config` is what was measured with; the seeds in it are recorded.
+    `config` is the measurement's configuration, of which the seeds are recorded.
     """
     seeds = dict(seeds_in(config.model_dump(mode="json"))) if config else {}
     versions = {"python": platform.python_version(), **package_versions()}
@@ -67,7 +67,7 @@ def record_values(folder: Path, what: str, values: Mapping[str, Any], config: Co
 
 
 def record_report(folder: Path, what: str, page: Path, config: Config) -> Path:
-    """Records what a flow's report says, which stands as JSON beside its page."""
+    """Records the content of a flow's report, which lies as JSON beside its page."""
     facts = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     return record_values(folder, what, {name: facts[name] for name in facts if name not in _IN_A_STORE}, config)
 
@@ -75,7 +75,7 @@ def record_report(folder: Path, what: str, page: Path, config: Config) -> Path:
 def write(folder: Path, made: Record) -> Path:
     """Writes a record, named by its time and its code.
 
-    Files are named without their folders: where something lies on a machine is nobody's business.
+    Paths in it are reduced to file names: a record shows no folders of a machine.
 
     Raises:
         FileExistsError: the file is there.
@@ -89,7 +89,7 @@ def write(folder: Path, made: Record) -> Path:
 
 
 def read(path: Path) -> Record:
-    """A record's file.
+    """Reads a record.
 
     Raises:
         BadInput: it is no whole record, or names a place of a machine.

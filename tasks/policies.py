@@ -1,4 +1,4 @@
-"""House rules for tasks that use something scarce."""
+"""Task policies: a limit on concurrent runs on a GPU, and whether a task must compute again."""
 
 import os
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def gpu_slot(runtime: Runtime) -> Iterator[None]:
 
 
 def is_refreshing() -> bool:
-    """Whether the running task was told to compute anew, by its options or by Prefect's setting."""
+    """Whether the running task must compute again, by its options or by Prefect's setting."""
     context = TaskRunContext.get()
     if context is None or context.task.refresh_cache is None:
         return bool(get_current_settings().tasks.refresh_cache)

@@ -1,4 +1,4 @@
-"""How far a stage is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a stage: a bar on a terminal, log lines elsewhere."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gaze_core.config import Runtime
-from gaze_core.stages.context import Silent
+from gaze_core.stages.context import NullReporter
 from gaze_core.training.loop import Progress as StepProgress
 from tasks.console import Console, plain_console
 
@@ -23,10 +23,10 @@ class Lines:
         self.name, self.logger, self._last_s = name, logger, time.monotonic()
 
     def __call__(self, step: int, num_steps: int, loss: float) -> None:
-        """Told after each step."""
+        """The progress callback, called after each step."""
         if step == num_steps or time.monotonic() - self._last_s >= LINE_EVERY_S:
             self._last_s = time.monotonic()
-            self.logger.info("%s: %d of %d %s", self.name, step, num_steps, _shown(loss))
+            self.logger.info("%s: %d of %d %s", self.name, step, num_steps, _loss_text(loss))
 
 
 class Bar:
@@ -36,25 +36,25 @@ class Bar:
         self.bars, self._bar = bars, bars.add_task(name, total=None, loss="")
 
     def __call__(self, step: int, num_steps: int, loss: float) -> None:
-        """Told after each step."""
-        self.bars.update(self._bar, total=num_steps, completed=step, loss=_shown(loss))
+        """The progress callback, called after each step."""
+        self.bars.update(self._bar, total=num_steps, completed=step, loss=_loss_text(loss))
 
 
-def _shown(loss: float) -> str:
+def _loss_text(loss: float) -> str:
     return "" if math.isnan(loss) else f"loss {loss:.4g}"  # a stage that optimises nothing reports nan
 
 
 @contextmanager
-def shown_progress(name: str, runtime: Runtime, logger: logging.Logger) -> Iterator[StepProgress]:
-    """The display that suits where the output goes and what `runtime.progress` asks for."""
+def progress_display(name: str, runtime: Runtime, logger: logging.Logger) -> Iterator[StepProgress]:
+    """The progress callback for this output: none if `runtime.progress` is off, a bar on a terminal, else log lines."""
     console = plain_console(stderr=True)
     if not runtime.progress:
-        yield Silent()
+        yield NullReporter()
     elif not console.is_terminal:
         yield Lines(name, logger)
     else:
-        with bars(console) as shown:
-            yield Bar(name, shown)
+        with bars(console) as display:
+            yield Bar(name, display)
 
 
 def bars(console: Console) -> Progress:

@@ -1,4 +1,4 @@
-"""Secrets stay in the environment: they are refused in addresses that travel, and blanked in what is shown."""
+"""Secrets stay in the environment: they are refused in addresses that are stored, and masked in messages and logs."""
 
 import os
 import re

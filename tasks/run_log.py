@@ -1,4 +1,4 @@
-"""The log of a run: what our loggers say while a flow works, as plain text beside its report."""
+"""The log of a run: the lines of our loggers during a flow, as plain text beside its report."""
 
 import logging
 from io import TextIOWrapper
@@ -12,10 +12,10 @@ from tasks.redaction import redacted
 
 
 class RunLog:
-    """Appends to `folder/log.txt`: an interrupted run and the one that goes on stand in one file. Without a folder, no log.
+    """Appends to `folder/log.txt`, so an interrupted run and its continuation share one file. Without a folder, no log.
 
-    Folder and file are made with the first line, so a run that is refused before any work leaves neither. A run that
-    fails has its error as the last line.
+    Folder and file are created with the first line, so a run that is refused before any work leaves neither. The last
+    line of a failed run is its error.
     """
 
     def __init__(self, name: str, folder: Path | None) -> None:

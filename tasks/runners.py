@@ -21,7 +21,7 @@ def task_runner(name: str | None, max_workers: int) -> TaskRunner[Any]:
     """The runner of this name, or that of `$GAZEWORKS_TASK_RUNNER`, or threads.
 
     Dask uses the cluster at `$GAZEWORKS_DASK_ADDRESS`, or makes one on this machine with `max_workers` processes.
-    What passes between its processes is pickled by Dask, so the cluster must be as trusted as this machine.
+    Dask pickles the data between its processes, so the cluster must be as trusted as this machine.
 
     Raises:
         BadInput: no such runner, or its library is not installed.

@@ -35,7 +35,7 @@ from tasks import environment
 from tasks.keys import Arguments, cache_policy, stage_key
 from tasks.locks import work_lock
 from tasks.policies import gpu_slot, is_refreshing
-from tasks.progress import shown_progress
+from tasks.progress import progress_display
 from tasks.run_log import RunLog
 from tasks.store.artifacts import Store
 from tasks.tracking import runs
@@ -49,7 +49,7 @@ _STATE_NAMES: dict[str, How] = {"Cached": "cached", "Reused": "cached", "Resumed
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """How a stage's result came about in this flow run, and how long the flow waited for it."""
+    """A stage's result in this flow run: cached, computed or resumed, and how long the flow waited for it."""
 
     stage: str
     how: How
@@ -60,7 +60,7 @@ class StageOutcome:
 
 @dataclass
 class FlowLedger:
-    """What the stages of one flow run did, in the order in which their results were asked for."""
+    """Outcomes of one flow run's stages, in the order in which the flow called them."""
 
     run: runs.TrackedRun
     force: frozenset[str] = frozenset()
@@ -75,11 +75,11 @@ class FlowLedger:
             self.run.used(list(self._used.values()))
 
     def summary(self) -> dict[str, str]:
-        """For each stage, how its results came about, in order; as tags of the flow's MLflow run."""
-        hows: dict[str, list[str]] = {}
+        """The outcomes of each stage (cached, computed, resumed), in order, as tags of the flow's MLflow run."""
+        tags: dict[str, list[str]] = {}
         for outcome in self.outcomes:
-            hows.setdefault(f"gazeworks.how.{outcome.stage}", []).append(outcome.how)
-        return {tag: ", ".join(values) for tag, values in hows.items()}
+            tags.setdefault(f"gazeworks.how.{outcome.stage}", []).append(outcome.how)
+        return {tag: ", ".join(values) for tag, values in tags.items()}
 
 
 _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", default=None)
@@ -89,9 +89,9 @@ _ledger: ContextVar[FlowLedger | None] = ContextVar("gazeworks_flow_ledger", def
 def tracked_flow(
     parameters: Mapping[str, Any], force: tuple[str, ...] = (), out: Path | None = None
 ) -> Iterator[FlowLedger]:
-    """Opens the flow run's run in MLflow and keeps its ledger; stages in `force` are computed anew.
+    """Opens the flow run's run in MLflow and its ledger; stages in `force` are computed again.
 
-    `out` is the folder of the flow's report, in which its log is kept too.
+    `out` is the folder of the flow's report and its log.
 
     Raises:
         BadInput: `force` names something that is no stage.
@@ -199,7 +199,7 @@ class StageTask(Generic[P]):
         with (
             gpu_slot(arguments.runtime),
             runs.stage_run(self.name, key, *_prefect_ids(), parameters) as run,
-            shown_progress(self.name, arguments.runtime, logger) as progress,
+            progress_display(self.name, arguments.runtime, logger) as progress,
         ):
             context = StageContext(arguments.runtime, work_dir, run, progress, logger)
             produced = run_stage(self.stage, arguments.config, inputs, context)

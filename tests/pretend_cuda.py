@@ -1,4 +1,4 @@
-"""CUDA tensors on a machine without CUDA: the values are real and lie on the CPU, the device is what is pretended.
+"""CUDA tensors on a machine without CUDA: values are computed on the CPU, and the device is simulated.
 
 Torch's own fake tensors have no values, so they cannot pass what looks at them (a marching grid, a mask that is empty or
 not). Here every call of torch sees on which device its tensors are said to lie, and refuses what CUDA would refuse.
@@ -23,7 +23,7 @@ _MIXED = {"copy_", "__getitem__", "__setitem__", "set_", "index_put_", "__set__"
 
 
 class PretendCuda(TorchFunctionMode):
-    """While it is on, tensors that were moved to CUDA say so and cannot meet others."""
+    """While active, tensors that were moved to CUDA report that device and cannot be combined with CPU tensors."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A subject file small enough for tests: an ellipsoid head with two eyeballs, ray-cast, with exact labels."""
+"""A small subject file for tests: an ellipsoid head with two eyeballs, ray-cast, with exact labels."""
 
 import json
 from pathlib import Path
@@ -107,7 +107,7 @@ def _ray_cast(
 
 
 def _landmarks(eye_radius_m: float) -> np.ndarray:
-    """68 points on the front of the head; each eye's six around its ball, the right eye (image left) first."""
+    """68 points on the front of the head; each eye's six around its eyeball, the right eye (image left) first."""
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     directions = np.stack([0.7 * np.cos(angles), 0.7 * np.sin(angles), -np.full(68, 0.714)], axis=-1)
     points = HEAD_CENTER_M + HEAD_RADII_M * directions

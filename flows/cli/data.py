@@ -1,4 +1,4 @@
-"""Look at subject files before anything is trained on them."""
+"""Convert, preprocess and validate data sets of subject files."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -10,7 +10,7 @@ import typer
 from flows.cli.options import folder_option
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside
-from tasks.console import say, say_json
+from tasks.console import print_json, print_line
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -30,12 +30,12 @@ def validate(
     )
     if as_json:
         files = [{"path": str(path), "faults": [vars(fault) for fault in found]} for path, found in faults.items()]
-        say_json({"files": files, "errors": errors, "warnings": warnings})
+        print_json({"files": files, "errors": errors, "warnings": warnings})
     else:
         for path, found in faults.items():
             for fault in found:
-                say(f"{path}: {fault}")
-        say(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+                print_line(f"{path}: {fault}")
+        print_line(f"{_counted(len(faults), 'file')}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
     if errors:
         raise typer.Exit(BadInput.exit_code)
 
@@ -43,31 +43,33 @@ def validate(
 @app.command()
 def convert(
     path: Annotated[Path, typer.Argument(help="A published file, or the folder of the published files.")],
-    adapter: Annotated[str, typer.Option(help="Its layout; an unknown name lists those there are.")],
-    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
+    adapter: Annotated[str, typer.Option(help="Its layout; an unknown name lists the known ones.")],
+    out: Annotated[Path, folder_option("Folder for the subject files, one per person.")],
     subject: Annotated[str | None, typer.Option(help="Only this person.")] = None,
 ) -> None:
-    """Turn a published data set's HDF5 or MATLAB files into subject files (see docs/datasets.md); run again, it goes on."""
+    """Turn a published data set's HDF5 or MATLAB files into subject files (docs/datasets.md); a second run goes on."""
     from gaze_core.data.adapters.conversion import convert_subjects
     from gaze_core.data.adapters.published import open_published
 
     published = open_published(path, adapter, subject)
     require_outside(out, path)
-    _say_people(convert_subjects(published, out), out)
+    _print_people(convert_subjects(published, out), out)
 
 
 @app.command()
 def preprocess(
     dataset: Annotated[Literal["eth_xgaze", "mpii_face_gaze"], typer.Argument(help="Which raw release.")],
-    images: Annotated[Path, typer.Option(help="Folder of the people's folders.")],
-    out: Annotated[Path, folder_option("Folder for one subject file a person.")],
+    images: Annotated[Path, typer.Option(help="Folder with one folder per person.")],
+    out: Annotated[Path, folder_option("Folder for the subject files, one per person.")],
     annotations: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of subjectXXXX.csv.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="ETH-XGaze: folder of camXX.xml.")] = None,
-    normalization: Annotated[str, typer.Option(help="Named view; an unknown name lists them.")] = "eth_xgaze_224",
+    normalization: Annotated[
+        str, typer.Option(help="Name of a normalisation; an unknown name lists the known ones.")
+    ] = "eth_xgaze_224",
     face_center: Annotated[bool, typer.Option(help="Gaze starts at the face's centre, as published.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="People at a time.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="People processed at a time.")] = 1,
 ) -> None:
-    """Turn raw photographs into subject files; run again, it goes on with the people who are missing."""
+    """Turn raw photographs into subject files; a second run adds the people who are missing."""
     from gaze_core.config import Runtime
     from gaze_core.data.adapters.published import require_name
     from gaze_core.data.adapters.raw import eth_xgaze_frames, mpii_face_gaze_frames
@@ -95,19 +97,19 @@ def preprocess(
     origin: Literal["face_center", "eyes"] = "face_center" if face_center else "eyes"
     config = RawConfig(normalization=NORMALIZATIONS[normalization], gaze_origin=origin)
     manifest = preprocess_subjects(people, out, config, dataset, Runtime(num_workers=workers))
-    _say_people(((name, manifest["subjects"][name]) for name in sorted(people)), out)
+    _print_people(((name, manifest["subjects"][name]) for name in sorted(people)), out)
 
 
-def _say_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
-    """A line for each person, as they are done.
+def _print_people(people: Iterable[tuple[str, dict[str, Any]]], out: Path) -> None:
+    """Prints a line for each person once that person is done.
 
     Raises:
-        BadInput: some gave no subject file.
+        BadInput: for some of them no subject file was made.
     """
     failed = total = 0
     for name, entry in people:
         total, failed = total + 1, failed + ("error" in entry)
-        say(f"{name}: {entry.get('error') or _kept(entry)}")
+        print_line(f"{name}: {entry.get('error') or _kept(entry)}")
     if failed:
         raise BadInput(
             f"{failed} of {total} subjects gave no subject file, for the reasons above; the others are in {out}"

@@ -65,7 +65,7 @@ def _backends() -> list[Finding]:
     if gsplat.ok and not torch.cuda.is_available():
         gsplat = Finding(name="gsplat", ok=False, detail="installed, but needs a CUDA device")
     numba = _package("numba", "rasteriser on the CPU", "pip install numba")
-    return [numba, gsplat, Finding(name="reference", ok=True, detail="rasteriser in plain torch: the oracle, slow")]
+    return [numba, gsplat, Finding(name="reference", ok=True, detail="rasteriser in plain torch: the slow reference")]
 
 
 def _package(name: str, purpose: str, remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Driver gaze: frames from a drive's video, an estimator fitted to them, and what that changed."""
+"""Driver gaze: extract frames of a drive, fine-tune an estimator on them, compare errors before and after."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import ConfigFile, Device, Force, Json, Set, file_option, folder_option
 from gaze_core.errors import BadInput
 from tasks import environment
-from tasks.console import say, say_json
+from tasks.console import print_json, print_line
 from tasks.server.own_server import prefect_server
 
 driver_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -19,8 +19,10 @@ show_app = typer.Typer(no_args_is_help=True, help="Pages in the browser, on this
 Video = Annotated[Path, typer.Option(help="Video with the driver's face: tiles side by side, or the driver alone.")]
 Sensors = Annotated[Path | None, typer.Option(help="The eye tracker's CSV. Without it nothing is labelled.")]
 Road = Annotated[Path | None, typer.Option(help="Video of the road, if it is a file of its own.")]
-Layout = Annotated[str, typer.Option(help="Where the views lie: whole or dashgaze.")]
-Settings = Annotated[Path | None, typer.Option(help="JSON with more of the extraction's options, such as layout.")]
+Layout = Annotated[str, typer.Option(help="Layout of the views in the video: whole or dashgaze.")]
+Settings = Annotated[
+    Path | None, typer.Option(help="JSON file with further options of the extraction, such as layout.")
+]
 Frames = Annotated[int, typer.Option(min=1, help="Evenly spaced frames to take.")]
 
 
@@ -33,21 +35,21 @@ def extract(
     settings: Settings = None,
     frames: Frames = 500,
     legacy: Annotated[Path | None, folder_option("Also write *_driver.jpg, *_road.jpg, *_gt.json here.")] = None,
-    changes: Set = None,
+    overrides: Set = None,
     config: ConfigFile = None,
     force: Force = None,
     out: Annotated[Path, folder_option("Folder for the extracted drive.")] = Path("drive"),
     as_json: Json = False,
 ) -> None:
-    """Take labelled frames from a drive's video: faces, images of both views, gaze, splits by blocks of time."""
+    """Extract labelled frames from a drive's video: faces, images of both views, gaze, splits by blocks of time."""
     from flows.cli.drive_folder import require_drive_folder, write_drive_folder
     from gaze_core.config import Runtime
     from gaze_core.driver.legacy import write_legacy
     from gaze_core.driver.record import DriveRecord
     from gaze_core.plans.driver import driver_plan
-    from gaze_core.plans.settings import changed
+    from gaze_core.plans.settings import overridden
 
-    plan = changed(driver_plan("frozen", layout, settings, frames), changes or (), config)
+    plan = overridden(driver_plan("frozen", layout, settings, frames), overrides or (), config)
     if legacy and not sensors:
         raise BadInput("--legacy writes ground truth and needs the eye tracker's CSV; give --sensors")
     files = _files(video, sensors, road)
@@ -63,25 +65,27 @@ def extract(
     if legacy:
         write_legacy(folder, legacy)
     if as_json:
-        say_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
+        print_json({"out": str(folder), "artifact": ref.model_dump(mode="json"), "requested": record.requested,
                      "kept": len(record.frames), "dropped": record.dropped, "row_faults": record.row_faults,
                      "mount": record.mount and record.mount.model_dump(mode="json"),
                      "warnings": record.warnings})  # fmt: skip
         return
     reasons = "".join(f", {count} {reason}" for reason, count in record.dropped.items())
-    say(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
+    print_line(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
     if record.mount:
-        say(f"glasses against irises: {record.mount.residual_median_deg:.1f} deg in the median of training blocks")
-    say(str(folder))
+        print_line(
+            f"eye tracker and iris model differ by {record.mount.residual_median_deg:.1f} deg (median, training blocks)"
+        )
+    print_line(str(folder))
 
 
 @driver_app.command()
 def pretrain(
     people: Annotated[Path, typer.Option(help="Folder of subject files: rendered, or of a published data set.")],
     out: Annotated[Path, file_option("Weights file to write.")] = Path("driver_base.safetensors"),
-    backbone: Annotated[str, typer.Option(help="A network of timm.")] = "resnet18",
-    image_px: Annotated[int, typer.Option(min=32, help="Side of the face that the network sees, px.")] = 128,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 to learn from.")] = 2000,
+    backbone: Annotated[str, typer.Option(help="Name of a timm network.")] = "resnet18",
+    image_px: Annotated[int, typer.Option(min=32, help="Side of the network's input image, px.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, of 32 images each.")] = 2000,
     device: Device = "auto",
 ) -> None:
     """Train the estimator that fine-tuning starts from."""
@@ -108,17 +112,17 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(store.fetch(ref) / WEIGHTS_FILE, out)
     error = store.manifest(ref).metrics["validation_gaze_error_deg"]
-    say(f"{out}: {error:.2f} deg on people that training never saw")
+    print_line(f"{out}: {error:.2f} deg gaze error on the validation people")
 
 
 @driver_app.command("people")
 def render_people(
-    count: Annotated[int, typer.Option(min=3, help="How many.")] = 24,
-    images: Annotated[int, typer.Option(min=2, help="Images of each.")] = 40,
+    count: Annotated[int, typer.Option(min=3, help="Number of people.")] = 24,
+    images: Annotated[int, typer.Option(min=2, help="Images of each person.")] = 40,
     size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
     out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("driver_people"),
 ) -> None:
-    """Render people for `pretrain` (needs the extra gazeworks[synthesis]); run again, it goes on."""
+    """Render people for `pretrain` (needs the extra gazeworks[synthesis]); a second run goes on."""
     from gaze_core.config import Runtime
     from gaze_core.driver.people import driver_people
     from gaze_core.synthesis.factory import synthesize_subject
@@ -127,18 +131,20 @@ def render_people(
         path = out / f"{config.subject}.h5"
         if not path.is_file():
             synthesize_subject(config, path, Runtime(num_workers=os.cpu_count() or 1))
-        say(str(path))
+        print_line(str(path))
 
 
 @driver_app.command()
 def synth(
     out: Annotated[Path, folder_option("Folder for video, table and settings.")] = Path("synthetic_drive"),
     pictures: Annotated[int, typer.Option(min=20, help="Rendered images.")] = 900,
-    frames_per_picture: Annotated[int, typer.Option(min=1, help="Video frames that an image stands, 30 a second.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same drive.")] = 0,
-    identity: Annotated[int, typer.Option(min=0, help="Who drives.")] = 77,
+    frames_per_picture: Annotated[
+        int, typer.Option(min=1, help="Video frames that show each image, at 30 frames a second.")
+    ] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same drive.")] = 0,
+    identity: Annotated[int, typer.Option(min=0, help="Seed of the driver's identity.")] = 77,
 ) -> None:
-    """Render a synthetic drive with known gaze (needs gazeworks[synthesis]); interrupted, it goes on when run again."""
+    """Render a synthetic drive with known gaze (needs gazeworks[synthesis]); a second run goes on with an interrupted one."""
     from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE, synthesize_drive
     from gaze_core.driver.drive_plan import DriveConfig
 
@@ -148,7 +154,7 @@ def synth(
         sys.stderr.write(f"\r{done} of {total} images" + "\n" * (done >= total))
 
     video = synthesize_drive(config, out, os.cpu_count() or 1, advance)
-    say(
+    print_line(
         f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE} --weights W"
     )
 
@@ -158,7 +164,7 @@ def import_weights(
     path: Annotated[Path, typer.Argument(help="gaze_tracker_*.pth: a ResNet-18 with a head of two layers.")],
     out: Annotated[Path, file_option("Weights file to write.")] = Path("driver_base.safetensors"),
 ) -> None:
-    """Turn an earlier gaze tracker's weights into a file of ours. Nothing but tensors is unpickled."""
+    """Convert an earlier gaze tracker's weights to safetensors. Nothing but tensors is unpickled."""
     from gaze_core.driver.checkpoints import load_estimator, save_estimator
 
     if out.resolve() == path.resolve():
@@ -166,7 +172,7 @@ def import_weights(
     model, card = load_estimator(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_estimator(out, model, card)
-    say(str(out))
+    print_line(str(out))
 
 
 @show_app.command("driver")
@@ -174,8 +180,8 @@ def show_driver(
     report: Annotated[Path | None, typer.Option(help="Folder of `gazeworks driver run`.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of `gazeworks driver extract`.")] = None,
     weights: Annotated[list[Path] | None, typer.Option(help="Further estimators to choose from.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the page is served.")] = 8501,
-    headless: Annotated[bool, typer.Option(help="Open no browser.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8501,
+    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
 ) -> None:
     """Driver and road side by side, with predicted and true gaze, before and after fine-tuning."""
     from flows.apps.driver.serve import serve
@@ -184,12 +190,12 @@ def show_driver(
 
 
 def _files(video: Path, sensors: Path | None, road: Path | None) -> Any:
-    """The paths, once they are known to be there; a model file beside the video need not be pointed at."""
-    from gaze_core.assets import look_beside
+    """The input paths, checked to exist. A model file beside the video is found, too."""
+    from gaze_core.assets import search_beside
     from gaze_core.plans.driver import DriveFiles
 
     for path, what in ((video, "a video"), (sensors, "the eye tracker's CSV"), (road, "a video of the road")):
         if path is not None and not path.is_file():
             raise BadInput(f"{path}: no such file; expected {what}")
-    look_beside(video)
+    search_beside(video)
     return DriveFiles(video=video.resolve(), sensors=sensors and sensors.resolve(), road=road and road.resolve())

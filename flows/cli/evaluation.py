@@ -1,4 +1,4 @@
-"""`gazeworks evaluate`, `compare`, `pairs`, `augment`: is a model good, is it better, on which pairs, and does it help."""
+"""`gazeworks evaluate`, `compare`, `pairs`, `augment`: measure models, compare them, make pair files, test augmentation."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,18 +8,20 @@ from pydantic import ValidationError
 
 from flows.cli.options import Device, Force, Json, Record, ReportFolder, file_option
 from gaze_core.errors import BadInput
-from tasks.console import say, say_json, say_report
+from tasks.console import print_json, print_line, print_report
 from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
-Judge = Annotated[Literal["cnn", "iris"], typer.Option(help="Who reads the gaze: the network, or the eyeball model.")]
-Protocol = Annotated[str, typer.Option(help="A table of protocols.toml; else that of the data's source.")]
+Judge = Annotated[
+    Literal["cnn", "iris"], typer.Option(help="Gaze estimator of the evaluation: network or eyeball model.")
+]
+Protocol = Annotated[str, typer.Option(help="Name of a protocol; default: that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
 Data = Annotated[
     str | None,
-    typer.Option(help="Subject files, a data set, or a report; else the model's own."),
+    typer.Option(help="Subject files, a data set, or a report; default: the model's own data."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of the pairs, where the protocol has no list.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the pairs, if the protocol lists none.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +78,7 @@ def compare(
     as_json: Json = False,
     record: Record = None,
 ) -> None:
-    """Say whether a model is better than another on the same pairs; better than the champion, it becomes the champion."""
+    """Compare a model with another on the same pairs; a model that is better than the champion becomes the champion."""
     from flows.references import data_of, find_data, find_reference
     from gaze_core.config import Runtime
 
@@ -100,11 +102,13 @@ def compare(
 
 
 def pairs(
-    published: Annotated[Path, typer.Argument(help="A published list, one frame a line.")],
-    protocol: Annotated[str, typer.Option(help="Whose pairs they are; an unknown name lists them.")],
+    published: Annotated[Path, typer.Argument(help="A published list, one frame per line.")],
+    protocol: Annotated[str, typer.Option(help="Protocol of the pairs; an unknown name lists the known ones.")],
     out: Annotated[Path, file_option("The pair file to write.")] = Path("pairs.csv"),
-    subject: Annotated[list[str] | None, typer.Option(help="Of this subject; else all of the protocol.")] = None,
-    lines_hold: Annotated[Literal["targets", "inputs"], typer.Option(help="What a line's number is.")] = "targets",
+    subject: Annotated[
+        list[str] | None, typer.Option(help="Only this subject; may be repeated. Default: all of the protocol.")
+    ] = None,
+    lines_hold: Annotated[Literal["targets", "inputs"], typer.Option(help="What the lines name.")] = "targets",
 ) -> None:
     """Turn a published pair list into a pair file with named columns."""
     from gaze_core.evaluation.pairs import from_published_list, write_pairs
@@ -117,18 +121,18 @@ def pairs(
     listed = from_published_list(published, subjects, chosen.pairs_per_subject, lines_hold)
     write_pairs(out, chosen.sources[0], listed)
     count = len(listed[subjects[0]].inputs)
-    say(f"{out}: {count} pairs for each of {len(subjects)} subjects")
+    print_line(f"{out}: {count} pairs for each of {len(subjects)} subjects")
 
 
 def augment(
     checkpoint: Annotated[str, typer.Option(help="Report (REPORT:baseline for its baseline) or folder of a model.")],
     data: Data = None,
-    real: Annotated[int, typer.Option(min=1, help="Real images of each subject that the estimator gets.")] = 8,
-    generated: Annotated[int, typer.Option(min=1, help="Redirected ones that join them.")] = 192,
-    repeats: Annotated[int, typer.Option(min=1, help="Choices of real images.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="Of training, in each arm.")] = 100,
+    real: Annotated[int, typer.Option(min=1, help="Real images of each subject to train on.")] = 8,
+    generated: Annotated[int, typer.Option(min=1, help="Redirected images to add.")] = 192,
+    repeats: Annotated[int, typer.Option(min=1, help="Random choices of the real images.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps in each arm.")] = 100,
     start: Annotated[
-        Literal["pretrained", "scratch"], typer.Option(help="The shipped estimator of other people, or nothing.")
+        Literal["pretrained", "scratch"], typer.Option(help="Start from the shipped estimator or from random weights.")
     ] = "pretrained",
     seed: Seed = 0,
     out: ReportFolder = Path("reports/augmentation"),
@@ -137,7 +141,7 @@ def augment(
     as_json: Json = False,
     record: Record = None,
 ) -> None:
-    """Train an estimator on few real images, with and without redirected ones, and say what they are worth."""
+    """Train an estimator on few real images, with and without redirected ones, and report the difference."""
     from flows.references import data_of, find_reference
     from gaze_core.config import Runtime
     from gaze_core.stages.redirection.downstream import DownstreamConfig
@@ -156,15 +160,15 @@ def augment(
     if record:
         record_report(record, "an estimator with and without redirected images", result.report, config)
     if as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
     for name, value in result.numbers.items():
-        say(f"{name:32} {value:.2f}")
-    say(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
+        print_line(f"{name:32} {value:.2f}")
+    print_line(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
 def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
-    """The configuration of the evaluation, with all instruments at hand, and the pair file in the store."""
+    """The configuration of the evaluation, with all available metric networks, and the pair file in the store."""
     from gaze_core.evaluation.protocols import protocol as protocol_named
     from gaze_core.stages.redirection.evaluate import EvaluateConfig
     from tasks.store.recordings import import_recording
@@ -177,15 +181,15 @@ def _config(protocol: str, judge: Literal["cnn", "iris"], seed: int, pair_file: 
     return config, import_recording.fn(pair_file) if pair_file else None
 
 
-def _tolerance(changes: list[str] | tuple[str, ...]):  # type: ignore[no-untyped-def]
+def _tolerance(given: list[str] | tuple[str, ...]):  # type: ignore[no-untyped-def]
     from gaze_core.evaluation.report import Tolerance
 
     values = {}
-    for change in changes:
-        name, equals, text = change.partition("=")
+    for setting in given:
+        name, equals, text = setting.partition("=")
         if not equals or name not in Tolerance.model_fields:
             raise BadInput(
-                f"--tolerance {change!r}: expected NAME=VALUE, NAME one of {', '.join(Tolerance.model_fields)}"
+                f"--tolerance {setting!r}: expected NAME=VALUE, NAME one of {', '.join(Tolerance.model_fields)}"
             )
         values[name] = None if text == "null" else text
     try:
@@ -204,16 +208,16 @@ def _runtime(make, device: str, as_json: bool):  # type: ignore[no-untyped-def]
 
 def _show(result: Any, as_json: bool) -> None:
     if as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
     for name in ("gaze_error_deg", "identity_copy_gaze_error_deg", "estimator_floor_deg", "head_error_deg", "psnr_db"):
         value = result.numbers.get(name)
-        say(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
+        print_line(f"{name:32} {'n/a' if value is None else f'{value:.2f}'}")
     if result.verdict != "not compared":
-        say(f"verdict: {result.verdict}")
+        print_line(f"verdict: {result.verdict}")
         for reason in result.reasons:
-            say(f"  {reason}")
+            print_line(f"  {reason}")
     if result.registry:
-        say(f"registry: {result.registry}")
-    say("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
-    say_report(result.report, result.faults, result.checkpoints)
+        print_line(f"registry: {result.registry}")
+    print_line("digests: " + ", ".join(f"{role} {digest}" for role, digest in result.digests.items()))
+    print_report(result.report, result.faults, result.checkpoints)

@@ -1,4 +1,4 @@
-"""Bring models that others have published into Gazeworks."""
+"""Import models that others have published."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli.options import folder_option
-from tasks.console import say
+from tasks.console import print_line
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 
 @app.callback()
 def imports() -> None:
-    """Bring models that others have published into Gazeworks."""
+    """Import models that others have published."""
 
 
 @app.command()
@@ -22,10 +22,10 @@ def gazegaussian(
     out: Annotated[Path, folder_option("New folder; `gazeworks sample --checkpoint` takes it.")],
     recordings: Annotated[
         Literal["published", "any"],
-        typer.Option(help="What it will draw: converted GazeGaussian files, or any (neutral codes)."),
+        typer.Option(help="Recordings to render: converted GazeGaussian files, or any (neutral codes)."),
     ] = "published",
     scale: Annotated[
-        float, typer.Option(help="Scale of every head of any recordings; converted files name their own.")
+        float, typer.Option(help="Scale of all heads, with --recordings any; converted files hold their own.")
     ] = 1.0,
 ) -> None:
     """Import GazeGaussian (ICCV 2025) with its own semantics, faults included (docs/decisions/0008)."""
@@ -47,4 +47,4 @@ def gazegaussian(
         *(f"note: {note}" for note in manifest.notes),
     ]
     for line in lines:
-        say(line)
+        print_line(line)

@@ -1,4 +1,4 @@
-"""`gazeworks invert`: make a trained model draw someone else."""
+"""`gazeworks invert`: adapt a trained model to an unseen person."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli.options import Device, Record, folder_option
-from tasks.console import say
+from tasks.console import print_line
 from tasks.measurements import record_values
 
 
@@ -21,20 +21,20 @@ def invert(
     recording: Annotated[
         Path, typer.Option("--input", help="A photograph, a folder of them, a video, a subject file.")
     ],
-    images: Annotated[int, typer.Option(min=1, help="From how many images.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Number of images to adapt to.")] = 1,
     mode: Annotated[
-        Literal["codes", "full"], typer.Option(help="codes: the weights stay. full: they may follow the images.")
+        Literal["codes", "full"], typer.Option(help="codes: fit the codes alone. full: then fine-tune the weights.")
     ] = "full",
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
     out: Annotated[Path, folder_option("Folder for the adapted model and its images.")] = Path("inverted"),
     device: Device = "auto",
     record: Record = None,
 ) -> None:
-    """Adapt a trained model to a person it has not seen, from one or a few images, and draw that person."""
+    """Adapt a trained model to an unseen person from one or a few images, and render that person."""
     from flows.inversion import InversionPlan, inversion
     from flows.references import checkpoint_ref
     from flows.sampling import parse_angles, render_samples
-    from gaze_core.assets import look_beside
+    from gaze_core.assets import search_beside
     from gaze_core.config import Runtime
     from gaze_core.data.subjects import is_subject_file
     from gaze_core.stages.redirection.invert import InvertConfig
@@ -43,8 +43,8 @@ def invert(
     from tasks.server.own_server import prefect_server
     from tasks.store.recordings import require_recording
 
-    changes = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
-    look_beside(recording)
+    overrides = {"gazes_deg": parse_angles(gaze, "--gaze")} if gaze else {}
+    search_beside(recording)
     source: Literal["synthetic", "video"] = "synthetic" if is_subject_file(recording) else "video"
     require_recording(recording, source)
     plan = InversionPlan(
@@ -57,8 +57,8 @@ def invert(
         result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
     if record:
         record_values(record, f"inversion, {mode}, images: {images}", result.numbers, plan)
-    sheet = render_samples(result.model, result.person, changes, out, runtime)
+    sheet = render_samples(result.model, result.person, overrides, out, runtime)
     shutil.copytree(result.model, out / "model", dirs_exist_ok=True)
     for name, value in sorted(result.numbers.items()):
-        say(f"{name:32} {value:.2f}")
-    say(f"model: {out / 'model'}\npictures: {sheet}")
+        print_line(f"{name:32} {value:.2f}")
+    print_line(f"model: {out / 'model'}\nimages: {sheet}")

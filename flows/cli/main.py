@@ -30,7 +30,7 @@ from flows.cli.store import app as store_app
 from flows.systems import SYSTEMS, system
 from gaze_core.errors import BadInput, GazeworksError
 from tasks import environment
-from tasks.console import plain_console, say, say_json, say_table
+from tasks.console import plain_console, print_json, print_line, print_table
 from tasks.measurements import record_values
 from tasks.server.own_server import prefect_server
 
@@ -42,8 +42,8 @@ app = typer.Typer(
     help=__doc__,
 )
 _DEMO = "Train on the shipped synthetic subject, compare with the baseline renderer, write a report."
-_GIVEN = ("recording", "source", "precision", "processes", "workers")
-app.command("demo")(run_command(replace(system("redirect"), name="demo", defaults={}), _GIVEN, _DEMO))
+_FIXED = ("recording", "source", "precision", "processes", "workers")
+app.command("demo")(run_command(replace(system("redirect"), name="demo", defaults={}), _FIXED, _DEMO))
 for one in SYSTEMS:
     register(app, one)
 app.add_typer(data_app, name="data")
@@ -64,39 +64,39 @@ def sample(
     recording: Annotated[Path | None, typer.Option("--input", help="A subject file; else the model's own.")] = None,
     gaze: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, head frame.')] = None,
     pose: Annotated[str | None, typer.Option(help='"pitch,yaw;pitch,yaw" in degrees, camera frame.')] = None,
-    frame: Annotated[int, typer.Option(min=0, help="Which frame gives expression and place.")] = 0,
+    frame: Annotated[int, typer.Option(min=0, help="Frame that gives expression and head position.")] = 0,
     out: Annotated[Path, folder_option("Folder for the images.")] = Path("samples"),
     device: Device = "auto",
 ) -> None:
-    """Draw a trained head looking where you ask: images, a contact sheet and a video."""
+    """Render a trained head with the target gazes: images, a contact sheet and a video."""
     from flows.sampling import parse_angles, render_samples
     from gaze_core.config import Runtime
 
     given = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
-    changes = {"frame": frame} | {name: value for name, value in given.items() if value}
-    say(str(render_samples(checkpoint, recording, changes, out, Runtime(device=device))))
+    overrides = {"frame": frame} | {name: value for name, value in given.items() if value}
+    print_line(str(render_samples(checkpoint, recording, overrides, out, Runtime(device=device))))
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what this machine has, what is missing and how to get it."""
+    """List what this machine has, what is missing and how to get it."""
     from flows.cli.doctor import examine
 
     findings = examine()
     if as_json:
-        say_json([finding.model_dump() for finding in findings])
+        print_json([finding.model_dump() for finding in findings])
         return
     for finding in findings:
         mark = Text("ok     ", "green") if finding.ok else Text("missing", "yellow")
-        say(mark + Text(f" {finding.name}: {finding.detail}"))
+        print_line(mark + Text(f" {finding.name}: {finding.detail}"))
 
 
 @app.command()
 def synth(
-    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 1,
-    images: Annotated[int, typer.Option(min=2, help="Images of each.")] = 200,
+    subjects: Annotated[int, typer.Option(min=1, help="Number of people.")] = 1,
+    images: Annotated[int, typer.Option(min=2, help="Images of each person.")] = 200,
     size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     rig: Annotated[str, typer.Option(help="Cameras: frontal, compact, dome or eth_xgaze (18).")] = "compact",
     light: Annotated[list[str] | None, typer.Option(help="studio, window, office or flash; may be repeated.")] = None,
     out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("subjects"),
@@ -111,7 +111,7 @@ def synth(
         ready()
         files = subject_files(configs, out)
     for path in files:
-        say(str(path))
+        print_line(str(path))
 
 
 @app.command()
@@ -124,14 +124,14 @@ def bench(
     benchmark = importlib.import_module(
         {"splat": "gaze_core.splat.benchmark", "data": "gaze_core.data.benchmark"}[what]
     )
-    result = benchmark.run(report=lambda line: None if as_json else say(line))
+    result = benchmark.run(report=lambda line: None if as_json else print_line(line))
     if record:
         record_values(record, f"benchmark: {what}", result)
-    say_json(result) if as_json else say_table(benchmark.table(result))
+    print_json(result) if as_json else print_table(benchmark.table(result))
 
 
 def main() -> None:
-    """Entry point: a mistake, CTRL-C, or what the system refuses, is one line on stderr and an exit code, no traceback."""
+    """Entry point: a user's mistake, CTRL-C or a system error is one line on stderr and an exit code, no traceback."""
     try:
         _require_unicode(*sys.argv[1:], str(environment.home()))
         app()
@@ -145,14 +145,14 @@ def main() -> None:
         _fail(f"OpenCV: {' '.join(str(error).split())}", BadInput.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _say_error("interrupted; the same command goes on from the last checkpoint")
+            _print_error("interrupted; the same command goes on from the last checkpoint")
         raise
     finally:
         gc.freeze()  # or the interpreter would look through every object of torch and Prefect before it ends, for 2 s
 
 
 def _require_unicode(*texts: str) -> None:
-    """Databases, JSON and terminals take nothing else, and would say so when the work is done."""
+    """Databases, JSON and terminals take Unicode only, and would fail after the work is done."""
     for text in texts:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise BadInput(f"{text!r}: expected a name in UTF-8; rename it, or move what it names")
@@ -174,9 +174,9 @@ def _in_words(error: OSError) -> str:
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:
-    _say_error(text)
+    _print_error(text)
     sys.exit(exit_code)
 
 
-def _say_error(text: str) -> None:
+def _print_error(text: str) -> None:
     plain_console(stderr=True).print(f"gazeworks: {text}", soft_wrap=True)

@@ -10,19 +10,19 @@ from gaze_core.outputs import output_file, output_folder
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change one key: dotted.key=value. May be repeated.")]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML or JSON file with changed settings; --set wins.")
+    Path | None, typer.Option("--config", help="YAML or JSON file with changed settings; --set overrides it.")
 ]
 Force = Annotated[list[str] | None, typer.Option(help="Compute this stage anew. May be repeated.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 
 
 def folder_option(help: str) -> Any:
-    """Option for a folder of results; refused before the command begins if nothing can be written there."""
+    """Option for a folder of results. The command is refused before it begins if the folder cannot be written to."""
     return typer.Option(help=help, callback=_folder)
 
 
 def file_option(help: str) -> Any:
-    """Option for a file of results; refused before the command begins if it cannot be written."""
+    """Option for a file of results. The command is refused before it begins if the file cannot be written."""
     return typer.Option(help=help, callback=_file)
 
 

@@ -1,4 +1,4 @@
-"""The command that runs a system, made of its request: options, help, and what happens."""
+"""The command that runs a system. Its options and its help are made from the system's request."""
 
 import inspect
 from collections.abc import Callable
@@ -11,19 +11,19 @@ import typer
 from flows.cli.options import Force, Json, Record, ReportFolder
 from flows.parameters import REQUIRED, Parameter, parameters, runtime_of, runtime_parameters
 from flows.systems import System, imported
-from gaze_core.assets import look_beside
+from gaze_core.assets import search_beside
 from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
 from tasks import environment
-from tasks.console import say, say_json, say_report
+from tasks.console import print_json, print_line, print_report
 from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What becomes of a result beside its report."""
+    """Output besides the report: JSON on standard output, a record of the measurement."""
 
     as_json: bool
     record: Path | None
@@ -40,12 +40,12 @@ def register(app: typer.Typer, system: System) -> None:
 
 
 def run_command(system: System, without: tuple[str, ...] = (), help: str | None = None) -> Callable[..., None]:
-    """The function that typer makes a command of.
+    """The function that typer turns into a command.
 
     Args:
         system: whose command it is.
         without: fields of the request, or options of the runtime, that the command does not offer.
-        help: of the command, if not that of the request.
+        help: of the command; default: the docstring of the request.
     """
 
     def run(**values: Any) -> None:
@@ -76,8 +76,8 @@ def _run(
 ) -> None:
     request.require_inputs()
     for recording in list(request.recordings.values())[:1]:
-        look_beside(recording)
-    plan = request.plan()  # a mistake in it is said before a server starts
+        search_beside(recording)
+    plan = request.plan()  # reports a mistake before a server starts
     paths = {name: path.resolve() for name, path in request.inputs.items()}
     with prefect_server() as ready:
         arguments = system.arguments(request.model_copy(update=paths), out.resolve(), runtime, force)
@@ -88,13 +88,13 @@ def _run(
         what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
         record_report(output.record, what, result.report, plan)
     if output.as_json:
-        say_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
     else:
         for line in result.headline():
-            say(line)
+            print_line(line)
         for warning in result.warnings:
-            say(f"warning: {warning}")
-        say_report(result.report, result.faults, result.checkpoints)
+            print_line(f"warning: {warning}")
+        print_report(result.report, result.faults, result.checkpoints)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

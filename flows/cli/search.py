@@ -1,4 +1,4 @@
-"""`gazeworks search`: better settings by the validation frames."""
+"""`gazeworks search`: a search for better settings, measured on the validation frames."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from flows.cli.options import ConfigFile, Device, Set, file_option
-from tasks.console import say, say_table
+from tasks.console import print_line, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -17,17 +17,17 @@ def register(app: typer.Typer) -> None:
 
 def search(
     recording: Annotated[
-        Path | None, typer.Option("--input", help="As for redirect; else the shipped subject.")
+        Path | None, typer.Option("--input", help="As for redirect; default: the shipped subject.")
     ] = None,
     source: Annotated[str, typer.Option(help="What the input is: synthetic or video.")] = "synthetic",
     preset: Annotated[str, typer.Option(help="tiny, small, paper or h200.")] = "tiny",
-    trials: Annotated[int, typer.Option(min=1, help="In all, those of earlier runs included.")] = 10,
-    changes: Set = None,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 10,
+    overrides: Set = None,
     config: ConfigFile = None,
     out: Annotated[Path, file_option("File for all trials.")] = Path("search.json"),
     device: Device = "auto",
 ) -> None:
-    """Look for better settings by gaze error and perceptual distance on the validation frames; go on where it stopped."""
+    """Search for settings with less gaze error and perceptual distance on the validation frames; a second run goes on."""
     from gaze_core.config import Runtime
     from gaze_core.plans.requests.redirection import RedirectionRequest
     from gaze_core.plans.settings import validated
@@ -35,7 +35,7 @@ def search(
     from tasks.server.own_server import prefect_server
     from tasks.store.recordings import require_recording
 
-    given = {"source": source, "preset": preset, "changes": changes or (), "config": config}
+    given = {"source": source, "preset": preset, "changes": overrides or (), "config": config}
     request = validated(RedirectionRequest, given | ({"recording": recording} if recording else {}))
     require_recording(request.recording, request.source)
     plan = request.plan()
@@ -55,5 +55,5 @@ def search(
         settings = (f"{trial.settings[key]:.3g}" for key in keys)
         row = (str(trial.number), f"{trial.gaze_error_deg:.2f}", f"{trial.perceptual:.4f}", *settings)
         table.add_row(*row, "yes" if trial.is_best else "", trial.against_lowest or "")
-    say_table(table)
-    say(str(out))
+    print_table(table)
+    print_line(str(out))

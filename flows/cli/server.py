@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.console import say
+from tasks.console import print_line
 from tasks.server import services
 from tasks.server.own_server import prefect_server
 from tasks.server.services import Addresses
@@ -19,12 +19,12 @@ Pool = Annotated[list[str] | None, typer.Option(help="Start a worker for this po
 @app.command()
 def start(
     pool: Pool = None,
-    host: Annotated[str, typer.Option(help="Address to listen at. Nobody is asked for a password.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen at. The servers ask for no password.")] = "127.0.0.1",
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     gpus: Annotated[int, typer.Option(min=0, help="Runs that may use a GPU at the same time.")] = 1,
 ) -> None:
-    """Start the servers and workers; they go on after this command."""
+    """Start the servers and workers; they keep running after this command."""
     addresses = Addresses(host, prefect_port, mlflow_port)
     os.environ["PREFECT_API_URL"] = addresses.prefect_api  # before Prefect is imported
 
@@ -34,11 +34,11 @@ def start(
         set_up(gpus)
 
     for process in services.start(addresses, pool or services.pools_of_this_machine(), set_up):
-        say(f"{process.name:10} {process.url or f'process {process.pid}'}")
-    say(f"logs       {services.folder()}")
-    say("\nNext, in this folder:")
-    say(f"  export PREFECT_API_URL={addresses.prefect_api}")
-    say("  gazeworks server deploy    # or: make deploy")
+        print_line(f"{process.name:10} {process.url or f'process {process.pid}'}")
+    print_line(f"logs       {services.folder()}")
+    print_line("\nNext, in this folder:")
+    print_line(f"  export PREFECT_API_URL={addresses.prefect_api}")
+    print_line("  gazeworks server deploy    # or: make deploy")
 
 
 @app.command()
@@ -57,13 +57,13 @@ def stop() -> None:
     """Stop what `start` started, and nothing else."""
     stopped = services.stop()
     for process in stopped:
-        say(f"stopped {process.name}")
+        print_line(f"stopped {process.name}")
     if not stopped:
-        say("nothing was running")
+        print_line("nothing was running")
 
 
 @app.command()
 def status() -> None:
-    """Say what runs."""
+    """List the running processes."""
     for process in services.running():
-        say(f"{process.name:10} process {process.pid} {process.url}")
+        print_line(f"{process.name:10} process {process.pid} {process.url}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import folder_option
-from tasks.console import say
+from tasks.console import print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,6 @@ def export(
 
     folder = checkpoint_folder(checkpoint)
     model = save_served_model(folder, recording or recording_file(folder), out)
-    say(f"model: {model}")
+    print_line(f"model: {model}")
     serve = f"mlflow models serve -m {model} --env-manager local --host 127.0.0.1 --port 5001"
-    say(f"serve: {serve}")
+    print_line(f"serve: {serve}")

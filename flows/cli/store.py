@@ -1,4 +1,4 @@
-"""`gazeworks store`: what is in the artifact store, whether it is whole, and what nobody needs any more."""
+"""`gazeworks store`: list, verify and clean up the artifact store."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from flows.cli.options import Json
 from gaze_core.errors import BadInput, MissingArtifact
-from tasks.console import say, say_json, say_table
+from tasks.console import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tasks.store.inventory import Stored
@@ -46,12 +46,14 @@ def verify(stage: Stage = "", as_json: Json = False) -> None:
 def gc(
     older_than_days: Annotated[float, typer.Option(help="Younger artifacts stay.")] = 30.0,
     keep_last: Annotated[int, typer.Option(min=0, help="What the newest runs of each flow used stays.")] = 5,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete. Without it, only say what would be.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete. Without it, only list what would be deleted.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what nobody needs: not what a registered model with an alias, a kept or recent run, or a child needs.
+    """Delete artifacts that no registered model with an alias, no kept or recent run and no kept artifact needs.
 
-    Also copies that this machine has of artifacts in a bucket, if the bucket no longer holds them or they are as old.
+    Also deletes this machine's copies of artifacts in a bucket if the bucket no longer holds them or they are as old.
     """
     from tasks.store.artifacts import Store
     from tasks.store.inventory import copies, remove, stored, unneeded, unneeded_copies
@@ -62,17 +64,17 @@ def gc(
     rows, copied = stored(store), copies(store.cache_dir)
     known = kept(keep_last) if rows or copied else Kept()
     require_known(store.root_uri, [row.name for row in rows], known)
-    doomed = unneeded(rows, known.names, age)
-    remaining = [row for row in rows if row not in doomed]
+    unused = unneeded(rows, known.names, age)
+    remaining = [row for row in rows if row not in unused]
     freed = unneeded_copies(copied, remaining, known.in_use, age)
-    _show(doomed + freed, {}, as_json)
+    _show(unused + freed, {}, as_json)
     if delete:
-        for row in [*reversed(doomed), *freed]:  # children before what they were made from
+        for row in [*reversed(unused), *freed]:  # children before their parents
             remove(store, row)
-    done = "deleted" if delete else "to delete; say --delete to do it"
+    done = "deleted" if delete else "to delete; give --delete to do it"
     if not as_json:
-        say(
-            f"{len(doomed)} of {len(rows)} artifacts, {_megabytes(doomed):.1f} MB, and {len(freed)} of {len(copied)} "
+        print_line(
+            f"{len(unused)} of {len(rows)} artifacts, {_megabytes(unused):.1f} MB, and {len(freed)} of {len(copied)} "
             f"downloaded copies, {_megabytes(freed):.1f} MB: {done}"
         )
 
@@ -100,7 +102,7 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
             }
             for row in rows
         ]
-        say_json(found)
+        print_json(found)
         return
     table = Table(box=None)
     for title in ("stage", "artifact", "created (UTC)", "MB", "state"):
@@ -109,6 +111,6 @@ def _show(rows: "list[Stored]", faults: dict[str, str], as_json: bool) -> None:
         state = row.state or ("not whole" if faults.get(row.uri) else "whole" if faults else "")
         name = row.uri.rpartition("/")[2]
         table.add_row(row.stage, name, f"{row.created:%Y-%m-%d %H:%M}", f"{row.num_bytes / MB:.2f}", state)
-    say_table(table)
+    print_table(table)
     for fault in filter(None, faults.values()):
-        say(fault)
+        print_line(fault)

@@ -1,4 +1,4 @@
-"""A deployment's form, made of a declaration: plain values, paths below the worker's roots."""
+"""A deployment's form, made from a declaration: plain values, and paths below the worker's permitted folders."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from flows.systems import System
 from gaze_core.config import Config, Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.settings import validated
-from tasks.store.roots import input_path, output_path, require_inputs
+from tasks.store.permitted_paths import input_path, output_path, require_inputs
 
 Start = Callable[[Any, Path, Runtime, tuple[str, ...]], Any]
 _OUT = "Folder of the results, below a folder of the worker's GAZEWORKS_OUTPUTS (or else: reports)."
@@ -20,7 +20,7 @@ _BELOW = "Below a folder of the worker's GAZEWORKS_INPUTS."
 
 
 def system_form(name: str, system: System, **defaults: Any) -> Flow[..., Any]:
-    """The form of a system. `defaults`: of the form, where the request has none that a form can show."""
+    """The form of a system. `defaults` are the form's where the request has none that a form can show."""
 
     def start(request: Request, out: Path, runtime: Runtime, force: tuple[str, ...]) -> Any:
         require_inputs(request.plan())
@@ -39,9 +39,9 @@ def form(
     runtime: tuple[str, ...] = ("device",),
     defaults: Mapping[str, Any] | None = None,
 ) -> Flow[..., Any]:
-    """A flow with the docstring and the fields of `request`, `out`, options of the runtime and the stages that may be forced.
+    """A flow with the docstring and the fields of `request`, and with `out`, options of the runtime and forced stages.
 
-    An input that a form leaves empty is as if the request were made without it.
+    An input that is left empty in the form is left out of the request.
     """
     declared = parameters(request)
     inputs = {one.name for one in declared if one.is_path}

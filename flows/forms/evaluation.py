@@ -14,9 +14,9 @@ from gaze_core.config import Config, Runtime
 from gaze_core.evaluation.protocols import protocol as protocol_named
 from gaze_core.stages.redirection.downstream import DownstreamConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
-from tasks.store.roots import input_path
+from tasks.store.permitted_paths import input_path
 
-_CANDIDATE = "Folder of a report, whose candidate is meant, or of a trained model."
+_CANDIDATE = "Folder of a report (its candidate is used) or of a trained model."
 
 
 class _MeasuredRequest(Config):
@@ -26,15 +26,15 @@ class _MeasuredRequest(Config):
         "",
         description="Report, data set, or subject files to measure on. Empty: the test frames of the model's own data.",
     )
-    protocol: str = Field("", description="A published protocol by name. Empty: pairs drawn from the test frames.")
+    protocol: str = Field("", description="A published protocol by name. Empty: random pairs of test frames.")
     judge: Literal["cnn", "iris"] = Field(
         "cnn",
-        description="Who reads the gaze in the images: the shipped network, or the iris model for recordings of people.",
+        description="Gaze estimator of the evaluation: the shipped network, or the iris model for recordings of people.",
     )
-    seed: int = Field(0, ge=0, description="Of the pairs.")
+    seed: int = Field(0, ge=0, description="Seed of the pairs.")
 
     def config(self) -> EvaluateConfig:
-        """With all metric networks that the worker has."""
+        """The evaluation's configuration, with all metric networks that the worker has."""
         if self.protocol:
             protocol_named(self.protocol)
         config = EvaluateConfig(judge=self.judge, protocol=self.protocol, seed=self.seed)
@@ -42,13 +42,13 @@ class _MeasuredRequest(Config):
 
 
 class EvaluateRequest(_MeasuredRequest):
-    """Measures a trained model on frames that no training has seen, and reports."""
+    """Measures a trained model on unseen frames, and reports."""
 
     checkpoint: str = Field("reports/redirect", description=f"{_CANDIDATE} PATH:baseline means a report's baseline.")
 
 
 class CompareRequest(_MeasuredRequest):
-    """Says whether a model is better than another on the same pairs. Better than the champion, it becomes the champion."""
+    """Compares a model with another on the same pairs. A model that is better than the champion becomes the champion."""
 
     candidate: str = Field("reports/redirect", description=_CANDIDATE)
     baseline: str = Field(
@@ -58,19 +58,19 @@ class CompareRequest(_MeasuredRequest):
 
 
 class AugmentRequest(Config):
-    """Trains an estimator on few real images, with and without redirected ones, and says what they are worth."""
+    """Trains an estimator on few real images, with and without redirected ones, and reports the difference."""
 
     checkpoint: str = Field("reports/redirect", description=_CANDIDATE)
     data: str = Field("", description="Report or data set to take real images from. Empty: that of the training.")
-    real: int = Field(8, ge=1, description="Real images of each subject that the estimator gets.")
-    generated: int = Field(192, ge=1, description="Redirected images that join them.")
-    repeats: int = Field(3, ge=1, description="Choices of real images.")
-    steps: int = Field(100, ge=1, description="Of training, in each arm.")
+    real: int = Field(8, ge=1, description="Real images of each subject to train on.")
+    generated: int = Field(192, ge=1, description="Redirected images to add.")
+    repeats: int = Field(3, ge=1, description="Random choices of the real images.")
+    steps: int = Field(100, ge=1, description="Training steps in each arm.")
     start: Literal["pretrained", "scratch"] = Field(
         "pretrained",
-        description="What the estimator starts from: the shipped one, trained on other people, or nothing.",
+        description="Initial weights of the estimator: the shipped ones, trained on other people, or random ones.",
     )
-    seed: int = Field(0, ge=0, description="Of choices and training.")
+    seed: int = Field(0, ge=0, description="Seed of choices and training.")
 
 
 def _evaluate(request: EvaluateRequest, out: Path, runtime: Runtime, force: tuple[str, ...]) -> EvaluationResult:
@@ -99,12 +99,12 @@ def _model_and_data(checkpoint: str, data: str) -> tuple[ArtifactRef, ArtifactRe
 
 
 def _data(data: str, checkpoint: str) -> ArtifactRef | Path:
-    """What to measure on, for a place that this worker may read; else what the checkpoint was trained on."""
+    """The data to measure on, from a path that this worker may read; default: the checkpoint's own data."""
     return references.find_data(_allowed(data)) if data else references.data_of(_reference(checkpoint))
 
 
 def _reference(place: str, role: str = "candidate") -> ArtifactRef:
-    """As `find_reference`, for a place that this worker may read."""
+    """As `find_reference`, for a path that this worker may read."""
     return references.find_reference(_allowed(place), role)
 
 

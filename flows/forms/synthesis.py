@@ -16,14 +16,14 @@ from gaze_core.synthesis.scene import LightName
 class SynthesisRequest(Config):
     """Renders synthetic subjects with exact labels."""
 
-    subjects: int = Field(1, ge=1, le=10_000, description="How many people.")
+    subjects: int = Field(1, ge=1, le=10_000, description="Number of people.")
     images: int = Field(200, ge=2, le=100_000, description="Images of each person; a fifth of them is held out.")
-    size_px: int = Field(128, ge=32, le=2048, description="Side of an image.")
+    size_px: int = Field(128, ge=32, le=2048, description="Side of an image, px.")
     seed: int = Field(
         0, ge=0, description="The first person's; the next have the next numbers. The same seed gives the same files."
     )
-    rig: RigName = Field("compact", description="Where the cameras stand.")
-    lights: tuple[LightName, ...] = Field(("studio",), description="Lights, in turns.")
+    rig: RigName = Field("compact", description="Camera rig.")
+    lights: tuple[LightName, ...] = Field(("studio",), description="Lights, used in turn.")
     runner: Literal["threads", "dask"] = Field(
         "threads", description="Where people are rendered: threads of the run's own process, or a Dask cluster."
     )

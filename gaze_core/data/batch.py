@@ -1,4 +1,4 @@
-"""What a loader yields, a model reads and a loss compares: typed values, never a dictionary."""
+"""Typed batches for loaders, models and losses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -31,7 +31,7 @@ class TensorRecord:
 
 
 def concatenate(records: Sequence[R]) -> R:
-    """One record of all samples, in order; what is no tensor (an image size) is the first one's."""
+    """One record of all samples, in order; non-tensor values (an image size) are those of the first record."""
     parts = iter(zip(*(_tensors(record) for record in records), strict=True))
     return records[0].map(lambda _: torch.cat(next(parts)))
 
@@ -58,7 +58,7 @@ def _map_tensors(record, function):  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True, eq=False)
 class PublishedFit(TensorRecord):
-    """How a published GazeGaussian file describes the head, beside our labels; only an imported model reads it.
+    """The head fit of a published GazeGaussian file, beside our labels; used by imported models only.
 
     The fields are those of `published/` in `data/schema.py`; where `known` is false they are neutral.
     """
@@ -71,7 +71,7 @@ class PublishedFit(TensorRecord):
 
 @dataclass(frozen=True, eq=False)
 class HeadParameters(TensorRecord):
-    """All that decides how the head looks, apart from the camera; what redirection changes.
+    """All parameters of the head's appearance except the camera; redirection changes them.
 
     Frames, units and the (left, right) eye axis as in `data/schema.py`.
     """
@@ -80,21 +80,21 @@ class HeadParameters(TensorRecord):
     gaze_head_eyes: Float[Tensor, "b 2 2"]  # (left, right) x [pitch, yaw] rad
     identity_code: Float[Tensor, "b 80"]
     expression_code: Float[Tensor, "b 64"]
-    expression_is_arkit: Bool[Tensor, " b"] | None = None  # None: it is, for every sample
-    published: PublishedFit | None = None  # None: not known, for any sample
+    expression_is_arkit: Bool[Tensor, " b"] | None = None  # None: true for every sample
+    published: PublishedFit | None = None  # None: unknown for all samples
 
     def with_gaze(self, gaze_head: Float[Tensor, "b 2"]) -> "HeadParameters":
         """The same head with both eyes looking along one direction, `[pitch, yaw]` rad in the head frame."""
         return replace(self, gaze_head_eyes=gaze_head[:, None].expand(-1, 2, -1))
 
     def with_pose(self, head_to_world: Float[Tensor, "b 4 4"]) -> "HeadParameters":
-        """The same head, expression and eyes-in-head, elsewhere."""
+        """The same head, expression and gaze in the head, at another pose."""
         return replace(self, head_to_world=head_to_world)
 
 
 @dataclass(frozen=True, eq=False)
 class Validity(TensorRecord):
-    """Which labels of each sample may be used; a loss over a label takes both."""
+    """Which labels of each sample may be used; a loss takes a label together with its validity."""
 
     gaze: Bool[Tensor, " b"]
     head_pose: Bool[Tensor, " b"]
@@ -123,7 +123,7 @@ class GazeBatch(TensorRecord):
     eye_centers_head_m: Float[Tensor, "b 2 3"]
     valid: Validity
     sample_index: Int[Tensor, " b"]  # the frame of its subject's file
-    subject_index: Int[Tensor, " b"]  # which file, among those that were read together
+    subject_index: Int[Tensor, " b"]  # index of the subject file among those of the loader
 
     def __len__(self) -> int:
         return len(self.sample_index)

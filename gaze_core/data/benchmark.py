@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gaze_core.data.loading import Recycled, subject_loader
+from gaze_core.data.loading import RecyclingAllocator, subject_loader
 from gaze_core.data.schema import FIELDS, SCHEMA_VERSION
 from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
 from gaze_core.reproducibility import generator
@@ -36,10 +36,10 @@ def run(
     num_repeats: int = NUM_REPEATS,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Images per second of whole epochs (medians) with 0 and 2 workers, of three loaders that give the same tensors.
+    """Images per second of whole epochs (medians) with 0 and 2 workers, of three loaders that yield the same tensors.
 
-    `published`: the pattern of GazeNeRF's and GazeGaussian's loaders. `ours_uncached`: every epoch decompresses, too.
-    `ours`: our defaults, which keep what fits into memory. First epochs, with all that starts up, are given apart.
+    `published`: the pattern of GazeNeRF's and GazeGaussian's loaders. `ours_uncached`: every epoch decompresses as well.
+    `ours`: our defaults, which cache images in memory. First epochs, with start-up costs, are reported separately.
     """
     with tempfile.TemporaryDirectory() as folder:
         report(f"writing {num_subjects} subjects with {num_images} images of {size_px} px")
@@ -76,13 +76,13 @@ def _compare(
     seconds: dict[str, list[float]] = {name: [] for name in makers}
     loaders: dict[str, Iterable[Any]] = {}
     first_s = {}
-    for name, make in makers.items():  # gets memory, starts workers and opens files
+    for name, make in makers.items():  # warm-up: allocates memory, starts workers and opens files
         started = time.perf_counter()
         loaders[name] = make()
         _epoch_s(loaders[name])
         first_s[name] = time.perf_counter() - started
     for _ in range(num_repeats):
-        for name, loader in loaders.items():  # interleaved, so that other load on the machine hits all alike
+        for name, loader in loaders.items():  # interleaved, so that other load on the machine affects all equally
             seconds[name].append(_epoch_s(loader))
     rate = {name: count / median(times) for name, times in seconds.items()}
     return {
@@ -95,7 +95,7 @@ def _compare(
 
 
 def stages_ms(dataset: SubjectDataset, num_repeats: int) -> dict[str, float]:
-    """Where the time of our loader goes in one process: milliseconds an image, medians over the repeats."""
+    """Time profile of our loader in one process: milliseconds per image, medians over the repeats."""
     frames, pixels = dataset.indices.tolist(), Pixels.empty(len(dataset), dataset.size_px)
     with h5py.File(dataset.path) as file:
         masks = [file[name] for name, field in FIELDS.items() if field.shape == ("h", "w")]
@@ -108,7 +108,7 @@ def stages_ms(dataset: SubjectDataset, num_repeats: int) -> dict[str, float]:
                 pixels, dataset.labels, dataset.indices, np.zeros(len(dataset)), dataset.size_px, allocate
             ),
         }
-        allocate = Recycled()
+        allocate = RecyclingAllocator()
         times: dict[str, list[float]] = {name: [] for name in steps}
         for _ in range(num_repeats + 1):
             for name, step in steps.items():
@@ -122,14 +122,14 @@ def table(result: dict[str, Any]) -> Table:
     """The rates for a terminal."""
     stages = ", ".join(f"{name.replace('_', ' ')} {value} ms" for name, value in result["stages_ms_per_image"].items())
     caption = f"{result['images']} images of {result['size_px']} px; {result['machine']}; an image: {stages}"
-    shown = Table(
+    rate_table = Table(
         "workers", "published, images/s", "ours uncached", "ours", "speedup uncached", "speedup", caption=caption
     )
     for workers in WORKERS:
         rates = (f"{name}_images_per_s" for name in ("published", "ours_uncached", "ours"))
         columns = (*rates, "speedup_uncached", "speedup")
-        shown.add_row(str(workers), *(str(result[f"{column}_workers_{workers}"]) for column in columns))
-    return shown
+        rate_table.add_row(str(workers), *(str(result[f"{column}_workers_{workers}"]) for column in columns))
+    return rate_table
 
 
 def _epoch_s(loader: Iterable[Any]) -> float:
@@ -148,7 +148,7 @@ def published_loader(paths: list[Path], batch_size: int, num_workers: int) -> Da
 
 
 class PublishedPattern(Dataset[dict[str, Tensor]]):
-    """How GazeNeRF's and GazeGaussian's loaders read, on our files: item by item, a file opened for each.
+    """The reading pattern of GazeNeRF's and GazeGaussian's loaders on our files: item by item, opening a file for each.
 
     Three masks are searched for their values to see whether the sample is good, masks are scaled in float64, and every
     field is a tensor of its own that the default collation stacks. What only their data needs is left out (erosion of
@@ -166,7 +166,7 @@ class PublishedPattern(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
         path, index = self._items[item]
-        self._file = h5py.File(path, "r", swmr=True)  # the one before is closed when nothing refers to it any more
+        self._file = h5py.File(path, "r", swmr=True)  # the previous file is closed by garbage collection
         head, left, right = (self._file[f"{name}_mask"][index] for name in ("head", "left_eye", "right_eye"))
         if _constant(head) or (_constant(left) and _constant(right)):
             return self[int(torch.randint(len(self), ()))]

@@ -1,4 +1,4 @@
-"""What the values of a subject file must fulfil, one row for each rule; `data/validation.py` applies them."""
+"""Rules for the values of a subject file, one row each; `data/validation.py` applies them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _GAZE_TOLERANCE_DEG = 0.1
 _ANGLE_TOLERANCE_RAD = 1e-6  # pi in float32 is a little more than pi
 _COEFFICIENT_TOLERANCE = 1e-3
 _FAR_OUTSIDE = 0.5  # image sizes beyond the border
-# Lengths of a head that only another unit exceeds: millimetres, decimetres, or a scale that was forgotten.
+# Limits of lengths of a head; other units (millimetres, decimetres) or a missing scale violate them.
 _EYE_DISTANCE_M, _FACE_SIZE_M, _CAMERA_DISTANCE_M = (0.03, 0.12), (0.05, 0.6), (0.03, 30.0)
 _BLACK = 1  # the largest value of 8-bit images that were cast from [0, 1]
 _ON = 127  # above it a mask's pixel counts as set, as in `data/subjects.py`
@@ -24,13 +24,13 @@ _ON = 127  # above it a mask's pixel counts as set, as in `data/subjects.py`
 
 @dataclass(frozen=True)
 class Check:
-    """`wrong` takes the `fields`, each with the frames first, and says for each frame whether the rule is broken."""
+    """A rule. `wrong` takes the `fields`, frames first, and returns for each frame whether the rule is violated."""
 
     where: str
     expected: str
     fields: tuple[str, ...]
     wrong: Callable[..., ndarray]
-    basis: str = ""  # of the expression codes to which the rule is limited
+    basis: str = ""  # the rule applies only to expression codes of this basis
     severity: Literal["error", "warning"] = "error"
 
 
@@ -42,18 +42,18 @@ def _not_finite(values: ndarray, *valid: ndarray) -> ndarray:
     return np.logical_and.reduce([~np.isfinite(_per_frame(values)).all(axis=1), *valid])
 
 
-def _judged(values: ndarray) -> ndarray:
-    """Zero for NaN and infinity, which are the fault of one rule only."""
+def _finite_or_zero(values: ndarray) -> ndarray:
+    """Values with NaN and infinity set to zero, since only the rule for finite numbers reports those."""
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _out_of_range(pitchyaw: ndarray, valid: ndarray) -> ndarray:
-    beyond = np.abs(_judged(pitchyaw)) > np.array([np.pi / 2, np.pi]) + _ANGLE_TOLERANCE_RAD
+    beyond = np.abs(_finite_or_zero(pitchyaw)) > np.array([np.pi / 2, np.pi]) + _ANGLE_TOLERANCE_RAD
     return np.asarray(_per_frame(beyond).any(axis=1) & valid)
 
 
 def _not_rigid(matrix: ndarray, *valid: ndarray) -> ndarray:
-    """Not a rotation (orthonormal, determinant +1) above the row 0 0 0 1; numbers that are not finite are not judged."""
+    """Not a rotation (orthonormal, determinant +1) above the row 0 0 0 1; non-finite numbers are left to their own rule."""
     finite = np.isfinite(_per_frame(matrix)).all(axis=1)
     exact = np.where(finite[:, None, None], matrix, np.eye(4)).astype(np.float64)
     rotation = exact[:, :3, :3]
@@ -66,29 +66,31 @@ def _not_rigid(matrix: ndarray, *valid: ndarray) -> ndarray:
 def _no_pinhole(intrinsics_px: ndarray) -> ndarray:
     finite = np.isfinite(_per_frame(intrinsics_px)).all(axis=1)
     focal_px = intrinsics_px[:, [0, 1], [0, 1]]
-    last_row = np.abs(_judged(intrinsics_px)[:, 2] - [0, 0, 1]).max(axis=1)
+    last_row = np.abs(_finite_or_zero(intrinsics_px)[:, 2] - [0, 0, 1]).max(axis=1)
     return np.asarray(finite & ((focal_px <= 0).any(axis=1) | (last_row > _ROTATION_TOLERANCE)))
 
 
-def _unlike(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) -> ndarray:
-    """Lengths outside of the limits; those that are not finite are another rule's fault."""
+def _outside_limits(lengths_m: ndarray, limits_m: tuple[float, float], *valid: ndarray) -> ndarray:
+    """Lengths outside of the limits; non-finite ones are left to their own rule."""
     outside = np.isfinite(lengths_m) & ((lengths_m < limits_m[0]) | (lengths_m > limits_m[1]))
     return np.logical_and.reduce([outside, *valid])
 
 
 def _no_eye_distance(eye_centers_m: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike(np.linalg.norm(eye_centers_m[:, 0] - eye_centers_m[:, 1], axis=-1), _EYE_DISTANCE_M, valid)
+        return _outside_limits(
+            np.linalg.norm(eye_centers_m[:, 0] - eye_centers_m[:, 1], axis=-1), _EYE_DISTANCE_M, valid
+        )
 
 
 def _no_face_size(landmarks_m: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike(np.ptp(landmarks_m, axis=1).max(axis=-1), _FACE_SIZE_M, valid)
+        return _outside_limits(np.ptp(landmarks_m, axis=1).max(axis=-1), _FACE_SIZE_M, valid)
 
 
 def _not_before_the_camera(head_to_world: ndarray, world_to_camera: ndarray, valid: ndarray) -> ndarray:
     with np.errstate(all="ignore"):
-        return _unlike((world_to_camera @ head_to_world[:, :, 3:])[:, 2, 0], _CAMERA_DISTANCE_M, valid)
+        return _outside_limits((world_to_camera @ head_to_world[:, :, 3:])[:, 2, 0], _CAMERA_DISTANCE_M, valid)
 
 
 def _not_on_the_image(intrinsics_px: ndarray, image: ndarray) -> ndarray:
@@ -102,7 +104,7 @@ def _black(image: ndarray) -> ndarray:
 
 def _far_outside(landmarks_px: ndarray, image: ndarray) -> ndarray:
     size_px = np.array(image.shape[2:0:-1])  # (width, height)
-    margin_px, points_px = _FAR_OUTSIDE * size_px, _judged(landmarks_px)
+    margin_px, points_px = _FAR_OUTSIDE * size_px, _finite_or_zero(landmarks_px)
     return np.asarray(_per_frame((points_px < -margin_px) | (points_px > size_px + margin_px)).any(axis=1))
 
 
@@ -122,8 +124,8 @@ def _gazes_disagree(
     gaze_camera: ndarray, gaze_head: ndarray, head_to_world: ndarray, world_to_camera: ndarray,
     valid_gaze: ndarray, valid_pose: ndarray,
 ) -> ndarray:  # fmt: skip
-    """`gaze_head`, turned into the camera's frame, is another direction than `gaze_camera`."""
-    with np.errstate(all="ignore"):  # numbers that are not finite are another rule's fault
+    """`gaze_head`, rotated into the camera frame, differs from `gaze_camera`."""
+    with np.errstate(all="ignore"):  # non-finite numbers are left to their own rule
         head_to_camera = world_to_camera[:, :3, :3].astype(np.float64) @ head_to_world[:, :3, :3]
     in_camera, in_head = (
         vector_from_pitchyaw(torch.from_numpy(gaze.astype(np.float64))) for gaze in (gaze_camera, gaze_head)
@@ -134,7 +136,7 @@ def _gazes_disagree(
 
 
 def _no_coefficients(code: ndarray, valid: ndarray) -> ndarray:
-    used, padding = np.split(_judged(code), [len(ARKIT)], axis=1)
+    used, padding = np.split(_finite_or_zero(code), [len(ARKIT)], axis=1)
     beyond = (used < -_COEFFICIENT_TOLERANCE) | (used > 1 + _COEFFICIENT_TOLERANCE)
     return np.asarray((beyond.any(axis=1) | (padding != 0).any(axis=1)) & valid)
 
@@ -151,7 +153,7 @@ def _eyes_out_of_range(pitchyaw: ndarray, valid: ndarray) -> ndarray:
 _GAZES = ("gaze_camera", "gaze_head", "gaze_head_eyes")
 _ANGLES = "pitch in [-pi/2, pi/2] and yaw in [-pi, pi], radians"
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")
-# Numbers, and the flag under which they may be used; those without a flag are always used.
+# Numeric fields with the flags that make them valid; those without a flag are always valid.
 _NUMBERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_GAZES, ("valid/gaze",)),
     "head_to_world": ("valid/head_pose",),

@@ -28,7 +28,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. An error makes samples or the file unusable; a warning asks for a look."""
+    """One fault of a subject file. An error makes samples or the file unusable; a warning does not."""
 
     where: str  # a field, an attribute ("attribute subject") or "file"
     expected: str
@@ -46,16 +46,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Form:
-    """The fields of an open file whose frames can be read, and what is wrong with everything else."""
+    """The readable fields of an open file, and the faults of the others."""
 
     fields: dict[str, h5py.Dataset]
     faults: list[Fault]
 
 
 def read_form(file: h5py.File, wanted: ProfileName | None = None) -> Form:
-    """Checks an open file against its profile; nothing in the file makes this raise.
+    """Checks an open file against its profile; never raises because of the file's content.
 
-    `wanted` is the profile that it should have, if not any.
+    `wanted` is the required profile; None accepts any.
     """
     choices = [wanted] if wanted else list(PROFILES)
     try:
@@ -95,7 +95,7 @@ def _attribute_faults(name: str, value: Any) -> Iterator[tuple[str, str]]:
         return
     try:
         content = json.loads(value)
-    except (TypeError, ValueError) as error:  # bytes that are not UTF-8 are a ValueError, too
+    except (TypeError, ValueError) as error:  # bytes that are not UTF-8 also raise a ValueError
         yield "valid JSON", f"{str(value)[:40]!r} ({error})"
         return
     if not isinstance(content, dict):
@@ -105,7 +105,7 @@ def _attribute_faults(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _layout(file: h5py.File, profile: Profile) -> tuple[dict[str, h5py.Dataset], list[Fault]]:
-    """The fields whose frames can be checked, and what is wrong with the form of the others."""
+    """The fields whose frames can be checked, and the faults in the form of the others."""
     fields, faults = {}, []
     sides = _sides(file, profile)
     for name, field in {**profile.fields, **profile.optional}.items():
@@ -123,7 +123,7 @@ def _layout(file: h5py.File, profile: Profile) -> tuple[dict[str, h5py.Dataset],
 
 
 def find(file: h5py.File, name: str) -> tuple[Any, str]:
-    """What has this name, and why it cannot be opened; neither if there is no such name."""
+    """The object of this name, or the reason why it cannot be opened; neither if it does not exist."""
     try:
         return file[name], ""
     except (KeyError, OSError, RuntimeError) as error:
@@ -132,7 +132,7 @@ def find(file: h5py.File, name: str) -> tuple[Any, str]:
 
 
 def _sides(file: h5py.File, profile: Profile) -> dict[str, int]:
-    """What "h" and "w" and the like are in this file: as most of the fields have it, so that one odd field is blamed."""
+    """Sizes of "h", "w" and other named lengths in this file, by majority of the fields: a deviating field is faulty."""
     found: dict[str, Counter[int]] = {}
     for name, field in profile.fields.items():
         dataset = find(file, name)[0]
@@ -159,7 +159,7 @@ def _shape_text(shape: tuple[int | str, ...]) -> str:
 
 
 def _frames(fields: Mapping[str, h5py.Dataset]) -> list[Fault]:
-    """Fields with another number of frames than most have."""
+    """Faults of fields whose number of frames differs from the majority's."""
     counts = Counter(len(dataset) for dataset in fields.values())
     if not counts:
         return []

@@ -1,11 +1,10 @@
 """Batches of one or several subjects in a seeded order that does not depend on the number of worker processes.
 
-A batch is of whatever frozen type the training wants: an `Assemble` makes it of the images' bytes and the labels.
+The type of a batch is chosen by the training: an `Assemble` makes it from the images' bytes and the labels.
 
-Workers decompress images into memory that they share with this process and report only that they have done so; labels
-never travel. If the images of all samples fit into the memory granted they stay there, each as the bytes it was
-stored as, and are decompressed once and not once an epoch. Here the bytes become floats, in memory that is used again
-once nobody holds the batch any more: fresh memory costs more than the conversion.
+Workers decompress images into shared memory and report only completion; labels are never transferred. If the images of
+all samples fit into the cache they stay there as bytes, and are decompressed only once. This process converts bytes to
+floats, in memory that is reused once its batch is released: fresh memory costs more than the conversion.
 """
 
 import shutil
@@ -49,18 +48,18 @@ def subject_loader(
     that of the workers; None is torch's choice.
 
     Raises:
-        BadInput: no sample, subjects of different image size or normalisation, or too little shared memory.
+        BadInput: there is no sample, subjects differ in image size or normalisation, or shared memory is too small.
     """
     several = [datasets] if isinstance(datasets, SubjectDataset) else list(datasets)
-    require_alike(several)
+    require_compatible(several)
     return SubjectLoader(several, assemble, batch_size, num_workers, seed, cache_bytes, start_method)
 
 
 class SubjectLoader(Generic[B]):
-    """Iterating gives one epoch of batches, the last one as short as it must be; iterating again, the next.
+    """A loader. Each iteration yields one epoch of batches; the last batch may be shorter.
 
-    The order of an epoch is a pure function of the seed and its number; `batches` takes an order from outside. One
-    iteration at a time. `subject_index` is a position among `datasets`.
+    The order of an epoch is a pure function of the seed and its number; `batches` takes an explicit order. Only
+    one iteration at a time. `subject_index` is a position among `datasets`.
     """
 
     def __init__(
@@ -75,15 +74,17 @@ class SubjectLoader(Generic[B]):
         self.labels = {
             name: np.concatenate([dataset.labels[name] for dataset in datasets]) for name in datasets[0].labels
         }
-        # Each worker has up to _PREFETCH batches under way, and one more is being converted here.
+        # Each worker has up to _PREFETCH batches in flight, and one more is being converted here.
         self._num_slots = num_workers * _PREFETCH + 1
         num_rows = self._num_slots * batch_size
-        self.keeps_images = _keeps(self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0)
+        self.keeps_images = _fits_in_memory(
+            self.num_samples, num_rows, datasets[0].size_px, cache_bytes, num_workers > 0
+        )
         self._num_kept = self.num_samples if self.keeps_images else 0
         if self.keeps_images:
-            num_rows = 0  # batches are taken from where the images are kept
+            num_rows = 0  # batches are read from the cache
         self._reader = _Reader(datasets, self._num_kept, num_rows, num_workers > 0)
-        self._allocate = Recycled()
+        self._allocate = RecyclingAllocator()
         self._tasks: Iterator[_Task] = iter(())
         self._iteration = 0
         self._workers: DataLoader[Any] | None = None
@@ -108,7 +109,7 @@ class SubjectLoader(Generic[B]):
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Samples of all subjects that are not usable, by reason."""
+        """Number of unusable samples of all subjects, by reason."""
         total: defaultdict[str, int] = defaultdict(int)
         for dataset in self.datasets:
             for reason, count in dataset.dropped.items():
@@ -116,12 +117,12 @@ class SubjectLoader(Generic[B]):
         return dict(total)
 
     def order(self, epoch: int) -> list[list[int]]:
-        """Positions of the samples of each batch of this epoch, over all subjects in the order they were given."""
+        """Positions of the samples of each batch of this epoch, over all subjects in the given order."""
         shuffled = torch.randperm(self.num_samples, generator=generator("epoch", self.seed, epoch)).tolist()
         return [shuffled[first : first + self.batch_size] for first in range(0, self.num_samples, self.batch_size)]
 
     def close(self) -> None:
-        """Ends the workers, as letting go of the loader does; what is read later is read in this process."""
+        """Ends the workers, as deletion of the loader does; later reads happen in this process."""
         self._workers = None
 
     def __iter__(self) -> Iterator[B]:
@@ -132,14 +133,14 @@ class SubjectLoader(Generic[B]):
     def batches(self, order: Iterable[list[int]]) -> Iterator[B]:
         """A batch of the samples at each of these positions.
 
-        `order` is asked no further ahead than the workers read, so it may be long.
+        `order` is consumed lazily, only as far ahead as the workers read.
         """
         self._tasks, ours = tee((self._rows(number, items), items) for number, items in enumerate(order))
         self._iteration += 1
         return self._batches(ours, self._iteration)
 
     def batch(self, items: Sequence[int]) -> B:
-        """The samples at these positions, as many as there are, read in this process; for a loader without workers.
+        """One batch of the samples at these positions, read in this process; for a loader without workers.
 
         Raises:
             BadInput: a file is damaged.
@@ -165,7 +166,7 @@ class SubjectLoader(Generic[B]):
                 raise RuntimeError("another iteration over this loader has begun; only one at a time is possible")
             fault = next(results)
             if fault:
-                del results  # or the traceback would keep the workers
+                del results  # else the traceback keeps the workers alive
                 self.close()
                 raise BadInput(fault)
             yield self._batch_of(self._reader.pixels.at(rows), items)
@@ -180,7 +181,7 @@ _Task = tuple[list[int], list[int]]  # rows of the shared memory, positions of t
 
 
 class _TaskSampler:
-    """The batch sampler of the workers: the tasks of the loader's present epoch."""
+    """The batch sampler of the workers: the tasks of the loader's current epoch."""
 
     def __init__(self, loader: SubjectLoader[Any]) -> None:
         self._loader = weakref.proxy(loader)  # no cycle, so workers end with the loader
@@ -193,7 +194,7 @@ class _TaskSampler:
 
 
 class _Reader(Dataset[str]):
-    """Several subjects behind one another, and the memory into which their images are read."""
+    """The concatenated subjects, and the memory into which their images are read."""
 
     def __init__(self, datasets: list[SubjectDataset], num_kept: int, num_slots: int, shared: bool) -> None:
         self._datasets = datasets
@@ -216,10 +217,10 @@ class _Reader(Dataset[str]):
         return int(self._starts[-1])
 
     def __getitems__(self, task: _Task) -> str:
-        """Fills rows with the images of these positions; empty, or what is wrong with a file."""
+        """Fills rows with the images of these positions; returns an empty string, or the fault of a file."""
         try:
             self.read(*task)
-        except BadInput as error:  # as text, or torch wraps it into the traceback of its worker
+        except BadInput as error:  # as text, since torch would wrap it into the worker's traceback
             return str(error)
         return ""
 
@@ -232,20 +233,20 @@ class _Reader(Dataset[str]):
         held, wanted, positions = self._held.numpy(), np.asarray(rows, dtype=int), np.asarray(items, dtype=int)
         absent = held[wanted] != positions
         wanted, positions = wanted[absent], positions[absent]
-        held[wanted] = -1  # until all is read
+        held[wanted] = -1  # invalid until all images are read
         self.read_into(self.pixels, wanted, positions)
         held[wanted] = positions
 
     def read_into(self, pixels: Pixels, rows: ndarray, items: ndarray) -> None:
-        """The same into other memory, whatever it holds."""
+        """Reads the images into other memory, unconditionally."""
         owner = np.searchsorted(self._starts, items, side="right") - 1
         for number in np.unique(owner).tolist():
             own = owner == number
             self._datasets[number].read_pixels(items[own] - self._starts[number], pixels, rows[own].tolist())
 
 
-class Recycled:
-    """Allocates float tensors from memory whose former tensors, and all views of them, are gone."""
+class RecyclingAllocator:
+    """Allocates float tensors from the memory of earlier tensors that are no longer referenced."""
 
     def __init__(self) -> None:
         self._free: defaultdict[tuple[int, ...], list[ndarray]] = defaultdict(list)
@@ -262,8 +263,8 @@ def _unchanged(fault: Any) -> Any:
     return fault
 
 
-def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_bytes: int, shared: bool) -> bool:
-    """Whether there is memory for the images of all samples and not only of the batches under way."""
+def _fits_in_memory(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_bytes: int, shared: bool) -> bool:
+    """Whether the images of all samples fit into memory, not only those of the batches in flight."""
     image_bytes = _PIXEL_BYTES * size_px[0] * size_px[1]
     left = shutil.disk_usage(_SHARED_MEMORY).free if shared and _SHARED_MEMORY.is_dir() else None
     if left is not None and num_rows * image_bytes > left:
@@ -274,7 +275,7 @@ def _keeps(num_samples: int, num_rows: int, size_px: tuple[int, int], cache_byte
     return num_samples * image_bytes <= (cache_bytes if left is None else min(cache_bytes, left // 2))
 
 
-def require_alike(datasets: Sequence[SubjectDataset]) -> None:
+def require_compatible(datasets: Sequence[SubjectDataset]) -> None:
     """Raises BadInput if there is no sample, or if the subjects differ in image size or normalisation."""
     if not any(len(dataset) for dataset in datasets):
         raise BadInput(

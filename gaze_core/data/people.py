@@ -1,7 +1,7 @@
-"""Who a subject file shows: the one owner of people's names, whatever release or adapter they come from.
+"""Identity of the people in subject files: the only module that derives their names, for all releases and adapters.
 
 One person of ETH-XGaze is `0012` in the published split lists, `subject0012` in the normalised release and in GazeNeRF's
-files. Everything that compares people, or looks them up, does so by what is made here.
+files. Code that compares or looks up people uses the names made here.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from gaze_core.data.subjects import open_subject
 
-_NUMBERED = {  # source: what names a person in any of its releases, and how many digits the published lists have
+_NUMBERED = {  # source: pattern of person names in its releases, and number of digits in the published lists
     "eth_xgaze": (re.compile(r"(?:subject_?)?(\d+)"), 4),
     "mpii_face_gaze": (re.compile(r"(?:p|subject_?)?(\d+)"), 4),
     "columbia": (re.compile(r"(?:subject_?)?(\d+)"), 4),
@@ -24,7 +24,7 @@ SourceFrame = tuple[int, int]  # number of the frame in its recording or release
 
 
 def subject_name(source: str, name: str) -> str:
-    """The name in the published lists of a source; of a source without any, the name as it is."""
+    """The name in the published lists of a source; without such lists, the name itself."""
     pattern, digits = _NUMBERED.get(source, (None, 0))
     match = pattern.fullmatch(name) if pattern else None
     return f"{int(match[1]):0{digits}d}" if match else name
@@ -36,12 +36,12 @@ def person_key(source: str, name: str) -> str:
 
 
 def recording_key(sha256: str) -> str:
-    """A video or a folder of images by its content: what its file is called says nothing about who is in it."""
+    """The key of a video or image folder, by its content, since its file name does not identify the person."""
     return f"video/{sha256[:_RECORDING_DIGITS]}"
 
 
 def person_of(source: str, name: str, provenance: Mapping[str, Any]) -> str:
-    """Of a subject file with these attributes; a recording's by its content, where the file names it."""
+    """The person of a subject file with these attributes; for recordings, by the digest of the content if the file has it."""
     if recording := provenance.get("recording_sha256"):
         return recording_key(str(recording))
     return person_key(source, name)
@@ -49,15 +49,15 @@ def person_of(source: str, name: str, provenance: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """The person of a subject file, and which frame of the source each of its samples is."""
+    """The person of a subject file, and the source frame of each sample."""
 
     person: str
     frames: tuple[SourceFrame, ...]
-    is_video: bool  # so that samples that follow each other are nearly the same image
+    is_video: bool  # then consecutive samples are nearly the same image
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Of this subject file."""
+        """Reads the origin of a subject file."""
         with open_subject(path) as file:
             source, subject = str(file.attrs["source"]), str(file.attrs["subject"])
             provenance = json.loads(str(file.attrs["provenance"]))

@@ -1,4 +1,4 @@
-"""Subjects as the published experiments divide them; names as in the releases, unique within their source only."""
+"""Subject splits of the published experiments; names as in the releases, unique within their source only."""
 
 
 def _subjects(text: str) -> tuple[str, ...]:
@@ -14,6 +14,6 @@ ETH_XGAZE_TRAIN = _subjects(
 )
 ETH_XGAZE_PERSON_SPECIFIC = _subjects("12 22 25 47 54 74 86 94 96-97 110 113 115-116 119")
 
-# Only ever evaluated (GazeNeRF, CVPR 2023, and GazeGaussian, ICCV 2025).
+# For evaluation only (GazeNeRF, CVPR 2023, and GazeGaussian, ICCV 2025).
 COLUMBIA = _subjects("1-56")
 MPII_FACE_GAZE = _subjects("0-14")

@@ -1,7 +1,7 @@
 """The subject file: one HDF5 per subject, each label with its shape, type, unit and frame.
 
 A file has one of the `PROFILES`, which list what it holds: redirection needs every label of a single image, an estimator
-clips with crops of both eyes, a talking head the sound of each frame, one-shot redirection little but images and gaze.
+clips with crops of both eyes, a talking head the sound of each frame, one-shot redirection only images and gaze.
 The attribute `profile` names it; a file without that attribute has the profile "redirection".
 
 Frames. World: the frame of the recording rig; for single-camera recordings it is the camera's. Head: origin midway
@@ -79,17 +79,17 @@ FIELDS = {
     "camera_index":        Field((),            "int32",   "camera of the rig"),
 }  # fmt: skip
 
-# Fields that a file may have and no reader needs; they save work.
+# Optional fields, which save work.
 OPTIONAL_FIELDS = {
-    "held_out":            Field((),            "bool",    "kept for the test; where it lacks, preprocess chooses"),
-    "head_area_px":        Field((),            "int32",   "set pixels of head_mask; where it lacks, masks are scanned"),
-    # Of converted GazeGaussian files, whose face fit and gaze label have frames of their own; imported models read them.
+    "held_out":            Field((),            "bool",    "held out for the test; if absent, preprocess chooses"),
+    "head_area_px":        Field((),            "int32",   "set pixels of head_mask; if absent, masks are scanned"),
+    # Of converted GazeGaussian files, whose face fit and gaze label have their own coordinate frames; for imported models.
     "published/gaze_rotation": Field((3, 3),    "float32", "rotation from the head frame to the published label's"),
     "published/scale":         Field((),        "float32", "size of the fitted head, canonical units to decimetres"),
     "published/origin_m":      Field((3,),      "float32", "head frame's origin from the canonical one, head axes, metres"),
 }  # fmt: skip
 
-# What only clips and sound have.
+# Fields of clips and sound only.
 _IN_TIME = {
     "time_s":              Field((),            "float64", "since the start of the clip"),
     "clip_index":          Field((),            "int32",   "which uninterrupted recording; its frames stand together"),
@@ -115,7 +115,7 @@ def _shared(*names: str) -> dict[str, Field]:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a subject file of one kind must hold, what it may hold, and its attributes beyond `ATTRIBUTES`."""
+    """Required and optional fields of one kind of subject file, and its attributes beyond `ATTRIBUTES`."""
 
     fields: Mapping[str, Field]
     optional: Mapping[str, Field] = field(default_factory=dict)
@@ -159,9 +159,9 @@ LABEL_SOURCES = ("exact", "iris", "target", "tracker")
 
 
 def expression_basis(attributes: Mapping[str, Any]) -> str:
-    """Whose coefficients `expression_code` holds, by the file's attributes: "arkit", or "bfm09" in GazeGaussian's files."""
+    """The basis of `expression_code` by the file's attributes: "arkit", or "bfm09" in GazeGaussian's files."""
     try:
         notes = json.loads(attributes["provenance"]).get("notes", {})
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):  # said by `layout_checks`
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):  # reported by `layout_checks`
         return "arkit"
     return str(notes.get("expression_basis", "arkit")) if isinstance(notes, dict) else "arkit"

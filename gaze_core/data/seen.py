@@ -1,4 +1,4 @@
-"""What weights were trained by or chosen by, and the one refusal to evaluate them on it."""
+"""Data on which weights were trained or selected, and the check that no evaluation uses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -14,21 +14,21 @@ Stretch = tuple[int, int, int]  # camera, first and last frame
 
 
 class Seen(Config):
-    """People (`people.person_key`) of whom every frame counts as seen, and of others the stretches of frames."""
+    """Seen data: `people` (`people.person_key`) with all their frames, and stretches of `frames` of other people."""
 
     people: tuple[str, ...] = ()
     frames: dict[str, tuple[Stretch, ...]] = {}
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> "Seen":
-        """What a checkpoint says of itself.
+        """The seen data recorded in a checkpoint's card.
 
         Raises:
-            ContractViolation: it does not say.
+            ContractViolation: the card does not record it.
         """
         if "seen" not in card:
             raise ContractViolation(
-                f"a {card.get('stage')} checkpoint that does not say what it has seen; train it again"
+                f"a {card.get('stage')} checkpoint that does not record what data it has seen; train it again"
             )
         return cls.model_validate(card["seen"])
 
@@ -39,12 +39,12 @@ class Seen(Config):
         }
         return Seen(people=tuple(sorted({*self.people, *other.people})), frames=frames)
 
-    def knows(self, person: str) -> bool:
+    def has_seen(self, person: str) -> bool:
         """Whether any frame of the person was seen."""
         return person in self.people or person in self.frames
 
-    def among(self, person: str, frames: Iterable[SourceFrame]) -> list[SourceFrame]:
-        """Those of a person's frames that were seen."""
+    def seen_frames(self, person: str, frames: Iterable[SourceFrame]) -> list[SourceFrame]:
+        """The frames among these of a person that were seen."""
         if person in self.people:
             return list(frames)
         stretches = self.frames.get(person, ())
@@ -56,12 +56,12 @@ class Seen(Config):
 
 
 def require_unseen(who: str, seen: Seen, person: str, frames: Sequence[SourceFrame]) -> None:
-    """Refuses an evaluation of `who` on frames of `person` that it has seen: it would do better there than elsewhere.
+    """Refuses to evaluate the model `who` on frames of `person` that it has seen, since the result would be too good.
 
     Raises:
-        ContractViolation: with how many there are and which is the first.
+        ContractViolation: with the number of seen frames and the first of them.
     """
-    if known := seen.among(person, frames):
+    if known := seen.seen_frames(person, frames):
         of = "the person" if person in seen.people else f"{len(known)} of the {len(frames)} test frames"
         raise ContractViolation(
             f"{who} was trained on {of} of {person} (first: frame {known[0][0]}); expected none; evaluate on others, or "
@@ -70,9 +70,9 @@ def require_unseen(who: str, seen: Seen, person: str, frames: Sequence[SourceFra
 
 
 def seen_in_training(files: Iterable[tuple[Path, Splits]]) -> Seen:
-    """Of weights that are trained on, and chosen by, these parts of subject files.
+    """The seen data of weights that are trained on, and selected by, these splits of subject files.
 
-    Where a file is split by frames, these are named; of somebody who stands on one side with all frames, the person.
+    A file split by frames contributes its training and validation frames; a person in a single split contributes all.
     """
     people: list[str] = []
     frames: dict[str, tuple[Stretch, ...]] = {}
@@ -80,7 +80,7 @@ def seen_in_training(files: Iterable[tuple[Path, Splits]]) -> Seen:
         if not splits.seen:
             continue
         origin = Origin.read(path)
-        if splits.is_whole:
+        if splits.is_in_one_split:
             people.append(origin.person)
         else:
             frames[origin.person] = stretches(origin, splits.train) + stretches(origin, splits.validation)
@@ -90,7 +90,7 @@ def seen_in_training(files: Iterable[tuple[Path, Splits]]) -> Seen:
 def stretches(origin: Origin, positions: Iterable[int]) -> tuple[Stretch, ...]:
     """Source frames at these positions of a subject file.
 
-    Of a video, what lies between neighbouring samples counts as seen, too, since it is nearly the same image.
+    In a video the frames between neighbouring samples also count as seen, since they are nearly the same image.
     """
     if origin.is_video:
         runs = _runs(enumerate(sorted(positions)), lambda row: row[1] - row[0])

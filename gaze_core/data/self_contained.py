@@ -1,5 +1,5 @@
-"""HDF5 can name data in other files, by external links, external storage and virtual datasets. Nothing here follows them:
-whoever hands in a file would else get whatever else this process may read.
+"""HDF5 can name data in other files, by external links, external storage and virtual datasets. They are not followed:
+otherwise the author of a file could read any file that this process can read.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from gaze_core.errors import BadInput
 def require_self_contained(file: h5py.File, path: Path) -> None:
     """Closes the file and raises BadInput if it names data elsewhere, or cannot be searched for such names."""
     try:
-        found = next(named_elsewhere(file), "")
+        found = next(external_references(file), "")
     except (OSError, RuntimeError) as error:
         file.close()
         raise BadInput(f"{path}: the file is damaged or truncated ({error})") from error
@@ -24,10 +24,10 @@ def require_self_contained(file: h5py.File, path: Path) -> None:
         raise BadInput(f"{path}: {found} in another file; expected all data in the file itself, copy it in (h5repack)")
 
 
-def named_elsewhere(file: h5py.File) -> Iterator[str]:
-    """What is not in the file itself, from its headers alone: no other file is opened.
+def external_references(file: h5py.File) -> Iterator[str]:
+    """References to other files, from the headers alone: no other file is opened.
 
-    A soft link stays in its file unless an external link is on its way, and that is found by itself.
+    A soft link leaves its file only through an external link, which is found separately.
 
     Raises:
         OSError, RuntimeError: the file is damaged.

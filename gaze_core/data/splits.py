@@ -1,6 +1,6 @@
-"""Train, validation and test frames of a subject, or subjects of a source: seeded, disjoint, never made up on reading.
+"""Train, validation and test splits of frames or subjects: seeded and disjoint.
 
-On disk a division stands with its digest, so that a file that was changed by hand is refused.
+A splits file holds its digest, so that a file edited by hand is refused.
 """
 
 import json
@@ -21,7 +21,7 @@ Role = Literal["train", "validation", "test"]
 
 
 class Splits(Config):
-    """Frame indices of one subject file. `test` is only ever evaluated."""
+    """Frame indices of one subject file. `test` is for evaluation only."""
 
     subject: str
     file: str = Field(SUBJECT_FILE, pattern=r"^[^/]+\.h5$")  # beside the splits file
@@ -38,17 +38,17 @@ class Splits(Config):
 
     @property
     def seen(self) -> set[int]:
-        """Frames that training may look at."""
+        """Frames used by training: train and validation."""
         return {*self.train, *self.validation}
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all that is used of the subject stands on one side, as in a split by subject."""
+    def is_in_one_split(self) -> bool:
+        """Whether all frames of the subject are in one split, as in a split by subject."""
         return sum(1 for part in (self.train, self.validation, self.test) if part) == 1
 
 
 class DatasetSplits(Config):
-    """The divisions of all subject files of a dataset; one person's, or those of several who are learned together."""
+    """The splits of all subject files of a dataset, of one person or of several."""
 
     subjects: tuple[Splits, ...] = Field(min_length=1)
 
@@ -61,7 +61,7 @@ class DatasetSplits(Config):
         return self
 
     def names(self, role: Role) -> tuple[str, ...]:
-        """The subjects that have frames in this part, in order."""
+        """The subjects that have frames in this split, in order."""
         return tuple(splits.subject for splits in self.subjects if getattr(splits, role))
 
 
@@ -86,21 +86,23 @@ def split_subjects(
 ) -> SubjectSplits:
     """The given test subjects; of the others (a release's `train/`) a seeded random share is for validation.
 
-    The result does not depend on the order in which the subjects are given. With `validation_fraction` 0 nobody is
-    kept for validation, otherwise at least one.
+    The result does not depend on the order of the subjects. With `validation_fraction` 0 there is no validation
+    subject, otherwise at least one.
 
     Raises:
         BadInput: the same subject is for development and for the test, or none is left to train on.
     """
     names, held_out = sorted(set(development)), sorted(set(test))
     if both := sorted(set(names) & set(held_out)):
-        raise BadInput(f"{source}: {', '.join(both)}: both to develop on and to test on; expected different people")
+        raise BadInput(
+            f"{source}: {', '.join(both)}: in both the development and the test set; expected different people"
+        )
     order = torch.randperm(len(names), generator=generator("split subjects", source, seed)).tolist()
     count = max(1, round(validation_fraction * len(names))) if validation_fraction > 0 else 0
     if count >= len(names):
         raise BadInput(
-            f"{source}: {len(names)} subjects to develop on, of which {count} are for validation, leave none to train "
-            "on; give more subjects or a smaller validation_fraction"
+            f"{source}: {len(names)} development subjects leave none for training when {count} are for validation; "
+            "give more subjects or a smaller validation_fraction"
         )
     validation = {names[i] for i in order[:count]}
     return SubjectSplits(
@@ -132,8 +134,8 @@ def split_video(
 ) -> Splits:  # fmt: skip
     """Contiguous blocks in time order, since neighbouring frames of one video are near copies of each other.
 
-    `numbers` says of each frame where it lies in the recording. Before the blocks of validation and test lies a gap of
-    at least `gap` such numbers whose frames are in no block; training has that much less.
+    `numbers` are the frame numbers in the recording. Before the validation and the test block there is a gap of at least
+    `gap` frame numbers whose frames are in no split; they are taken from training.
 
     Raises:
         BadInput: too few frames for three blocks.
@@ -157,22 +159,22 @@ def split_video(
 
 
 def _before(numbers: Sequence[int], position: int, gap: float) -> int:
-    """How many of the first numbers lie before the one at `position` by more than the gap."""
+    """Number of leading frames that precede the one at `position` by more than the gap."""
     if position >= len(numbers):
         return max(0, position)
     return sum(number + gap < numbers[position] for number in numbers[:position])
 
 
 def write_splits(path: Path, splits: DatasetSplits) -> None:
-    """Writes a division as JSON with its digest."""
+    """Writes splits as JSON with their digest."""
     path.write_text(json.dumps({**splits.model_dump(mode="json"), "digest": splits.digest()}, indent=1) + "\n")
 
 
 def read_splits(path: Path) -> DatasetSplits:
-    """The frames of each subject that preprocess wrote.
+    """The splits that preprocess wrote.
 
     Raises:
-        ContractViolation: the file is missing, not of this form, or was changed after it was written.
+        ContractViolation: the file is missing, malformed, or was changed after it was written.
     """
     try:
         content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A folder of subject files that is made person by person: what became of each, so that the next run goes on there."""
+"""A folder of subject files, written person by person, with a manifest from which the next run resumes."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from gaze_core.artifacts import file_sha256
 
 
 class SubjectFolder:
-    """Subject files `SUBJECT.h5` and, beside them in `manifest_name`, how they were made and what failed.
+    """Subject files `SUBJECT.h5` and, a manifest, `manifest_name`, of how they were made and what failed.
 
-    What was made in another way, or from another source, counts as not there.
+    A file made with other settings or from another source counts as missing.
     """
 
     def __init__(self, folder: Path, manifest_name: str, made_by: Mapping[str, Any]) -> None:
@@ -25,17 +25,17 @@ class SubjectFolder:
         self.manifest = found if found.get("made_by") == made_by else {"made_by": dict(made_by), "subjects": {}}
 
     def file(self, subject: str) -> Path:
-        """Where the person's subject file is, or will be."""
+        """Path of the person's subject file."""
         return self._folder / f"{subject}.h5"
 
     def is_done(self, subject: str, source: Any = None) -> bool:
-        """Whether the person's file is there, unchanged, and was made from this `source`."""
+        """Whether the person's file exists, is unchanged, and was made from this `source`."""
         path, entry = self.file(subject), self.manifest["subjects"].get(subject, {})
         same = entry.get("source") == source and "sha256" in entry
         return same and path.is_file() and file_sha256(path) == entry["sha256"]
 
     def record(self, subject: str, result: Mapping[str, Any], source: Any = None) -> dict[str, Any]:
-        """Notes what became of a person: the counts of a file that was written, or an `error`."""
+        """Records the result for a person: the counts of the written file, or an `error`."""
         entry = dict(result) | ({} if source is None else {"source": source})
         if "error" not in entry:
             entry["sha256"] = file_sha256(self.file(subject))

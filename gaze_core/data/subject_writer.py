@@ -25,7 +25,7 @@ Compression = Literal["gzip", "lzf"]
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file that gets its name when the block ends well; otherwise nothing is left and nothing replaced."""
+    """A new HDF5 file that appears under its name when the block succeeds; else nothing is left and nothing replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, h5py.File(partial, "w") as file:
         yield file
@@ -36,7 +36,7 @@ class SubjectWriter:
 
     Images have one chunk per frame. `size_px` is (width, height), or the side of a square. "gzip" makes smaller
     files, "lzf" is faster. `sides` are the other lengths that the profile leaves to the file, such as `eye_h`.
-    `optional` names the optional fields of the profile that the file has, too.
+    `optional` names the optional fields of the profile to write.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class SubjectWriter:
         self._count += 1
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
-        """The root attributes of the schema but its version and profile; mappings are written as JSON."""
+        """Writes the root attributes of the schema except version and profile; mappings are written as JSON."""
         values = {"schema_version": SCHEMA_VERSION, **attributes}
-        if self.profile != DEFAULT_PROFILE:  # which files do not name, so that they are as they always were
+        if self.profile != DEFAULT_PROFILE:  # the default profile is not named, so that these files do not change
             self._file.attrs["profile"] = self.profile
         for name in (*ATTRIBUTES, *PROFILES[self.profile].attributes):
             value = values[name]

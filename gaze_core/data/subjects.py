@@ -1,7 +1,7 @@
 """Subject files as datasets: an index of usable samples, read lazily, one handle per process.
 
-What is small (labels, poses, flags) is read once and kept. Images stay on disk, are decompressed once for each batch
-that asks for them, and remain bytes until the batch is put together.
+Small data (labels, poses, flags) is read once and kept in memory. Images stay on disk, are decompressed for each batch,
+and remain bytes until the batch is assembled.
 """
 
 import json
@@ -33,8 +33,8 @@ REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")  # of redi
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bit k of `Pixels.masks` is number k
 _LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
 B_co = TypeVar("B_co", covariant=True)
-# A frame is a chunk and is read once for a batch, so a cache only has to hold the chunk at hand; a larger one would
-# be held for each of the five images of each file in each worker.
+# A frame is one chunk and is read once per batch, so the cache only needs to hold one chunk; a larger cache would be
+# allocated for each of the five image fields of each file in each worker.
 _CHUNK_CACHE = {"rdcc_nbytes": 4 * 2**20, "rdcc_nslots": 101, "rdcc_w0": 1.0}
 
 
@@ -47,7 +47,7 @@ class Pixels:
 
     @classmethod
     def empty(cls, count: int, size_px: tuple[int, int]) -> Self:
-        """Room for `count` images of (width, height)."""
+        """Uninitialised memory for `count` images of (width, height)."""
         shape = (count, size_px[1], size_px[0])
         return cls(np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8))
 
@@ -57,7 +57,7 @@ class Pixels:
 
 
 class Assemble(Protocol[B_co]):
-    """Makes one batch, of any frozen type, of images as bytes and of labels by their names in the schema."""
+    """Makes one batch, of any frozen type, from images as bytes and labels by schema name."""
 
     def __call__(
         self, pixels: Pixels, labels: dict[str, ndarray], frames: ndarray, subjects: ndarray, size_px: tuple[int, int],
@@ -66,7 +66,7 @@ class Assemble(Protocol[B_co]):
 
 
 def is_subject_file(path: Path) -> bool:
-    """Whether a path is called as subject files are."""
+    """Whether a path has the suffix of subject files."""
     return path.suffix.lower() in (".h5", ".hdf5")
 
 
@@ -74,11 +74,11 @@ class SubjectDataset(Dataset[GazeBatch]):
     """The usable samples of one subject file.
 
     A sample whose required labels are invalid or whose head mask is empty is dropped when the index is made, with a
-    reason in `dropped`; it is never replaced by another. `subset` keeps only these frames of the file;
+    reason in `dropped`; it is never replaced. `subset` keeps only these frames of the file;
     `required_labels` are those whose `valid/*` flag must be set, by default what redirection needs.
 
     Raises:
-        BadInput: as `open_subject`, or the subset names frames that are not there.
+        BadInput: as `open_subject`, or the subset names frames that do not exist.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class SubjectDataset(Dataset[GazeBatch]):
         return self.batch([item])
 
     def __getitems__(self, items: list[int]) -> GazeBatch:
-        """What torch's DataLoader asks for: a whole batch at once. Its `collate_fn` must leave it as it is."""
+        """A whole batch at once, for torch's DataLoader, whose `collate_fn` must not change it."""
         return self.batch(items)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Handles stay behind when a worker process is given the dataset, and so does what is in memory."""
+        """State for worker processes: without file handles and cached data."""
         return {name: value for name, value in vars(self).items() if name != "everything"} | {"_handle": None}
 
     def batch(self, items: Sequence[int] | range) -> GazeBatch:
@@ -167,7 +167,7 @@ def _packed(masks: Sequence[UInt8[ndarray, "h w"]]) -> UInt8[ndarray, "h w"]:
 
 
 def open_subject(path: Path, profile: ProfileName = DEFAULT_PROFILE) -> h5py.File:
-    """Opens a subject file whose form is right; `validation.require_valid` looks at its values, too.
+    """Opens a subject file after checking its form; `validation.require_valid` also checks its values.
 
     Raises:
         BadInput: the file is absent, truncated, not HDF5, of another schema version or profile, names data in other
@@ -192,7 +192,7 @@ def _chosen(file: h5py.File, subset: Sequence[int] | None) -> ndarray:
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise BadInput(
-            f"{file.filename}: asked for frame {outside[0]}, but the file has frames 0 to {count - 1}; the splits "
+            f"{file.filename}: frame {outside[0]} was requested, but the file has frames 0 to {count - 1}; the splits "
             "belong to another file, run preprocess again"
         )
     return chosen
@@ -213,7 +213,7 @@ def _usable(
 
 
 def _optional_labels(file: h5py.File, frames: ndarray) -> dict[str, ndarray]:
-    """What only some files hold, with neutral values for the others, so that all files can be read together."""
+    """Optional labels, with neutral values where a file lacks them, so that different files can be batched."""
     names = [f"published/{name}" for name in PublishedFit.__dataclass_fields__ if name != "known"]
     known = all(name in file for name in names)
     count = len(frames)

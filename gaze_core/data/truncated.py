@@ -1,4 +1,4 @@
-"""Looks into an HDF5 file whose end is missing, which HDF5 itself refuses to open."""
+"""Opens truncated HDF5 files, which HDF5 itself refuses to open."""
 
 import io
 import re
@@ -10,8 +10,8 @@ import h5py
 _STORED_SIZE = re.compile(r"truncated file: eof = \d+, .*stored_eof = (\d+)")
 
 
-class _Lengthened(io.RawIOBase):
-    """The file, with zeros where its end is missing."""
+class _PaddedFile(io.RawIOBase):
+    """A truncated file, padded with zeros to its original size."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._file, self._size, self._position = path.open("rb"), size, 0
@@ -42,17 +42,17 @@ class _Lengthened(io.RawIOBase):
         super().close()
 
 
-def open_cut(path: Path, refusal: OSError) -> h5py.File | None:
-    """The file as far as it goes, if `refusal` (what h5py raised) says that it was cut and its start can be read."""
+def open_truncated(path: Path, refusal: OSError) -> h5py.File | None:
+    """The readable start of a truncated file; None if `refusal`, h5py's error, has another cause or the start is damaged."""
     stored = _STORED_SIZE.search(str(refusal))
     try:
-        return h5py.File(_Lengthened(path, int(stored.group(1))), "r") if stored else None
+        return h5py.File(_PaddedFile(path, int(stored.group(1))), "r") if stored else None
     except OSError:
         return None
 
 
 def lost_frames(dataset: h5py.Dataset, file_bytes: int) -> list[int]:
-    """Frames of which a part lies beyond the end of the file; all, if not even their places can be found."""
+    """Frames that are partly beyond the end of the file; all frames if their positions cannot be determined."""
     try:
         return _frames_beyond(dataset, file_bytes)
     except (OSError, RuntimeError):

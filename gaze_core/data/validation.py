@@ -13,24 +13,24 @@ from gaze_core.artifacts import file_sha256
 from gaze_core.data.content_checks import CHECKS
 from gaze_core.data.layout_checks import FILE, Fault, find, read_form
 from gaze_core.data.schema import DEFAULT_PROFILE, FIELDS, SCHEMA_VERSION, ProfileName, expression_basis
-from gaze_core.data.self_contained import named_elsewhere
-from gaze_core.data.truncated import lost_frames, open_cut
+from gaze_core.data.self_contained import external_references
+from gaze_core.data.truncated import lost_frames, open_truncated
 from gaze_core.errors import BadInput
 
 _SLAB_BYTES = 8 * 2**20  # of the largest field; the file itself may be larger than the memory
-_good: set[str] = set()  # profile and sha256 of the files that this process has found to be without errors
+_good: set[str] = set()  # profile and sha256 of files that passed in this process
 
 
 def require_valid(path: Path, called: str = "", profile: ProfileName = DEFAULT_PROFILE) -> None:
-    """Refuses a subject file that has errors; warnings pass. A content that has passed once is not read again.
+    """Refuses a subject file that has errors; warnings pass. A file that has passed is not read again.
 
     Args:
         path: the file.
-        called: what the user calls it, if `path` is a copy of ours.
-        profile: the one that it must have.
+        called: the user's name for the file, if `path` is our copy.
+        profile: the required profile.
 
     Raises:
-        BadInput: names the file, the field, what was expected there, and the first frame that is otherwise.
+        BadInput: names the file, the field, the expectation, and the first frame that violates it.
     """
     digest = f"{profile} {file_sha256(path)}" if path.is_file() else ""
     if digest in _good:
@@ -48,8 +48,8 @@ def _and_more(count: int) -> str:
 def validate_file(path: Path, profile: ProfileName | None = None) -> list[Fault]:
     """All faults of a subject file, read in slabs of frames; an empty list for a good file.
 
-    It is judged by its own profile, which must be `profile` if one is given.
-    Nothing in the file makes this raise: what cannot be read is a fault, and the rest is still checked.
+    The file is checked against its own profile, which must be `profile` if one is given. The file's content never raises:
+    unreadable data is a fault, and the rest is still checked.
     """
     expected = f"a subject file (HDF5, schema v{SCHEMA_VERSION})"
     if not path.is_file():
@@ -58,7 +58,7 @@ def validate_file(path: Path, profile: ProfileName | None = None) -> list[Fault]
         file = h5py.File(path, "r")
     except OSError as error:
         fault = Fault(FILE, expected, f"no readable HDF5 file, truncated or of another format ({error})")
-        cut = open_cut(path, error)
+        cut = open_truncated(path, error)
         if cut is None:
             return [fault]
         with cut:
@@ -70,7 +70,7 @@ def validate_file(path: Path, profile: ProfileName | None = None) -> list[Fault]
 
 
 def _all_faults(file: h5py.File, profile: ProfileName | None, file_bytes: int | None = None) -> list[Fault]:
-    """Of an open file; of one that is cut, `file_bytes` are left."""
+    """Faults of an open file; of a truncated one, `file_bytes` is its actual size."""
     if elsewhere := _elsewhere(file):
         return [Fault(FILE, "all data in the file itself", f"{elsewhere} in another file")]
     form = read_form(file, profile)
@@ -80,13 +80,13 @@ def _all_faults(file: h5py.File, profile: ProfileName | None, file_bytes: int | 
 
 
 def _elsewhere(file: h5py.File) -> str:
-    with suppress(OSError, RuntimeError):  # what is damaged is found field by field
-        return next(named_elsewhere(file), "")
+    with suppress(OSError, RuntimeError):  # damage is reported field by field
+        return next(external_references(file), "")
     return ""
 
 
 def _contents(fields: Mapping[str, h5py.Dataset], lost: Mapping[str, list[int]], basis: str) -> list[Fault]:
-    """Reads every frame once and runs the checks whose fields are there; a field with lost frames is not.
+    """Reads every frame once and runs the checks whose fields are complete, without lost frames.
 
     `basis` is that of the file's expression codes.
     """
@@ -117,9 +117,9 @@ def _frames_text(frames: list[int]) -> str:
 def _slabs(
     fields: Mapping[str, h5py.Dataset], unreadable: dict[str, list[int]]
 ) -> Iterator[tuple[int, dict[str, ndarray]]]:
-    """(first frame, arrays of the fields): many frames at a time, one at a time where some cannot be read.
+    """(first frame, arrays of the fields): many frames at a time, or one at a time where some are unreadable.
 
-    What cannot be read is left out of its slab and noted in `unreadable`; a field that ends early is shorter.
+    Unreadable frames are left out of their slab and noted in `unreadable`; a field that ends early is shorter.
     """
     count = max((len(dataset) for dataset in fields.values()), default=0)
     frame_bytes = max((dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in fields.values()), default=1)

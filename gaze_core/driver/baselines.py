@@ -1,4 +1,4 @@
-"""What an estimator must beat. All work in the tracker's frame, on `[elevation, azimuth]` in radians.
+"""Baselines that an estimator must beat. All work in the tracker's frame, on `[elevation, azimuth]` in radians.
 
 Typical gaze while driving varies so little that a constant scores well; head pose alone scores better; and a constant
 or linear correction of an estimator that was never fine-tuned needs a handful of frames.
@@ -22,23 +22,23 @@ def constant(truth: Angles, count: int) -> Angles:
     return np.tile(truth.mean(axis=0), (count, 1))
 
 
-def bias_correction(read: Angles, truth: Angles) -> Correction:
+def bias_correction(predicted: Angles, truth: Angles) -> Correction:
     """Adds the mean error."""
-    shift = (truth - read).mean(axis=0)
+    shift = (truth - predicted).mean(axis=0)
     return lambda angles: angles + shift
 
 
-def affine_correction(read: Angles, truth: Angles) -> Correction:
-    """A linear map with an offset, drawn a little toward a mere offset, which few frames need."""
-    middle, target = read.mean(axis=0), truth.mean(axis=0)
-    x, y = read - middle, truth - target
+def affine_correction(predicted: Angles, truth: Angles) -> Correction:
+    """A linear map with an offset, regularised toward a pure offset, since few frames are given."""
+    middle, target = predicted.mean(axis=0), truth.mean(axis=0)
+    x, y = predicted - middle, truth - target
     # Ridge about the identity: solves for what must be added to it.
     weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(2), x.T @ (y - x))
     return lambda angles: target + (angles - middle) + (angles - middle) @ weights
 
 
 def head_features(head_to_camera: Float[ndarray, "n 4 4"]) -> Float[ndarray, "n k"]:
-    """Where the head is and where it points: direction, roll and place, with their products."""
+    """Features of the head pose: facing direction, roll and position, with their products."""
     rotation, place = head_to_camera[:, :3, :3], head_to_camera[:, :3, 3]
     x, y, z = -rotation[:, :, 2].T
     pose = np.stack(
@@ -58,12 +58,12 @@ def head_pose_regression(features: Float[ndarray, "m k"], truth: Angles) -> Call
 
 
 def few_shot(
-    fit: Callable[[Angles, Angles], Correction], read: Angles, truth: Angles, test: Angles, count: int, draws: int
+    fit: Callable[[Angles, Angles], Correction], predicted: Angles, truth: Angles, test: Angles, count: int, draws: int
 ) -> list[Angles]:
-    """The corrected test readings for `draws` random choices of `count` training frames."""
+    """The corrected test predictions for `draws` random choices of `count` training frames."""
     rng = np.random.default_rng(derived_seed("few shot", count))
     out = []
     for _ in range(draws):
-        chosen = rng.choice(len(read), count, replace=False)
-        out.append(fit(read[chosen], truth[chosen])(test))
+        chosen = rng.choice(len(predicted), count, replace=False)
+        out.append(fit(predicted[chosen], truth[chosen])(test))
     return out

@@ -25,13 +25,13 @@ class BlockConfig(Config):
 
 
 def stretch_of(times_s: Sequence[float], duration_s: float, config: BlockConfig) -> Int[ndarray, " n"]:
-    """Number of the stretch in which each time lies."""
+    """Index of the stretch that each time lies in."""
     share = np.asarray(times_s, dtype=float) / max(duration_s, 1e-9)
     return np.clip((share * config.num_stretches).astype(int), 0, config.num_stretches - 1)
 
 
 def split_blocks(subject: str, times_s: Sequence[float], duration_s: float, config: BlockConfig) -> Splits:
-    """Positions of the frames at these times, by block; frames in the gaps are in none.
+    """Splits the frames at these times into blocks of time; frames in the gaps belong to no split.
 
     Raises:
         BadInput: the stretches are shorter than their gaps, or a split stays empty.
@@ -66,14 +66,14 @@ class IntervalConfig(Config):
 
     @property
     def bootstrap(self) -> Bootstrap:
-        """How blocks are drawn."""
+        """How blocks are resampled."""
         return Bootstrap(confidence=self.confidence, num_resamples=self.num_resamples, seed=self.seed)
 
 
 def block_interval(
     values: Float[ndarray, " n"], times_s: Float[ndarray, " n"], config: IntervalConfig
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values`: whole blocks of time are drawn, not single frames."""
+    """Percentile interval of the mean of `values`: whole blocks of time are resampled, not single frames."""
     return percentile_interval(block_units(values, times_s, config), config.bootstrap)
 
 
@@ -83,7 +83,7 @@ def block_units(values: Float[ndarray, " n"], times_s: Float[ndarray, " n"], con
 
 
 def _blocks(times_s: Float[ndarray, " n"], block_s: float) -> Int[ndarray, " n"]:
-    """Number of the block of each time. In a short recording blocks are shorter: of a single one the interval is a point."""
+    """Index of the block of each time. A short recording gets shorter blocks: with a single block the interval is a point."""
     least = min(_LEAST_BLOCKS, len(np.unique(times_s)))
     while True:
         found: Int[ndarray, " n"] = np.unique(np.floor(times_s / block_s), return_inverse=True)[1]

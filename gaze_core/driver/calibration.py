@@ -3,14 +3,14 @@
     v_camera = (face camera <- head pose) (head <- mount) v_tracker
 
 The pose is known for each frame. The mount is one rotation for the whole drive, unknown: its pitch and yaw are fitted
-so that the tracker's gaze agrees with the gaze that the irises show in the head frame. It has no roll: glasses rest on
+so that the tracker's gaze agrees with the gaze predicted from the irises in the head frame. It has no roll: glasses rest on
 both ears, and gaze that stays near one line says almost nothing about roll (fitted freely, 50 frames of a drive gave 17
 degrees). Only training blocks take part, and what remains is reported, there and on the other blocks.
 
 A tracker's (azimuth, elevation) are [yaw, pitch] of our formula in a head frame whose axes are the scene camera's,
-turned by 180 degrees about y: glasses that sit straight have the mount 1. An error of the mount moves labels and
-readings alike, so it does not touch errors of an estimator that was fitted to these labels; it does add to the error
-of one that was not.
+turned by 180 degrees about y: glasses that sit straight have the mount 1. An error of the mount shifts labels
+and predictions alike, so it does not affect the error of an estimator that was fitted to these labels; it does add to
+the error of an estimator that was not.
 """
 
 from collections.abc import Sequence
@@ -30,22 +30,22 @@ from gaze_core.geometry.rotations import eye_rotation
 
 GazeFrame = Literal["scene", "camera"]  # in which the table's angles are: glasses on the head, or the face camera
 MIN_READINGS = 20
-_OUTLIER_RAD = 0.1  # beyond this a reading's pull no longer grows
+_OUTLIER_RAD = 0.1  # scale of the robust loss (soft L1): larger residuals count linearly
 
 
 class Mount(Config):
-    """Rotation of the glasses to the head, and how well it explains what the irises show."""
+    """Rotation from the glasses to the head, and how well it explains the gaze predicted from the irises."""
 
     pitch_deg: float  # > 0: the glasses look higher than the head
     yaw_deg: float
-    num_readings: PositiveInt  # of the training blocks
+    num_readings: PositiveInt  # iris predictions in the training blocks
     residual_median_deg: float
     residual_rms_deg: float
     held_out_median_deg: float | None  # on all other blocks
 
     @property
     def matrix(self) -> Float[ndarray, "3 3"]:
-        """The rotation, which turns a direction of the glasses' frame into the head's."""
+        """The rotation from the glasses' frame to the head frame."""
         return _rotation(np.deg2rad([self.pitch_deg, self.yaw_deg]))
 
 
@@ -55,13 +55,13 @@ def fit_mount(
     """Fits the mount on the readable frames among `training`.
 
     Args:
-        tracker: `[elevation, azimuth]` in radians, signs settled.
+        tracker: `[elevation, azimuth]` in radians, with verified signs.
         irises: `[pitch, yaw]` in radians in the head frame, of the same frames.
         readable: whether both eyes were open and agreed.
         training: positions of the frames of the training blocks.
 
     Raises:
-        BadInput: too few readings.
+        BadInput: too few frames show both irises.
     """
     chosen = np.zeros(len(tracker), dtype=bool)
     chosen[list(training)] = True
@@ -74,10 +74,10 @@ def fit_mount(
         )
     source, target = directions(tracker), directions(irises)
 
-    def misfit(pitchyaw: Float[ndarray, "2"]) -> Float[ndarray, " k"]:
+    def residuals(pitchyaw: Float[ndarray, "2"]) -> Float[ndarray, " k"]:
         return (source[inside] @ _rotation(pitchyaw).T - target[inside]).ravel()
 
-    fitted = least_squares(misfit, np.zeros(2), loss="soft_l1", f_scale=_OUTLIER_RAD).x
+    fitted = least_squares(residuals, np.zeros(2), loss="soft_l1", f_scale=_OUTLIER_RAD).x
     residual = angle_deg(source @ _rotation(fitted).T, target)
     return Mount(
         pitch_deg=float(np.rad2deg(fitted[0])),

@@ -1,4 +1,4 @@
-"""Face estimators as weights files: what the card must say, and reading them back."""
+"""Face estimators as weights files: the model card, saving and loading."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,14 +21,14 @@ from gaze_core.reproducibility import choose_device
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card, save_weights
 
 SeenFrames = Mapping[str, Sequence[tuple[int, int]]]  # sha256 of a video -> its stretches, as first and last frame
-KIND = "face_estimator"  # the card's "stage": any stage here reads the weights of any other
+KIND = "face_estimator"  # the card's "stage": each stage here loads weights that any other stage wrote
 
 
-def card_of(
+def estimator_card(
     model: FaceEstimator, made_by: str, version: int, config: Config | None, normalization: Mapping[str, Any],
     trained_on: Mapping[str, Sequence[str]], seen_frames: SeenFrames | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What a weights file must say of itself; `seen_frames` of all videos by which it was trained or chosen."""
+    """The card of a weights file. `seen_frames`: frames of all videos on which it was trained or selected."""
     return {
         "stage": KIND,
         "made_by": made_by,
@@ -53,15 +53,15 @@ def load_estimator(path: Path, runtime: Runtime = Runtime()) -> tuple[FaceEstima
         raise BadInput(f"{path}: no such file; expected a face estimator (.safetensors) or a gaze tracker (.pth)")
     if path.suffix.lower() in (".pth", ".pt"):
         model = import_gaze_tracker(path)
-        card = card_of(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+        card = estimator_card(model, "import", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     else:
-        model, card = _own_estimator(path)
-    if spoilt := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
-        raise BadInput(f"{path}: not finite: {', '.join(spoilt[:4])}; its training diverged, use other weights")
+        model, card = _load_safetensors(path)
+    if not_finite := [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]:
+        raise BadInput(f"{path}: not finite: {', '.join(not_finite[:4])}; its training diverged, use other weights")
     return model.to(choose_device(runtime)).eval(), card
 
 
-def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
+def _load_safetensors(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
     try:
         card = read_card(path, KIND)
         model = FaceEstimator(FaceEstimatorConfig.model_validate(card["network"]))
@@ -75,7 +75,7 @@ def _own_estimator(path: Path) -> tuple[FaceEstimator, dict[str, Any]]:
 
 
 def frames_seen(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> SeenFrames:
-    """What an estimator has seen that was `card`'s and then learned from a drive, with what its best epoch was chosen by."""
+    """Frames seen by the estimator of `card` after fine-tuning on a drive: training frames, and those that chose its epoch."""
     numbers = [frame.frame for frame in record.frames]
     stretches = [
         (numbers[run[0]], numbers[run[-1]]) for part in (splits.train, splits.validation) for run in _runs(part)
@@ -85,13 +85,13 @@ def frames_seen(card: Mapping[str, Any], record: DriveRecord, splits: Splits) ->
 
 
 def require_unseen_frames(card: Mapping[str, Any], record: DriveRecord, splits: Splits) -> None:
-    """Refuses to measure an estimator on frames of stretches from which it, or one before it, has learned.
+    """Refuses to evaluate an estimator on frames that it, or an estimator it was fine-tuned from, was trained on.
 
     Raises:
-        ContractViolation: with the number of such frames; also where the card of an earlier version does not tell.
+        ContractViolation: with the number of such frames; also if the card, of an earlier version, does not record them.
     """
     if "seen_frames" not in card and record.name in card["trained_on"].get("train", []):
-        raise ContractViolation(f"{record.name}: the estimator has learned from it, but not said from which frames; "
+        raise ContractViolation(f"{record.name}: the estimator was trained on it, but its card does not name the frames; "
                                 "fine-tune it again")  # fmt: skip
     test = [(record.frames[position].frame, 0) for position in splits.test]
     require_unseen("the estimator", _seen(card), recording_key(record.video_sha256), test)
@@ -103,7 +103,7 @@ def _seen(card: Mapping[str, Any]) -> Seen:
 
 
 def _runs(positions: Sequence[int]) -> list[list[int]]:
-    """Consecutive positions together."""
+    """Runs of consecutive positions."""
     runs: list[list[int]] = []
     for position in sorted(positions):
         if runs and position == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Questions whose answer must be yes before the errors on a drive are worth reading."""
+"""Sanity checks of a driver run. Its errors mean nothing unless each check passes."""
 
 from collections.abc import Mapping
 
@@ -29,12 +29,12 @@ def driver_checks(
 
 
 def faults(rows: list[CheckRow]) -> tuple[str, ...]:
-    """The failed checks in words."""
+    """Descriptions of the failed checks."""
     return tuple(f"{row.question} {row.answer}" for row in rows if row.mark == "fault")
 
 
 def _convention(after: DriverEvaluation) -> CheckRow:
-    """The predictions against the labels as they are, and as the likeliest wrong convention would have them."""
+    """Errors of the predictions against the labels, and against the labels under the likeliest wrong convention."""
     predicted, truth = np.array(after.predicted["model"]), np.array(after.truth)
     claimed = errors_deg(predicted, truth)["angular_deg"]
     rivals = {
@@ -69,7 +69,7 @@ def _baselines(comparison: DriverComparison) -> list[CheckRow]:
 
 
 def _signs(record: DriveRecord) -> list[CheckRow]:
-    """Whether the table's signs could be verified; where they were turned, the report's warnings say so."""
+    """Whether the signs of the table's angles could be verified; the report's warnings name signs that were flipped."""
     rows = []
     for name, axis, expected, correlation in zip(
         ("azimuth", "elevation"), ("x", "y"), (1, -1), record.sign_correlations, strict=True

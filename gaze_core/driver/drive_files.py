@@ -1,4 +1,4 @@
-"""A synthetic drive as files: video of three tiles, the eye tracker's table, and the truth for those who check.
+"""A synthetic drive as files: a video of three tiles, the eye tracker's table, and the ground truth.
 
 The table has the columns of DashGaze's, with a byte-order mark, 200 rows a second, noise, blinks, and a few rows lost.
 """
@@ -37,20 +37,20 @@ HEADER = (
     "elevation [deg]", "dash gaze x [px]", "dash gaze y [px]", "scenario",
 )  # fmt: skip
 _SCENE_FOCAL_PX, _SCENE_CENTER_PX = 770.0, (544.0, 540.0)  # of the glasses' camera
-_KEYS = "keys-"  # how the folder of rendered images begins
+_KEYS = "keys-"  # prefix of the folder of rendered images
 _LOST_SHARE = 0.003  # of the frames: no row at all
-Tick = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: Tick | None = None) -> Path:
-    """Writes the drive to `out` and returns the video's path. Interrupted, it goes on with the images that are missing.
+def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: ProgressCallback | None = None) -> Path:
+    """Writes the drive to `out` and returns the video's path. After an interruption it renders only the missing images.
 
     Raises:
         BadInput: `out` holds other things, anny or mitsuba is not installed, or OpenCV cannot write MPEG-4.
     """
     if out.is_dir() and any(out.iterdir()) and not any(out.glob(f"{_KEYS}*")):
         raise BadInput(
-            f"{out}: not empty, and no synthetic drive, whose files would replace others; choose another --out"
+            f"{out}: not empty, and not a synthetic drive; its files could be overwritten; choose another --out"
         )
     out.mkdir(parents=True, exist_ok=True)
     keys = out / f"{_KEYS}{GENERATOR_VERSION}-{config.digest()}"
@@ -63,12 +63,12 @@ def synthesize_drive(config: DriveConfig, out: Path, num_workers: int, advance: 
 
 
 def settings(config: DriveConfig) -> dict[str, Any]:
-    """What the extractor must be told of the drive: `gazeworks driver run --settings`."""
+    """Settings of the extractor for this drive: `gazeworks driver run --settings`."""
     return {"layout": LAYOUT.model_dump(mode="json"), "focal_factor": focal_factor(config)}
 
 
 def drive_frames(config: DriveConfig, moments: list[DriveMoment], keys: Path) -> Iterator[RgbImage]:
-    """The video's frames: each rendered image stands still for some, while the road goes on."""
+    """The frames of the video: each rendered image of the driver is repeated for several frames while the road moves."""
     for key, moment in enumerate(moments):
         driver = driver_tile(read_key(keys, key), moment.exposure)
         for frame in range(key * config.frames_per_key, (key + 1) * config.frames_per_key):

@@ -15,14 +15,14 @@ from numpy import ndarray
 
 from gaze_core.atomic import replacing
 from gaze_core.driver.drive_plan import CAMERA_M, DriveConfig, DriveMoment, camera_extrinsics, plan_drive
-from gaze_core.driver.footage import TileLayout
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.synthesis.factory import make_person, place
 from gaze_core.synthesis.rig import View
 from gaze_core.synthesis.scene import load_mitsuba, render_head, use_one_thread
 
-_HEAD_M = 0.27  # what the rendered square covers at the driver's distance
+_HEAD_M = 0.27  # side of the rendered square at the driver's distance
 DRIVER_PX, ROAD_PX, PANEL_PX = (320, 352), (480, 352), (320, 352)  # (width, height)
 LAYOUT = TileLayout(
     frame_px=(DRIVER_PX[0] + ROAD_PX[0] + PANEL_PX[0], 352),
@@ -49,7 +49,7 @@ def focal_factor(config: DriveConfig) -> float:
 def render_keys(
     config: DriveConfig, folder: Path, num_workers: int, advance: Callable[[int], None]
 ) -> list[DriveMoment]:
-    """Renders `folder/key_00000.png` ... with alpha; images that are there stay. Returns the moments.
+    """Renders `folder/key_00000.png` ... with alpha, unless the files exist. Returns the moments.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
@@ -70,7 +70,7 @@ def render_keys(
 
 
 def key_path(folder: Path, key: int) -> Path:
-    """Where a rendered image lies."""
+    """Path of a rendered image."""
     return folder / f"key_{key:05d}.png"
 
 
@@ -117,7 +117,7 @@ def _cabin() -> Float[ndarray, "h w 3"]:
 
 
 def road_point_px(moment: DriveMoment) -> tuple[float, float] | None:
-    """Where the gaze meets the road tile; None beside it. The road camera stands at the driver's eyes and looks ahead."""
+    """The gaze point in the road tile, or None outside it. The road camera is at the driver's eyes and looks ahead."""
     x, y, z = moment.target_m
     if z >= 0:
         return None
@@ -145,7 +145,7 @@ def road_tile(frame: int, exposure: float) -> RgbImage:
 
 
 def panel_tile(frame: int, scenario: str) -> RgbImage:
-    """Says that the drive is synthetic, and shows the frame's number as text and as bars (white is 1)."""
+    """A panel with the words "synthetic drive", the scenario, and the frame number as text and as binary bars (white is 1)."""
     width, height = PANEL_PX
     image = np.full((height, width, 3), 24, np.uint8)
     for row, text in enumerate(("synthetic drive", scenario, f"frame {frame}")):

@@ -1,4 +1,4 @@
-"""What the driver of a synthetic drive does: where they look, how the head follows, when they blink. Exact and seeded.
+"""The plan of a synthetic drive: where the driver looks, how the head follows, when the driver blinks. Seeded and exact.
 
 Cabin frame: the head frame of a driver who faces straight ahead (x the driver's left, y down, z backward), so angles
 follow `geometry/angles.py`: yaw > 0 is to the driver's right. The car is left-hand drive; its camera stands on the
@@ -19,7 +19,7 @@ from gaze_core.synthesis.factory import pose_matrix
 from gaze_core.synthesis.head import lid_actions
 from gaze_core.synthesis.scene import LightName
 
-# Where one looks: [pitch, yaw] and their spreads in degrees, distance in metres.
+# Gaze targets: [pitch, yaw] and their spreads in degrees, distance in metres.
 TARGETS = {
     "road":            (0, 0, 1.5, 4.0, 30.0),
     "left lane":       (0, -13, 1.5, 3.0, 25.0),
@@ -49,7 +49,7 @@ SCENARIOS: dict[str, tuple[LightName, float, dict[str, float]]] = {
 
 MOUNT_DEG = (-6.0, 4.0, 2.0)  # pitch, yaw, roll of the tracker's scene camera on the head
 CAMERA_DEG, CAMERA_M = (-9.0, 22.0), 0.66  # direction of the camera from the driver's eyes, and its distance
-_MAX_EYE_DEG = (20.0, 30.0)  # pitch and yaw that the eyes do without more help of the head
+_MAX_EYE_DEG = (20.0, 30.0)  # pitch and yaw that the eyes turn before the head helps
 
 
 class DriveConfig(Config):
@@ -58,7 +58,7 @@ class DriveConfig(Config):
     identity_seed: NonNegativeInt = 77
     seed: NonNegativeInt = 0
     num_keys: PositiveInt = 900  # rendered images
-    frames_per_key: PositiveInt = 6  # video frames for which a rendered image stands still
+    frames_per_key: PositiveInt = 6  # video frames that show the same rendered image
     frames_per_s: PositiveInt = 30
     tracker_hz: PositiveInt = 200
     tracker_noise_deg: NonNegativeFloat = 0.6  # of one row
@@ -93,7 +93,7 @@ class DriveMoment:
 
     @property
     def tracker(self) -> Float[ndarray, "2"]:
-        """What the glasses measure without noise: `[elevation, azimuth]` rad."""
+        """The eye tracker's noise-free measurement: `[elevation, azimuth]` rad."""
         return angles(mount_matrix().T @ directions(self.gaze_head))
 
     @property
@@ -136,7 +136,7 @@ def plan_drive(config: DriveConfig, eye_centers_m: Float[ndarray, "2 3"]) -> lis
             target, aim = _next_target(rng, scenario)
             share, left_s = rng.uniform([0.2, 0.25], [0.5, 0.7]), rng.exponential(config.fixation_s - 0.2) + 0.2
         left_s -= step_s
-        # The head goes two thirds of its way in each step, and wanders a little of its own.
+        # The head covers two thirds of the way to the target in each step, and drifts a little.
         head += (share * angles(aim) - head) * (1 - np.exp(-step_s / 0.18))
         drift += 0.35 * (rng.normal(0, [2, 3, 1.5, 0.008, 0.006, 0.008]) - drift)
         moments.append(_moment(rng, config, scenario, target, aim, head, drift, eye_centers_m))

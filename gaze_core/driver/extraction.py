@@ -20,10 +20,10 @@ from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.data.subjects import SUBJECT_FILE
 from gaze_core.driver.blocks import BlockConfig, split_blocks, stretch_of
 from gaze_core.driver.calibration import GazeFrame, Mount, angles, directions, fit_mount
-from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.record import IMAGES, DriveFrame, DriveRecord, image_name
 from gaze_core.driver.sensors import GazeTrack, SensorColumns
 from gaze_core.driver.signs import SignCheck, check_signs
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, reasons_text
 from gaze_core.geometry.normalization import NormalizationConfig
@@ -32,13 +32,13 @@ from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
 from gaze_core.preprocess.images import read_image
-from gaze_core.preprocess.iris_gaze import read_eyes
+from gaze_core.preprocess.iris_gaze import gaze_from_irises
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.video_config import VideoConfig
 
-Tick = Callable[[], None]
+ProgressCallback = Callable[[], None]
 
 
 class ExtractConfig(Config):
@@ -48,7 +48,7 @@ class ExtractConfig(Config):
     layout: TileLayout = TileLayout()
     columns: SensorColumns = SensorColumns()
     gaze_frame: GazeFrame = "scene"  # of the table's angles
-    trust_pixels: bool = True  # let the scene's pixels turn a sign that disagrees with them
+    trust_pixels: bool = True  # flip a sign that disagrees with the pixels of the scene camera
     blocks: BlockConfig = BlockConfig()
     normalization: NormalizationConfig = DRIVER_FACE  # scaled to size_px
     size_px: PositiveInt = 128
@@ -59,7 +59,7 @@ class ExtractConfig(Config):
 
     @property
     def video(self) -> VideoConfig:
-        """The face finder's options. The largest face is the driver's, whoever sits behind."""
+        """Options of the face detection. The largest face is the driver's; passengers' faces are ignored."""
         return VideoConfig(min_second_face=1.0, focal_factor=self.focal_factor)
 
 
@@ -71,11 +71,11 @@ def label_drive(
     duration_s: float,
     config: ExtractConfig,
     landmarker: Path,
-    advance: Tick,
+    advance: ProgressCallback,
 ) -> tuple[DriveRecord, Splits]:
     """Writes the subject file `folder/subject.h5` from the images of the decoded frames (number -> time).
 
-    A drive without a table keeps the irises' gaze, and all its frames are for the test.
+    Without a table the labels are the gaze predicted from the irises, and all frames are test frames.
 
     Raises:
         BadInput: no frame shows a usable face, or the frames are too few to split or to calibrate.
@@ -84,13 +84,13 @@ def label_drive(
     found, poses, person, intrinsics_px = _find_faces(name, folder, decoded, config, landmarker, dropped, advance)
     numbers = [sorted(decoded)[position] for position in found]
     times_s = np.array([decoded[number] for number in numbers])
-    readings = [
-        read_eyes(face.points_px, face.expression, pose, person.head, intrinsics_px)
+    iris_gazes = [
+        gaze_from_irises(face.points_px, face.expression, pose, person.head, intrinsics_px)
         for face, pose in zip(found.values(), poses, strict=True)
     ]
     if track:
         splits = split_blocks(name, times_s.tolist(), duration_s, config.blocks)
-    else:  # nothing can be learned from it
+    else:  # without labels there is nothing to train on
         splits = Splits(subject=name, train=(), validation=(), test=tuple(range(len(numbers))))
     signs = check_signs(track, config.trust_pixels) if track else None
     frames = drive_frames(numbers, times_s, duration_s, track, signs, config.blocks)
@@ -100,8 +100,8 @@ def label_drive(
         duration_s=duration_s, requested=len(decoded), dropped=dict(dropped), row_faults=track.row_faults if track else {},
         sign_correlations=signs.correlations if signs else (None, None), warnings=signs.warnings if signs else (),
     )  # fmt: skip
-    irises = np.stack([reading.gaze_head for reading in readings])
-    readable = np.array([reading.valid for reading in readings])
+    irises = np.stack([iris_gaze.gaze_head for iris_gaze in iris_gazes])
+    readable = np.array([iris_gaze.valid for iris_gaze in iris_gazes])
     if track and config.gaze_frame == "scene":
         mount = fit_mount(record.tracker, irises, readable, splits.train)
         record = record.model_copy(update={"mount": mount})
@@ -109,8 +109,8 @@ def label_drive(
     with SubjectWriter(folder / SUBJECT_FILE, config.size_px) as writer:
         for row, (number, (_, face), pose) in enumerate(zip(numbers, found.items(), poses, strict=True)):
             image = read_image(folder / image_name(number, "driver"))
-            whole = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
-            values = label_frame(image, face, pose, person.head, intrinsics_px, view, whole)
+            full_mask = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
+            values = label_frame(image, face, pose, person.head, intrinsics_px, view, full_mask)
             if track:
                 values |= tracker_labels(record.tracker[row], values, record.gaze_frame, record.mount)
             writer.append({**values, "frame_index": number})
@@ -121,9 +121,9 @@ def label_drive(
 
 def _find_faces(
     name: str, folder: Path, decoded: Mapping[int, float], config: ExtractConfig, landmarker: Path,
-    dropped: Counter[str], advance: Tick,
+    dropped: Counter[str], advance: ProgressCallback,
 ) -> tuple[dict[int, Any], list[Pose], Person, Float[ndarray, "3 3"]]:  # fmt: skip
-    """Faces by position among the decoded frames, with their poses; counts the others."""
+    """Detected faces by position among the decoded frames, with their poses; frames without a usable face are counted."""
     recording = Recording(folder / IMAGES / "driver", 1, None)
     detections = detect(recording, FaceLandmarker(landmarker), config.video, advance)
     dropped.update(detections.dropped)
@@ -155,7 +155,7 @@ def drive_frames(
     signs: SignCheck | None,
     blocks: BlockConfig,
 ) -> tuple[DriveFrame, ...]:
-    """The record's rows. A drive whose table names no scenarios has its stretches as scenarios."""
+    """The rows of the record. If the table names no scenarios, each stretch of time is a scenario."""
     stretches = stretch_of(times_s.tolist(), duration_s, blocks)
     rows = []
     for number, time_s, stretch in zip(numbers, times_s, stretches, strict=True):
@@ -181,7 +181,7 @@ def drive_frames(
 def tracker_labels(
     pitchyaw: Float[ndarray, "2"], values: Mapping[str, Any], frame: GazeFrame, mount: Mount | None
 ) -> dict[str, Any]:
-    """The tracker's gaze in all frames of the schema, in place of the irises'."""
+    """The tracker's gaze in all coordinate frames of the schema, replacing the gaze predicted from the irises."""
     head_to_view = values["world_to_camera"][:3, :3] @ values["head_to_world"][:3, :3]
     if frame == "scene":
         assert mount is not None

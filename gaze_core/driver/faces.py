@@ -1,4 +1,4 @@
-"""Faces as the estimator learns from them: crops with their background, gaze, and random changes of both."""
+"""Training data of the face estimator: face crops with their background, gaze labels, and augmentation of both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from gaze_core.config import Config
-from gaze_core.data.augmentation import rolls, signed, through_smaller, turned, warped
+from gaze_core.data.augmentation import downscaled, roll_rotations, rotated, signed, warped
 from gaze_core.data.batch import TensorRecord
 from gaze_core.data.loading import SubjectLoader
 from gaze_core.data.subjects import Pixels, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.geometry.angles import vector_from_pitchyaw
 
-_MEMORY_BYTES = 2 * 2**30  # images of a set that are kept in memory; of a larger one they are read when asked for
+_MEMORY_BYTES = 2 * 2**30  # a data set up to this size is kept in memory; a larger one is read batch by batch
 _PREDICT_BATCH = 64
 
 
@@ -51,15 +51,15 @@ def face_batch(
 
 
 def face_loader(parts: Sequence[SubjectDataset]) -> FaceLoader:
-    """Crops of some subject files, one after another, kept in memory unless they are too many."""
+    """A loader over the crops of several subject files, kept in memory unless they are too large."""
     return SubjectLoader(list(parts), face_batch, _PREDICT_BATCH, cache_bytes=_MEMORY_BYTES)
 
 
 def read_faces(files: Sequence[Path]) -> FaceLoader:
-    """All samples of these subject files that have a gaze label; they need no other.
+    """All samples of these subject files that have a gaze label; no other label is required.
 
     Raises:
-        BadInput: a file is none, they differ in size or view, or none has a usable sample.
+        BadInput: a file is not a subject file, the files differ in size or view, or no sample is usable.
     """
     parts = [SubjectDataset(path, required_labels=("gaze",)) for path in files]
     if not sum(len(part) for part in parts):
@@ -72,13 +72,13 @@ def read_faces(files: Sequence[Path]) -> FaceLoader:
 
 
 def face_width_m(normalization: Mapping[str, Any]) -> float | None:
-    """What a crop of this view covers at the face, from side to side; None where the view is not known."""
+    """Width that a crop of this view covers at the face, in metres; None if the view is unknown."""
     values = [normalization.get(name) for name in ("distance_m", "size_px", "focal_px")]
     return None if None in values else float(values[0] * values[1] / values[2])  # type: ignore[operator]
 
 
 def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Refuses crops that show another part of the face than the estimator knows, as far as both views are known.
+    """Refuses crops whose view differs from that of the estimator's training crops, if both views are known.
 
     Raises:
         ContractViolation: with both widths.
@@ -91,62 +91,62 @@ def require_view(found: Mapping[str, Any], expected: Mapping[str, Any], where: s
         )
 
 
-class FaceChanges(Config):
-    """How far a training image may differ from the recorded one; 0 leaves that part alone."""
+class FaceAugmentation(Config):
+    """Strengths of the random augmentation of training images; 0 switches one off."""
 
     shift: NonNegativeFloat = 0.03  # of the side
     scale: NonNegativeFloat = 0.05
-    roll_deg: NonNegativeFloat = 3.0  # the gaze turns with the image
+    roll_deg: NonNegativeFloat = 3.0  # the gaze label rotates with the image
     brightness: NonNegativeFloat = 0.25
     contrast: NonNegativeFloat = 0.2
     color: NonNegativeFloat = 0.08
     noise: NonNegativeFloat = 0.015
-    smallest: float = Field(0.6, gt=0, le=1)  # of the side, through which some images are shrunk and enlarged
+    smallest: float = Field(0.6, gt=0, le=1)  # of the side: some images are downscaled to it and enlarged again
     mirror: bool = False
-    background: bool = False  # replace what is outside the head mask by something plain
+    background: bool = False  # replace the background outside the head mask by a plain gradient
 
 
-def changed(batch: FaceBatch, changes: FaceChanges) -> FaceBatch:
-    """A random change of each image, by torch's random numbers on the CPU, which each step seeds."""
+def augmented(batch: FaceBatch, augmentation: FaceAugmentation) -> FaceBatch:
+    """Each image with a random augmentation, by torch's random numbers on the CPU, which each step seeds."""
     n = len(batch)
     rgb, gaze = batch.rgb, batch.gaze_camera
-    if changes.background:
+    if augmentation.background:
         plain = torch.rand(n, 3, 1, 1).to(rgb) * torch.rand(n, 1, 1, 1).to(rgb)
         slope = torch.linspace(-1, 1, rgb.shape[-1]).to(rgb) * signed(n, 1, 1, 1).to(rgb) * 0.3
         rgb = rgb * batch.head_mask + (plain + slope).clamp(0, 1) * (1 - batch.head_mask)
-    if changes.mirror:
+    if augmentation.mirror:
         flipped = (torch.rand(n) < 0.5).to(rgb.device)
         rgb = torch.where(flipped[:, None, None, None], rgb.flip(-1), rgb)
         gaze = gaze * torch.where(flipped[:, None], gaze.new_tensor([1.0, -1.0]), gaze.new_tensor([1.0, 1.0]))
-    turn = rolls((signed(n) * changes.roll_deg).deg2rad()).to(rgb)
-    gaze = turned(gaze, turn)
-    inverse = turn[:, :2, :2].mT / (1 + changes.scale * signed(n, 1, 1)).to(rgb)
-    offset = 2 * changes.shift * signed(n, 2, 1).to(rgb)
+    turn = roll_rotations((signed(n) * augmentation.roll_deg).deg2rad()).to(rgb)
+    gaze = rotated(gaze, turn)
+    inverse = turn[:, :2, :2].mT / (1 + augmentation.scale * signed(n, 1, 1)).to(rgb)
+    offset = 2 * augmentation.shift * signed(n, 2, 1).to(rgb)
     rgb = warped(rgb, inverse, offset, on_white=False)
-    return replace(batch, rgb=_relit(_softened(rgb, changes), changes), gaze_camera=gaze)
+    return replace(batch, rgb=_color_jittered(_lower_resolution(rgb, augmentation), augmentation), gaze_camera=gaze)
 
 
-def _softened(rgb: Float[Tensor, "b 3 h w"], changes: FaceChanges) -> Float[Tensor, "b 3 h w"]:
-    """A third of the images through a smaller size and back."""
-    side = round(rgb.shape[-1] * (changes.smallest + (1 - changes.smallest) * float(torch.rand(()))))
+def _lower_resolution(rgb: Float[Tensor, "b 3 h w"], augmentation: FaceAugmentation) -> Float[Tensor, "b 3 h w"]:
+    """A third of the images, downscaled and enlarged again."""
+    side = round(rgb.shape[-1] * (augmentation.smallest + (1 - augmentation.smallest) * float(torch.rand(()))))
     chosen = torch.rand(len(rgb)) < 1 / 3
     if side >= rgb.shape[-1] or not chosen.any():
         return rgb
-    return through_smaller(rgb, chosen, side)
+    return downscaled(rgb, chosen, side)
 
 
-def _relit(rgb: Float[Tensor, "b 3 h w"], changes: FaceChanges) -> Float[Tensor, "b 3 h w"]:
+def _color_jittered(rgb: Float[Tensor, "b 3 h w"], augmentation: FaceAugmentation) -> Float[Tensor, "b 3 h w"]:
     n = len(rgb)
-    gain = (1 + changes.contrast * signed(n, 1, 1, 1)) * (1 + changes.color * signed(n, 3, 1, 1))
-    light = (1 + changes.brightness * signed(n, 1, 1, 1)).to(rgb)
+    gain = (1 + augmentation.contrast * signed(n, 1, 1, 1)) * (1 + augmentation.color * signed(n, 3, 1, 1))
+    light = (1 + augmentation.brightness * signed(n, 1, 1, 1)).to(rgb)
     middle = rgb.mean(dim=(1, 2, 3), keepdim=True)
     out = ((rgb - middle) * gain.to(rgb) + middle) * light
-    return (out + changes.noise * torch.randn(rgb.shape).to(rgb) * torch.rand(n, 1, 1, 1).to(rgb)).clamp(0, 1)
+    return (out + augmentation.noise * torch.randn(rgb.shape).to(rgb) * torch.rand(n, 1, 1, 1).to(rgb)).clamp(0, 1)
 
 
-def gaze_distance(read: Float[Tensor, "b 2"], label: Float[Tensor, "b 2"]) -> Tensor:
-    """Mean distance of unit vectors, nearly their angle in radians; smooth at zero."""
-    squared = (vector_from_pitchyaw(read) - vector_from_pitchyaw(label)).square().sum(-1)
+def gaze_distance(predicted: Float[Tensor, "b 2"], label: Float[Tensor, "b 2"]) -> Tensor:
+    """Mean distance between unit gaze vectors, close to the angle in radians; smooth at zero."""
+    squared = (vector_from_pitchyaw(predicted) - vector_from_pitchyaw(label)).square().sum(-1)
     return (squared + 1e-6).sqrt().mean()
 
 

@@ -1,4 +1,4 @@
-"""Errors before and after fine-tuning in groups of test frames: by scenario, and by where the driver looked."""
+"""Errors before and after fine-tuning by group of test frames: by scenario, and by zone of the true gaze."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from gaze_core.reports.text import signed_deg
 
 _EDGES_DEG = {"elevation": (-10.0, 0.0), "azimuth": (-15.0, -5.0, 5.0, 15.0)}
 """Between zones of the true gaze."""
-_FEWEST_FRAMES = 8  # below it no change is reported: such blocks are hardly more than single frames
+_FEWEST_FRAMES = 8  # no verdict below it: the blocks would be little more than single frames
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class GroupErrors:
 
 
 def angular_errors_deg(evaluation: DriverEvaluation, name: ModelName = "model") -> Float[ndarray, " n"]:
-    """Of each test frame, by one way to tell the gaze."""
+    """Angular error of each test frame, of one predictor."""
     predicted = np.array(evaluation.predicted[name])
     return errors_deg(predicted, np.array(evaluation.truth))["angular_deg"]
 
 
 def by_scenario(record: DriveRecord, before: DriverEvaluation, after: DriverEvaluation) -> list[GroupErrors]:
-    """In the order in which the scenarios first occur."""
+    """Errors by scenario, in order of first occurrence."""
     names = np.array([record.frames[position].scenario for position in after.positions])
     order = dict.fromkeys(frame.scenario for frame in record.frames)
     return [_group(name, names == name, before, after) for name in order if (names == name).any()]
 
 
 def by_zone(before: DriverEvaluation, after: DriverEvaluation) -> list[GroupErrors]:
-    """By azimuth and by elevation of the true gaze; each frame is in one zone of either."""
+    """Errors by zone of the true azimuth and by zone of the true elevation; each frame is in one zone of each."""
     truth, groups = np.array(after.truth), []
     for name, column in (("azimuth", 1), ("elevation", 0)):
         edges = _EDGES_DEG[name]

@@ -14,7 +14,7 @@ _SIGNS = "azimuth_deg > 0: wearer's right, elevation_deg > 0: up"
 def write_legacy(drive: Path, out: Path) -> int:
     """Writes three files for each labelled frame of an extracted drive, two without a road; returns how many frames.
 
-    Numbers are those of the video's frames. A file is whole or not there.
+    Files are numbered by video frame. Each is written atomically.
 
     Raises:
         BadInput: the drive has no labels.

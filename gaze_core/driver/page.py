@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gaze_core.driver.checks import driver_checks, faults
-from gaze_core.driver.drawing import BEFORE, PREDICTED, TRUE, driver_view, label_in_camera
 from gaze_core.driver.groups import GroupErrors, angular_errors_deg, by_scenario, by_zone
+from gaze_core.driver.overlays import BEFORE, PREDICTED, TRUE, driver_view, label_in_camera
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors
@@ -51,7 +51,7 @@ LEGEND = "green: eye tracker; orange: after fine-tuning; gray: before"
 
 @dataclass(frozen=True, eq=False)
 class DriverReportData:
-    """All that the report of a driver run shows."""
+    """The content of the report of a driver run."""
 
     record: DriveRecord
     before: DriverEvaluation
@@ -65,12 +65,12 @@ class DriverReportData:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """The failed checks in words."""
+        """Descriptions of the failed checks."""
         return faults(driver_checks(self.record, self.after, self.comparison))
 
 
 def driver_page(data: DriverReportData) -> Page:
-    """What stands on the page, from the verdict to the sources."""
+    """The page, from the verdict to the sources."""
     after, comparison = data.after, data.comparison
     beats = "beats every baseline" if comparison.beats_all else "does not beat every baseline"
     basis = (
@@ -101,7 +101,7 @@ def driver_page(data: DriverReportData) -> Page:
 
 
 def _summary(data: DriverReportData) -> list[Block]:
-    """The three errors after fine-tuning, and the angles of all ways to tell the gaze on one scale."""
+    """The three errors after fine-tuning, and the angular errors of all predictors on one scale."""
     headlines = []
     for metric, title in _TITLES.items():
         old, new = (getattr(one.errors["model"], metric) for one in (data.before, data.after))
@@ -126,7 +126,7 @@ def _change(reduction: float) -> str:
 
 
 def _predictors(data: DriverReportData):  # type: ignore[no-untyped-def]
-    """Name, errors and colour of each way to tell the gaze."""
+    """Name, errors and colour of each predictor."""
     yield "after fine-tuning", data.after.errors["model"], "candidate"
     yield "before fine-tuning", data.before.errors["model"], "baseline"
     for name in BASELINES:
@@ -216,7 +216,7 @@ def _group_table(title: str, groups: Sequence[GroupErrors]) -> Table:
 
 
 def example_frames(folder: Path, before: DriverEvaluation, after: DriverEvaluation) -> list[ImageStrip]:
-    """Evenly spread test frames of the extracted drive in `folder`, and those with the largest errors, with arrows."""
+    """Evenly spaced test frames of the extracted drive in `folder`, and those with the largest errors, with gaze arrows."""
     drive, errors = Drive.open(folder), angular_errors_deg(after)
     spread = evenly_spaced(len(errors), _NUM_EXAMPLES)
     largest = np.argsort(-errors)[:_NUM_EXAMPLES].tolist()

@@ -1,11 +1,11 @@
-"""Synthetic people for the pretraining of the face estimator: many, each with few images, seen from a dome."""
+"""Synthetic people for pretraining the face estimator: many people, few images each, from a dome of cameras."""
 
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.synthesis.factory import SubjectConfig
 from gaze_core.synthesis.identity import Ranges
 from gaze_core.synthesis.rig import View
 
-FIRST_SEED = 301  # no seed of a shipped pack, of the judge's people or of a synthetic drive
+FIRST_SEED = 301  # disjoint from the seeds of shipped packs, of the judge's people and of synthetic drives
 WIDE = Ranges(
     gaze_pitch_deg=(-22, 22), gaze_yaw_deg=(-32, 32), head_pitch_deg=(-12, 12), head_yaw_deg=(-18, 18),
     head_roll_deg=(-8, 8), head_shift_m=(-0.03, 0.03),
@@ -13,7 +13,7 @@ WIDE = Ranges(
 
 
 def driver_people(count: int, images: int, size_px: int = 128) -> list[SubjectConfig]:
-    """Configurations of `count` people of `images` images each; the first ones stay the same when `count` grows."""
+    """Configurations of `count` people with `images` images each; a larger `count` keeps the first ones unchanged."""
     face = DRIVER_FACE.resized(size_px)
     view = View(size_px=size_px, focal_px=face.focal_px, distance_m=face.distance_m)
     return [

@@ -1,4 +1,4 @@
-"""What an estimator says about the frames of a drive, in the frame of the tracker's labels and in others."""
+"""An estimator's predictions for a drive, in the coordinate frame of the tracker's labels and in others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Drive:
         """Opens what the extract stage wrote.
 
         Raises:
-            ContractViolation: the parts do not fit each other.
+            ContractViolation: the files do not belong together.
         """
         record = DriveRecord.read(folder)
         dataset = SubjectDataset(folder / SUBJECT_FILE, required_labels=())
@@ -70,15 +70,15 @@ class Drive:
             raise ContractViolation(f"{self.record.name}: extracted without labels, so the glasses' frame is unknown")
         return self.camera_to_view @ self.head_to_camera[:, :3, :3] @ self.record.mount.matrix
 
-    def read(self, model: FaceEstimator, items: Sequence[int]) -> Float[ndarray, "n 2"]:
-        """The model's gaze of some frames in the crop's frame, `[pitch, yaw]` rad."""
+    def predict(self, model: FaceEstimator, items: Sequence[int]) -> Float[ndarray, "n 2"]:
+        """The model's gaze for these frames, `[pitch, yaw]` rad, in the frame of the crop's virtual camera."""
         return np.asarray(predict(model, self.faces, items).double().numpy())
 
     def in_label_frame(self, gaze_view: Float[ndarray, "n 2"], items: Sequence[int]) -> Float[ndarray, "n 2"]:
-        """From the crop's frame to `[elevation, azimuth]` rad of the tracker."""
+        """Gaze from the frame of the crop's virtual camera to the tracker's `[elevation, azimuth]` rad."""
         turn = self.label_to_view[list(items)]
         return angles((turn.transpose(0, 2, 1) @ directions(gaze_view)[..., None])[..., 0])
 
     def require_view_of(self, normalization: dict[str, object]) -> None:
-        """Raises ContractViolation if an estimator of this normalisation cannot read the drive's crops."""
+        """Raises ContractViolation if the drive's crops do not suit an estimator of this normalisation."""
         require_view(self.dataset.normalization, normalization, self.record.name)

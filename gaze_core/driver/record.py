@@ -1,4 +1,4 @@
-"""What the extractor knows of a drive beside the subject file: the tracker's angles, images, and how they came about."""
+"""The record of an extracted drive beside its subject file: the tracker's angles, the images, and how they were made."""
 
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ DRIVE_FILE, IMAGES = "drive.json", "frames"
 
 
 class DriveFrame(Config):
-    """One row of the subject file, at the same position. Angles have the signs that were settled."""
+    """One row of the subject file, at the same position. The signs of the angles are verified."""
 
     frame: NonNegativeInt  # of the video
     time_s: float
@@ -25,7 +25,7 @@ class DriveFrame(Config):
     elevation_deg: float | None = None
     azimuth_spread_deg: float | None = None
     elevation_spread_deg: float | None = None
-    num_rows: NonNegativeInt = 0  # of the table, that were valid
+    num_rows: NonNegativeInt = 0  # valid rows of the table
     road_px: tuple[float, float] | None = None  # where the gaze meets the road tile
 
 
@@ -33,7 +33,7 @@ class DriveRecord(Config):
     """A drive as it was extracted."""
 
     name: str
-    video_sha256: str  # which recording it is, whatever its file is called
+    video_sha256: str  # identifies the recording independently of its file name
     labelled: bool
     gaze_frame: GazeFrame
     frames: tuple[DriveFrame, ...]
@@ -75,7 +75,7 @@ class DriveRecord(Config):
         """The record of an extracted drive.
 
         Raises:
-            ContractViolation: the folder holds none.
+            ContractViolation: the folder holds no record.
         """
         try:
             return cls.model_validate_json((folder / DRIVE_FILE).read_text())

@@ -1,4 +1,4 @@
-"""What an evaluation on a drive found, and whether one estimator is better than others."""
+"""Results of an evaluation on a drive, and the comparison of estimators."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Estimate(Config):
 
 
 class Errors(Config):
-    """Of one way to tell the gaze: absolute errors of both angles, and the angle between directions."""
+    """Errors of one predictor: absolute errors of both angles, and the angle between the gaze directions."""
 
     azimuth_deg: Estimate
     elevation_deg: Estimate
@@ -37,7 +37,7 @@ class Errors(Config):
 
 
 class FewShot(Config):
-    """Mean angular error after a correction learned from `count` frames, over some draws of those frames."""
+    """Mean angular error after a correction fitted to `count` frames, over random draws of those frames."""
 
     method: Literal["bias", "affine"]
     count: PositiveInt
@@ -93,13 +93,13 @@ def summarize(
 
 
 class DriverTolerance(Config):
-    """By how much a mean error must differ before it counts."""
+    """The least difference of a mean error that counts."""
 
     angular_deg: NonNegativeFloat = 0.1
 
 
 class Gain(Config):
-    """The candidate against one other, on the same frames; positive where the candidate is better."""
+    """Paired gain of the candidate over one other predictor on the same frames; positive if the candidate is better."""
 
     against: str
     candidate: float
@@ -123,7 +123,7 @@ class DriverComparison(Config):
 def compare(after: DriverEvaluation, before: DriverEvaluation, tolerance: DriverTolerance) -> DriverComparison:
     """Paired comparison of angular errors with block-bootstrap intervals.
 
-    The corrected baselines are those of `before`: what a handful of frames make of the estimator as it came.
+    The few-shot corrections are applied to the estimator of `before`.
 
     Raises:
         ContractViolation: the two were not measured on the same frames.

@@ -1,4 +1,4 @@
-"""The table of an eye tracker beside a drive's video: one gaze for each video frame, or the reason why there is none.
+"""The eye tracker's table of a drive: one gaze for each video frame, or the reason why there is none.
 
 Angles are in the frame of the glasses' scene camera, which moves with the head (Pupil Labs' columns): azimuth > 0 to
 the wearer's right, elevation > 0 up. The tracker is faster than the video, so a frame has several rows.
@@ -22,7 +22,7 @@ from gaze_core.errors import BadInput
 _DELIMITERS = (",", ";", "\t")
 _EMPTY = ("", "nan", "none", "null", "n/a", "-")
 _YES, _NO = ("true", "yes", "y", "t", "on"), ("false", "no", "n", "f", "off")
-# Three noughts after a comma or a point may be thousands: 1,000 is neither frame 1 nor frame 1000.
+# Three zeros after a comma or point may be a thousands separator: 1,000 is refused, it may mean 1 or 1000.
 _FRAME_NUMBER = re.compile(r"([0-9]+)(?:[.,](?!000$)0*)?")
 _TO_DEG = {"deg": 1.0, "°": 1.0, "degree": 1.0, "degrees": 1.0, "": 1.0, "rad": 180 / math.pi, "radians": 180 / math.pi}
 
@@ -30,13 +30,13 @@ _TO_DEG = {"deg": 1.0, "°": 1.0, "degree": 1.0, "degrees": 1.0, "": 1.0, "rad":
 class SensorColumns(Config):
     """Names of columns. Case, spaces, underscores and a unit in brackets do not count; units are read from the header.
 
-    Of several names the first one found is taken. Only `frame`, `azimuth` and `elevation` must be there.
+    Of several names the first one found is used. Only `frame`, `azimuth` and `elevation` are required.
     """
 
     frame: tuple[str, ...] = ("dash_frames", "frame")
     azimuth: tuple[str, ...] = ("azimuth",)
     elevation: tuple[str, ...] = ("elevation",)
-    scene_x_px: tuple[str, ...] = ("gaze x", "dash gaze x")  # settles the signs
+    scene_x_px: tuple[str, ...] = ("gaze x", "dash gaze x")  # verifies the signs
     scene_y_px: tuple[str, ...] = ("gaze y", "dash gaze y")
     road_x_px: tuple[str, ...] = ("dash gaze x",)  # where the gaze meets the road image
     road_y_px: tuple[str, ...] = ("dash gaze y",)
@@ -66,7 +66,7 @@ class FrameGaze:
 
 @dataclass(frozen=True)
 class GazeTrack:
-    """All of a table. `faults` says of a frame without a valid row why; `row_faults` counts rows by reason."""
+    """The content of a table. `faults`: reason for each frame without a valid row; `row_faults`: rows by reason."""
 
     gaze: Mapping[int, FrameGaze]
     faults: Mapping[int, str]
@@ -89,7 +89,7 @@ def read_track(path: Path, columns: SensorColumns) -> GazeTrack:
     """Reads a CSV: commas, semicolons or tabs, with or without a byte-order mark, decimal points or commas.
 
     Raises:
-        BadInput: the file is missing, no text, empty, lacks a column, has a quote that is not closed or a unit that is
+        BadInput: the file is missing, not text, empty, lacks a column, has a quote that is not closed or a unit that is
             no angle, or has no valid row.
     """
     header, rows = _table(path)
@@ -142,7 +142,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
         try:
             yield from (row for row in csv.reader([line], delimiter=delimiter, strict=True) if row)
         except csv.Error as error:
-            raise BadInput(f"{path.name}: line {number}: {error}; mend the quotes or the delimiters") from error
+            raise BadInput(f"{path.name}: line {number}: {error}; correct the quotes or the delimiters") from error
 
 
 def _places(path: Path, header: Sequence[str], columns: SensorColumns) -> dict[str, int]:
@@ -175,7 +175,7 @@ def _scale(path: Path, header: str) -> float:
 
 
 def _number(text: str | None) -> float:
-    """The cell as a number, with a decimal point or comma; nan if it is none."""
+    """The cell as a number, with a decimal point or comma; NaN if it is not a number."""
     try:
         return float((text or "").replace(",", "."))
     except ValueError:
@@ -183,7 +183,7 @@ def _number(text: str | None) -> float:
 
 
 def _flag(text: str | None) -> bool | None:
-    """What a cell that says yes or no means, in words or numbers; None if it says something else."""
+    """A yes/no cell, in words or numbers, as a bool; None if it is neither."""
     word = (text or "").lower()
     if word in (*_YES, *_NO):
         return word in _YES
@@ -192,7 +192,7 @@ def _flag(text: str | None) -> bool | None:
 
 
 def _take(frame: _Frame, cells: Mapping[str, str | None], scales: Sequence[float], max_angle_deg: float) -> str:
-    """Adds a row to its frame; returns why the row is not valid, or nothing."""
+    """Adds a row to its frame; returns the reason if the row is invalid, else an empty string."""
     names = ("azimuth", "elevation", "scene_x_px", "scene_y_px", "road_x_px", "road_y_px")
     values = [_number(cells.get(name)) for name in names]
     values[:2] = [value * scale for value, scale in zip(values, scales, strict=False)]

@@ -1,4 +1,4 @@
-"""Whether the signs of a table's angles are as documented, judged by the pixels of the glasses' scene camera."""
+"""Verifies the signs of a table's angles by the pixel coordinates of the glasses' scene camera."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from gaze_core.driver.sensors import GazeTrack
 
 @dataclass(frozen=True)
 class SignCheck:
-    """What the scene's pixels say about the signs of the angles: factors for (azimuth, elevation), and correlations."""
+    """Sign factors for (azimuth, elevation), and the correlations with the scene camera's pixels that decided them."""
 
     factors: tuple[float, float]
-    correlations: tuple[float | None, float | None]  # azimuth with x, elevation with y; None: cannot be told
+    correlations: tuple[float | None, float | None]  # azimuth with x, elevation with y; None: undecidable
     warnings: tuple[str, ...]
 
 
@@ -24,7 +24,7 @@ MIN_CORRELATION = 0.3
 def check_signs(track: GazeTrack, trust_pixels: bool = True) -> SignCheck:
     """Compares the angles with the scene's pixels: x grows to the right and y downward, so signs are + and -.
 
-    Where the pixels disagree with the tracker's convention they win (unless not trusted), and a warning says so.
+    If the pixels disagree with the tracker's convention, the sign is flipped (if `trust_pixels`) and a warning is added.
     """
     seen = [g for g in track.gaze.values() if g.scene_px is not None]
     factors, correlations, warnings = [], [], []

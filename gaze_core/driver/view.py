@@ -1,4 +1,4 @@
-"""The view of a driver's face that the estimator reads: eyes to mouth, 14 cm wide at the face, without roll."""
+"""The normalised view of a driver's face for the estimator: eyes to mouth, 14 cm wide at the face, without roll."""
 
 from gaze_core.geometry.normalization import NormalizationConfig
 

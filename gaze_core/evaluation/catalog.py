@@ -1,4 +1,4 @@
-"""Every metric by its stable name: what it says, in which unit, which way is better, and where it comes from.
+"""Every metric by its stable name: title, unit, direction of improvement, source.
 
 The names are keys of `report.json`, of tracked runs and of the published numbers.
 """
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 RowName = Literal["model", "copy", "constant", "floor"]
-"""Who is measured: the model; the unchanged image; the best constant answer; the judge itself, on recordings."""
+"""Rows of the results: the model; the identity baseline (`copy`); the best constant prediction; the judge's error on ground
+truth (`floor`)."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the table. `better` is the direction in which a model improves; `source` who defined it."""
+    """One metric. `better` is the direction of improvement; `source` is the publication that defined it."""
 
     title: str
     unit: str
@@ -57,5 +58,5 @@ _PREFIXES: dict[RowName, str] = {"model": "", "copy": "identity_copy_", "constan
 
 
 def flat_name(row: RowName, metric: str) -> str:
-    """The key of one number among all: the metric's own for the model, prefixed for the rows beside it."""
+    """The flat key of a number: the metric's name for the model, with a prefix for the baselines."""
     return _FLOORS[metric] if row == "floor" else f"{_PREFIXES[row]}{metric}"

@@ -1,7 +1,7 @@
-"""Questions that an average cannot answer: are pitch and yaw what they say, left left, red red, and does anything move?
+"""Sanity checks of an evaluation: angle conventions, left and right, colour channels, and whether the gaze moves at all.
 
-A mirrored or swapped convention can hide in a mean error. So each question is put against rivals, the same numbers under
-a likely fault, and a rival that fits better than what was claimed is a fault with a name.
+A mean error can hide a mirrored or swapped convention. Each check therefore compares the error under the claimed
+convention with the errors under likely faults (the rivals). A rival with a smaller error is reported as a fault.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.paired import paired_verdict
 from gaze_core.evaluation.report import Check, CheckVerdict
 
-MIN_SAMPLES = 5  # with fewer, nothing can be told
+MIN_SAMPLES = 5  # with fewer the check is undecided
 CLAIM = "as claimed"
 Answers = dict[str, Tensor]
-"""Error of each sample as claimed and under each rival; lower is better."""
+"""Error of each sample under the claimed convention and under each rival; lower is better."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a check finds out, and the unit of its numbers."""
+    """The question of a check, and the unit of its numbers."""
 
     question: str
     unit: str
@@ -41,7 +41,7 @@ QUESTIONS = {
     ),
     "redirection": Question("Is the rendering nearer to the target gaze than the unchanged image?", "°"),
 }
-_TURNS = {
+_WRONG_CONVENTIONS = {
     "yaw is mirrored": ((0, 1), (1.0, -1.0)),
     "pitch is mirrored": ((0, 1), (-1.0, 1.0)),
     "pitch and yaw are swapped": ((1, 0), (1.0, 1.0)),
@@ -50,25 +50,27 @@ _TURNS = {
 }
 
 
-def turned(pitchyaw: Float[Tensor, "b 2"]) -> dict[str, Float[Tensor, "b 2"]]:
+def wrong_conventions(pitchyaw: Float[Tensor, "b 2"]) -> dict[str, Float[Tensor, "b 2"]]:
     """The angles under each wrong convention."""
-    return {name: pitchyaw[:, order] * pitchyaw.new_tensor(signs) for name, (order, signs) in _TURNS.items()}
+    return {
+        name: pitchyaw[:, order] * pitchyaw.new_tensor(signs) for name, (order, signs) in _WRONG_CONVENTIONS.items()
+    }
 
 
-def against(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[str, Tensor]) -> Answers:
-    """The errors of what was found against what is claimed and against its rivals."""
+def hypothesis_errors(error: Callable[[Tensor], Tensor], claimed: Tensor, rivals: Mapping[str, Tensor]) -> Answers:
+    """Errors of the predictions against the claimed values and against each rival."""
     return {name: error(value) for name, value in {CLAIM: claimed, **rivals}.items()}
 
 
-def of_colours(batch: GazeBatch) -> Answers:
-    """Mean blue of each recorded head as claimed, and its red, which is larger in skin under any usual light."""
+def colour_errors(batch: GazeBatch) -> Answers:
+    """Mean blue of each recorded head (as claimed) and mean red (if the channels are swapped): skin is redder than blue."""
     area = batch.head_mask.flatten(1).sum(1)
     red, _, blue = ((batch.rgb * batch.head_mask).flatten(2).sum(2) / area[:, None]).unbind(1)
     return {CLAIM: blue, "red and blue are swapped": red}
 
 
-def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
-    """Root mean squared difference of each rendering from its recording, and of the recording as a fault would leave it."""
+def image_errors(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h w"]) -> Answers:
+    """RMS difference of each rendering from its recording, and from the recording mirrored, upside down or in BGR."""
     rivals = {
         CLAIM: recorded,
         "the image is mirrored": recorded.flip(-1),
@@ -78,8 +80,8 @@ def of_images(rendered: Float[Tensor, "b 3 h w"], recorded: Float[Tensor, "b 3 h
     return {name: (rendered - other).square().flatten(1).mean(1).sqrt() for name, other in rivals.items()}
 
 
-def answer(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
-    """Weighs the claim against its likeliest rival, over the answers of each subject's samples."""
+def run_check(name: str, subjects: Sequence[Mapping[str, np.ndarray]], bootstrap: Bootstrap) -> Check:
+    """Compares the claimed convention with its best rival, over the samples of all subjects."""
     means = {key: estimate([s[key] for s in subjects], bootstrap).value for key in subjects[0]}
     rivals = {key: value for key, value in means.items() if key != CLAIM and value is not None}
     question = QUESTIONS[name]

@@ -13,7 +13,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
     """Paired comparison: a metric changed if its mean gain exceeds the tolerance and the interval excludes zero.
 
     A candidate with a fault that the baseline does not have, or with more images that the judge cannot read, is
-    regressed whatever its averages say; with any fault it is never better.
+    regressed whatever its averages are; a candidate with any fault is never better.
 
     Raises:
         ContractViolation: the two were not measured on the same samples, pairs and judge.
@@ -27,7 +27,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
             reasons.append(f"{name}: not compared, no pair has a value in both")
         else:
             metrics.append(metric)
-            reasons.append(_in_words(metric, tolerance))
+            reasons.append(_text(metric, tolerance))
             verdicts.add(metric.verdict)
     more_unreadable = candidate.num_unreadable - baseline.num_unreadable
     if more_unreadable > 0:
@@ -46,7 +46,7 @@ def compare(candidate: EvaluationReport, baseline: EvaluationReport, tolerance: 
 
 
 def copy_as_baseline(report: EvaluationReport) -> EvaluationReport:
-    """What handing back the recorded image scores, as if it were a model: what a first model must be better than."""
+    """The scores of the identity baseline as a report of its own: the baseline of a first model."""
     copied = next(row for row in report.rows if row.name == "copy")
     rows = tuple(copied.model_copy(update={"name": "model"}) if row.name == "model" else row for row in report.rows)
     subjects = tuple(
@@ -63,7 +63,7 @@ def _require_same_measurement(candidate: EvaluationReport, baseline: EvaluationR
 
     if identity(candidate) != identity(baseline):
         raise ContractViolation(
-            "candidate and baseline were not measured on the same samples, pairs and judge (instruments "
+            "candidate and baseline were not measured on the same samples, pairs and judge (metric networks "
             f"{candidate.instruments} and {baseline.instruments}, {candidate.num_samples} and {baseline.num_samples} "
             "samples); expected equal ones; evaluate both with one evaluation config on one test split"
         )
@@ -97,7 +97,7 @@ def paired_estimate(
 
 
 def _paired(name: str, candidate: EvaluationReport, baseline: EvaluationReport) -> tuple[list[np.ndarray], ...]:
-    """Per subject the values of both and the gains; NaN where either has none."""
+    """Values of both and gains by subject; NaN where either value is missing."""
     ours, theirs, gains = [], [], []
     for mine, other in zip(candidate.subjects, baseline.subjects, strict=True):
         pair = [_array(subject.values["model"].get(name, ()), len(subject.input_index)) for subject in (mine, other)]
@@ -108,7 +108,7 @@ def _paired(name: str, candidate: EvaluationReport, baseline: EvaluationReport) 
     return ours, theirs, gains
 
 
-def _in_words(metric: MetricComparison, tolerance: Tolerance) -> str:
+def _text(metric: MetricComparison, tolerance: Tolerance) -> str:
     unit, digits = METRICS[metric.name].unit, METRICS[metric.name].digits
     return (
         f"{metric.name} {metric.candidate:.{digits}f}{unit} against {metric.baseline:.{digits}f}{unit}: "

@@ -1,4 +1,4 @@
-"""KID and FID: how a set of rendered images differs from the recorded ones, seen by Inception's last features."""
+"""KID and FID: distances between the sets of rendered and recorded images in Inception feature space."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gaze_core.errors import MissingArtifact
 
 _CHUNK = 16
 MIN_KID, MIN_FID = 10, 2048
-"""With fewer images KID has no use; FID's covariance of 2048 features needs at least as many."""
+"""Least number of images: KID is too noisy with fewer; FID's covariance of 2048 features needs at least 2048."""
 
 
 class Inception(nn.Module):
@@ -36,7 +36,7 @@ class Inception(nn.Module):
 def kid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float:
     """Kernel Inception distance: unbiased squared MMD with kernel (x.y / f + 1)^3, over all images at once.
 
-    Lower is better, about 0 for sets alike, and below it by chance (Binkowski et al. 2018).
+    Lower is better; about 0 for sets of the same distribution, slightly negative by chance (Binkowski et al. 2018).
     """
     return float(poly_mmd(recorded, rendered))
 
@@ -48,6 +48,6 @@ def fid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float
     """
     mean = (rendered.mean(0) - recorded.mean(0)).square().sum()
     ours, theirs = torch.cov(rendered.T), torch.cov(recorded.T)
-    # The eigenvalues of a product of covariances are real and not negative, but for rounding.
+    # The eigenvalues of a product of covariances are real and not negative, apart from rounding.
     root = torch.linalg.eigvals(ours @ theirs).real.clamp_min(0).sqrt().sum()
     return float(mean + ours.trace() + theirs.trace() - 2 * root)

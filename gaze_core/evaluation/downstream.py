@@ -1,4 +1,4 @@
-"""What the downstream experiment found: does an estimator gain from redirected images?"""
+"""Results of the downstream experiment: does an estimator improve with redirected training images?"""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ _WORDS: dict[PairedVerdict, str] = {"improved": "helps", "regressed": "hurts"}
 
 
 class Arm(Config):
-    """One way to train: not at all, on the real images, or on real and redirected ones. Lower is better."""
+    """One arm of the experiment: no training, real images only, or real and redirected images. Lower is better."""
 
     name: ArmName
     error_deg: Estimate
 
 
 class Repeat(Config):
-    """One choice of real images: the error of each arm on each test image, degrees."""
+    """One random choice of real images: error of each arm on each test image, degrees."""
 
     subject: str
     number: int
@@ -29,7 +29,7 @@ class Repeat(Config):
 
     @property
     def gain_deg(self) -> float:
-        """By how much redirected images helped this time."""
+        """Mean error reduction by redirected images in this repeat."""
         real, augmented = (sum(self.errors_deg[arm]) / len(self.errors_deg[arm]) for arm in ("real", "augmented"))
         return real - augmented
 
@@ -38,8 +38,8 @@ class DownstreamReport(Config):
     """`gain_deg` is the paired difference of "real" and "augmented": positive where redirected images help.
 
     Intervals are over subjects, or over the test images of the only one, each averaged over the repeats; how much the
-    choice of real images matters shows in the gains of the repeats. `redirector_frames` says how many images of each
-    subject the redirector itself was trained on: help that comes from more than `num_real` images is not free.
+    choice of real images matters shows in the gains of the repeats. `redirector_frames` is the number of images of each
+    subject that the redirector was trained on; if it exceeds `num_real`, part of a gain may come from those images.
     """
 
     arms: tuple[Arm, ...]
@@ -56,7 +56,7 @@ class DownstreamReport(Config):
 
     @property
     def caveat(self) -> str:
-        """What a reader must know before believing the gain."""
+        """The limitation of the gain: how many images the redirector was trained on."""
         more = {name: count for name, count in self.redirector_frames.items() if count > self.num_real}
         if not more:
             return "The redirector was trained on no more images than the estimator."

@@ -15,7 +15,7 @@ from gaze_core.reports.text import counted, interval, number
 _VERDICTS: Mapping[str, skeleton.Verdict] = {
     "helps": skeleton.Verdict("better", "Redirected images help"),
     "hurts": skeleton.Verdict("regressed", "Redirected images hurt"),
-    "undecided": skeleton.Verdict("equal", "No difference can be told"),
+    "undecided": skeleton.Verdict("equal", "No significant difference"),
 }
 _NAME = "downstream"
 
@@ -53,7 +53,7 @@ _IMAGES = (("Real", "real"), ("Redirected from those", "generated"))
 
 
 def markdown(report: DownstreamReport) -> str:
-    """The result in a few lines, for pages that show Markdown."""
+    """A short summary as Markdown."""
     rows = [
         f"| {name} | {number(arm.error_deg.value)}° | {interval(arm.error_deg)} | {arm.error_deg.num_samples} |"
         for (name, _), arm in zip(_arm_names(report), report.arms, strict=True)

@@ -1,4 +1,4 @@
-"""Whether an image still shows the same person: dlib's face descriptor, which people's faces were not trained with."""
+"""Identity distance between images, by dlib's face descriptor, which took no part in training."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ from gaze_core.geometry.landmarks import (
 _NOSE_BASE = 33
 _MAX_KNOWN = 4096
 _ALIGNED_BY = (LEFT_EYE_OUTER, LEFT_EYE_INNER, RIGHT_EYE_OUTER, RIGHT_EYE_INNER, _NOSE_BASE)
-"""dlib's own order of the five points by which it places a face."""
+"""The five landmarks of dlib's face alignment, in its order."""
 
 
 class FaceDescriptor:
@@ -31,7 +31,7 @@ class FaceDescriptor:
         except ImportError as error:
             raise MissingArtifact("the package dlib-bin is not installed; pip install dlib-bin") from error
         self._dlib, self._model = dlib, dlib.face_recognition_model_v1(str(path))
-        self._known: dict[bytes, list[float]] = {}  # recorded faces are compared with more than one drawing
+        self._known: dict[bytes, list[float]] = {}  # each recorded face is compared with several renderings
 
     def distance(
         self,
@@ -41,7 +41,7 @@ class FaceDescriptor:
     ) -> Float[Tensor, " b"]:
         """Length of the difference of both descriptors, 0 for equal images. Lower is better.
 
-        Both images are cut out by the target's landmarks, so a face that stands elsewhere counts as different.
+        Both images are cropped by the target's landmarks, so a displaced face counts as different.
         """
         ours, theirs = (self._describe(images, landmarks_px) for images in (image, target))
         return (ours - theirs).norm(dim=1).to(image)

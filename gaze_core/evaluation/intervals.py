@@ -24,7 +24,7 @@ class Bootstrap(Config):
 
 
 class Estimate(Config):
-    """A mean, its interval [low, high] and what it stands on; without a value, `absent` says why."""
+    """A mean, its interval [low, high] and the counts of samples and subjects; without a value, `absent` gives the reason."""
 
     value: float | None = None
     low: float | None = None
@@ -35,13 +35,13 @@ class Estimate(Config):
 
     @property
     def num_units(self) -> int:
-        """How many units its interval is drawn from: subjects, or the samples of the only one."""
+        """Number of resampled units: subjects, or the samples of a single subject."""
         return self.num_subjects if self.num_subjects > 1 else self.num_samples
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What a bootstrap draws: for each unit the sum of its values and its weight. `stream` names the random numbers."""
+    """Units of a bootstrap: sum of values and weight of each unit. `stream` names the random stream."""
 
     sums: Float[ndarray, " u"]
     weights: Float[ndarray, " u"]
@@ -50,13 +50,13 @@ class Units:
 
     @classmethod
     def of_subjects(cls, subjects: Sequence[Float[ndarray, " n"]]) -> Self:
-        """Each subject counts the same, as in the published experiments; the samples of the only subject are units."""
+        """Subjects as units, weighted equally as in the published experiments; the samples of a single subject are units."""
         values = np.array([values.mean() for values in subjects]) if len(subjects) > 1 else subjects[0]
         return cls(values, np.ones(len(values)), float(values.mean()), "bootstrap")
 
     @classmethod
     def of_blocks(cls, values: Float[ndarray, " n"], blocks: Int[ndarray, " n"]) -> Self:
-        """Each sample counts the same; those with one number belong to one block."""
+        """Blocks as units, every sample weighted equally; `blocks` holds the block index of each sample."""
         sums, counts = np.bincount(blocks, values), np.bincount(blocks)
         return cls(sums, counts.astype(float), float(values.mean()), "blocks")
 
@@ -66,8 +66,8 @@ def estimate(
 ) -> Estimate:
     """Mean over subjects of each subject's mean, where NaN is a sample without a value.
 
-    With several subjects, whole subjects are drawn again; within the only subject, its samples are, so that interval
-    says nothing about other people.
+    The bootstrap resamples subjects. With a single subject it resamples its samples, and the interval does not extend
+    to other people.
     """
     readable = [values[~np.isnan(values)] for values in subjects]
     readable = [values for values in readable if len(values)]

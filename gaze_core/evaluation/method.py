@@ -1,11 +1,11 @@
-"""How the numbers of an evaluation report were measured, in words."""
+"""Explanations of how the numbers of an evaluation report were measured."""
 
 from gaze_core.evaluation.catalog import METRICS
 from gaze_core.evaluation.report import EvaluationReport
 
 
 def measurement_facts(report: EvaluationReport) -> list[tuple[str, str]]:
-    """Term and explanation of everything in the table of metrics."""
+    """Terms of the metrics table with their explanations."""
     measured = [metric for name, metric in METRICS.items() if report.estimate(name).value is not None]
     return [
         (

@@ -1,6 +1,6 @@
-"""What images are measured with beside the judge: networks with weights that are not ours, or the reason for a gap.
+"""Metric networks: pretrained networks that measure images beside the judge, or the reason why one is missing.
 
-Which of them an evaluation uses stands in its configuration, so that results of two machines are never mixed up.
+The configuration of an evaluation names the networks it uses, so results of different machines stay comparable.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _MEASURES: dict[MetricNetworkName, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class MetricNetworks:
-    """The judge and the networks at hand; `absent` has the reason for each metric that cannot be measured."""
+    """The judge and the loaded metric networks; `absent` gives the reason for each metric that cannot be measured."""
 
     judge: Judge
     st_lpips: StLpips | None = None
@@ -33,35 +33,35 @@ class MetricNetworks:
     face_descriptor: FaceDescriptor | None = None
     inception: Inception | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)  # what measured -> first digits of its sha256
+    digests: Mapping[str, str] = field(default_factory=dict)  # network -> first digits of its sha256
 
 
 def available() -> tuple[MetricNetworkName, ...]:
-    """The instruments whose weights and packages are on this machine. Nothing is downloaded."""
-    return tuple(name for name in _MEASURES if not _why_not(name))
+    """The metric networks whose weights and packages are on this machine. Nothing is downloaded."""
+    return tuple(name for name in _MEASURES if not _unavailable_because(name))
 
 
 def load_metric_networks(judge: Judge, wanted: Iterable[MetricNetworkName]) -> MetricNetworks:
-    """Exactly the wanted ones.
+    """Loads exactly the wanted metric networks.
 
     Raises:
-        MissingArtifact: a wanted one is not on this machine.
+        MissingArtifact: a wanted network is not on this machine.
     """
     loaded: dict[str, StLpips | Lpips | FaceDescriptor | Inception] = {}
     absent, digests = dict[str, str](), {judge.name: judge.digest}
     for name, metrics in _MEASURES.items():
-        reason = _why_not(name)
+        reason = _unavailable_because(name)
         if name not in wanted:
             absent |= dict.fromkeys(metrics, reason or f"not asked for: {name}")
         elif reason:
-            raise MissingArtifact(f"instrument {name}: {reason}")
+            raise MissingArtifact(f"metric network {name}: {reason}")
         else:
             loaded[name], digests[name] = _load(name), assets.ASSETS[name].sha256[:12]
     return MetricNetworks(judge, absent=absent, digests=digests, **loaded)  # type: ignore[arg-type]
 
 
-def _why_not(name: MetricNetworkName) -> str:
-    """Why an instrument cannot be used here, and what to do; empty if it can."""
+def _unavailable_because(name: MetricNetworkName) -> str:
+    """Why a metric network cannot be used here, and what to do; empty if it can."""
     if assets.find(name) is None:
         asset = assets.ASSETS[name]
         remedy = next(row.remedy for row in assets.status() if row.name == name)

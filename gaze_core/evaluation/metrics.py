@@ -8,7 +8,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from gaze_core.geometry.angles import angular_error_deg
 
 MAX_PSNR_DB = 100.0
-"""What equal images score, since an infinite value can be neither averaged nor stored."""
+"""PSNR of equal images: infinity can be neither averaged nor stored."""
 
 
 def psnr_db(
@@ -53,5 +53,5 @@ def head_error_deg(facing: Float[Tensor, "b 2"], expected: Float[Tensor, "b 2"])
 
 
 def constant_prediction(gaze: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
-    """The best that a reader which never looks can say: the mean of all labels, for each sample."""
+    """The best prediction without looking at the image: the mean of all labels, for each sample."""
     return gaze.mean(dim=0, keepdim=True).expand_as(gaze)

@@ -1,4 +1,4 @@
-"""What stands on the page of an evaluation."""
+"""The page of an evaluation report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.report import Comparison, EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages, curve_points, image_strips
 from gaze_core.evaluation.tables import (
-    BESIDE,
+    BASELINE_TITLES,
     absent_rows,
     angle_table,
     check_rows,
@@ -44,21 +44,21 @@ from gaze_core.reports.text import counted, duration, interval, number
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that a report shows; whatever is empty is left out of the page.
+    """The content of a report; empty parts are left out of the page.
 
     Attributes:
-        title: What was run, for example "Gaze redirection: synthetic_128".
+        title: The run, for example "Gaze redirection: synthetic_128".
         subtitle: Preset, device and date, in one line.
         candidate: Measurements of the trained model.
         images: Held-out heads of the candidate.
         seconds: Wall clock of the whole run.
         candidate_name, baseline_name: Column heads, for example "DiT renderer".
-        baseline, comparison: The model to beat, measured on the same samples, and the verdict.
-        baseline_pictures: The same heads by the baseline; only the reconstruction is shown.
+        baseline, comparison: The baseline model, measured on the same samples, and the verdict.
+        baseline_images: The same heads by the baseline; the page shows only their reconstruction.
         curves: Stage -> logged number -> (steps, values).
-        enhancements: (name, detail) of what was active, with numbers, and of what was not.
+        enhancements: (name, detail) of the active and inactive enhancements.
         sources: Stages, checkpoints, digests and versions.
-        notes: Sentences that a reader must know, for example how labels were obtained.
+        notes: Remarks for the reader, for example how labels were obtained.
     """
 
     title: str
@@ -91,7 +91,7 @@ _VERDICTS: Mapping[str, skeleton.Verdict] = {
 
 
 def page_of(data: ReportData) -> skeleton.Page:
-    """What stands on the page, from the verdict to the sources."""
+    """The page, from the verdict to the sources."""
     candidate = data.candidate
     passed = sum(check.verdict == "ok" for check in candidate.checks)
     verdict, protocol = _VERDICTS[data.verdict], candidate.protocol
@@ -131,7 +131,7 @@ def _summary(data: ReportData, words: str) -> list[Block]:
             psnr, f"rendered with its own labels, against the held-out original{rival or ''}")),
     ])  # fmt: skip
     blocks: list[Block] = [headlines]
-    if (bars := _bars(data)).shown:
+    if (bars := _bars(data)).visible:
         blocks.append(bars)
     if data.comparison:
         reasons = Notes(data.comparison.reasons)
@@ -147,11 +147,11 @@ def _bars(data: ReportData) -> Bars:
     """Gaze errors on one scale."""
     candidate, baseline = data.candidate, data.baseline
     found: list[tuple[str, Estimate, Any]] = [
-        (BESIDE["floor"], candidate.estimate("gaze_error_deg", "floor"), "floor"),
+        (BASELINE_TITLES["floor"], candidate.estimate("gaze_error_deg", "floor"), "floor"),
         (data.candidate_name, candidate.estimate("gaze_error_deg"), "candidate"),
         (data.baseline_name, baseline.estimate("gaze_error_deg") if baseline else Estimate(), "baseline"),
-        (BESIDE["constant"], candidate.estimate("gaze_error_deg", "constant"), "copy"),
-        (BESIDE["copy"], candidate.estimate("gaze_error_deg", "copy"), "copy"),
+        (BASELINE_TITLES["constant"], candidate.estimate("gaze_error_deg", "constant"), "copy"),
+        (BASELINE_TITLES["copy"], candidate.estimate("gaze_error_deg", "copy"), "copy"),
     ]
     bars = [Bar(name, one.value, f"{number(one.value, 1)}°", interval(one, 1), style) for name, one, style in found]
     return Bars("Gaze errors on one scale", bars)
@@ -160,25 +160,25 @@ def _bars(data: ReportData) -> Bars:
 def _images(data: ReportData) -> list[Block]:
     strips = image_strips(data.images, data.baseline_images)
     intro = (
-        "Frames that no training has seen, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
+        "Held-out frames, rendered at each target gaze (pitch, yaw in the head) and each target head pose "
         "(pitch, yaw in the camera). Positive is up and toward the left of the image."
     )
     return [Heading("Held-out heads", intro), *strips] if strips else []
 
 
 def _checks(candidate: EvaluationReport) -> list[Block]:
-    intro = "A swapped or mirrored convention can hide in an average. Each question is put against the likeliest fault."
+    intro = "A mean can hide a swapped or mirrored convention. Each check compares the claim with the likeliest fault."
     return [Heading("Checks", intro), Checks(check_rows(candidate))]
 
 
 def _numbers(data: ReportData) -> list[Block]:
     candidate, names = data.candidate, (data.candidate_name, data.baseline, data.baseline_name)
     absent = absent_rows(candidate)
-    legend = [("candidate", data.candidate_name), ("copy", BESIDE["copy"])]
+    legend = [("candidate", data.candidate_name), ("copy", BASELINE_TITLES["copy"])]
     if data.baseline:
         legend.insert(1, ("baseline", data.baseline_name))
     return [
-        Heading("Metrics", _intervals_in_words(candidate)),
+        Heading("Metrics", _intervals_text(candidate)),
         number_table(candidate, *names),
         *([Fold("Not measured", [Facts(absent)])] if absent else []),
         Fold("How these were measured", [Facts(measurement_facts(candidate))]),
@@ -191,7 +191,7 @@ def _numbers(data: ReportData) -> list[Block]:
     ]
 
 
-def _intervals_in_words(candidate: EvaluationReport) -> str:
+def _intervals_text(candidate: EvaluationReport) -> str:
     units = "subjects" if len(candidate.subjects) > 1 else "the pairs of the only subject, so not for other people"
     unread = f"; it found no face in {candidate.num_unreadable} renderings, which are in no average"
     return (
@@ -209,7 +209,7 @@ def _enhancements(rows: Sequence[tuple[str, str]]) -> list[Block]:
 
 
 def distance_chart(data: ReportData) -> str:
-    """Error over the angle between original and target gaze; the copy's error is that angle, apart from the judge's own."""
+    """Error over the angle between original and target gaze; the identity baseline's error is that angle plus the judge's."""
 
     def line(name: str, report: EvaluationReport, metric: str, style: str) -> Series:
         known = [
@@ -222,7 +222,7 @@ def distance_chart(data: ReportData) -> str:
     lines = [line(data.candidate_name, data.candidate, "gaze_error_deg", "candidate")]
     if data.baseline:
         lines.append(line(data.baseline_name, data.baseline, "gaze_error_deg", "baseline"))
-    lines.append(line(BESIDE["copy"], data.candidate, "identity_copy_gaze_error_deg", "copy"))
+    lines.append(line(BASELINE_TITLES["copy"], data.candidate, "identity_copy_gaze_error_deg", "copy"))
     return line_chart(
         lines,
         "gaze error by angle between original and target gaze",

@@ -1,6 +1,6 @@
-"""Is one better than another? One verdict on paired differences, for every comparison.
+"""The verdict on paired differences, used by every comparison.
 
-Differences are taken on the same samples and are positive where the candidate is better. The bootstrap draws units:
+Differences are taken on the same samples and are positive where the candidate is better. The bootstrap resamples units:
 subjects, blocks of time, or the samples of a single subject, because samples within a unit resemble each other.
 """
 
@@ -11,16 +11,16 @@ from gaze_core.evaluation.intervals import Bootstrap, Estimate, Units, percentil
 
 PairedVerdict = Literal["improved", "regressed", "within noise", "cannot tell"]
 Verdict = Literal["better", "equal", "regressed"]
-"""How comparisons are stored: a difference within the noise, or one that cannot be told, is "equal"."""
+"""How comparisons are stored: a difference within the noise, or an undecided one, is "equal"."""
 STORED: dict[PairedVerdict, Verdict] = {
     "improved": "better", "regressed": "regressed", "within noise": "equal", "cannot tell": "equal",
 }  # fmt: skip
-MIN_UNITS = 2  # the interval of a single one is a point, which proves nothing
+MIN_UNITS = 2  # the interval over a single unit is a point and proves nothing
 
 
 @dataclass(frozen=True)
 class PairedGain:
-    """A mean paired difference with its interval [low, high], and what it means."""
+    """A mean paired difference with its interval [low, high] and the verdict."""
 
     value: float
     low: float

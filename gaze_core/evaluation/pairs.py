@@ -1,4 +1,4 @@
-"""Which frame is redirected to what another one shows: from a file, or from a recorded seed; never made up silently.
+"""Pairs of input and target frames for redirection, from a file or from a recorded seed.
 
 A pair file is CSV with the columns `dataset,subject,input_index,target_index`, indices as in the subject's file. The
 lists published with GazeNeRF (one integer a line, reused for every subject) are imported by `from_published_list`.
@@ -20,16 +20,18 @@ COLUMNS = ("dataset", "subject", "input_index", "target_index")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Frames of one subject: the head of `inputs[k]` is redirected to what `targets[k]` shows."""
+    """Frames of one subject: the head of `inputs[k]` is redirected to the gaze and pose of `targets[k]`."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets) or not self.inputs:
-            raise BadInput(f"{len(self.inputs)} inputs and {len(self.targets)} targets; expected as many, and some")
+            raise BadInput(
+                f"{len(self.inputs)} inputs and {len(self.targets)} targets; expected equally many, at least one"
+            )
         if same := [a for a, b in zip(self.inputs, self.targets, strict=True) if a == b]:
-            raise BadInput(f"frame {same[0]} is paired with itself; expected two frames, so that something is asked")
+            raise BadInput(f"frame {same[0]} is paired with itself; expected two different frames")
 
 
 def seeded_pairs(frames: Sequence[int], seed: int) -> Pairs:
@@ -56,7 +58,7 @@ def read_pairs(path: Path, dataset: str) -> dict[str, Pairs]:
     """The pairs of one data set by subject, in the order of the file.
 
     Raises:
-        BadInput: the file is missing, of another form, pairs a frame with itself, or has nothing of this data set.
+        BadInput: the file is missing or malformed, pairs a frame with itself, or has no pair of this data set.
     """
     rows: dict[str, list[tuple[int, int]]] = {}
     for number, row in enumerate(_table(path), start=2):
@@ -94,10 +96,10 @@ def from_published_list(
 ) -> dict[str, Pairs]:
     """The published form: line i (from 0) holds the frame of the target whose input is frame i, for every subject.
 
-    Some users of these lists read them the other way round, so the direction is said: `lines_hold`.
+    Some code reads these lists the other way round, so the direction is explicit: `lines_hold`.
 
     Raises:
-        BadInput: the file is missing, holds other things than one integer a line, or not the expected number of lines.
+        BadInput: the file is missing, a line is not one integer, or the number of lines is not as expected.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a published pair list, one target frame a line")

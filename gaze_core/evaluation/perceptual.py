@@ -1,7 +1,7 @@
-"""How different two images look: LPIPS, and ST-LPIPS, which forgives a shift of a pixel.
+"""Perceptual distances between images: LPIPS, and ST-LPIPS, which tolerates a shift of a pixel.
 
-ST-LPIPS (Ghildyal & Liu 2022, "Shift-tolerant perceptual similarity metric") is AlexNet whose every step is blurred, and
-linear weights fitted to people's judgements. It is not LPIPS: its numbers belong beside each other only.
+ST-LPIPS (Ghildyal & Liu 2022, "Shift-tolerant perceptual similarity metric") is AlexNet with blur in every
+downsampling step, and linear weights fitted to human judgements. Its values are not comparable with those of LPIPS.
 """
 
 from pathlib import Path

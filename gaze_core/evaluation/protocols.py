@@ -1,4 +1,4 @@
-"""Evaluation protocols as data: who is evaluated, on which pairs, and what published numbers stand beside ours."""
+"""Evaluation protocols as data: the subjects, the pairs, and the published numbers for comparison."""
 
 import tomllib
 from functools import cache
@@ -38,14 +38,14 @@ class Protocol(Config):
 
     @property
     def subject_names(self) -> tuple[str, ...]:
-        """The subjects that belong to it; none if any subject of its sources does."""
+        """The subjects of the protocol; empty if every subject of its sources belongs to it."""
         return _SUBJECTS[self.subjects] if self.subjects else ()
 
     def require(self, source: str, subject: str) -> None:
-        """Refuses a subject that is not of this protocol.
+        """Refuses a subject that does not belong to this protocol.
 
         Raises:
-            BadInput: with what belongs to it.
+            BadInput: with the sources or subjects that belong to it.
         """
         if source not in self.sources:
             raise BadInput(
@@ -59,7 +59,7 @@ class Protocol(Config):
             )
 
     def record(self, config_seed: int, pairs_file: Path | None, subjects: int, image_px: int) -> ProtocolRecord:
-        """What an evaluation of so many subjects notes about how it was done."""
+        """The record of this protocol for an evaluation of so many subjects, with the differences from the published one."""
         differs = list(self.differs)
         if self.num_subjects is not None and subjects != self.num_subjects:
             differs.append(f"{subjects} of the {self.num_subjects} subjects were evaluated.")
@@ -93,7 +93,7 @@ def protocol_of_source(source: str) -> Protocol:
     """The protocol for held-out frames of a source that needs no pair list.
 
     Raises:
-        BadInput: the source is a published data set, whose protocol must be asked for.
+        BadInput: the source is a published data set, whose protocol must be chosen explicitly.
     """
     found = [row for row in protocols().values() if source in row.sources and row.pairs == "seed"]
     if not found:
@@ -106,7 +106,7 @@ def protocol_of_source(source: str) -> Protocol:
 
 
 def pairs_of(chosen: Protocol, subject: str, test_frames: tuple[int, ...], seed: int, file: Path | None) -> Pairs:
-    """The pairs of one subject: from the file if one is given, else of the seed where the protocol allows it.
+    """The pairs of one subject: from the file if given, else seeded if the protocol allows it.
 
     Raises:
         MissingArtifact: the protocol needs a list, and none is given.

@@ -1,4 +1,4 @@
-"""What papers report, each number with its source, table and known faults: `published.csv`, beside our own."""
+"""Published numbers (`published.csv`), each with its source, table and known faults."""
 
 import csv
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ SOURCES = {
 class PublishedNumber(Config):
     """One value of one method in one experiment.
 
-    `metric` is a name of `catalog.METRICS` where it is measured alike; others name themselves. `fault` says what is
-    wrong with the value at its source.
+    `metric` is a name of `catalog.METRICS` if it is measured the same way, else a name of its own. `fault` describes
+    what is wrong with the value at its source.
     """
 
     experiment: str
@@ -34,13 +34,13 @@ class PublishedNumber(Config):
 
     @property
     def citation(self) -> str:
-        """Where it stands, for a reader."""
+        """The citation: paper and table."""
         return f"{SOURCES[self.source]}, {self.table}"
 
 
 @cache
 def published_numbers() -> tuple[PublishedNumber, ...]:
-    """All of them, in the order of the file."""
+    """All published numbers, in the order of the file."""
     text = (resources.files("gaze_core.evaluation") / "published.csv").read_text(encoding="utf-8")
     return tuple(PublishedNumber.model_validate(row) for row in csv.DictReader(text.splitlines()))
 

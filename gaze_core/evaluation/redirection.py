@@ -20,8 +20,8 @@ from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.renderings import Prediction, Redirector, gaze_in_camera, measure_pairs, redirect
 from gaze_core.evaluation.report import (
     AngleRow,
+    DistanceRow,
     EvaluationReport,
-    MovedRow,
     ProtocolRecord,
     Row,
     SubjectValues,
@@ -39,7 +39,7 @@ _ROWS: tuple[RowName, ...] = ("model", "copy", "constant", "floor")
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """One subject's pairs and how its frames are read: `frames([7, 3])` is the batch of frames 7 and 3."""
+    """One subject's pairs and a loader of its frames: `frames([7, 3])` is the batch of frames 7 and 3."""
 
     subject: str
     pairs: Pairs
@@ -48,7 +48,7 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """All that was measured of one subject, each array over its pairs, sweep arrays over the swept heads."""
+    """Measurements of one subject; arrays are over its pairs, those of the sweep over the swept heads."""
 
     held_out: HeldOut
     rows: Mapping[RowName, Mapping[str, np.ndarray]]
@@ -61,7 +61,7 @@ class _Subject:
 def evaluate(
     redirector: Redirector,
     subjects: Iterable[HeldOut],
-    instruments: MetricNetworks,
+    networks: MetricNetworks,
     protocol: ProtocolRecord,
     bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 (frozen)
 ) -> EvaluationReport:
@@ -70,7 +70,7 @@ def evaluate(
     Raises:
         BadInput: there is no subject.
     """
-    measured = [_measure(redirector, held_out, instruments) for held_out in subjects]
+    measured = [_measure(redirector, held_out, networks) for held_out in subjects]
     if not measured:
         raise BadInput("no subject to evaluate on; expected at least one with held-out frames")
     model = [subject.rows["model"]["gaze_error_deg"] for subject in measured]
@@ -78,32 +78,31 @@ def evaluate(
         protocol=protocol,
         num_samples=sum(len(values) for values in model),
         num_unreadable=int(sum(np.isnan(values).sum() for values in model)),
-        rows=tuple(_row(name, measured, instruments, bootstrap) for name in _ROWS),
+        rows=tuple(_row(name, measured, networks, bootstrap) for name in _ROWS),
         by_angle=_by_angle(measured, bootstrap),
         by_distance=_by_distance(measured, bootstrap),
         checks=tuple(
-            checks.answer(name, [subject.answers[name] for subject in measured], bootstrap) for name in checks.QUESTIONS
+            checks.run_check(name, [subject.answers[name] for subject in measured], bootstrap)
+            for name in checks.QUESTIONS
         ),
-        judge_name=instruments.judge.name,
-        judge_digest=instruments.judge.digest,
-        instruments=dict(instruments.digests),
+        judge_name=networks.judge.name,
+        judge_digest=networks.judge.digest,
+        instruments=dict(networks.digests),
         bootstrap=bootstrap,
         subjects=tuple(_values(subject) for subject in measured),
     )
 
 
-def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetworks) -> _Subject:
+def _measure(redirector: Redirector, held_out: HeldOut, networks: MetricNetworks) -> _Subject:
     inputs, targets = held_out.pairs.inputs, held_out.pairs.targets
     parts = []
     for start in range(0, len(inputs), _CHUNK):
         part = slice(start, start + _CHUNK)
-        parts.append(
-            measure_pairs(redirector, held_out.frames(inputs[part]), held_out.frames(targets[part]), instruments)
-        )
+        parts.append(measure_pairs(redirector, held_out.frames(inputs[part]), held_out.frames(targets[part]), networks))
     rows: dict[RowName, dict[str, np.ndarray]] = {
-        row: _joined([part.rows[row] for part in parts]) for row in ("model", "copy", "floor")
+        row: _concatenated([part.rows[row] for part in parts]) for row in ("model", "copy", "floor")
     }
-    answers = {name: _joined([part.answers[name] for part in parts]) for name in parts[0].answers}
+    answers = {name: _concatenated([part.answers[name] for part in parts]) for name in parts[0].answers}
     labels = {name: torch.cat([part.labels[name] for part in parts]) for name in parts[0].labels}
     rows["constant"] = {
         metric: error(constant_prediction(labels[name]), labels[name]).cpu().numpy()
@@ -112,62 +111,65 @@ def _measure(redirector: Redirector, held_out: HeldOut, instruments: MetricNetwo
             ("head_error_deg", "target_facing", head_error_deg),
         )
     }
-    # A judge must beat an answer that never looks; both are wrong about the recordings' own labels.
-    unlooked = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
-    answers["the judge"] = {checks.CLAIM: rows["floor"]["gaze_error_deg"], "a constant answer is nearer": unlooked}
+    # The judge must beat a constant prediction on the labels of the recordings.
+    constant_error = gaze_error_deg(constant_prediction(labels["gaze"]), labels["gaze"]).cpu().numpy()
+    answers["the judge"] = {
+        checks.CLAIM: rows["floor"]["gaze_error_deg"],
+        "a constant answer is nearer": constant_error,
+    }
     rendered = [part.features for part in parts if part.features is not None]
     features = (torch.cat([a for a, _ in rendered]), torch.cat([b for _, b in rendered])) if rendered else None
     moved_deg = torch.cat([part.moved_deg for part in parts]).cpu().numpy()
-    return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, instruments), features)
+    return _Subject(held_out, rows, answers, moved_deg, _sweep(redirector, held_out, networks), features)
 
 
-def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+def _concatenated(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
     return {name: torch.cat([part[name] for part in parts]).cpu().double().numpy() for name in parts[0]}
 
 
-def _sweep(redirector: Redirector, held_out: HeldOut, instruments: MetricNetworks) -> list[dict[str, np.ndarray]]:
+def _sweep(redirector: Redirector, held_out: HeldOut, networks: MetricNetworks) -> list[dict[str, np.ndarray]]:
     frames = sorted(set(held_out.pairs.targets))
     heads = held_out.frames([frames[i] for i in evenly_spaced(len(frames), _NUM_SWEPT_HEADS)])
-    original = Prediction.of(instruments.judge, heads.rgb_on_white)
+    original = Prediction.of(networks.judge, heads.rgb_on_white)
     found = []
     for angle_deg in SWEEP_DEG:
         gaze = torch.deg2rad(heads.gaze_head.new_tensor(angle_deg)).expand(len(heads), 2)
-        _, reading = redirect(redirector, heads, gaze, instruments.judge)
+        _, prediction = redirect(redirector, heads, gaze, networks.judge)
         target_gaze = gaze_in_camera(heads, gaze)
         errors = {
-            "error": reading.gaze_error_deg(target_gaze),
+            "error": prediction.gaze_error_deg(target_gaze),
             "copy": original.gaze_error_deg(target_gaze),
             "moved": gaze_error_deg(heads.gaze_camera, target_gaze),
         }
-        found.append(_joined([errors]))
+        found.append(_concatenated([errors]))
     return found
 
 
-def _row(name: RowName, measured: Sequence[_Subject], instruments: MetricNetworks, bootstrap: Bootstrap) -> Row:
+def _row(name: RowName, measured: Sequence[_Subject], networks: MetricNetworks, bootstrap: Bootstrap) -> Row:
     estimates = {}
     for metric in METRICS:
         if all(metric in subject.rows[name] for subject in measured):
             values = [subject.rows[name][metric] for subject in measured]
-            estimates[metric] = estimate(values, bootstrap, _why_empty(metric, instruments))
+            estimates[metric] = estimate(values, bootstrap, _absent_because(metric, networks))
         elif name == "model" and metric in ("kid", "fid"):
-            estimates[metric] = _of_sets(metric, measured, instruments)
+            estimates[metric] = _set_distance(metric, measured, networks)
         elif name == "model":
-            estimates[metric] = Estimate(absent=instruments.absent.get(metric, "not measured"))
+            estimates[metric] = Estimate(absent=networks.absent.get(metric, "not measured"))
     return Row(name=name, estimates=estimates)
 
 
-def _why_empty(metric: str, instruments: MetricNetworks) -> str:
+def _absent_because(metric: str, networks: MetricNetworks) -> str:
     if metric == "eyes_psnr_db":
         return "no eye is visible in any image"
     if "head" in metric:
-        return f"the judge {instruments.judge.name!r} reads no head direction, or could read no image"
-    return f"the judge {instruments.judge.name!r} could read no image"
+        return f"the judge {networks.judge.name!r} reads no head direction, or could read no image"
+    return f"the judge {networks.judge.name!r} could read no image"
 
 
-def _of_sets(metric: str, measured: Sequence[_Subject], instruments: MetricNetworks) -> Estimate:
+def _set_distance(metric: str, measured: Sequence[_Subject], networks: MetricNetworks) -> Estimate:
     sets = [subject.features for subject in measured if subject.features is not None]
     if not sets:
-        return Estimate(absent=instruments.absent.get(metric, "not measured"))
+        return Estimate(absent=networks.absent.get(metric, "not measured"))
     rendered, recorded = (torch.cat(part) for part in zip(*sets, strict=True))
     count, needed = len(rendered), MIN_KID if metric == "kid" else MIN_FID
     if count < needed:
@@ -187,7 +189,7 @@ def _by_angle(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[Angle
     )
 
 
-def _by_distance(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[MovedRow, ...]:
+def _by_distance(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[DistanceRow, ...]:
     together = [
         {
             "error": np.concatenate([s.rows["model"]["gaze_error_deg"], *(part["error"] for part in s.sweep)]),
@@ -204,7 +206,7 @@ def _by_distance(measured: Sequence[_Subject], bootstrap: Bootstrap) -> tuple[Mo
             for name in ("error", "copy", "moved")
         )
         rows.append(
-            MovedRow(
+            DistanceRow(
                 low_deg=low, high_deg=high, moved_deg=moved.value, gaze_error_deg=error,
                 identity_copy_gaze_error_deg=copy,
             )

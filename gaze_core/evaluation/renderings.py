@@ -1,4 +1,4 @@
-"""What a redirector renders of a few pairs of frames, and every number that each rendering gives."""
+"""Renders pairs of frames with a redirector and measures each rendering."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class Redirector(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the judge read; errors are NaN where it could not."""
+    """A judge's prediction; errors are NaN where it is not valid."""
 
     gaze_camera: Float[Tensor, "b 2"]
     facing: Float[Tensor, "b 2"] | None
@@ -37,26 +37,26 @@ class Prediction:
 
     @classmethod
     def of(cls, judge: Judge, rgb: Float[Tensor, "b 3 h w"]) -> "Prediction":
-        """Reads images on white."""
-        read: JudgePrediction = judge.read(rgb)
-        return cls(read.gaze_camera, read.head_pitchyaw, read.valid)
+        """The judge's prediction for images on white."""
+        predicted: JudgePrediction = judge.predict(rgb)
+        return cls(predicted.gaze_camera, predicted.head_pitchyaw, predicted.valid)
 
     def gaze_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
         """Angle to these gazes, camera frame."""
         return self._known(gaze_error_deg(self.gaze_camera, expected))
 
     def head_error_deg(self, expected: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-        """Angle to these facing directions, camera frame; NaN if the judge reads no head."""
+        """Angle to these facing directions, camera frame; NaN if the judge predicts no head direction."""
         if self.facing is None:
             return torch.full_like(expected[:, 0], torch.nan)
         return self._known(head_error_deg(self.facing, expected))
 
     def gaze_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
-        """Angle to another reading's gaze; NaN unless both could be read."""
+        """Angle to the gaze of another prediction; NaN unless both are valid."""
         return other._known(self.gaze_error_deg(other.gaze_camera))
 
     def head_change_deg(self, other: "Prediction") -> Float[Tensor, " b"]:
-        """Angle to another reading's facing direction; NaN unless both could be read."""
+        """Angle to the facing direction of another prediction; NaN unless both are valid."""
         if other.facing is None:
             return torch.full_like(self.gaze_camera[:, 0], torch.nan)
         return other._known(self.head_error_deg(other.facing))
@@ -74,7 +74,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The numbers of some pairs: by row and metric, the answers to the checks, and the target labels."""
+    """Measurements of some pairs: values by row and metric, errors of the checks, and the target labels."""
 
     rows: Mapping[RowName, Mapping[str, Tensor]]
     answers: Mapping[str, checks.Answers]
@@ -83,11 +83,9 @@ class Measured:
     features: tuple[Tensor, Tensor] | None  # of rendered and recorded targets
 
 
-def measure_pairs(
-    redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, instruments: MetricNetworks
-) -> Measured:
-    """Renders and reads each pair in the three ways of `EvaluationReport`."""
-    judge = instruments.judge
+def measure_pairs(redirector: Redirector, inputs: GazeBatch, targets: GazeBatch, networks: MetricNetworks) -> Measured:
+    """Renders and judges each pair in the three settings of `EvaluationReport`."""
+    judge = networks.judge
     source, goal = (Prediction.of(judge, batch.rgb_on_white) for batch in (inputs, targets))
     own = render(redirector, targets.camera, targets.head)
     before = Prediction.of(judge, render(redirector, inputs.camera, inputs.head))
@@ -96,7 +94,7 @@ def measure_pairs(
     facing = head_pitchyaw(targets.camera.world_to_camera @ targets.head.head_to_world)
     turned = Prediction.of(judge, render(redirector, targets.camera, inputs.head.with_pose(targets.head.head_to_world)))
     read_own = Prediction.of(judge, own)
-    model = _reconstruction(own, targets, instruments) | {
+    model = _reconstruction(own, targets, networks) | {
         "gaze_error_deg": redirected.gaze_error_deg(target_gaze),
         "head_error_deg": turned.head_error_deg(facing),
         "head_moved_by_gaze_deg": redirected.head_change_deg(before),
@@ -105,7 +103,7 @@ def measure_pairs(
         "gaze_error_vs_original_deg": read_own.gaze_change_deg(goal),
         "head_error_vs_original_deg": read_own.head_change_deg(goal),
     }
-    unchanged = _reconstruction(inputs.rgb_on_white, targets, instruments) | {
+    unchanged = _reconstruction(inputs.rgb_on_white, targets, networks) | {
         "gaze_error_deg": source.gaze_error_deg(target_gaze),
         "head_error_deg": source.head_error_deg(facing),
         "gaze_error_vs_original_deg": source.gaze_change_deg(goal),
@@ -126,20 +124,20 @@ def measure_pairs(
         },
         labels={"gaze": targets.gaze_camera, "target_gaze": target_gaze, "target_facing": facing},
         moved_deg=gaze_error_deg(inputs.gaze_camera, target_gaze),
-        features=_features(own, targets, instruments),
+        features=_features(own, targets, networks),
     )
 
 
 def redirect(
     redirector: Redirector, batch: GazeBatch, gaze_head: Float[Tensor, "b 2"], judge: Judge
 ) -> tuple[Float[Tensor, "b 3 h w"], Prediction]:
-    """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and what the judge reads in them."""
+    """The heads of `batch` looking along `[pitch, yaw]` rad of their head frames, and the judge's prediction for them."""
     rendered = render(redirector, batch.camera, batch.head.with_gaze(gaze_head))
     return rendered, Prediction.of(judge, rendered)
 
 
 def render(redirector: Redirector, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
-    """In chunks, since an image needs far more memory than its parameters."""
+    """Renders in chunks, since an image needs far more memory than its parameters."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(head.head_to_world), _CHUNK):
@@ -159,11 +157,11 @@ def _head_rotation(batch: GazeBatch) -> Float[Tensor, "b 3 3"]:
 
 
 def _reconstruction(
-    rendered: Float[Tensor, "b 3 h w"], targets: GazeBatch, instruments: MetricNetworks
+    rendered: Float[Tensor, "b 3 h w"], targets: GazeBatch, networks: MetricNetworks
 ) -> dict[str, Tensor]:
-    """How much images look like the recorded targets."""
+    """Reconstruction metrics against the recorded targets."""
     recorded = targets.rgb_on_white
-    # What lies beyond the border of the recorded image is not known, so nothing rendered there is wrong.
+    # Pixels beyond the border of the recorded image are unknown and are not compared.
     seen = torch.where(targets.observed_mask > 0, rendered, recorded)
     values = {
         "psnr_db": psnr_db(seen, recorded),
@@ -171,33 +169,39 @@ def _reconstruction(
         "eyes_psnr_db": psnr_db(seen, recorded, targets.eyes_mask),
         "ssim": ssim(seen, recorded),
     }
-    if instruments.st_lpips:
-        values["st_lpips"] = instruments.st_lpips(seen, recorded)
-    if instruments.vgg16:
-        values["lpips"] = instruments.vgg16(seen, recorded)
-    if instruments.face_descriptor:
-        values["identity_distance"] = instruments.face_descriptor.distance(seen, recorded, targets.landmarks_2d_px)
+    if networks.st_lpips:
+        values["st_lpips"] = networks.st_lpips(seen, recorded)
+    if networks.vgg16:
+        values["lpips"] = networks.vgg16(seen, recorded)
+    if networks.face_descriptor:
+        values["identity_distance"] = networks.face_descriptor.distance(seen, recorded, targets.landmarks_2d_px)
     return values
 
 
-def _features(rendered: Tensor, targets: GazeBatch, instruments: MetricNetworks) -> tuple[Tensor, Tensor] | None:
-    if instruments.inception is None:
+def _features(rendered: Tensor, targets: GazeBatch, networks: MetricNetworks) -> tuple[Tensor, Tensor] | None:
+    if networks.inception is None:
         return None
-    return instruments.inception(rendered), instruments.inception(targets.rgb_on_white)
+    return networks.inception(rendered), networks.inception(targets.rgb_on_white)
 
 
 def _answers(
     inputs: GazeBatch, targets: GazeBatch, goal: Prediction, redirected: Prediction, own: Tensor, facing: Tensor
 ) -> dict[str, checks.Answers]:
-    """A wrong convention turns labels in the camera frame, but target gazes in the head frame."""
-    target_gaze = {name: gaze_in_camera(inputs, gaze) for name, gaze in checks.turned(targets.gaze_head).items()}
+    """Errors of all checks. A wrong convention affects labels in the camera frame, but target gazes in the head frame."""
+    target_gaze = {
+        name: gaze_in_camera(inputs, gaze) for name, gaze in checks.wrong_conventions(targets.gaze_head).items()
+    }
     labels = targets.gaze_camera
     return {
-        "labels of the recordings": checks.against(goal.gaze_error_deg, labels, checks.turned(labels)),
-        "head labels of the recordings": checks.against(goal.head_error_deg, facing, checks.turned(facing)),
-        "colours of the recordings": checks.of_colours(targets),
-        "gaze of the renderings": checks.against(
+        "labels of the recordings": checks.hypothesis_errors(
+            goal.gaze_error_deg, labels, checks.wrong_conventions(labels)
+        ),
+        "head labels of the recordings": checks.hypothesis_errors(
+            goal.head_error_deg, facing, checks.wrong_conventions(facing)
+        ),
+        "colours of the recordings": checks.colour_errors(targets),
+        "gaze of the renderings": checks.hypothesis_errors(
             redirected.gaze_error_deg, gaze_in_camera(inputs, targets.gaze_head), target_gaze
         ),
-        "orientation and colours of the renderings": checks.of_images(own, targets.rgb_on_white),
+        "orientation and colours of the renderings": checks.image_errors(own, targets.rgb_on_white),
     }

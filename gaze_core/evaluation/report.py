@@ -1,4 +1,4 @@
-"""What an evaluation found and what a comparison says: typed values, on disk as JSON.
+"""Results of evaluations and comparisons: typed values, stored as JSON.
 
 The names of the numbers are stable (`catalog.py`): they are keys of `report.json` and of tracked runs.
 """
@@ -14,13 +14,14 @@ from gaze_core.evaluation.paired import Verdict
 
 CheckVerdict = Literal["ok", "fault", "unclear"]
 Values = tuple[float | None, ...]
-"""One value for each pair; None where the judge could not read an image, or the metric needs what is not there."""
+"""One value for each pair; None where the judge's prediction is invalid or the metric is undefined."""
 
 
 class SubjectValues(Config):
-    """What was measured of each pair of one subject; what a paired comparison needs.
+    """Values of each pair of one subject, as paired comparisons need them.
 
-    Pair k asks the head of frame `input_index[k]` for what frame `target_index[k]` shows; frames as in the file.
+    Pair k redirects the head of frame `input_index[k]` to the gaze and pose of frame `target_index[k]`; frame numbers as
+    in the subject file.
     """
 
     subject: str
@@ -31,7 +32,7 @@ class SubjectValues(Config):
 
 
 class Row(Config):
-    """The estimates of one who is measured, by metric."""
+    """Estimates by metric, of the model or of a baseline."""
 
     name: RowName
     estimates: dict[str, Estimate]
@@ -45,8 +46,8 @@ class AngleRow(Config):
     gaze_error_deg: Estimate
 
 
-class MovedRow(Config):
-    """Error of redirections by an angle in [low, high) away from the original gaze: the redirection curve."""
+class DistanceRow(Config):
+    """Error of redirections by an angle in [low, high) from the original gaze: a point of the redirection curve."""
 
     low_deg: float
     high_deg: float
@@ -56,11 +57,11 @@ class MovedRow(Config):
 
 
 class Check(Config):
-    """A question whose answer must be yes before any average is worth reading.
+    """A sanity check. The averages mean nothing unless it passes.
 
-    `value` is what was found and `rival` the same under the likeliest fault, for example with pitch and yaw swapped.
-    `margin` is by how much the rival is worse; a fault is a margin whose whole interval is below zero, and where the
-    interval holds zero the images cannot tell.
+    `value` is the error under the claimed convention and `rival` under the likeliest fault, for example with pitch and
+    yaw swapped. `margin` is the rival's error minus the claimed one. It is a fault if the whole interval of the margin is
+    below zero, and undecided if the interval contains zero.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Check(Config):
 
 
 class ProtocolRecord(Config):
-    """Which protocol was followed on which pairs, and in what it differs from the published one."""
+    """The protocol and the pairs of an evaluation, and the differences from the published protocol."""
 
     name: str
     title: str
@@ -83,26 +84,26 @@ class ProtocolRecord(Config):
 
 
 class EvaluationReport(Config):
-    """Measurements of one redirector on frames that no training has seen.
+    """Measurements of one redirector on held-out frames.
 
     For each pair (input i, target t):
 
-    - own labels: t is drawn from its own camera, pose, codes and gaze, and compared with its recorded image;
+    - own labels: t is rendered from its own camera, pose, codes and gaze, and compared with its recorded image;
     - redirected: i keeps camera, pose and expression and gets the gaze of t in its head as target; the judge's prediction is
       compared with that gaze in the camera of i (`gaze_error_deg`, the headline);
     - turned: i keeps gaze in the head and expression and gets camera and pose of t as target (`head_error_deg`).
 
-    Row `copy` is the recorded image of i handed back unchanged; `constant` the best answer that never looks, for each
-    subject: the mean label, the mean of the input images; `floor` the judge's own error on the recorded images of
-    t. No redirector can be shown to be better than the floor.
+    Row `copy` is the identity baseline: the recorded image of i, unchanged. `constant` is the best constant prediction of
+    each subject, the mean label. `floor` is the judge's error on ground truth, the recorded images of t; no redirector
+    can be shown to be better than that.
     """
 
     protocol: ProtocolRecord
     num_samples: PositiveInt
-    num_unreadable: NonNegativeInt  # redirected images in which the judge found no face to read
+    num_unreadable: NonNegativeInt  # redirected images for which the judge has no valid prediction
     rows: tuple[Row, ...]
     by_angle: tuple[AngleRow, ...]
-    by_distance: tuple[MovedRow, ...]
+    by_distance: tuple[DistanceRow, ...]
     checks: tuple[Check, ...]
     judge_name: str
     judge_digest: str
@@ -127,12 +128,12 @@ class EvaluationReport(Config):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What the checks found wrong, in words."""
+        """Descriptions of the failed checks."""
         return tuple(f"{check.name}: {check.rival_name}" for check in self.checks if check.verdict == "fault")
 
 
 class Tolerance(Config):
-    """By how much a mean must differ before it counts, for each compared metric; None leaves it out.
+    """The least difference of a mean that counts, for each compared metric; None leaves the metric out.
 
     The bootstrap guards against chance.
     """

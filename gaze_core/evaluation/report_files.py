@@ -1,4 +1,4 @@
-"""The files of an evaluation's report: page, JSON, and figures for those who do not look at the page."""
+"""The files of an evaluation's report: page, JSON, and figures as separate files."""
 
 import csv
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def write_report(data: ReportData, folder: Path) -> tuple[Path, Path]:
 
 
 def write_figures(data: ReportData, folder: Path) -> list[Path]:
-    """The redirection curve as SVG and every number as CSV, for those who do not look at the page."""
+    """Writes the redirection curve as SVG and every number as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     curve, numbers = folder / "redirection_curve.svg", folder / "numbers.csv"
     curve.write_text(standalone(distance_chart(data), skeleton.style_sheet("figure.css")), encoding="utf-8")
@@ -28,7 +28,7 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 
 
 def report_facts(data: ReportData) -> dict[str, Any]:
-    """The content of `report.json`. Numbers stand flat under stable keys; the baseline's under `baseline`."""
+    """The content of `report.json`. Numbers are flat under stable keys; those of the baseline are under `baseline`."""
     candidate, baseline = data.candidate, data.baseline
     return {
         "title": data.title,

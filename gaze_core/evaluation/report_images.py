@@ -1,4 +1,4 @@
-"""Images of the report page: held-out heads beside their renderings, embedded in the page."""
+"""Images of the report page: held-out heads and their renderings, embedded in the page."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class ReportImages:
 
 
 def image_strips(images: ReportImages, baseline: ReportImages | None) -> list[ImageStrip]:
-    """For each head titled groups of captioned images: heads cut to one square without the white around, and eyes."""
+    """For each head, titled groups of captioned images: heads cropped to a common square without white margins, and eyes."""
     rows, columns = content_box(np.concatenate([images.original[:, None], images.gazes, images.poses], axis=1))
     strips = []
     for n in range(len(images.original)):
@@ -93,5 +93,5 @@ def _eyes(images: ReportImages, n: int) -> list[tuple[str, str]]:
 
 
 def _bare(label: str) -> str:
-    """The label without the word that the group's own title says, and with proper signs."""
+    """The label without its first word, which the group's title repeats, and with typographic minus signs."""
     return label.removeprefix("gaze ").removeprefix("head ").replace("+0°", "0°").replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""The tables of the evaluation report: numbers with intervals, checks, what papers report, what was not measured."""
+"""The tables of the evaluation report: numbers with intervals, checks, published numbers, metrics not measured."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from gaze_core.evaluation.report import Check, EvaluationReport
 from gaze_core.reports.blocks import Block, Cell, CheckRow, Column, Fold, Heading, Notes, Table
 from gaze_core.reports.text import counted, interval, number, signed_deg
 
-BESIDE: dict[RowName, str] = {
+BASELINE_TITLES: dict[RowName, str] = {
     "copy": "identity baseline",
     "constant": "constant prediction",
     "floor": "judge on originals",
@@ -30,15 +30,19 @@ _PUBLISHED_METRICS = {
 def number_table(
     candidate: EvaluationReport, candidate_name: str, baseline: EvaluationReport | None, baseline_name: str
 ) -> Table:
-    """One row for each metric that was measured, with a cell for each who was measured."""
+    """One row for each measured metric, one column for each model and baseline."""
     named = [(candidate_name, candidate)] + ([(baseline_name, baseline)] if baseline else [])
     columns = [Column("metric", numeric=False), *(Column(name) for name, _ in named)]
-    columns += [*(Column(name) for name in BESIDE.values()), Column("n"), Column("better", numeric=False, wide=True)]
+    columns += [
+        *(Column(name) for name in BASELINE_TITLES.values()),
+        Column("n"),
+        Column("better", numeric=False, wide=True),
+    ]
     rows = [
         (
             Cell(METRICS[name].title, hint=METRICS[name].source),
             *(_cell(report, name, emphasis="" if report is baseline else "strong") for _, report in named),
-            *(_cell(candidate, name, row, "soft") for row in BESIDE),
+            *(_cell(candidate, name, row, "soft") for row in BASELINE_TITLES),
             Cell(str(candidate.estimate(name).num_samples), emphasis="soft"),
             Cell(METRICS[name].better, emphasis="soft"),
         )
@@ -64,7 +68,7 @@ def absent_rows(report: EvaluationReport) -> list[tuple[str, str]]:
 
 
 def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
-    """A head and one row for each estimate: who, metric, unit, direction, value, interval, counts, reason."""
+    """A header and one row for each estimate: row name, metric, unit, direction, value, interval, counts, reason."""
     head = ("row", "metric", "unit", "better", "value", "low", "high", "num_samples", "num_subjects", "absent")
     return [
         head,
@@ -78,10 +82,10 @@ def estimate_rows(report: EvaluationReport) -> list[tuple[object, ...]]:
 
 
 def markdown_table(report: EvaluationReport, name: str) -> str:
-    """The numbers with their intervals, for pages that show Markdown."""
-    head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BESIDE.values(), "n"]
+    """The numbers with their intervals, as Markdown."""
+    head = ["metric", name, f"{report.bootstrap.confidence:.0%} interval", *BASELINE_TITLES.values(), "n"]
     rows = [
-        [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BESIDE),
+        [metric.title, own.text, own.note, *(_cell(report, key, row).text for row in BASELINE_TITLES),
          str(report.estimate(key).num_samples)]
         for key, metric in METRICS.items()
         if (own := _cell(report, key)) and report.estimate(key).value is not None
@@ -90,7 +94,7 @@ def markdown_table(report: EvaluationReport, name: str) -> str:
 
 
 def check_rows(report: EvaluationReport) -> list[CheckRow]:
-    """Each question with its answer in words."""
+    """Each check with its question and its result in words."""
     return [CheckRow(check.verdict, check.question, _answer(check), _count(check.margin)) for check in report.checks]
 
 
@@ -103,7 +107,7 @@ def _answer(check: Check) -> str:
     )
     if check.verdict == "fault":
         return f"No: {found}"
-    return found if check.verdict == "ok" else f"Cannot be told from these images: {found}"
+    return found if check.verdict == "ok" else f"Undecided with these images: {found}"
 
 
 def _count(found: Estimate) -> str:
@@ -112,7 +116,7 @@ def _count(found: Estimate) -> str:
 
 def distance_table(candidate: EvaluationReport, name: str) -> Table:
     """Error by the angle between original and target gaze."""
-    columns = [Column("angle"), Column(name), Column(BESIDE["copy"]), Column("n")]
+    columns = [Column("angle"), Column(name), Column(BASELINE_TITLES["copy"]), Column("n")]
     rows = [
         (
             f"{row.low_deg:.0f}° to {row.high_deg:.0f}°",
@@ -152,12 +156,15 @@ def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
     chosen = protocol(report.protocol.name)
     table = published_table(chosen.published, tuple(_PUBLISHED_METRICS))
     numbers = [found for row in table.values() for found in row.values()]
-    ours = [Cell(_ours(report, metric), emphasis="strong") for metric in _PUBLISHED_METRICS]
+    ours = [Cell(_our_value(report, metric), emphasis="strong") for metric in _PUBLISHED_METRICS]
     rows: list[Sequence[Cell | str]] = [(Cell(f"{name}, here", emphasis="strong"), *ours)]
-    rows += [(Cell(method), *(_theirs(row, metric) for metric in _PUBLISHED_METRICS)) for method, row in table.items()]
+    rows += [
+        (Cell(method), *(_published_value(row, metric) for metric in _PUBLISHED_METRICS))
+        for method, row in table.items()
+    ]
     intro = (
-        f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured otherwise; read them as a scale, "
-        "not as a ranking."
+        f"Experiment {chosen.published.replace('_', ' ')}. These numbers were measured differently; they give a "
+        "scale, not a ranking."
     )
     agreement = (
         "Gaze and head here are the judge's prediction for the rendering against its prediction for the recorded image, "
@@ -174,11 +181,11 @@ def published_blocks(report: EvaluationReport, name: str) -> list[Block]:
     ]
 
 
-def _ours(report: EvaluationReport, metric: str) -> str:
+def _our_value(report: EvaluationReport, metric: str) -> str:
     return number(report.estimate(metric).value, METRICS[metric].digits)
 
 
-def _theirs(row: Mapping[str, Any], metric: str) -> Cell:
+def _published_value(row: Mapping[str, Any], metric: str) -> Cell:
     if metric not in row:
         return Cell("–")
     fault = row[metric].fault

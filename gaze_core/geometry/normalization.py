@@ -4,8 +4,8 @@ The virtual camera looks at the face's centre, its x axis lies in the plane of t
 axis, and it is scaled so that the face appears as from `distance_m`. Directions are rotated by R and never scaled (the
 "modified" normalisation), so a gaze in the normalised camera's frame is R g. The scaling S = diag(1, 1, d_n / d) of the
 paper acts on images like a longer focal length: the normalised crop is exactly the image of a pinhole camera
-turned by R, at the same place as the real one, with focal length focal_px * d / distance_m. Those are the intrinsics
-that are stored, so metric points project onto the crop without error.
+rotated by R, at the position of the real one, with focal length focal_px * d / distance_m. These intrinsics are stored,
+so metric points project onto the crop without error.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _CENTERS: dict[FaceCenter, tuple[tuple[int, ...], ...]] = {
 
 
 class NormalizationConfig(Config):
-    """The virtual camera, and which point of the face it looks at (see `face_center_m`)."""
+    """The virtual camera, and the point of the face that it looks at (see `face_center_m`)."""
 
     focal_px: PositiveFloat
     distance_m: PositiveFloat
@@ -71,7 +71,7 @@ class NormalizationConfig(Config):
 
 # portrait_128 frames the whole head with its hair: 33 cm at the head's depth, as the synthetic subjects. The others are
 # the published ones. GazeNeRF used 1400 px for MPIIFaceGaze and 1200 px for GazeCapture; STED looks at a point of its own
-# face model 3 cm below the eyes, for which the bridge of the nose stands here.
+# face model 3 cm below the eyes, which is replaced here by the bridge of the nose.
 NORMALIZATIONS = {
     "portrait_128":             NormalizationConfig(focal_px=264,  distance_m=0.68, size_px=128, face_center="eyes"),
     "eth_xgaze_224":            NormalizationConfig(focal_px=960,  distance_m=0.60, size_px=224, face_center="eyes_nose"),
@@ -105,22 +105,22 @@ def face_center_m(landmarks_m: Float[ndarray, "68 3"], definition: FaceCenter) -
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """One image's way to its normalised crop."""
+    """The transform from one image to its normalised crop."""
 
     rotation: Float[ndarray, "3 3"]  # R: real camera to virtual camera
     warp: Float[ndarray, "3 3"]  # homography: pixels of the image to pixels of the crop, centres at +0.5
-    intrinsics_px: Float[ndarray, "3 3"]  # of the pinhole camera, turned by R, whose image is the crop
+    intrinsics_px: Float[ndarray, "3 3"]  # of the pinhole camera, rotated by R, whose image is the crop
 
     def points_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
-        """Where points of the image lie in the crop."""
+        """Points of the image in pixels of the crop."""
         return _apply(self.warp, points_px)
 
     def points_in_image_px(self, points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
-        """Where points of the crop lie in the image."""
+        """Points of the crop in pixels of the image."""
         return _apply(np.linalg.inv(self.warp), points_px)
 
     def direction(self, direction: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
-        """A direction of the real camera's frame in the virtual camera's."""
+        """A direction from the real camera's frame to the virtual camera's."""
         return direction @ self.rotation.T
 
     @property

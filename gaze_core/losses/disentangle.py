@@ -1,4 +1,4 @@
-"""Losses that keep what gaze, pose and expression control apart."""
+"""Disentanglement losses: gaze, pose and expression should act on different features."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,8 +1,8 @@
-"""Gaze as a loss: a frozen estimator, never the judge, says where a rendered face looks; and gazes to ask for.
+"""Gaze loss by a frozen estimator, which is never the judge, and sampling of target gazes.
 
 Weak supervision by synthetic gaze after DiT-Gaze (arXiv 2511.11231): a head is redirected to a gaze that no image shows,
-so only the gaze loss can tell whether it took it on. Early in training the target gazes stay near the middle; the range
-grows until the whole of it is drawn from.
+so only the gaze loss can supervise it. Early in training the target gazes stay close to straight ahead; the range grows
+until it is complete.
 """
 
 import math
@@ -25,31 +25,31 @@ class SyntheticGazeConfig(Config):
 
     max_deg: PositiveFloat = 20.0
     first_share: float = Field(0.25, gt=0, le=1)  # of the range, at the start
-    full_after: float = Field(0.5, gt=0, le=1)  # of the run: from here on the whole range
-    grid: PositiveInt = 5  # values on each axis, for the third of the draws that lie on a grid
+    full_after: float = Field(0.5, gt=0, le=1)  # of the run: from here on the full range
+    grid: PositiveInt = 5  # values on each axis, for the third of the samples that lie on a grid
 
 
 @dataclass(frozen=True)
 class GazeCritic:
-    """Reads `[pitch, yaw]` in the camera frame; gradients reach the image, never the critic."""
+    """Predicts `[pitch, yaw]` in the camera frame; gradients reach the image, never the critic."""
 
     network: GazeNet
 
     def error_deg(self, rgb: Float[Tensor, "b 3 h w"], gaze_camera: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-        """Angle between what the critic reads and the expected gaze."""
+        """Angle between the critic's prediction and the expected gaze."""
         size = (self.network.config.image_px,) * 2
         if rgb.shape[-2:] != size:
             rgb = functional.interpolate(rgb, size=size, mode="bilinear", align_corners=False, antialias=True)
         return angular_error_deg(self.network.to(rgb.device)(rgb).gaze_camera, gaze_camera)
 
 
-def draw_gaze(
+def sample_target_gaze(
     config: SyntheticGazeConfig, progress: float, subjects: Int[Tensor, " b"], samples: Int[Tensor, " b"], *seed: int
 ) -> Float[Tensor, "b 2"]:
-    """A gaze for each sample, `[pitch, yaw]` rad in the head frame; `progress` is the share of the run that is over.
+    """A target gaze for each sample, `[pitch, yaw]` rad in the head frame; `progress` is the finished share of the run.
 
-    A third is drawn near the middle, a third uniformly, a third on a grid. Depends on seed and sample alone, so it is
-    the same however a batch is shared among processes.
+    A third is normally distributed about straight ahead, a third uniform, a third on a grid. The result depends on seed
+    and sample only, so it is the same however a batch is divided among processes.
     """
     share = config.first_share + (1 - config.first_share) * min(1.0, progress / config.full_after)
     limit_rad = math.radians(config.max_deg) * share

@@ -1,7 +1,6 @@
 """Image losses: pure functions of tensors in [0, 1]; 0 for equal images.
 
-Each is a mean over the batch of values of single images, so that several processes that share a batch compute what one
-would.
+Each is the mean of per-image values over the batch, so several processes that share a batch compute the same as one.
 """
 
 import torch
@@ -21,7 +20,7 @@ def masked_l1(
 def dissimilarity(
     image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"] | None = None
 ) -> Float[Tensor, ""]:
-    """1 - SSIM with an 11 px Gaussian window of standard deviation 1.5 px (Wang et al. 2004), over a mask or all."""
+    """1 - SSIM with an 11 px Gaussian window of standard deviation 1.5 px (Wang et al. 2004), in a mask if given."""
     _, ssim = structural_similarity_index_measure(image, target, data_range=1.0, return_full_image=True)
     return (1 - ssim).mean() if mask is None else masked_l1(1 - ssim, torch.zeros_like(ssim), mask)
 
@@ -29,12 +28,12 @@ def dissimilarity(
 def silhouette(
     alpha: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
-    """1 - IoU of a soft mask where it was observed, mean over the batch."""
+    """1 - IoU of soft masks within the observed pixels, mean over the batch."""
     intersection = (alpha * mask * observed).sum(dim=(1, 2, 3))
     union = ((alpha + mask - alpha * mask) * observed).sum(dim=(1, 2, 3))
     return (1 - intersection / union.clamp_min(1e-6)).mean()
 
 
-def hidden_matter(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-    """Mean alpha where nothing was observed: with no image to say otherwise, empty is likelier than something."""
+def opacity_regulariser(alpha: Float[Tensor, "b 1 h w"], observed: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+    """Mean alpha of the unobserved pixels: regions without supervision should stay transparent."""
     return (alpha * (1 - observed)).mean()

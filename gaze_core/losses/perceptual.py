@@ -1,4 +1,4 @@
-"""Perceptual distance: how far two images are apart for a network that has learned to recognise things."""
+"""Perceptual distance: the distance of two images in the features of a network trained for classification."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torchvision.models import vgg16
 
 from gaze_core.errors import BadInput
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for which the network was trained
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, on which the network was trained
 _BLOCK_ENDS = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3 and relu4_3 in torchvision's numbering
 _MIN_SIDE_PX = 16
 
@@ -20,7 +20,7 @@ class VggDistance(nn.Module):
     """Mean squared distance of unit-length VGG-16 features at four depths.
 
     LPIPS (Zhang et al. 2018) without its learned weights, which its authors report as the "net" baseline; LPIPS itself
-    is an evaluation metric here, so it is not trained for. Frozen; gradients reach the first image.
+    is an evaluation metric here, so it is no loss. Frozen; gradients reach the first image.
     """
 
     mean: Tensor
@@ -30,7 +30,7 @@ class VggDistance(nn.Module):
         """`weights` is torchvision's file for VGG-16 (`gaze_core.assets`, name `vgg16`).
 
         Raises:
-            BadInput: the file does not hold these weights.
+            BadInput: the file does not contain these weights.
         """
         super().__init__()
         with torch.device("meta"):  # nothing is allocated for the classifier, nine tenths of the network
@@ -53,8 +53,8 @@ class VggDistance(nn.Module):
         if min(image.shape[-2:]) < _MIN_SIDE_PX:
             raise BadInput(f"images of {image.shape[-1]} x {image.shape[-2]} px; VGG needs at least {_MIN_SIDE_PX} px")
         with torch.no_grad():
-            wanted = self._maps(target)
-        pairs = zip(self._maps(image), wanted, strict=True)
+            target_maps = self._maps(target)
+        pairs = zip(self._maps(image), target_maps, strict=True)
         return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in pairs]).sum()
 
     def _maps(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:

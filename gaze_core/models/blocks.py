@@ -16,16 +16,16 @@ def positional_encoding(x: Float[Tensor, "*b d"], num_octaves: int = NUM_OCTAVES
 
 
 def encoded_width(width: int) -> int:
-    """Channels that `positional_encoding` makes of `width`."""
+    """Width of the `positional_encoding` of `width` channels."""
     return width * (1 + 2 * NUM_OCTAVES)
 
 
 class ConditionedMLP(nn.Module):
-    """MLP over N points that all share one code per sample.
+    """MLP over N points that share one code per sample.
 
-    The first layer acts on points and code apart: the points' part is computed once for the whole batch and the
-    code's part once per sample, which is exact and saves most of that layer. `first_activations` are what the
-    orthogonality loss compares. With `zero_output` the MLP starts as the constant zero.
+    The first layer is split into a part for the points, computed once for the whole batch, and a part for the code,
+    computed once per sample. This is exact and saves most of that layer. The orthogonality loss compares the
+    `first_activations`. With `zero_output` the MLP is initialised to output zero.
     """
 
     def __init__(self, point_width: int, code_width: int, hidden: int, out: int, *, zero_output: bool) -> None:
@@ -36,26 +36,26 @@ class ConditionedMLP(nn.Module):
         self.output = nn.Linear(hidden, out)
         self.activation = nn.LeakyReLU(0.01)
         if zero_output:
-            start_at_zero(self.output)
+            zero_initialise(self.output)
 
     def first_activations(self, points: Float[Tensor, "*p n d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b n h"]:
         """Output of the first layer, before its activation function."""
         return self.from_points(points) + self.from_code(code)[:, None]
 
     def forward(self, points: Float[Tensor, "*p n d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b n o"]:
-        """Points of shape (n, d) are shared by the batch; (b, n, d) are its own."""
+        """Points of shape (n, d) are shared by the batch; points of shape (b, n, d) differ by sample."""
         hidden = self.activation(self.first_activations(points, code))  # (b, n, h)
         return self.output(self.activation(self.middle(hidden)))  # (b, n, o)
 
 
 def first_layer(mlp: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """The `first_activations` of a `ConditionedMLP` that is kept in a `ModuleDict`, which forgets its type."""
+    """The `first_activations` of a `ConditionedMLP` in a `ModuleDict`, whose items have no static type."""
     assert isinstance(mlp, ConditionedMLP)
     return mlp.first_activations
 
 
-def start_at_zero(*layers: nn.Module) -> None:
-    """Makes layers put out zero, so that what they are added to is unchanged at the start of training."""
+def zero_initialise(*layers: nn.Module) -> None:
+    """Sets all parameters of layers to zero, so that a residual branch adds nothing at the start of training."""
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)

@@ -1,7 +1,7 @@
-"""What the networks are told about a head, and where on it each part of that matters.
+"""The codes that condition the networks, and the weights that say where on the head each code acts.
 
-A `Condition` is one thing that they are told: a code of a known width, read from whatever describes a sample. Those of
-redirection read `HeadParameters`; a system with sound or blinks declares its own beside its own type.
+A `Condition` is a code of known width, computed from the description of a sample. The conditions of redirection are
+computed from `HeadParameters`; a system with audio or blinks declares its own conditions for its own type.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ S = TypeVar("S")  # what describes a sample
 
 @dataclass(frozen=True)
 class Condition(Generic[S]):
-    """A code of `width` numbers that `read` makes of each sample's description, (b, width)."""
+    """A code of `width` numbers for each sample, (b, width); `encode` computes it from the samples' description."""
 
     width: int
-    read: Callable[[S], Tensor]
+    encode: Callable[[S], Tensor]
 
     def __call__(self, described: S) -> Float[Tensor, "b e"]:
         """The codes of a batch."""
-        return self.read(described)
+        return self.encode(described)
 
 
 _GAZE_COLUMNS = [ARKIT.index(name) for name in GAZE_COEFFICIENTS]
@@ -38,9 +38,9 @@ _GAZE_COLUMNS = [ARKIT.index(name) for name in GAZE_COEFFICIENTS]
 def shape_code(head: HeadParameters) -> Float[Tensor, "b 144"]:
     """Expression (64) then identity (80).
 
-    The eyeLook* coefficients are zeroed: they say where the eyes look, so a network that read them would keep the old
-    gaze for another target gaze. What the lids do with gaze is conditioned on the gaze itself. Codes of another basis
-    than ARKit's have no such coefficients.
+    The eyeLook* coefficients are set to zero: they contain the gaze, so a network that depends on them would keep the
+    old gaze for another target gaze. The lids are conditioned on the gaze itself. Codes of other bases than ARKit's
+    have no such coefficients.
     """
     keep = torch.ones_like(head.expression_code)
     keep[:, _GAZE_COLUMNS] = 0
@@ -55,13 +55,13 @@ def pose_code(head: HeadParameters) -> Float[Tensor, "b 54"]:
     return positional_encoding(torch.cat([axis_angle_from_matrix(rotation), translation_m], dim=-1))
 
 
-def rest_code(head: HeadParameters, *, of_pose_alone: bool = False) -> Float[Tensor, "b 134"]:
-    """Encoded pose, then identity: what decides the head away from its landmarks, where hair and clothes are.
+def pose_identity_code(head: HeadParameters, *, zero_identity: bool = False) -> Float[Tensor, "b 134"]:
+    """Encoded pose, then identity: the condition of points away from the landmarks, such as hair and clothes.
 
-    Published models tell that part the pose alone, so there all people look alike. With `of_pose_alone` the identity is
-    zero.
+    Published models condition these points on the pose only, so all people look alike there. With `zero_identity` the
+    identity part is zero.
     """
-    identity = torch.zeros_like(head.identity_code) if of_pose_alone else head.identity_code
+    identity = torch.zeros_like(head.identity_code) if zero_identity else head.identity_code
     return torch.cat([pose_code(head), identity], dim=-1)
 
 
@@ -94,7 +94,7 @@ def proximity(
 
 
 SHAPE = Condition(NUM_EXPRESSION + NUM_IDENTITY, shape_code)
-REST = Condition(encoded_width(6) + NUM_IDENTITY, rest_code)
+POSE_IDENTITY = Condition(encoded_width(6) + NUM_IDENTITY, pose_identity_code)
 GAZE: Condition[HeadParameters] = Condition(encoded_width(2), lambda head: gaze_code(mean_gaze(head)))
 BOTH_EYES = Condition(2 * encoded_width(2), eye_codes)
 IDENTITY: Condition[HeadParameters] = Condition(NUM_IDENTITY, lambda head: head.identity_code)

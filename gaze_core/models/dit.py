@@ -1,4 +1,4 @@
-"""The blocks of a diffusion transformer without its diffusion: no timestep, one pass, deterministic."""
+"""A diffusion transformer (DiT) without diffusion: no timestep, one deterministic forward pass."""
 
 import math
 
@@ -7,13 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import start_at_zero
+from gaze_core.models.blocks import zero_initialise
 
 
 class DiT(nn.Module):
-    """Maps of one size to maps of the same size, zero at the start (Peebles & Xie 2023).
+    """Feature maps to feature maps of the same size; outputs zero at initialisation (Peebles & Xie 2023).
 
-    Patches become tokens, adaLN-zero blocks conditioned on a code mix them, and tokens become patches again.
+    Patches become tokens, adaLN-zero blocks conditioned on a code process them, and tokens become patches again.
     """
 
     positions: Tensor
@@ -38,7 +38,7 @@ class DiT(nn.Module):
         self.final_norm = nn.LayerNorm(token_width, elementwise_affine=False, eps=1e-6)
         self.final_modulation = nn.Sequential(nn.SiLU(), nn.Linear(token_width, 2 * token_width))
         self.unpatchify = nn.ConvTranspose2d(token_width, channels, patch_px, stride=patch_px)
-        start_at_zero(self.final_modulation[1], self.unpatchify)
+        zero_initialise(self.final_modulation[1], self.unpatchify)
 
     def forward(self, maps: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c h w"]:
         condition = self.code_embed(code)  # (b, d)
@@ -52,7 +52,7 @@ class DiT(nn.Module):
         return self.unpatchify(tokens.transpose(1, 2).unflatten(2, grid))  # (b, c, h, w)
 
     def summary(self) -> dict[str, object]:
-        """The numbers that define it."""
+        """The hyperparameters of the transformer."""
         return {
             "depth": self.depth, "heads": self.num_heads, "patch_px": self.patch_px, "token_width": self.token_width,
         }  # fmt: skip
@@ -71,7 +71,7 @@ def sinusoidal_grid(height: int, width: int, channels: int) -> Float[Tensor, "hw
 
 
 class DiTBlock(nn.Module):
-    """Transformer block with adaLN-zero conditioning: it starts as the identity (Peebles & Xie 2023, sec. 3.2)."""
+    """Transformer block with adaLN-zero conditioning: the identity at initialisation (Peebles & Xie 2023, sec. 3.2)."""
 
     def __init__(self, width: int, num_heads: int, code_width: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class DiTBlock(nn.Module):
         inner = int(width * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(code_width, 6 * width))
-        start_at_zero(self.modulation[1])
+        zero_initialise(self.modulation[1])
 
     def forward(self, tokens: Float[Tensor, "b t d"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b t d"]:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(code)[:, None].chunk(6, dim=-1)

@@ -1,4 +1,4 @@
-"""From a preset, a layout, a settings file and `--set` to the plan of a driver run."""
+"""The plan of a driver run, from a preset, a layout, a settings file and `--set`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,34 +8,34 @@ from gaze_core.config import Config
 from gaze_core.driver.checkpoints import load_estimator
 from gaze_core.driver.extraction import ExtractConfig
 from gaze_core.driver.faces import require_view
-from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage
 from gaze_core.driver.report import DriverTolerance
 from gaze_core.driver.sensors import read_track
+from gaze_core.driver.tiles import LAYOUTS, TileLayout, open_drive_video
 from gaze_core.errors import BadInput
 from gaze_core.plans.preflight import Plan
-from gaze_core.plans.settings import changed, named, read_settings, validated
+from gaze_core.plans.settings import lookup, overridden, read_settings, validated
 from gaze_core.stages.driver.evaluate import DriverEvaluateConfig
 from gaze_core.stages.driver.finetune import FINETUNE_PRESETS, DriverFinetuneConfig
 
 
 class DriveFiles(Config):
-    """Where a drive lies: its video, the eye tracker's table, and the video of the road if that is a file of its own."""
+    """The files of a drive: its video, the eye tracker's table, and the road video if it is a separate file."""
 
     video: Path
     sensors: Path | None = None
     road: Path | None = None
 
     def require_readable(self, config: ExtractConfig) -> None:
-        """Raises BadInput for a video or table that cannot be read: of the user's own file, before it is imported."""
-        open_footage(self.video, config.layout)
+        """Raises BadInput, with the user's own file name, for a video or table that cannot be read."""
+        open_drive_video(self.video, config.layout)
         if self.road:
-            open_footage(self.road, TileLayout())
+            open_drive_video(self.road, TileLayout())
         if self.sensors:
             read_track(self.sensors, config.columns)
 
 
 class DriverPlan(Plan):
-    """All that decides the result of a run."""
+    """Everything that decides the result of a run."""
 
     extract: ExtractConfig = ExtractConfig()
     finetune: DriverFinetuneConfig = DriverFinetuneConfig()
@@ -43,7 +43,7 @@ class DriverPlan(Plan):
     tolerance: DriverTolerance = DriverTolerance()
 
     def require_ready(self, inputs: Mapping[str, Path]) -> None:
-        """The drive can be read and is labelled, and the estimator sees the part of the face that is extracted."""
+        """Checks that the drive is readable and labelled, and that the estimator expects the extracted face crops."""
         files = {name: path for name, path in inputs.items() if name in DriveFiles.model_fields}
         if "sensors" not in files:
             raise BadInput(f"{files['video']}: no gaze labels to learn from; give the eye tracker's CSV")
@@ -55,16 +55,16 @@ class DriverPlan(Plan):
 
 
 def driver_plan(
-    preset: str, layout: str, settings: Path | None = None, num_frames: int = 500, changes: Sequence[str] = ()
+    preset: str, layout: str, settings: Path | None = None, num_frames: int = 500, overrides: Sequence[str] = ()
 ) -> DriverPlan:
-    """Later ones win: preset and layout, then the settings file (options of the extraction), then the changes.
+    """The plan; later sources win: preset and layout, the settings file (options of the extraction), the overrides.
 
     Raises:
-        BadInput: an unknown preset, layout, key or value; the message lists what is known.
+        BadInput: an unknown preset, layout, key or value; the message lists the known ones.
     """
-    finetune, tiles = named("preset", preset, FINETUNE_PRESETS), named("layout", layout, LAYOUTS)
+    finetune, tiles = lookup("preset", preset, FINETUNE_PRESETS), lookup("layout", layout, LAYOUTS)
     plan = DriverPlan(finetune=finetune).model_dump(mode="json")
     plan["extract"] |= {"layout": tiles.model_dump(mode="json"), "num_frames": num_frames}
     if settings:
         plan["extract"] |= read_settings(settings)
-    return changed(validated(DriverPlan, plan), changes)
+    return overridden(validated(DriverPlan, plan), overrides)

@@ -1,4 +1,4 @@
-"""What can be known before the first stage is checked before the first stage, for every system."""
+"""Checks of a plan and its inputs before the first stage, for every system."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +9,19 @@ from gaze_core.outputs import output_folder
 
 
 class Plan(Config):
-    """All that decides the result of a system's run: one configuration for each stage."""
+    """Everything that decides the result of a system's run: one configuration for each stage."""
 
     def require_ready(self, inputs: Mapping[str, Path]) -> None:
-        """Raises whatever a stage would raise later for these inputs, by name, as far as it can be known without work."""
+        """Raises what a stage would raise later for these inputs (by name), as far as cheap checks can find it."""
 
 
 def preflight(plan: Plan, inputs: Mapping[str, Path | None], out: Path, runtime: Runtime) -> None:
-    """Called once by a flow, before anything is imported or computed.
+    """Checks everything that is cheap to check; a flow calls it once, before it imports or computes anything.
 
     Raises:
-        BadInput: nothing can be written to `out`, the device is not there, or the plan is not ready for the inputs.
+        BadInput: `out` is not writable, the device is not available, or the plan does not fit the inputs.
     """
-    from gaze_core.reproducibility import choose_device  # torch, which a plan of small parts can do without
+    from gaze_core.reproducibility import choose_device  # imports torch, which plans need not import
 
     output_folder(out)
     choose_device(runtime)

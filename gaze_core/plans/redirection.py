@@ -1,4 +1,4 @@
-"""Named plans in aligned tables. A preset is what a user names; a plan is everything that decides a run's result."""
+"""Presets and plans of redirection. A user selects a preset; a plan is everything that decides a run's result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig, make_renderer
 from gaze_core.plans.preflight import Plan
 from gaze_core.plans.requests.redirection import PresetName, Source
-from gaze_core.plans.settings import changed, named
+from gaze_core.plans.settings import lookup, overridden
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig, judge_of
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
@@ -30,7 +30,7 @@ from gaze_core.training.loop import FitConfig
 
 
 class RedirectionPlan(Plan):
-    """The redirection pipeline. The baseline is the same model with another renderer, trained the same way, or none."""
+    """Plan of the redirection pipeline. The optional baseline is the same model with another renderer, trained alike."""
 
     preprocess: PreprocessConfig = PreprocessConfig()
     mesh_head: MeshHeadStageConfig = MeshHeadStageConfig()
@@ -40,7 +40,7 @@ class RedirectionPlan(Plan):
     tolerance: Tolerance = Tolerance()
 
     def for_recording(self, recording: Path) -> "RedirectionPlan":
-        """The plan with what the recording decides: whether the labels of its subject files are estimates."""
+        """The plan for this recording: corrections are on if the labels of its subject files are estimates."""
         if self.gaze_gaussian.corrections != "auto" or self.preprocess.source == "video":
             return self
         return self.model_copy(update={"gaze_gaussian": self.gaze_gaussian.for_labels(_label_sources(recording))})
@@ -54,7 +54,7 @@ class RedirectionPlan(Plan):
         return self.gaze_gaussian.model_copy(update={"model": model})
 
     def require_ready(self, inputs: Mapping[str, Path]) -> None:
-        """Images have the model's size, its parts fit together, and all weights that a stage will ask for are here."""
+        """Checks that images have the model's size, configurations are consistent and all required weights are available."""
         self._require_images([inputs[name] for name in ("recording", "test") if name in inputs])
         for config in filter(None, (self.gaze_gaussian, self.baseline)):
             model, channels = config.model, self.mesh_head.model.color_channels
@@ -85,7 +85,7 @@ class RedirectionPlan(Plan):
 
 @dataclass(frozen=True)
 class Size:
-    """The shape of both models."""
+    """The architecture of both models."""
 
     image_px: int
     mesh_cell_m: float
@@ -103,7 +103,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How both are trained. `critics`: autoencoder, perceptual and gaze losses, whose weights a user has to bring."""
+    """How both are trained. `critics`: autoencoder, perceptual and gaze losses, whose weights the user provides."""
 
     mesh_length: str
     mesh_batch_size: int
@@ -129,21 +129,21 @@ PRESETS: dict[PresetName, Schedule] = {
     "paper": Schedule("10 epochs",  1,     "30 epochs",  1,     1e-4,     True),
     "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
 }  # fmt: skip
-_KEPT_EPOCHS = 10  # weights are kept of each tenth epoch
+_SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
 
 def redirection_plan(preset: str, source: Source = "synthetic", overrides: Sequence[str] = ()) -> RedirectionPlan:
-    """The plan of a preset for a source, with `dotted.key=value` changes.
+    """The plan of a preset for a source, with `dotted.key=value` overrides.
 
     Raises:
-        BadInput: an unknown preset, key or value; the message lists what is known.
+        BadInput: an unknown preset, key or value; the message lists the known ones.
     """
-    return changed(_plan(named("preset", preset, SIZES), named("preset", preset, PRESETS), source), overrides)
+    return overridden(_plan(lookup("preset", preset, SIZES), lookup("preset", preset, PRESETS), source), overrides)
 
 
 def _label_sources(path: Path) -> frozenset[str]:
-    """Where the labels of a subject file, or of all in a folder, come from (`schema.LABEL_SOURCES`)."""
+    """The label sources (`schema.LABEL_SOURCES`) of a subject file, or of all subject files in a folder."""
     sources = set()
     for file_path in [path] if path.is_file() else sorted(path.glob("*.h5")):
         with open_subject(file_path) as file:
@@ -166,7 +166,7 @@ def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
                 schedule.mesh_length,
                 batch_size=schedule.mesh_batch_size,
                 learning_rate=1e-3,
-                keep_every_epochs=_KEPT_EPOCHS if schedule.critics else 0,
+                keep_every_epochs=_SAVE_EVERY_EPOCHS if schedule.critics else 0,
             ),
         ),
         gaze_gaussian=GazeGaussianStageConfig(
@@ -179,7 +179,7 @@ def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
                 learning_rate=schedule.learning_rate,
                 final_learning_rate_ratio=0.1,
                 warmup_steps=10,
-                keep_every_epochs=_KEPT_EPOCHS if schedule.critics else 0,
+                keep_every_epochs=_SAVE_EVERY_EPOCHS if schedule.critics else 0,
             ),
         ),
         evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "iris"),
@@ -203,6 +203,6 @@ def _model(size: Size, autoencoder: AutoencoderConfig | None) -> GazeGaussianCon
 
 
 def _fit(length: str, **values: Any) -> FitConfig:
-    """For "200 steps" or "10 epochs", with a look at the validation frames after each epoch."""
+    """Configuration for "200 steps" or "10 epochs", validated after each epoch."""
     number, unit = length.split()
     return FitConfig(**{f"num_{unit}": int(number), "validate_every_epoch": True, **values})

@@ -1,4 +1,4 @@
-"""Settings as a user writes them, in a file or as `mesh_head.fit.num_steps=100`, to a checked configuration."""
+"""Validates a user's settings, from a file or as `mesh_head.fit.num_steps=100`, and applies them to a configuration."""
 
 import difflib
 import json
@@ -16,20 +16,22 @@ C = TypeVar("C", bound=Config)
 T = TypeVar("T")
 
 
-def changed(plan: C, changes: Sequence[str], file: Path | None = None) -> C:
-    """The plan with the settings of a file, then with `dotted.key=value` changes; values are JSON, or else plain text.
+def overridden(plan: C, overrides: Sequence[str], file: Path | None = None) -> C:
+    """The plan with the settings of a file, then with `dotted.key=value` overrides; values are JSON, or else plain text.
 
     Raises:
-        BadInput: an unknown key or value; the message lists what is known and says what is nearest.
+        BadInput: an unknown key or value; the message lists the known ones and suggests the nearest.
     """
     values = plan.model_dump(mode="json")
     if file is not None:
         _merge(values, read_settings(file), str(file), values)
-        values = validated(type(plan), values).model_dump(mode="json")  # with the defaults of what the file set anew
-    for change in changes:
-        key, equals, text = change.partition("=")
+        values = validated(type(plan), values).model_dump(
+            mode="json"
+        )  # with the defaults of objects that the file replaced
+    for override in overrides:
+        key, equals, text = override.partition("=")
         if not equals:
-            raise BadInput(f"--set {change!r}: expected KEY=VALUE, for example {_example(values)}")
+            raise BadInput(f"--set {override!r}: expected KEY=VALUE, for example {_example(values)}")
         _set(values, key, text)
     return validated(type(plan), values)
 
@@ -38,7 +40,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The settings in a YAML or JSON file.
 
     Raises:
-        BadInput: it cannot be read, or holds anything but keys with values.
+        BadInput: it cannot be read, or contains anything but keys with values.
     """
     try:
         text = file.read_text()
@@ -54,10 +56,10 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def validated(kind: type[C], values: Mapping[str, Any]) -> C:
-    """A configuration of these plain values.
+    """A configuration with these plain values.
 
     Raises:
-        BadInput: the first value that is not what it must be, and where it stands.
+        BadInput: a value is not valid; the message has the first one and its key.
     """
     try:
         return kind.model_validate(values)
@@ -66,13 +68,13 @@ def validated(kind: type[C], values: Mapping[str, Any]) -> C:
         where, found = ".".join(str(part) for part in first["loc"]), first["input"]
         if first["type"] == "literal_error":
             known = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-            said = f"unknown {where} {found!r}; expected one of: {known}{nearest(str(found), known.split(', '))}"
+            message = f"unknown {where} {found!r}; expected one of: {known}{nearest(str(found), known.split(', '))}"
         else:
-            said = f"{where}: {first['msg'].removeprefix('Value error, ')} (found {found!r})"
-        raise BadInput(said) from error
+            message = f"{where}: {first['msg'].removeprefix('Value error, ')} (found {found!r})"
+        raise BadInput(message) from error
 
 
-def named(what: str, name: str, known: Mapping[Any, T]) -> T:
+def lookup(what: str, name: str, known: Mapping[Any, T]) -> T:
     """The entry of a table, such as a preset.
 
     Raises:
@@ -84,7 +86,7 @@ def named(what: str, name: str, known: Mapping[Any, T]) -> T:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at what was probably meant; empty if nothing is near."""
+    """A suggestion of the most similar name; empty if none is similar."""
     found = difflib.get_close_matches(name, [*known], n=1)
     return f"; did you mean {found[0]}?" if found else ""
 
@@ -127,7 +129,7 @@ def _keys(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _example(values: dict[str, Any]) -> str:
-    """The first setting of the plan that is a number, as it would be written."""
+    """The first numeric setting of the plan, as KEY=VALUE."""
     for name, value in values.items():
         if isinstance(value, dict) and (below := _example(value)):
             return f"{name}.{below}"

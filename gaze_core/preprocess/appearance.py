@@ -1,7 +1,7 @@
-"""What a face looks like in a frame, to tell a hand before the mouth, and a second person, from the person recorded.
+"""Appearance of a face in a frame: detects an occluded mouth, and frames that show another person.
 
-Both are decided within one recording, by comparison with its other frames: no model of faces is needed, and light and
-camera are the same. The limits were set on eleven recordings (docs/decisions/0004-video-labels.md).
+Each frame is compared with the other frames of its recording, so no model of faces is needed, and light and camera are
+the same. The limits were set on eleven recordings (docs/decisions/0004-video-labels.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from numpy import ndarray
 
 from gaze_core.preprocess.face_mesh import CORNERS, FACE_OVAL, LIPS_INNER, LIPS_OUTER, RIGID, AverageFace
 
-_SIDE_PX, _EYES_PX = 48, 48  # of the aligned face; the distance of the eyes at which lips are looked at
-_LEAST_REDNESS = 2.0  # CIELAB's a*, of a recording's lips; lips less red, or a gray recording, say nothing
-_LEAST_ALIKE = 0.72  # one person's frames have a neighbour at 0.78 or above, other people lie at 0.66 or below
+_SIDE_PX, _EYES_PX = 48, 48  # side of the aligned face; eye distance at which the lips are measured
+_LEAST_REDNESS = 2.0  # CIELAB a* of a recording's lips; with less red lips, or in a gray recording, the check is off
+_LEAST_ALIKE = 0.72  # frames of one person have a neighbour at 0.78 or above, those of other people at 0.66 or below
 _CHROMA_UNIT = 100.0  # CIELAB units that count as much as the whole correlation
-_NEW_EXEMPLAR = 0.9  # a frame less alike than this to those that are compared with is compared with from then on
+_NEW_EXEMPLAR = 0.9  # a frame less similar than this to all exemplars becomes an exemplar
 _LEAST_FRAMES = 3  # of a second person
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """A face's pattern without its light, its colour, and how much redder each side of the lips is than skin."""
+    """A face's normalised pattern, its colour, and the redness of each side of the lips relative to the skin."""
 
     pattern: Float[ndarray, " n"]  # of unit length
     chroma: Float[ndarray, "2"]  # CIELAB a*, b*
@@ -32,7 +32,7 @@ class Appearance:
 
 
 class AppearanceReader:
-    """Reads the appearance of faces, aligned with the average face."""
+    """Measures the appearance of faces, aligned with the average face."""
 
     def __init__(self, average: AverageFace) -> None:
         points = average.points_m[:, :2] - average.points_m[:, :2].min(axis=0)
@@ -60,7 +60,7 @@ class AppearanceReader:
 
 
 def covered_mouths(faces: Mapping[int, Appearance], least: float) -> set[int]:
-    """The frames in which one side of the lips is less than `least` as red as it usually is: something is before it."""
+    """Frames in which one side of the lips has less than `least` of its usual redness: something occludes it."""
     if not faces or least == 0:
         return set()
     usual = np.nanmedian([face.lip_redness for face in faces.values()], axis=0)
@@ -72,13 +72,14 @@ def covered_mouths(faces: Mapping[int, Appearance], least: float) -> set[int]:
 def other_people(faces: Mapping[int, Appearance]) -> set[int]:
     """The frames of a video that do not show the person of most frames.
 
-    Each frame of a person is like some other one, over however many steps; so frames that are linked are one person.
+    Every frame of a person is similar to some other frame of that person: similar frames are linked, and each connected
+    group is one person.
     """
     exemplars: list[Appearance] = []
     group: list[int] = []  # of each exemplar
     first: dict[int, int] = {}  # an exemplar of each frame's group
     for index, face in faces.items():
-        alike = _alike(face, exemplars)
+        alike = _similarity(face, exemplars)
         near = np.flatnonzero(alike >= _LEAST_ALIKE)
         if not len(near) or alike.max() < _NEW_EXEMPLAR:
             near = np.append(near, len(exemplars))
@@ -93,8 +94,8 @@ def other_people(faces: Mapping[int, Appearance]) -> set[int]:
     return {index for index, person in people.items() if person != main and sizes[person] >= _LEAST_FRAMES}
 
 
-def _alike(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n"]:
-    """Correlation of the patterns, less what the colours differ by."""
+def _similarity(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n"]:
+    """Correlation of the patterns minus the colour difference."""
     if not others:
         return np.zeros(0)
     patterns, chroma = (np.stack([getattr(other, name) for other in others]) for name in ("pattern", "chroma"))
@@ -102,7 +103,7 @@ def _alike(face: Appearance, others: Sequence[Appearance]) -> Float[ndarray, " n
 
 
 def _lip_redness(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Float[ndarray, "2"]:
-    """NaN for a side of which nothing is in the picture."""
+    """Redness of each side of the lips; NaN for a side outside the image."""
     scale = min(1.0, _EYES_PX / float(np.linalg.norm(points_px[CORNERS.left[0]] - points_px[CORNERS.right[0]])))
     low = np.floor(points_px[list(LIPS_OUTER)].min(axis=0) - 12 / scale).clip(0).astype(int)
     high = np.ceil(points_px[list(LIPS_OUTER)].max(axis=0) + 12 / scale).astype(int)

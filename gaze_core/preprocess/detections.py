@@ -1,4 +1,4 @@
-"""The first reading of a recording: the one face of each image, or why there is none."""
+"""The first pass over a recording: the face detected in each image, or the reason why there is none."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,34 +12,34 @@ from numpy import ndarray
 from gaze_core.preprocess.appearance import Appearance, AppearanceReader, covered_mouths, other_people
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
-from gaze_core.preprocess.masks import Picture, shrunk
+from gaze_core.preprocess.masks import SegmentationSample, downscaled
 from gaze_core.preprocess.video_config import VideoConfig
 
 _NUM_SAMPLES = 12
 _MIN_INSIDE = 0.95  # of the landmarks
-_MAX_STEP_S = 0.25  # over a second a face can change so much that it looks like another
+_MAX_STEP_S = 0.25  # over a second a face can change so much that it looks like another person's
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Usable faces in the order of the recording, and what the second reading must know of the images."""
+    """Usable faces in the order of the recording, and image data that the second pass needs."""
 
     faces: dict[int, Face]  # by frame index
     dropped: Counter[str]
     size_px: tuple[int, int]  # (width, height)
-    samples: list[Picture]  # a few shrunk images, to learn colours from
+    samples: list[SegmentationSample]  # a few downscaled images, from which colour models are fitted
 
 
 def detect(
     recording: Recording, landmarker: FaceLandmarker, config: VideoConfig, advance: Callable[[], None]
 ) -> Detections:
-    """Reads the recording once and keeps numbers only, but for the samples."""
+    """Reads the recording once and keeps only numbers, and the segmentation samples."""
     faces: dict[int, Face] = {}
     sharpness: dict[int, float] = {}
     appearances: dict[int, Appearance] = {}
     appearance = AppearanceReader(landmarker.average)
     dropped: Counter[str] = Counter()
-    samples: dict[int, Picture] = {}
+    samples: dict[int, SegmentationSample] = {}
     size_px = (0, 0)
     is_dense = recording.step_s is not None and recording.step_s <= _MAX_STEP_S
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
@@ -51,10 +51,10 @@ def detect(
             dropped[fault] += 1
         else:
             faces[index], sharpness[index] = found[0], _sharpness(image, found[0])
-            if recording.is_video:  # the images of a folder may have been taken anywhere
+            if recording.is_video:  # images of a folder may differ in light and camera
                 appearances[index] = appearance(image, found[0].points_px[:, :2])
             if len(faces) % stride == 1 % stride and len(samples) < 2 * _NUM_SAMPLES:
-                samples[index] = shrunk(image, found[0].points_px[:, :2])
+                samples[index] = downscaled(image, found[0].points_px[:, :2])
     for reason, unlike in (
         ("blurred", lambda: _blurred(sharpness, config.min_sharpness)),
         ("mouth_covered", lambda: covered_mouths(appearances, config.min_lip_redness)),
@@ -69,7 +69,7 @@ def detect(
 
 
 def _fault(faces: list[Face], size_px: tuple[int, int], config: VideoConfig) -> str:
-    """Why the image does not show one whole face; empty if it does."""
+    """The reason why the image does not show exactly one complete face; empty if it does."""
     if not faces:
         return "no_face"
     if len(faces) > 1 and _extent_px(faces[1]) > config.min_second_face * _extent_px(faces[0]):
@@ -77,7 +77,7 @@ def _fault(faces: list[Face], size_px: tuple[int, int], config: VideoConfig) -> 
     if _extent_px(faces[0]) < config.min_face_px:
         return "face_too_small"
     points = faces[0].points_px[:, :2]
-    # What lies outside the image was guessed.
+    # Landmarks outside the image are guesses.
     inside = ((points >= 0) & (points <= size_px)).all(axis=1).mean()
     return "" if inside > _MIN_INSIDE else "out_of_picture"
 
@@ -97,7 +97,7 @@ def _sharpness(image: UInt8[ndarray, "h w 3"], face: Face) -> float:
 
 
 def _blurred(sharpness: dict[int, float], min_sharpness: float) -> set[int]:
-    """The frames that are much more blurred than the recording usually is."""
+    """Frames that are much more blurred than the median frame."""
     if not sharpness:
         return set()
     limit = min_sharpness * float(np.median(list(sharpness.values())))

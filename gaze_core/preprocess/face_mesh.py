@@ -78,7 +78,7 @@ def read_average_face(landmarker: Path) -> AverageFace:
 
 
 def mirrored_points(average: AverageFace) -> Int[ndarray, "478"]:
-    """For each point, the point that takes its place in a mirror."""
+    """For each point, the index of its mirror image."""
     flipped = average.points_m * (-1, 1, 1)
     face = np.linalg.norm(flipped[:, None] - average.points_m, axis=-1).argmin(axis=1)
     # An iris has a centre, then the image-right, upper, image-left and lower point of its rim.

@@ -21,7 +21,7 @@ Frame = tuple[int, RgbImage]  # (index in the recording, RGB)
 
 
 class Recording:
-    """A recording that can be read more than once. Only one image is in memory.
+    """A recording that can be read several times. Only one image is in memory.
 
     Raises:
         BadInput: the path is missing, holds no image, or cannot be decoded.
@@ -35,21 +35,21 @@ class Recording:
 
     @property
     def expected_count(self) -> int:
-        """How many images are asked for."""
+        """Number of requested images."""
         return len(self._chosen)
 
     @property
     def frames_per_s(self) -> float | None:
-        """Of a video, its mean; images have none."""
+        """Mean frame rate of a video; None for images."""
         return self._video.frames_per_s if self.is_video else None
 
     @property
     def step_s(self) -> float | None:
-        """Of a video, the time from one chosen frame to the next; images have none."""
+        """Time between two chosen frames of a video, seconds; None for images."""
         return self.every_nth / self.frames_per_s if self.frames_per_s else None
 
     def sha256(self) -> str:
-        """Which recording it is, whatever its file is called."""
+        """Digest of the content, which identifies the recording independently of its file name."""
         if self.path.is_file():
             return file_sha256(self.path)
         return content_sha256({path.name: file_sha256(path) for path in self._images})

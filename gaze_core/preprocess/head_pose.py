@@ -17,8 +17,8 @@ from gaze_core.preprocess.face_mesh import CORNERS, IRISES, NUM_MESH, RIGID, Ave
 
 IRIS_DIAMETER_M = 0.0117
 EYEBALL_RADIUS_M = 0.012
-# From the middle between an eye's corners to the eyeball's centre, head frame. Outward and up, since the inner corner
-# reaches past the ball to the tear duct and lies lower.
+# From the midpoint of an eye's corners to the eyeball centre, head frame. Outward and up, since the inner corner
+# extends past the eyeball to the tear duct and is lower.
 CORNERS_TO_CENTER_M = Eyes(left=np.array([0.001, -0.0018, 0.0065]), right=np.array([-0.001, -0.0018, 0.0065]))
 _SCALES = (0.88, 1.12)  # of adult heads, relative to the average face
 
@@ -47,7 +47,7 @@ class Pose:
 
     @property
     def facing_deg(self) -> tuple[float, float]:
-        """`(pitch, yaw)` in degrees of the direction that the face points to, camera frame, signs as for gaze."""
+        """`(pitch, yaw)` in degrees of the facing direction, camera frame, signs as for gaze."""
         x, y, z = -self.rotation[:, 2]
         return float(np.rad2deg(np.arctan2(-y, np.hypot(x, z)))), float(np.rad2deg(np.arctan2(-x, -z)))
 
@@ -94,11 +94,11 @@ def estimate_pose(
 def iris_scale(
     points_px: Float[ndarray, "478 3"], pose: Pose, head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
 ) -> float:
-    """By how much the head must grow for its irises to be 11.7 mm wide."""
+    """Scale factor of the head at which its irises are 11.7 mm wide."""
     diameters_px = []
     for center in IRISES:
         rim = points_px[center + 1 : center + 5, :2]  # right, upper, left, lower
-        # Turned away, an iris is narrower one way; its larger diameter stays.
+        # A rotated iris appears narrower along one axis; its larger diameter is unchanged.
         diameters_px.append(max(np.linalg.norm(rim[0] - rim[2]), np.linalg.norm(rim[1] - rim[3])))
     depth_m = pose.to_camera(head.eye_centers_m)[:, 2].mean() - EYEBALL_RADIUS_M
     seen_m = float(np.mean(diameters_px)) * depth_m / intrinsics_px[0, 0]
@@ -106,14 +106,14 @@ def iris_scale(
 
 
 def subject_scale(scales: Sequence[float]) -> float:
-    """One scale for all frames of a person, kept within what adult heads have."""
+    """One scale for all frames of a person, clamped to the range of adult heads."""
     return float(np.clip(np.median(scales), *_SCALES))
 
 
 def lift(
     points_px: Float[ndarray, "478 3"], pose: Pose, head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
 ) -> Float[ndarray, "468 3"]:
-    """The face's points as they are in this frame (with expression), head frame, metres.
+    """The face's points in this frame, with expression, in the head frame, metres.
 
     x and y come from the image, relative depth from the landmarker, its mean from the posed rigid points; so the
     points project exactly onto their landmarks.

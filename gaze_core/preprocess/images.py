@@ -1,4 +1,4 @@
-"""Image files to RGB arrays. The one place that opens an image which a user brings."""
+"""Image files to RGB arrays. The only module that opens a user's image files."""
 
 import warnings
 from collections.abc import Collection
@@ -15,25 +15,25 @@ from gaze_core.errors import BadInput
 RgbImage = UInt8[ndarray, "h w 3"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-UNREAD_SUFFIXES = (".heic", ".heif")  # images, too, but nothing here can read them
-_HINTS = {  # what to do about images that are left out, by reason
+UNREAD_SUFFIXES = (".heic", ".heif")  # image formats that are not supported
+_HINTS = {  # advice for images that are left out, by reason
     "heic_image": "HEIC images are not read; convert them to JPEG or PNG",
-    "face_too_small": "small faces are only guessed at; use a recording in which the face is larger",
+    "face_too_small": "landmarks of small faces are unreliable; use a recording in which the face is larger",
     "other_person": "faces unlike the most frequent one are left out; use a recording of one person",
     "mouth_covered": "what covers the mouth would be learned as part of the face; use frames without it",
-    "animated_image": "of an animation no single image is taken; convert it to a video",
+    "animated_image": "animations are not read as images; convert it to a video",
 }
-_ANIMATED = ("PNG", "WEBP")  # whose first image alone would be read; what more a JPEG or TIFF holds is a thumbnail
-MAX_PIXELS = 2**27  # 134 megapixels, 400 MB as RGB: more than cameras take, and far less than a small file can claim
+_ANIMATED = ("PNG", "WEBP")  # formats with animations; further images in a JPEG or TIFF are thumbnails
+MAX_PIXELS = 2**27  # 134 megapixels, 400 MB as RGB: more than cameras produce, far less than a small file can declare
 
 
 def hints(reasons: Collection[str]) -> list[str]:
-    """What to do about images that were left out for these reasons, where there is something to do."""
+    """Advice for images that were left out for these reasons, if there is any."""
     return [hint for reason, hint in _HINTS.items() if reason in reasons]
 
 
 class UnreadableImage(BadInput):
-    """A file that is no image which can be read; `reason` is what is counted where it costs itself alone."""
+    """A file that is not a readable image; `reason` is its key where unreadable images are counted and skipped."""
 
     def __init__(self, text: str, reason: str = "unreadable_image") -> None:
         super().__init__(text)
@@ -41,18 +41,18 @@ class UnreadableImage(BadInput):
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files that lie in a folder, in the order of their names; those that nothing here can read included."""
+    """The image files in a folder, in the order of their names, including unsupported formats."""
     suffixes = IMAGE_SUFFIXES + UNREAD_SUFFIXES
-    shown = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
-    return sorted(path for path in shown if path.is_file())
+    visible = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
+    return sorted(path for path in visible if path.is_file())
 
 
 def read_image(path: Path) -> RgbImage:
-    """An image file as RGB, turned upright where its Exif data say how.
+    """An image file as RGB, upright according to its Exif orientation.
 
     Raises:
-        UnreadableImage: no such file, no image, an animation, or HEIC.
-        BadInput: one of more than MAX_PIXELS.
+        UnreadableImage: the file is missing, not an image, an animation, or HEIC.
+        BadInput: the image has more than MAX_PIXELS.
     """
     if path.suffix.lower() in UNREAD_SUFFIXES:
         raise UnreadableImage(f"{path}: {_HINTS['heic_image']}", "heic_image")
@@ -79,7 +79,7 @@ def require_pixels(path: Path, width: int, height: int) -> None:
 def _size_px(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit decides
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit applies
             with Image.open(path) as image:
                 size_px = image.size
                 num_images = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1

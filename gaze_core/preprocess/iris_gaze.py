@@ -13,11 +13,11 @@ from gaze_core.geometry.landmarks import Eyes
 from gaze_core.preprocess.face_mesh import CORNERS, IRISES, LID_MIDDLES
 from gaze_core.preprocess.head_pose import EYEBALL_RADIUS_M, IRIS_DIAMETER_M, HeadModel, Pose, rays
 
-# Where the plane of the iris's rim lies on a ball of that radius.
+# Distance of the plane of the iris's rim from the centre of an eyeball of that radius.
 IRIS_DEPTH_M = float(np.sqrt(EYEBALL_RADIUS_M**2 - (IRIS_DIAMETER_M / 2) ** 2))
-MIN_OPENNESS = 0.18  # distance of the lids over the eye's width, below which the iris is hidden
-MAX_GAZE_RAD = 0.87  # further than eyes turn: the iris was misplaced
-MAX_DISAGREEMENT_RAD = 0.35  # between the two eyes' readings
+MIN_OPENNESS = 0.18  # lid distance over eye width below which the iris counts as hidden
+MAX_GAZE_RAD = 0.87  # more than eyes can rotate: the iris was mislocated
+MAX_DISAGREEMENT_RAD = 0.35  # between the predictions of the two eyes
 _MAX_BLINK = 0.5
 
 
@@ -31,13 +31,13 @@ class GazePrediction:
 
     @property
     def valid(self) -> bool:
-        """Both eyes are open, turned no further than eyes can, and agree."""
+        """Whether both eyes are open, within the range of eye rotation, and agree."""
         left, right = self.gaze_head_eyes
         possible = np.abs(self.gaze_head_eyes).max() < MAX_GAZE_RAD
         return all(self.eyes_open) and bool(possible and np.abs(left - right).max() < MAX_DISAGREEMENT_RAD)
 
 
-def read_eyes(
+def gaze_from_irises(
     points_px: Float[ndarray, "478 3"],
     expression: Float[ndarray, "64"],
     pose: Pose,
@@ -61,7 +61,7 @@ def eyes_open(points_px: Float[ndarray, "478 3"], expression: Float[ndarray, "64
 
 
 def camera_gaze(gaze_head: Float[ndarray, "2"], head_to_camera: Float[ndarray, "3 3"]) -> Float[ndarray, "2"]:
-    """A gaze of the head frame in a camera's."""
+    """A gaze from the head frame to a camera's frame."""
     vector = vector_from_pitchyaw(torch.as_tensor(gaze_head, dtype=torch.float64)).numpy()
     return angles_of(head_to_camera @ vector)
 
@@ -77,7 +77,7 @@ def _openness(points_px: Float[ndarray, "478 3"], lids: tuple[int, int], corners
 
 
 def _on_sphere(ray: Float[ndarray, "3"], center_m: Float[ndarray, "3"]) -> Float[ndarray, "3"]:
-    """From the centre to where the ray enters the sphere; a ray that passes by gives its nearest point."""
+    """Vector from the centre to the point where the ray enters the sphere; if it misses, to the ray's nearest point."""
     ray = ray / np.linalg.norm(ray)
     along = float(ray @ center_m)
     missed = center_m @ center_m - along**2

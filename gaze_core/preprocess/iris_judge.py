@@ -1,7 +1,8 @@
-"""Gaze of normalised crops, read from their irises: judges redirected images without any trained gaze model.
+"""Gaze of normalised crops from their irises: judges redirected images without a trained gaze model.
 
-Each image is read on its own, with the average head and the image's own eye corners; what that costs is in
-docs/decisions/0004-video-labels.md. Readings of one person share a bias of a few degrees, so compare readings with readings.
+Each image is processed on its own, with the average head and the image's own eye corners; the accuracy is in
+docs/decisions/0004-video-labels.md. Predictions for one person share a bias of a few degrees, so compare predictions
+with predictions.
 """
 
 from pathlib import Path
@@ -15,22 +16,22 @@ from gaze_core.assets import resolve
 from gaze_core.geometry.normalization import NORMALIZATIONS
 from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.head_pose import average_head, estimate_pose, intrinsics_of
-from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import camera_gaze, gaze_from_irises
 from gaze_core.preprocess.landmarks import FaceLandmarker
-from gaze_core.preprocess.person import own_head
+from gaze_core.preprocess.person import fitted_head
 
 _PORTRAIT = NORMALIZATIONS["portrait_128"]
 PORTRAIT_FOCAL_FACTOR = _PORTRAIT.focal_px / _PORTRAIT.size_px
 _MIN_SIDE_PX = 512  # smaller images are enlarged: the landmarker was made for camera images
-_HEAD_SCALE = 0.92  # of the average face, at which irises are as wide as landmarks make them
+_HEAD_SCALE = 0.92  # of the average face, at which the irises match the size of the iris landmarks
 
 
-def read_gaze(
+def predict_gaze(
     images: UInt8[ndarray, "n h w 3"],
     landmarker: Path | None = None,
     focal_factor: float = PORTRAIT_FOCAL_FACTOR,
 ) -> tuple[Float[ndarray, "n 2"], Bool[ndarray, " n"]]:
-    """Reads the gaze of normalised crops.
+    """Predicts the gaze of normalised crops.
 
     Args:
         images: RGB.
@@ -50,9 +51,9 @@ def read_gaze(
         intrinsics_px = intrinsics_of(large.shape[1::-1], focal_factor)
         for face in find.faces(large)[:1]:
             pose, _ = estimate_pose(face.points_px, head, intrinsics_px)
-            own = own_head([face], [pose], head, intrinsics_px)
+            own = fitted_head([face], [pose], head, intrinsics_px)
             pose, _ = estimate_pose(face.points_px, own, intrinsics_px)
-            reading = read_eyes(face.points_px, face.expression, pose, own, intrinsics_px)
-            if reading.valid:
-                gaze[i], valid[i] = camera_gaze(reading.gaze_head, pose.rotation), True
+            prediction = gaze_from_irises(face.points_px, face.expression, pose, own, intrinsics_px)
+            if prediction.valid:
+                gaze[i], valid[i] = camera_gaze(prediction.gaze_head, pose.rotation), True
     return gaze, valid

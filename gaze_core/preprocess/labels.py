@@ -1,4 +1,4 @@
-"""One image with its landmarks and pose to the fields of the subject file."""
+"""Fields of the subject file from one image with its landmarks and head pose."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gaze_core.data.schema import NUM_IDENTITY
 from gaze_core.geometry.normalization import Normalization, NormalizationConfig, face_center_m, normalize
 from gaze_core.preprocess.face_mesh import IBUG_68
 from gaze_core.preprocess.head_pose import HeadModel, Pose, lift
-from gaze_core.preprocess.iris_gaze import camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import camera_gaze, gaze_from_irises
 from gaze_core.preprocess.landmarks import Face
 from gaze_core.preprocess.masks import eye_masks
 
@@ -25,9 +25,9 @@ def label_frame(
     config: NormalizationConfig,
     head_mask: UInt8[ndarray, "h w"],
 ) -> dict[str, Any]:
-    """The values of one frame, by field of the schema, all but `frame_index`. The world is the real camera's frame.
+    """All fields of one frame except `frame_index`. The world frame is the real camera's frame.
 
-    `image` and `head_mask` (0 or 255) are the whole image.
+    `image` and `head_mask` (0 or 255) cover the full image.
     """
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
@@ -36,7 +36,7 @@ def label_frame(
     head_crop = warp(head_mask, view, config.width_height_px)
     observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.width_height_px)
     left, right = eye_masks(crop.shape[:2], points_px)
-    reading = read_eyes(face.points_px, face.expression, pose, head, intrinsics_px)
+    prediction = gaze_from_irises(face.points_px, face.expression, pose, head, intrinsics_px)
     return {
         "image": crop,
         "head_mask": np.where(head_crop > 127, 255, 0),
@@ -49,24 +49,24 @@ def label_frame(
         "intrinsics_px": view.intrinsics_px,
         "world_to_camera": view.world_to_camera,
         "head_to_world": pose.matrix,
-        "gaze_camera": camera_gaze(reading.gaze_head, view.rotation @ pose.rotation),
-        "gaze_head": reading.gaze_head,
-        "gaze_head_eyes": reading.gaze_head_eyes,
+        "gaze_camera": camera_gaze(prediction.gaze_head, view.rotation @ pose.rotation),
+        "gaze_head": prediction.gaze_head,
+        "gaze_head_eyes": prediction.gaze_head_eyes,
         "identity_code": np.zeros(NUM_IDENTITY),
         "expression_code": face.expression,
-        "valid/gaze": reading.valid,
+        "valid/gaze": prediction.valid,
         "valid/head_pose": True,
         "valid/landmarks_3d": True,
         "valid/identity": False,
         "valid/expression": True,
-        "valid/left_eye": reading.eyes_open[0] and bool(left.any()),
-        "valid/right_eye": reading.eyes_open[1] and bool(right.any()),
+        "valid/left_eye": prediction.eyes_open[0] and bool(left.any()),
+        "valid/right_eye": prediction.eyes_open[1] and bool(right.any()),
         "camera_index": 0,
     }
 
 
 def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[int, int]) -> UInt8[ndarray, "y x *c"]:
-    """The normalised crop of (width, height), 0 beyond the image's border; a finer image is shrunk first."""
+    """The normalised crop of (width, height), 0 beyond the image's border; a finer image is downscaled first."""
     middle = np.array([size_px]) / 2
     step = np.linalg.norm(view.points_in_image_px(middle + [[1, 0]]) - view.points_in_image_px(middle))
     shrink = min(1.0, 1 / float(step))
@@ -79,6 +79,6 @@ def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[in
 
 
 def _opencv(homography: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
-    """The same map between pixels whose centres are whole numbers."""
+    """The same map in OpenCV's convention, where pixel centres are integers."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     return np.asarray(np.linalg.inv(half) @ homography @ half)

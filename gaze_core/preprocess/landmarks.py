@@ -1,7 +1,7 @@
 """Faces in an image: 478 landmarks and 51 blendshapes, from the tflite parts of the MediaPipe Face Landmarker.
 
-LiteRT runs the networks; anchors, crops and the second look are written here, because MediaPipe's own runner reports
-its use over the network (docs/decisions/0004). Every image is read on its own, so the result does not depend on order.
+LiteRT runs the networks; anchors, crops and the second detection pass are implemented here, because MediaPipe's own
+runtime reports its use over the network (docs/decisions/0004). Every image is processed independently.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MIN_SCORE, _MAX_OVERLAP = 0.5, 0.3
 _DETECTION_MARGIN, _MESH_MARGIN = 1.5, 1.5  # side of the crop over the larger side of the box
 _RIGHT_EYE_OUTER, _LEFT_EYE_OUTER = 33, 263
 
-# The points that the blendshape network reads.
+# The input points of the blendshape network.
 _BLENDSHAPE_POINTS = (
     0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80,
     81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153,
@@ -42,13 +42,13 @@ class Face:
     """One face. x and y in pixels of the image (centres at +0.5); z in the same unit, growing away from the camera."""
 
     points_px: Float[ndarray, "478 3"]
-    expression: Float[ndarray, "64"]  # as `expression_code` of the schema
+    expression: Float[ndarray, "64"]  # layout of `expression_code` in the schema
     score: float  # in [0, 1]
 
 
 @dataclass(frozen=True)
 class _Square:
-    """A square of the image, turned about its centre."""
+    """A rotated square of the image."""
 
     center_px: tuple[float, float]
     side_px: float
@@ -67,15 +67,15 @@ class _Square:
         return np.column_stack([turn, shift])
 
     def crop(self, image: RgbImage, size_px: int) -> RgbImage:
-        """The square as an upright image; what lies outside is the image's border, repeated."""
+        """The square as an upright image; outside the image its border is repeated."""
         to_image = self.to_image(size_px)
-        to_image[:, 2] += to_image[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres are whole numbers
+        to_image[:, 2] += to_image[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixel centres are integers
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, to_image, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 class FaceLandmarker:
-    """The three networks and the average face of one `.task` file. Not for use by several threads at once."""
+    """The three networks and the average face of one `.task` file. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._detector = _Network(path, "face_detector.tflite")
@@ -92,23 +92,23 @@ class FaceLandmarker:
 
     def _detect(self, image: RgbImage) -> list[_Square]:
         height, width = image.shape[:2]
-        whole = _Square((width / 2, height / 2), max(height, width), 0.0)
-        small = _letterboxed(image, whole)
+        full = _Square((width / 2, height / 2), max(height, width), 0.0)
+        small = _letterboxed(image, full)
         boxes, logits = self._detector(small / 127.5 - 1)
         scores = 1 / (1 + np.exp(-logits[0, :, 0].clip(-80, 80)))
         values = boxes[0].reshape(-1, 8, 2) / _DETECTOR_PX  # centre, size, six key points
         values[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[:, None]
         likely = scores >= _MIN_SCORE
-        values, scores = values[likely] * whole.side_px, scores[likely]
-        values[:, [0, 2, 3, 4, 5, 6, 7]] += np.array([width, height]) / 2 - whole.side_px / 2
+        values, scores = values[likely] * full.side_px, scores[likely]
+        values[:, [0, 2, 3, 4, 5, 6, 7]] += np.array([width, height]) / 2 - full.side_px / 2
         return [_square_of_detection(values[i]) for i in _suppress(values, scores)]
 
     def _face(self, image: RgbImage, square: _Square) -> Face | None:
         points, score = self._points(image, square)
         if score < _MIN_SCORE:
             return None
-        # A second look from the crop that the first one suggests, since the detector's box is coarse; also in a mirror,
-        # since the network has a left and a right of its own, which would bias yaw.
+        # A second pass on the crop of the first pass's landmarks, since the detector's box is coarse; also on the mirrored
+        # crop, since the network is not symmetric, which would bias yaw.
         square = _square_of_points(points)
         seen, score = self._points(image, square)
         mirrored, _ = self._points(image, square, mirror=True)
@@ -148,10 +148,10 @@ class _Network:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def _letterboxed(image: RgbImage, whole: _Square) -> RgbImage:
-    """The whole image, centred in a black square. Shrunk by area, since the detector is small."""
+def _letterboxed(image: RgbImage, full: _Square) -> RgbImage:
+    """The full image, centred in a black square. Downscaled by area averaging."""
     height, width = image.shape[:2]
-    scale = _DETECTOR_PX / whole.side_px
+    scale = _DETECTOR_PX / full.side_px
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     out = np.zeros((_DETECTOR_PX, _DETECTOR_PX, 3), np.uint8)

@@ -1,8 +1,8 @@
 """Masks: the head with its hair and neck, and the visible part of each eyeball.
 
 Eyes come from the lid contours. Hair has no landmarks, so the head comes from GrabCut (Rother et al. 2004) seeded by the
-face's oval: surely head inside it and just above, perhaps head around it, surely background far from it. Its colours are
-learned once from several frames of the recording, so that masks agree between frames.
+face oval: certain head inside it and just above, possible head around it, certain background far from it. The colour
+models are fitted once on several frames of the recording, so that masks are consistent between frames.
 """
 
 from collections.abc import Sequence
@@ -15,48 +15,48 @@ from numpy import ndarray
 from gaze_core.preprocess.face_mesh import FACE_OVAL, LIDS
 
 Mask = UInt8[ndarray, "h w"]
-Picture = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
+SegmentationSample = tuple[UInt8[ndarray, "h w 3"], Float[ndarray, "n 2"]]  # RGB, and the face mesh in its pixels
 
 _FOREHEAD, _CHIN = 10, 152
-_LONGER_SIDE_PX = 320  # GrabCut sees images at this scale: fast, and blind to noise
+_LONGER_SIDE_PX = 320  # scale for GrabCut: fast, and insensitive to noise
 _LEARNING_ROUNDS = 4
-_MIN_PIXELS = 5  # GrabCut's clusters of colours, of the head as of the background
+_MIN_PIXELS = 5  # needed for GrabCut's colour clusters of head and background
 _NO_BOX = (0, 0, 0, 0)
 # Ellipses around the face, in half heights and half widths of the oval: (centre's shift up, half height, half width).
-_HAIRLINE = (0.2, 1.2, 0.95)  # its upper part above the oval is hair, or a bald head
+_HAIRLINE = (0.2, 1.2, 0.95)  # its upper part above the oval is hair or the top of a bald head
 _SKULL = (0.3, 1.4, 1.2)
-_REACH = (-0.4, 2.6, 2.4)  # hair and neck do not go further
+_REACH = (-0.4, 2.6, 2.4)  # bound of hair and neck
 _NECK_WIDTH, _NECK_LENGTH = 0.45, 0.4
 
 
-def shrunk(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Picture:
-    """An image as small as segmentation needs it."""
+def downscaled(image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> SegmentationSample:
+    """An image downscaled for segmentation, with its mesh points."""
     scale = min(1.0, _LONGER_SIDE_PX / max(image.shape[:2]))
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), points_px * scale
 
 
 class HeadSegmenter:
-    """Cuts heads out of whole images: what lies far from the head tells the background's colours.
+    """Segments heads in full images; pixels far from the head give the colours of the background.
 
     Args:
-        samples: some `shrunk` images of the recording, of one size, from which the colours are learned.
+        samples: some `downscaled` images of the recording, of one size, on which the colour models are fitted.
     """
 
-    def __init__(self, samples: Sequence[Picture]) -> None:
-        image = np.concatenate([_colors(picture) for picture, _ in samples])
-        seeds = np.concatenate([_seeds(picture.shape[:2], points) for picture, points in samples])
+    def __init__(self, samples: Sequence[SegmentationSample]) -> None:
+        image = np.concatenate([_colors(sample) for sample, _ in samples])
+        seeds = np.concatenate([_seeds(sample.shape[:2], points) for sample, points in samples])
         self._models = np.zeros((1, 65)), np.zeros((1, 65))  # background, head
         num_background = np.count_nonzero((seeds == cv2.GC_BGD) | (seeds == cv2.GC_PR_BGD))
         self._has_colors = _MIN_PIXELS <= num_background <= seeds.size - _MIN_PIXELS
-        if not self._has_colors:  # the face fills the image: where the seeds see a head, there is one
+        if not self._has_colors:  # the face fills the image: the seeds alone decide
             return
-        # GrabCut draws its first clusters from OpenCV's random numbers.
+        # GrabCut initialises its clusters from OpenCV's random generator.
         cv2.setRNGSeed(0)
         cv2.grabCut(image, seeds, _NO_BOX, *self._models, _LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
 
     def __call__(self, image: UInt8[ndarray, "h w 3"], points_px: Float[ndarray, "n 2"]) -> Mask:
         """0 or 255: the head with hair and neck. `points_px` is the face mesh in pixels of `image`."""
-        small, points = shrunk(image, points_px)
+        small, points = downscaled(image, points_px)
         labels = _seeds(small.shape[:2], points)
         background, head = (model.copy() for model in self._models)
         if self._has_colors:

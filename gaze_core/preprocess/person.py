@@ -1,4 +1,4 @@
-"""What is constant about the person in a recording, and the head's pose in each frame."""
+"""The head model of the person in a recording, and the head pose in each frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from gaze_core.sampling import evenly_spaced
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """The head of the recording's person and its pose in each frame."""
+    """The head model of the recorded person and its pose in each frame."""
 
     head: HeadModel
     scale: float  # of the average face
@@ -40,26 +40,26 @@ def fit_person(faces: Sequence[Face], average: AverageFace, intrinsics_px: Float
     """
     cameras = np.broadcast_to(intrinsics_px, (len(faces), 3, 3))
 
-    def fits(head: HeadModel) -> list[tuple[Pose, float]]:
+    def fit_poses(head: HeadModel) -> list[tuple[Pose, float]]:
         return [estimate_pose(face.points_px, head, camera) for face, camera in zip(faces, cameras, strict=True)]
 
     head = average_head(average)
     scales = [
         iris_scale(face.points_px, pose, head, camera)
-        for face, (pose, _), camera in zip(faces, fits(head), cameras, strict=True)
+        for face, (pose, _), camera in zip(faces, fit_poses(head), cameras, strict=True)
         if all(eyes_open(face.points_px, face.expression))
     ]
     scale = subject_scale(scales) if scales else 1.0
     head = average_head(average, scale)
-    head = own_head(faces, [pose for pose, _ in fits(head)], head, cameras)
-    poses, misfits = zip(*fits(head), strict=True)
+    head = fitted_head(faces, [pose for pose, _ in fit_poses(head)], head, cameras)
+    poses, misfits = zip(*fit_poses(head), strict=True)
     return Person(head, scale, list(poses), list(misfits))
 
 
-def own_head(
+def fitted_head(
     faces: Sequence[Face], poses: Sequence[Pose], head: HeadModel, intrinsics_px: Float[ndarray, "*n 3 3"]
 ) -> HeadModel:
-    """The average head with x and y of the person's median face; its depth cannot be told from few views.
+    """The average head with x and y of the person's median face; depth cannot be recovered from few views.
 
     The median is over at most 200 frames, which bounds the memory.
     """

@@ -28,12 +28,12 @@ from gaze_core.preprocess.images import RgbImage, read_image
 from gaze_core.preprocess.iris_gaze import angles_of, camera_gaze
 from gaze_core.preprocess.labels import label_frame
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
-from gaze_core.preprocess.masks import HeadSegmenter, shrunk
+from gaze_core.preprocess.masks import HeadSegmenter, downscaled
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.sampling import evenly_spaced
 
 VERSION = 2
-# Of a photograph whose target is not known: what its irises suggest is no label of a target.
+# Of a photograph without a known target: gaze predicted from the irises is not a target label.
 _NO_GAZE = {
     "gaze_head_eyes": np.zeros((2, 2)), "gaze_head": np.zeros(2), "gaze_camera": np.zeros(2), "valid/gaze": False,
 }  # fmt: skip
@@ -46,7 +46,7 @@ class RawConfig(Config):
     size_px: PositiveInt | None = None  # width of the crop, if not the normalisation's
     undistort: bool = True
     gaze_origin: Literal["eyes", "face_center"] = (
-        "eyes"  # of the mean gaze; published labels start at the face's centre
+        "eyes"  # of the mean gaze; published labels originate at the face centre
     )
     num_person_frames: PositiveInt = 60  # from which the person's face is measured
     max_misfit: PositiveFloat = 0.08  # RMS of the rigid landmarks over the eyes' distance
@@ -60,7 +60,7 @@ class RawConfig(Config):
 
 @dataclass(frozen=True)
 class RawSummary:
-    """What became of a subject's photographs: `dropped` counts those left out, by reason."""
+    """Counts of a subject's photographs: `dropped` counts those left out, by reason."""
 
     num_read: int
     num_kept: int
@@ -68,7 +68,7 @@ class RawSummary:
 
 
 class _Unusable(Exception):
-    """This photograph cannot be used; the text is the reason that is counted."""
+    """This photograph is unusable; the text is the reason to count."""
 
 
 def preprocess_raw(
@@ -79,19 +79,19 @@ def preprocess_raw(
     landmarker: Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> RawSummary:
-    """Writes the subject file of one person's photographs; a photograph that cannot be used costs itself alone.
+    """Writes the subject file of one person's photographs; unusable photographs are left out and counted.
 
     Args:
         frames: records of the photographs, all of one subject; the images are read one at a time.
         out: the HDF5 file to write; it appears only when complete.
-        config: how.
+        config: settings of the preprocessing.
         source: name of the data set.
         landmarker: the MediaPipe face landmarker (`.task`); found by `gaze_core.assets` if None.
         progress: called after each photograph as (done, to do, nan).
 
     Raises:
         BadInput: no photograph shows a usable face.
-        MissingArtifact: the landmarker is not at hand.
+        MissingArtifact: the landmarker is not available.
     """
     landmarker = landmarker or resolve("face_landmarker")
     find = FaceLandmarker(landmarker)
@@ -145,12 +145,12 @@ def _image(frame: RawFrame, config: RawConfig) -> RgbImage:
     if frame.rotated_180:
         image = cv2.rotate(image, cv2.ROTATE_180)
     if config.undistort and np.any(frame.distortion):
-        image = cv2.undistort(image, _of_opencv(frame.intrinsics_px), frame.distortion)
+        image = cv2.undistort(image, _opencv_intrinsics(frame.intrinsics_px), frame.distortion)
     return np.asarray(image)
 
 
-def _of_opencv(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
-    """The same camera where the centre of the first pixel is 0, not 0.5."""
+def _opencv_intrinsics(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+    """The intrinsics in OpenCV's convention, where the centre of the first pixel is 0, not 0.5."""
     out = intrinsics_px.copy()
     out[:2, 2] -= 0.5
     return out
@@ -173,7 +173,7 @@ def _label(frame: RawFrame, find: FaceLandmarker, person: Person, config: RawCon
     if abs(pose.facing_deg[1]) > config.max_yaw_deg:
         raise _Unusable("pose_out_of_range")
     mesh_px = face.points_px[:, :2]
-    head_mask = HeadSegmenter([shrunk(image, mesh_px)])(image, mesh_px)
+    head_mask = HeadSegmenter([downscaled(image, mesh_px)])(image, mesh_px)
     values = label_frame(image, face, pose, person.head, frame.intrinsics_px, config.view, head_mask)
     if not values["head_mask"].any():
         raise _Unusable("empty_head_mask")

@@ -1,4 +1,4 @@
-"""Many people's photographs to one subject file each: parallel over people, going on where an earlier run stopped."""
+"""Many people's photographs to one subject file each: parallel over people, resuming where an earlier run stopped."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,15 +24,15 @@ def preprocess_subjects(
     runtime: Runtime = Runtime(),  # noqa: B008
     landmarker: Path | None = None,
 ) -> dict[str, Any]:
-    """Writes `out/SUBJECT.h5` for each person, and what became of their photographs to `out/preprocess.json`.
+    """Writes `out/SUBJECT.h5` for each person, and the counts of their photographs to `out/preprocess.json`.
 
-    A person whose file is there, unchanged and made with this configuration, is left alone. One whose list cannot be
-    read, or who has no usable photograph, is recorded with the reason and does not stop the others.
+    A person whose file is there, unchanged and made with this configuration, is skipped. A person whose list cannot be
+    read, or without a usable photograph, is recorded with the reason and does not stop the others.
 
     Args:
         subjects: reads the list of each person's photographs.
         out: folder of the subject files.
-        config: how.
+        config: settings of the preprocessing.
         source: name of the data set.
         runtime: `num_workers` people at a time.
         landmarker: the MediaPipe face landmarker (`.task`); found by `gaze_core.assets` if None.
@@ -53,17 +53,17 @@ def preprocess_subjects(
 
 
 def _results(jobs: Mapping[str, tuple[Any, ...]], workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each person with what became of the photographs, as they are done."""
+    """Each person with the result, in order of completion."""
     if min(workers, len(jobs)) < 2:
-        yield from ((name, _one(*job)) for name, job in jobs.items())
+        yield from ((name, _preprocess_one(*job)) for name, job in jobs.items())
         return
-    # Started afresh: what torch and OpenCV have running does not survive a fork.
+    # Spawned, since the threads of torch and OpenCV do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        names = {pool.submit(_one, *job): name for name, job in jobs.items()}
+        names = {pool.submit(_preprocess_one, *job): name for name, job in jobs.items()}
         yield from ((names[future], future.result()) for future in as_completed(names))
 
 
-def _one(
+def _preprocess_one(
     read: Callable[[], Sequence[RawFrame]], out: Path, config: RawConfig, source: str, landmarker: Path
 ) -> dict[str, Any]:
     try:

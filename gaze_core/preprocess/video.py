@@ -1,7 +1,7 @@
 """A portrait video or image folder to a subject file, labelled by landmarks (docs/decisions/0004-video-labels.md).
 
-Two readings of the recording: the first keeps only landmarks and decides per person (size, eyeballs, colours) and over
-time (smooth poses); the second crops, masks and writes. One image is in memory at a time.
+Two passes over the recording: the first keeps only landmarks, from which person-level quantities (size, eyeballs,
+colours) and smoothed poses are estimated; the second crops, masks and writes. One image is in memory at a time.
 """
 
 import importlib.metadata
@@ -32,7 +32,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What became of the frames: `dropped` counts those left out, by reason."""
+    """Counts of the frames: `dropped` counts those left out, by reason."""
 
     num_frames_read: int
     num_kept: int
@@ -51,13 +51,13 @@ def preprocess_video(
     Args:
         path: a video file, or a folder of images of one size.
         out: the HDF5 file to write; it appears only when complete.
-        config: how.
+        config: settings of the preprocessing.
         landmarker: the MediaPipe face landmarker (`.task`); found by `gaze_core.assets` if None.
-        progress: called after each frame of both readings as (done, to do, nan).
+        progress: called after each frame of both passes as (done, to do, nan).
 
     Raises:
         BadInput: the recording is missing, unreadable, or without a usable face.
-        MissingArtifact: the landmarker is not at hand.
+        MissingArtifact: the landmarker is not available.
     """
     recording = Recording(path, config.every_nth, config.max_frames)
     landmarker = landmarker or resolve("face_landmarker")
@@ -93,7 +93,7 @@ def preprocess_video(
 
 
 class _FrameProgress:
-    """Counts frames over both readings."""
+    """Progress over the frames of both passes."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._done, self._total = progress, 0, total
@@ -112,7 +112,7 @@ def _no_face(path: Path, num_read: int, dropped: Counter[str]) -> BadInput:
 def _good_poses(
     person: Person, detections: Detections, config: VideoConfig, is_video: bool, dropped: Counter[str]
 ) -> dict[int, Pose]:
-    """Smoothed poses by frame index, of the frames whose pose can be trusted; counts the others."""
+    """Smoothed poses by frame index, of frames with a reliable pose; counts the others."""
     index = list(detections.faces)
     poses = smooth_poses(person.poses, index, config.smooth_frames if is_video else 0)
     limits_deg = np.array([config.max_pitch_deg, config.max_yaw_deg])

@@ -1,7 +1,7 @@
-"""Frames of a video file by number, each with the time at which it is shown. The one place that decodes video.
+"""Frames of a video file by number, each with its presentation time. The only module that decodes video.
 
-A frame's number is its rank by presentation time among all frames that the file holds, so a frame that cannot be decoded
-costs itself and moves no other. The video is decoded from its start: seeking is inexact where key frames are far apart.
+A frame's number is its rank by presentation time among all frames that the file holds, so an undecodable frame does
+not shift the numbers of other frames. The video is decoded from its start: seeking is inexact where key frames are far apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ from numpy import ndarray
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage, require_pixels
 
-# Why a frame has no image: its data cannot be decoded; or the decoder made it up from frames that were lost.
+# Why a frame has no image: its data cannot be decoded, or the decoder concealed lost frames.
 FrameFault = Literal["", "not_decodable", "damaged"]
 _PROGRESS_FRAMES = 50
-_MAX_WAITING = 16  # some encoders call every frame bidirectional
-_MIN_STRETCH = 0.01  # nearer to square pixels than this is a remainder of rounding, which scaling filters leave
+_MAX_WAITING = 16  # some encoders mark every frame as bidirectional
+_MIN_STRETCH = 0.01  # a smaller deviation from square pixels is a rounding error of scaling filters
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +36,18 @@ class Video:
     size_px: tuple[int, int]  # (width, height): upright, of square pixels
     frames_per_s: float  # mean
     times_s: Float[ndarray, " n"]  # of each frame, from the first one on
-    timestamps: tuple[int, ...] | None  # the same in the file's own unit; None where the file has no reliable ones
-    decoded_px: tuple[int, int]  # before it is turned upright
+    timestamps: tuple[int, ...] | None  # in the file's time base; None if the file has no reliable ones
+    decoded_px: tuple[int, int]  # before rotation to upright
 
     @property
     def num_frames(self) -> int:
-        """How many frames the file holds, decodable or not."""
+        """Number of frames in the file, decodable or not."""
         return len(self.times_s)
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """A chosen frame: its image, or why there is none."""
+    """A chosen frame: its image, or the reason why there is none."""
 
     number: int
     time_s: float
@@ -59,7 +59,7 @@ def open_video(path: Path) -> Video:
     """Lists the frames of a video file without decoding more than the first ones.
 
     Raises:
-        BadInput: no such file, no video, none of its frames can be decoded, or they are too large.
+        BadInput: the file is missing, is not a video, has no decodable frame, or its frames are too large.
     """
     if not path.is_file():
         raise BadInput(f"{path.name}: no such file; expected a video")
@@ -91,7 +91,7 @@ def read_video(video: Video, wanted: Sequence[int]) -> Iterator[VideoFrame | int
     reported = 0
     for number, frame, fault in _decoded(video):
         while remaining and remaining[-1] < number:
-            yield _lost(video, remaining.pop())
+            yield _missing_frame(video, remaining.pop())
         if not remaining:
             return
         if remaining[-1] == number:
@@ -100,25 +100,25 @@ def read_video(video: Video, wanted: Sequence[int]) -> Iterator[VideoFrame | int
         elif number >= reported + _PROGRESS_FRAMES:
             reported = number
             yield number
-    yield from (_lost(video, number) for number in reversed(remaining))
+    yield from (_missing_frame(video, number) for number in reversed(remaining))
 
 
-def _lost(video: Video, number: int) -> VideoFrame:
+def _missing_frame(video: Video, number: int) -> VideoFrame:
     time_s = float(video.times_s[number]) if number < video.num_frames else float("nan")
     return VideoFrame(number, time_s, None, "not_decodable")
 
 
 def _decoded(video: Video) -> Iterator[tuple[int, av.VideoFrame, FrameFault]]:
-    """All frames that the decoder hands out, by number; after a loss they are damaged up to the next key frame.
+    """All decoded frames by number; after a loss they count as damaged up to the next key frame.
 
-    Bidirectional frames wait for the frame after them, from which they are predicted too.
+    Bidirectional frames wait for the following frame, since they are predicted from it as well.
     """
     waiting: list[tuple[int, av.VideoFrame]] = []
     broken, last = False, -1
     for frame, num_errors in _results(video):
         number = _number(video, frame, last + 1 + num_errors)
         if number is None or number <= last:
-            continue  # handed out a second time
+            continue  # returned a second time
         lost_before, intact = number > last + 1, not frame.is_corrupt
         before: FrameFault = "damaged" if broken or lost_before or not intact else ""
         if frame.pict_type == PictureType.B:
@@ -136,7 +136,7 @@ def _decoded(video: Video) -> Iterator[tuple[int, av.VideoFrame, FrameFault]]:
 
 
 def _results(video: Video) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Frames in the order in which they are shown, each with how many packets failed since the one before."""
+    """Frames in presentation order, each with the number of packets that failed since the previous frame."""
     num_errors = 0
     with _opened(video.path) as container:
         stream = _video_stream(video.path, container)
@@ -156,7 +156,7 @@ def _results(video: Video) -> Iterator[tuple[av.VideoFrame, int]]:
 
 
 def _number(video: Video, frame: av.VideoFrame, next_number: int) -> int | None:
-    """The frame's rank by time; where the file has no times, frames are numbered as they come."""
+    """The frame's rank by time; without timestamps, frames are numbered in decoding order."""
     if video.timestamps is None:
         return next_number if next_number < video.num_frames else None
     if frame.pts is None:
@@ -165,13 +165,13 @@ def _number(video: Video, frame: av.VideoFrame, next_number: int) -> int | None:
 
 
 def _timestamps(stamps: Sequence[int | None], container_format: str) -> tuple[int, ...] | None:
-    """Sorted presentation times; None unless each frame has one of its own. AVI only says when a frame is decoded."""
+    """Sorted presentation times; None unless every frame has a unique one. AVI stores decoding times only."""
     known = {stamp for stamp in stamps if stamp is not None}
     return tuple(sorted(known)) if len(known) == len(stamps) and container_format != "avi" else None
 
 
 def _opened(path: Path) -> av.container.InputContainer:
-    # With its scheme, or a colon in a name would be taken for one; nothing else that a playlist names is opened.
+    # With a file: scheme, so that a colon in a name is not taken for one; only this protocol is allowed (playlists).
     return av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
 
 
@@ -201,7 +201,7 @@ def _not_a_video(path: Path) -> BadInput:
 
 
 def _square_px(width: int, height: int, aspect: float) -> tuple[int, int]:
-    """The size in square pixels; the shorter side of a pixel is stretched, so that no detail is lost."""
+    """The size in square pixels; pixels are stretched along their shorter side, so that no detail is lost."""
     if abs(aspect - 1) < _MIN_STRETCH:
         return width, height
     return round(width * max(aspect, 1)), round(height * max(1 / aspect, 1))
@@ -213,8 +213,8 @@ def _rgb(frame: av.VideoFrame, size_px: tuple[int, int]) -> RgbImage:
 
 
 def _upright(image: ndarray, frame: av.VideoFrame) -> ndarray:
-    """The image as the file's display matrix wants it shown: turned by quarters, mirrored."""
-    side_data: Any = frame.side_data  # its stub knows motion vectors alone
+    """The image transformed by the file's display matrix: rotation by multiples of 90 degrees, mirroring."""
+    side_data: Any = frame.side_data  # the type stub only has motion vectors
     data = side_data.get(SideData.DISPLAYMATRIX)
     if data is None:
         return image

@@ -1,11 +1,11 @@
-"""What a report page is made of. Each block is a value; `templates/blocks.html` has a macro of its `kind`."""
+"""Blocks of a report page. Each block is a value; `templates/blocks.html` has a macro for its `kind`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Style = Literal["candidate", "baseline", "copy", "floor"]
-"""A colour of the style sheet: the model, its rival, what needs no model, and the best that can be measured."""
+"""A colour of the style sheet: the model, its baseline, the identity copy, and the judge's error on ground truth."""
 Mark = Literal["ok", "fault", "unclear"]
 
 
@@ -17,7 +17,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Heading(Block):
-    """Begins a section."""
+    """The heading of a section."""
 
     kind: ClassVar[str] = "heading"
     text: str
@@ -35,7 +35,7 @@ class Text(Block):
 
 @dataclass(frozen=True)
 class Alarm(Block):
-    """What a reader must know before any number."""
+    """A warning above the numbers."""
 
     kind: ClassVar[str] = "alarm"
     title: str
@@ -55,7 +55,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Headlines(Block):
-    """The numbers that matter, side by side."""
+    """The main numbers, side by side."""
 
     kind: ClassVar[str] = "headlines"
     items: Sequence[Headline]
@@ -81,8 +81,8 @@ class Bars(Block):
     items: Sequence[Bar]
 
     @property
-    def shown(self) -> list[tuple[Bar, float]]:
-        """The known bars with their lengths in percent."""
+    def visible(self) -> list[tuple[Bar, float]]:
+        """The bars that have a value, with their lengths in percent."""
         known = [(bar, bar.value) for bar in self.items if bar.value is not None]
         largest = max((value for _, value in known), default=0.0) or 1.0
         return [(bar, round(100 * value / largest, 1)) for bar, value in known]
@@ -90,7 +90,7 @@ class Bars(Block):
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A question whose answer must be yes before the numbers are worth reading."""
+    """A sanity check: its question, result and mark."""
 
     mark: Mark
     question: str
@@ -117,7 +117,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell; `note` stands small below its text, `hint` appears when it is pointed at."""
+    """A cell; `note` is small text below, `hint` a tooltip."""
 
     text: str
     note: str = ""
@@ -128,7 +128,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table(Block):
-    """A table; the first cell of each row is its head. A plain string is a plain cell."""
+    """A table; the first cell of each row is its header. A plain string is a plain cell."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[Column]
@@ -148,7 +148,7 @@ class Table(Block):
 
 @dataclass(frozen=True)
 class Chart(Block):
-    """A chart over the whole width; the legend is (style, text), without a style a mere remark."""
+    """A chart over the full width; legend entries are (style, text), an entry without a style is a remark."""
 
     kind: ClassVar[str] = "chart"
     svg: str
@@ -157,7 +157,7 @@ class Chart(Block):
 
 @dataclass(frozen=True)
 class SmallChart:
-    """One of many charts, with what changed beside its name."""
+    """One of many charts, with first and last value beside its name."""
 
     name: str
     change: str
@@ -183,7 +183,7 @@ class ImageGroup:
 
 @dataclass(frozen=True)
 class ImageStrip(Block):
-    """Groups of images side by side, as wide as they have images."""
+    """Groups of images side by side, with widths in proportion to their number of images."""
 
     kind: ClassVar[str] = "image_strip"
     groups: Sequence[ImageGroup]
@@ -196,7 +196,7 @@ class ImageStrip(Block):
 
 @dataclass(frozen=True)
 class Facts(Block):
-    """Terms with what is known of them."""
+    """A list of terms with their descriptions."""
 
     kind: ClassVar[str] = "facts"
     rows: Mapping[str, str] | Sequence[tuple[str, str]]
@@ -210,7 +210,7 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Notes(Block):
-    """Sentences, one a line."""
+    """Sentences, one per line."""
 
     kind: ClassVar[str] = "notes"
     lines: Sequence[str]
@@ -218,7 +218,7 @@ class Notes(Block):
 
 @dataclass(frozen=True)
 class Fold(Block):
-    """What is shown when its summary is clicked."""
+    """A collapsible section, opened by a click on its summary."""
 
     kind: ClassVar[str] = "fold"
     summary: str
@@ -228,7 +228,7 @@ class Fold(Block):
 
 @dataclass(frozen=True)
 class Columns(Block):
-    """Two lists of blocks side by side, one below the other on a narrow screen."""
+    """Two columns of blocks; one below the other on a narrow screen."""
 
     kind: ClassVar[str] = "columns"
     left: Sequence[Block]

@@ -13,7 +13,7 @@ from gaze_core.sampling import evenly_spaced
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 32
 _MAX_POINTS = 160
 _PANEL = 220  # width beside the plot in which images appear
-_LOG_FROM_RATIO = 8  # a curve that spans more than this is drawn on a logarithmic axis
+_LOG_FROM_RATIO = 8  # a curve whose values span a larger ratio gets a logarithmic axis
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Series:
 
 @dataclass(frozen=True)
 class ImagePoint:
-    """A point that shows an image, with a few lines of text, while it is pointed at or has the focus."""
+    """A point that shows an image and a few lines of text on hover or focus."""
 
     x: float
     y: float
@@ -47,11 +47,11 @@ def line_chart(
     points: Sequence[ImagePoint] = (),
     linear: bool = False,
 ) -> str:
-    """Lines over a common axis. Values that are not finite are left out; without any the chart says so.
+    """A line chart over a common axis. Non-finite values are left out; a chart without values says "no values".
 
-    Lines without markers that span much have a logarithmic axis, unless `linear` forbids it.
+    Lines without markers and with a large value range get a logarithmic axis, unless `linear` is set.
 
-    Image points are drawn beside the lines; the images appear to the right of the plot.
+    Image points are drawn as dots; their images appear to the right of the plot.
     """
     whole_width, height = size_px
     width = whole_width - (_PANEL if points else 0)
@@ -88,7 +88,7 @@ def line_chart(
 
 
 def standalone(svg: str, style: str) -> str:
-    """A chart as a file of its own, with its colours."""
+    """The chart as a standalone SVG file with its style sheet."""
     opening, rest = svg.split(">", 1)
     return f'{opening} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
 
@@ -98,7 +98,7 @@ def _hint(left: int) -> str:
 
 
 def _peek(point: ImagePoint, x: float, y: float, left: int) -> str:
-    """The dot, and beside the plot what it shows; style sheets alone make it appear."""
+    """The dot and its image beside the plot, which CSS alone shows and hides."""
     image_height = 0.4 * (_PANEL - 20)
     text = "".join(
         f'<text class="tick" x="{left + 12}" y="{image_height + 26 + 15 * k:.0f}">{escape(line)}</text>'

@@ -1,6 +1,6 @@
-"""Training curves by their names: `weighted/` is what adds up to the loss, `validation/` is measured on held-out samples.
+"""Training curves by name: `weighted/` terms add up to the loss, `validation/` values are measured on held-out samples.
 
-All other terms are logged unweighted, in the unit that their name ends with.
+All other terms are logged unweighted, in the unit at the end of their name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _UNITS = {"deg": "°", "rad": "rad", "dm2": "dm²", "dm": "dm", "m": "m", "px": 
 
 
 def curves_of(rows: Iterable[Mapping[str, float]]) -> dict[str, Curve]:
-    """Each number over steps, from the rows of a training history; validation first, what is weighted last."""
+    """Each number over steps, from the rows of a training history; validation first, weighted terms last."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         for name, value in row.items():
@@ -29,7 +29,7 @@ def curves_of(rows: Iterable[Mapping[str, float]]) -> dict[str, Curve]:
 
 
 def curve_title(name: str) -> str:
-    """What a chart of this number is headed: `validation/gaze_error_deg` -> "validation: gaze error, °"."""
+    """The chart title of a logged number: `validation/gaze_error_deg` -> "validation: gaze error, °"."""
     group, _, rest = name.rpartition("/")
     words, _, unit = rest.rpartition("_")
     known = unit in _UNITS and words and group != WEIGHTED.rstrip("/")  # a weighted term has no unit
@@ -38,20 +38,20 @@ def curve_title(name: str) -> str:
 
 
 def curve_blocks(stages: Mapping[str, Mapping[str, Curve]]) -> list[Block]:
-    """The curves of each stage that has any; the weighted terms are folded away."""
+    """The curves of each stage; the weighted terms are in a collapsed section."""
     blocks: list[Block] = []
     for stage, curves in stages.items():
-        shown = {name: curve for name, curve in curves.items() if len(curve[1]) > 0}
-        weighted = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED in name]
-        plain = [_chart(name, curve) for name, curve in shown.items() if WEIGHTED not in name]
-        if shown:
+        nonempty = {name: curve for name, curve in curves.items() if len(curve[1]) > 0}
+        weighted = [_chart(name, curve) for name, curve in nonempty.items() if WEIGHTED in name]
+        plain = [_chart(name, curve) for name, curve in nonempty.items() if WEIGHTED not in name]
+        if nonempty:
             blocks += [Heading(stage.replace("_", " "), level=3), Charts(plain)]
         if weighted:
             blocks.append(Fold("Weighted terms, as they add up to the loss", [Charts(weighted)]))
     if not blocks:
         return []
     intro = (
-        "Terms are unweighted, in the unit that stands beside their name; validation is measured on held-out samples. "
+        "Terms are unweighted, in the unit beside their name; validation is measured on held-out samples. "
         "First and last value beside each name."
     )
     return [Heading("Training curves", intro), *blocks]
@@ -62,7 +62,7 @@ def _chart(name: str, curve: Curve) -> SmallChart:
     title = curve_title(name)
     change = f"{short(float(values[0]))} → {short(float(values[-1]))}"
     style = "floor" if name.startswith(VALIDATION) else "candidate"
-    few = len(values) < _FEW  # a line through one point cannot be seen
+    few = len(values) < _FEW  # a line through one point is invisible
     return SmallChart(title, change, line_chart([Series(title, steps, values, style)], title, "step", markers=few))
 
 

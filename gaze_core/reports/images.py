@@ -15,20 +15,20 @@ def png_data_uri(image: UInt8[ndarray, "h w 3"]) -> str:
 
 
 def jpeg_data_uri(image: UInt8[ndarray, "h w 3"]) -> str:
-    """An RGB image as a `data:` address, in a tenth of the bytes and not exact: for frames of a video."""
+    """An RGB image as a `data:` address, with lossy compression to a tenth of the size: for frames of a video."""
     return _data_uri(image, "JPEG", quality=85)
 
 
 def content_box(images: np.ndarray, margin_px: int = 3) -> tuple[slice, slice]:
-    """Rows and columns of the smallest square that holds all that is not white in uint8 images [..., H, W, 3]."""
-    drawn = (images.min(axis=-1) < 250).reshape(-1, *images.shape[-3:-1]).any(axis=0)
-    if not drawn.any():
+    """Rows and columns of the smallest square around all non-white pixels of uint8 images [..., H, W, 3]."""
+    content = (images.min(axis=-1) < 250).reshape(-1, *images.shape[-3:-1]).any(axis=0)
+    if not content.any():
         return slice(None), slice(None)
-    ends = [np.flatnonzero(np.any(drawn, axis=other))[[0, -1]] for other in (1, 0)]
-    side = min(max(int(high - low) + 1 + 2 * margin_px for low, high in ends), *drawn.shape)
+    ends = [np.flatnonzero(np.any(content, axis=other))[[0, -1]] for other in (1, 0)]
+    side = min(max(int(high - low) + 1 + 2 * margin_px for low, high in ends), *content.shape)
     starts = [
         int(np.clip((low + high + 1 - side) // 2, 0, size - side))
-        for (low, high), size in zip(ends, drawn.shape, strict=True)
+        for (low, high), size in zip(ends, content.shape, strict=True)
     ]
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 

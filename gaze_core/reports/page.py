@@ -16,7 +16,7 @@ PAGE_FILE, JSON_FILE, LOG_FILE = "report.html", "report.json", "log.txt"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in a few words, its colour, and what it rests on."""
+    """The verdict in a few words, its colour, and its basis."""
 
     style: Literal["better", "equal", "regressed"]
     words: str
@@ -25,7 +25,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on one page, in order. All text is shown as it is: none of it is markup."""
+    """The content of one page, in order. All text is plain: none of it is interpreted as markup."""
 
     title: str
     subtitle: str
@@ -35,14 +35,14 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML. It asks for nothing outside itself."""
+    """The page as self-contained HTML."""
     return _environment().get_template("page.html").render(page=page)
 
 
 def write_report(page: Page, facts: Mapping[str, Any], folder: Path, name: str = "report") -> tuple[Path, Path]:
     """Writes `<name>.html` and `<name>.json` to `folder` and returns their paths."""
     paths = folder / f"{name}.html", folder / f"{name}.json"
-    # Both are made before either is written.
+    # Both are rendered before either is written.
     contents = render(page), json.dumps(facts, indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, contents, strict=True):

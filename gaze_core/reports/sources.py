@@ -1,4 +1,4 @@
-"""The end of every report: what was trained and where it lies, the stages of the run, what they worked on."""
+"""The last part of every report: trained models and their checkpoints, stages of the run, digests and versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from gaze_core.reports.blocks import Block, Cell, Column, Columns, Facts, Fold, 
 from gaze_core.reports.page import LOG_FILE
 from gaze_core.reports.text import duration
 
-_HOW = {"cached": "reused", "resumed": "computed, continued from its last checkpoint"}
+_RESULT_TEXTS = {"cached": "reused", "resumed": "computed, continued from its last checkpoint"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class StageRow:
 
     @property
     def cached(self) -> bool:
-        """Whether the result was there before this run."""
+        """Whether the result came from the store."""
         return self.how == "cached"
 
 
@@ -39,16 +39,16 @@ class TrainedRow:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a report's numbers come from; whatever is empty is left out.
+    """Where a report's numbers come from; empty parts are left out.
 
     Attributes:
-        trained: Models that the run trained or measured.
+        trained: Models that the run trained or evaluated.
         stages: In the order in which they ran.
         dropped: Reason -> number of frames that were left out.
-        digests: What -> digest: data, splits, checkpoints, metric networks.
+        digests: Name -> digest: data, splits, checkpoints, metric networks.
         versions: Package -> version.
-        artifacts: Role -> reference of the artifact, from which another command can go on.
-        has_log: Whether the run's log lies beside the report.
+        artifacts: Role -> reference of the artifact, from which another command can continue.
+        has_log: Whether the run's log is beside the report.
     """
 
     trained: Sequence[TrainedRow] = ()
@@ -99,7 +99,7 @@ class Sources:
         rows = [
             (
                 row.name,
-                ", ".join(filter(None, (_HOW.get(row.how, row.how), row.detail))),
+                ", ".join(filter(None, (_RESULT_TEXTS.get(row.how, row.how), row.detail))),
                 duration(row.seconds),
                 Cell(row.digest, code=True),
             )

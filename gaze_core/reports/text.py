@@ -1,4 +1,4 @@
-"""Numbers as reports show them."""
+"""Formatting of numbers in reports."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 class Bounds(Protocol):
-    """What has an interval, or has none."""
+    """A value with an optional interval."""
 
     @property
     def low(self) -> float | None: ...
@@ -16,12 +16,12 @@ class Bounds(Protocol):
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number as people write it; a dash where there is none."""
+    """A formatted number; a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def interval(found: Bounds, digits: int = 2) -> str:
-    """An interval as "4.0 to 5.4"; empty where there is none."""
+    """An interval as "4.0 to 5.4"; empty without one."""
     if found.low is None or found.high is None:
         return ""
     return f"{number(found.low, digits)} to {number(found.high, digits)}"

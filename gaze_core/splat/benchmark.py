@@ -43,7 +43,7 @@ class Row:
 
 
 def run(num_repeats: int = NUM_REPEATS, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """One row for each backend that this machine can run, scene and number of channels; the machine; first calls."""
+    """Timings by backend, scene and number of channels, the machine, and the times of first calls."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backends = [choose_backend("auto", device), "reference"]
     rows: list[Row] = []
@@ -58,11 +58,11 @@ def run(num_repeats: int = NUM_REPEATS, report: Callable[[str], None] = lambda _
 def _time_scene(
     backends: list[Any], num_points: int, size_px: int, channels: int, num_repeats: int, device: torch.device
 ) -> list[Row]:
-    arguments = head_like_scene(num_points, size_px, channels, device)
+    arguments = head_scene(num_points, size_px, channels, device)
     first_s = {name: sum(_timed(arguments, name)) for name in backends}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
     for repeat in range(num_repeats):
-        for name in backends:  # interleaved, so that other load on the machine hits all alike
+        for name in backends:  # interleaved, so that other load on the machine affects all backends equally
             if first_s[name] < _LONG_S or repeat % 3 == 0:
                 times[name].append(_timed(arguments, name))
     forward = {name: 1e3 * median(t[0] for t in times[name]) for name in backends}
@@ -77,8 +77,8 @@ def _time_scene(
     ]  # fmt: skip
 
 
-def head_like_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> dict[str, Any]:
-    """Arguments of `rasterize` for a two-sided shell of the size of a head that fills most of the image."""
+def head_scene(num_points: int, size_px: int, channels: int, device: torch.device) -> dict[str, Any]:
+    """Arguments of `rasterize` for a two-sided shell of head size that fills most of the image."""
     random = generator("splat benchmark", num_points)
     directions = torch.nn.functional.normalize(torch.randn(num_points, 3, generator=random), dim=-1)
     spacing_m = 0.1 * (4 * torch.pi / num_points) ** 0.5
@@ -103,10 +103,10 @@ def _timed(arguments: dict[str, Any], backend: Backend) -> tuple[float, float]:
     started = time.perf_counter()
     features = rasterize(**arguments, backend=backend).features
     _synchronize(features)
-    drawn = time.perf_counter()
+    forward_done = time.perf_counter()
     features.sum().backward()
     _synchronize(features)
-    return drawn - started, time.perf_counter() - drawn
+    return forward_done - started, time.perf_counter() - forward_done
 
 
 def _synchronize(tensor: Tensor) -> None:
@@ -115,14 +115,14 @@ def _synchronize(tensor: Tensor) -> None:
 
 
 def peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, device: torch.device) -> float:
-    """Memory that one forward and backward pass needs above its inputs, seen from a fresh process."""
+    """Memory of one forward and backward pass above its inputs, measured in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure_peak_mb, (backend, num_points, size_px, channels, device))
 
 
 def _measure_peak_mb(backend: Backend, num_points: int, size_px: int, channels: int, device: torch.device) -> float:
-    _timed(head_like_scene(50, 16, channels, device), backend)  # code and thread pools are no part of the scene
-    arguments = head_like_scene(num_points, size_px, channels, device)
+    _timed(head_scene(50, 16, channels, device), backend)  # compiled code and thread pools do not count
+    arguments = head_scene(num_points, size_px, channels, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -134,7 +134,7 @@ def _measure_peak_mb(backend: Backend, num_points: int, size_px: int, channels: 
 
 
 def _memory_mb(kind: str) -> float:
-    """Memory of this process: resident now (VmRSS), or the most it has been (VmHWM); NaN where Linux is not there.
+    """Memory of this process: resident now (VmRSS), or peak (VmHWM); NaN if not on Linux.
 
     `getrusage` would not do: what a process inherits from the one that started it counts there.
     """
@@ -145,9 +145,9 @@ def _memory_mb(kind: str) -> float:
 
 _FIRST_CALL = """
 import time
-from gaze_core.splat.benchmark import _timed, head_like_scene
+from gaze_core.splat.benchmark import _timed, head_scene
 import torch
-scene = head_like_scene(50, 16, 3, torch.device("cpu"))
+scene = head_scene(50, 16, 3, torch.device("cpu"))
 started = time.perf_counter()
 _timed(scene, "numba")
 print(time.perf_counter() - started)
@@ -155,7 +155,7 @@ print(time.perf_counter() - started)
 
 
 def first_call_s() -> dict[str, float]:
-    """Seconds of a process's first call: `cold`, where nothing is compiled yet, and `warm`, in any later process."""
+    """Seconds of the first call in a process: `cold` without compiled code, `warm` in any later process."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
         cold, warm = (
@@ -166,14 +166,14 @@ def first_call_s() -> dict[str, float]:
 
 
 def machine(device: torch.device) -> str:
-    """The machine in words: a time means nothing without it."""
+    """A description of the machine that the times were measured on."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"{cpu_name()}, {torch.get_num_threads()} threads of {os.cpu_count()}, torch {torch.__version__}"
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The rows for a terminal."""
+    """The table of the timings for a terminal."""
     rows = [{name: value for name, value in row.items() if name != "repeats_ms"} for row in result["rows"]]
     first = ", ".join(f"{name} {seconds} s" for name, seconds in result["first_call_s"].items())
     shown = Table(

@@ -1,7 +1,7 @@
-"""`compiled`: numba's compiler as the rasteriser uses it, with compiled code kept on disk.
+"""`compiled`: numba's compiler with the rasteriser's options and a cache on disk.
 
-numba decides whether kept code is still good by the file of the function alone; a kernel that calls into another file
-would go stale unnoticed. So the folder's name is a digest of all sources here.
+numba invalidates cached code by the source file of the function only, so changes in other files that a kernel calls would
+go unnoticed. Therefore the name of the cache folder is a digest of all sources in this package.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ CONTRACT = frozenset({"contract"})  # a multiplication and an addition may becom
 def compiled(
     function: Callable[..., Any] | None = None, *, inline: bool = False, fastmath: frozenset[str] = CONTRACT
 ) -> Any:
-    """Compiles without the interpreter and its lock: the first process on a machine pays, later ones load."""
+    """Compiles a function in nopython mode without the GIL; the first process compiles, later ones load the cache."""
     if function is None:
         return partial(compiled, inline=inline, fastmath=fastmath)
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
@@ -37,7 +37,7 @@ def compiled(
 
 @cache
 def _folder(configured: str) -> str:
-    """Below $NUMBA_CACHE_DIR or the user's cache; numba's own choice, beside the sources, where that is not writable."""
+    """Below $NUMBA_CACHE_DIR or the user's cache; numba's default, beside the sources, if that is not writable."""
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     base = Path(configured) if configured else Path(pooch.os_cache("gazeworks")) / "compiled"
     folder = base / hashlib.sha256(sources).hexdigest()[:16]

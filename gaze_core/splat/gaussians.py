@@ -1,4 +1,4 @@
-"""The values that enter and leave the rasteriser."""
+"""The inputs and outputs of the rasteriser."""
 
 from dataclasses import dataclass
 
@@ -21,12 +21,12 @@ class Gaussians:
     features: Float[Tensor, "b n c"]
 
     def with_features(self, features: Float[Tensor, "b n d"]) -> "Gaussians":
-        """The same cloud painted with other features."""
+        """The same cloud with other features."""
         return Gaussians(self.means, self.quats_wxyz, self.scales, self.opacities, features)
 
 
 def concatenate(clouds: list[Gaussians]) -> Gaussians:
-    """One cloud per batch element that holds the Gaussians of all, in order."""
+    """Concatenates the Gaussians of several clouds, in order, for each batch element."""
     return Gaussians(
         torch.cat([c.means for c in clouds], dim=1),
         torch.cat([c.quats_wxyz for c in clouds], dim=1),

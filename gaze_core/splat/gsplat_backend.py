@@ -1,4 +1,4 @@
-"""gsplat on CUDA behind our contract. The only importer of gsplat, and only when a CUDA tensor arrives."""
+"""The CUDA backend: gsplat with our interface. Only this module imports gsplat, and it is imported for CUDA tensors only."""
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def rasterize(
 
 
 def _without_camera_axis(means2d: Tensor) -> Tensor:
-    """Projected means (b, n, 2) that receive the gradient of gsplat's (b, 1, n, 2), of which a slice would get none."""
+    """Projected means (b, n, 2) that receive the gradient of gsplat's (b, 1, n, 2), which a slice would not get."""
     sliced = means2d[:, 0].detach()
     if means2d.requires_grad:
         sliced.requires_grad_()

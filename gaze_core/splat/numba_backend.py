@@ -1,8 +1,8 @@
 """The CPU backend: compiled kernels on our own threads, as two autograd functions, projection and compositing.
 
-An image is cut into bands of tile rows, a function of its height alone. Each band bins its own Gaussians, draws itself,
-and gathers its gradients in slots of its own; slots are summed band by band. So results are the same, bit for bit,
-whatever the number of threads.
+An image is divided into bands of tile rows, which depend on its height only. Each band bins and composites its Gaussians
+and writes its gradients to separate slots; slots are summed band by band. So results are bit-identical for any number
+of threads.
 """
 
 import itertools
@@ -109,7 +109,7 @@ class _Project(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class _Band:
-    """What the backward pass needs of a band; see `binning.bin_band`."""
+    """The values of a band for the backward pass; see `binning.bin_band`."""
 
     rows: tuple[int, int]
     members: np.ndarray
@@ -130,7 +130,7 @@ class _Composite(torch.autograd.Function):
         values, backdrop = _padded(features), _array(background)
         rows = _band_rows(height)
         image = np.empty((batch, height, width, channels), np.float32)
-        through, depth = (np.empty((batch, height, width), np.float32) for _ in range(2))
+        transmittance, depth = (np.empty((batch, height, width), np.float32) for _ in range(2))
         slot_of = np.empty((batch, len(rows), num), np.int32)
         members: list[Any] = [None] * batch
         bands: dict[tuple[int, int], _Band] = {}
@@ -140,21 +140,22 @@ class _Composite(torch.autograd.Function):
             order = binning.depth_order(geometry[3][b], geometry[4][b])
             members[b] = binning.members_of_bands(order, geometry[0][b], geometry[4][b], _ROWS_PER_BAND, slot_of[b])
 
-        def draw(b: int, index: int) -> None:
-            starts, everyone = members[b]
-            own = everyone[starts[index] : starts[index + 1]]
+        def composite_band(b: int, index: int) -> None:
+            starts, all_members = members[b]
+            own = all_members[starts[index] : starts[index + 1]]
             packed, tiles, lists = binning.bin_band(*rows[index], tiles_x, own, *(g[b] for g in geometry))
             band = bands[b, index] = _Band(rows[index], own, packed, tiles, lists, np.zeros(len(lists), np.uint64))
             compositing.forward_band(
                 *band.rows, tiles_x, band.geometry, band.starts, band.lists, band.members, values[b], backdrop[b],
-                np.float32(max_alpha), image[b], through[b], depth[b], band.masks,
+                np.float32(max_alpha), image[b], transmittance[b], depth[b], band.masks,
             )  # fmt: skip
 
         _run(sort, [(b,) for b in range(batch)])
-        _run(draw, list(itertools.product(range(batch), range(len(rows)))))
-        ctx.bands, ctx.values, ctx.backdrop, ctx.through, ctx.slot_of = bands, values, backdrop, through, slot_of
+        _run(composite_band, list(itertools.product(range(batch), range(len(rows)))))
+        ctx.bands, ctx.values, ctx.backdrop = bands, values, backdrop
+        ctx.transmittance, ctx.slot_of = transmittance, slot_of
         ctx.max_alpha, ctx.shape, ctx.tiles_x = max_alpha, features.shape, tiles_x
-        images = [torch.from_numpy(a).to(features.dtype) for a in (image, 1 - through, depth)]
+        images = [torch.from_numpy(a).to(features.dtype) for a in (image, 1 - transmittance, depth)]
         return images[0], images[1], images[2]
 
     @staticmethod
@@ -173,7 +174,7 @@ class _Composite(torch.autograd.Function):
             own[:] = 0
             compositing.backward_band(
                 *band.rows, ctx.tiles_x, band.geometry, band.starts, band.lists, band.members, ctx.values[b],
-                ctx.backdrop[b], np.float32(ctx.max_alpha), ctx.through[b], band.masks, *(g[b] for g in grads), own,
+                ctx.backdrop[b], np.float32(ctx.max_alpha), ctx.transmittance[b], band.masks, *(g[b] for g in grads), own,
                 grad_background[b, index],
             )  # fmt: skip
 
@@ -223,8 +224,8 @@ def _pool(process_id: int) -> ThreadPoolExecutor:
 
 
 def _run(function: Callable[..., None], jobs: Sequence[tuple[int, ...]]) -> None:
-    """Runs the jobs on `torch.get_num_threads()` threads, this one among them; each takes the next job there is."""
-    next_job = itertools.count()  # one step of it is atomic
+    """Runs the jobs on `torch.get_num_threads()` threads, including this one; each takes the next job."""
+    next_job = itertools.count()  # next() is atomic
 
     def work() -> None:
         while (index := next(next_job)) < len(jobs):
@@ -233,5 +234,5 @@ def _run(function: Callable[..., None], jobs: Sequence[tuple[int, ...]]) -> None
     helpers = [_pool(os.getpid()).submit(work) for _ in range(min(torch.get_num_threads(), len(jobs)) - 1)]
     work()
     for helper in helpers:
-        if not helper.cancel():  # one that has not started finds nothing left to do
+        if not helper.cancel():  # a helper that has not started has nothing left to do
             helper.result()

@@ -1,4 +1,4 @@
-"""Compiled sorting and binning: which Gaussians reach which 8 x 8 px tile, front to back."""
+"""Compiled sorting and binning: the Gaussians that overlap each 8 x 8 px tile, front to back."""
 
 import math
 
@@ -9,7 +9,7 @@ from gaze_core.splat.compiled import compiled
 TILE = 8
 GEOMETRY = 8  # floats for each Gaussian of a band: mean (2), conic (3), opacity, depth, half height
 _DIGIT_BITS, _DIGIT = 11, 2047
-_SLACK_PX = 1e-3  # rounding must never cost a pixel that the exact ellipse covers
+_SLACK_PX = 1e-3  # margin, so that rounding never loses a pixel that the exact ellipse covers
 
 
 @compiled
@@ -43,7 +43,7 @@ def depth_order(depths, extents):
 
 @compiled
 def members_of_bands(order, means, extents, rows_per_band, slot_of):
-    """The Gaussians that each band of tile rows may see, in the order given.
+    """The Gaussians that may overlap each band of tile rows, in the given order.
 
     Returns where each band's list starts and all lists in a row. `slot_of[band, i]` becomes the position of Gaussian i
     in its band's list, or -1.
@@ -76,10 +76,10 @@ def _bands(means, extents, i, rows_per_band, num_bands):
 
 @compiled
 def bin_band(first_row, last_row, tiles_x, members, means, conics, opacities, depths, extents):
-    """Tile lists of the rows [first_row, last_row), which only `members` reach, in the order of those.
+    """Tile lists of the rows [first_row, last_row), which only `members` overlap, in the order of `members`.
 
-    Returns the geometry of the members packed by rows, where each tile's list starts, and all lists in a row, as
-    positions in `members`.
+    Returns the geometry of the members packed by rows, the start of each tile's list, and the concatenated lists of
+    indices in `members`.
     """
     num, num_rows = len(members), last_row - first_row
     geometry = np.empty((num, GEOMETRY), np.float32)

@@ -1,7 +1,7 @@
 """Compiled compositing of bands of 8 x 8 px tiles, forward and backward. No Python objects inside, GIL released.
 
-For each Gaussian of a tile the alphas of eight pixels at a time are computed in one vector; a 64-bit mask then says
-which pixels it contributes to, and only those meet its channels, eight at a time.
+For each Gaussian of a tile, alphas are computed in vectors of eight pixels; a 64-bit mask marks the pixels that it
+contributes to, and only these accumulate its channels, in vectors of eight.
 """
 
 import math
@@ -16,7 +16,7 @@ from gaze_core.splat.numba_intrinsics import (
     DEPTH,
     DOT,
     SUMS,
-    THROUGH,
+    TRANSMITTANCE,
     WEIGHT,
     WIDE,
     add_eight,
@@ -55,7 +55,7 @@ def forward_band(
     """Composites the tile rows [first_row, last_row) into `image` (h, w, c) over the background.
 
     `values` is flat, its rows padded to a multiple of eight channels. `masks` (one word for each entry of `lists`,
-    zeros) and `transmittance` are what the backward pass needs. `depth` is the weighted sum of depths.
+    zeros) and `transmittance` are saved for the backward pass. `depth` is the weighted sum of depths.
     """
     height, width, channels = image.shape
     stride = np.uint64(-(-channels // LANES) * LANES)
@@ -79,17 +79,17 @@ def forward_band(
 
 @compiled(fastmath=_FAST)
 def _open_tile(s, tx, ty, width, height, stride):
-    """Nothing drawn yet. The transmittance of a pixel that takes no more is negative; so are pixels past the edge."""
+    """Initialises a tile. The transmittance of closed pixels is negative, and so it is past the image's edge."""
     for p in range(_PIXELS):
         inside = (tx * TILE + (p & 7) < width) and (ty * TILE + (p >> 3) < height)
-        s[THROUGH + np.uint64(p)] = _ONE if inside else -_ONE
+        s[TRANSMITTANCE + np.uint64(p)] = _ONE if inside else -_ONE
         s[DEPTH + np.uint64(p)] = _ZERO
     s[CHANNELS:] = _ZERO
 
 
 @compiled(inline=True, fastmath=_FAST)
 def _weigh(s, geometry, g, x0, y0, max_alpha):
-    """Weights of one Gaussian at the tile's pixels, and the mask of those that it contributes to."""
+    """Weights of one Gaussian at the tile's pixels, and the mask of the pixels that it contributes to."""
     dx0, my = x0 - geometry[g], geometry[g + np.uint64(1)]
     a, b, c = geometry[g + np.uint64(2)], geometry[g + np.uint64(3)], geometry[g + np.uint64(4)]
     opacity, z = geometry[g + np.uint64(5)], geometry[g + np.uint64(6)]
@@ -106,7 +106,7 @@ def _weigh(s, geometry, g, x0, y0, max_alpha):
 @compiled(inline=True, fastmath=_FAST)
 def _any_open(s):
     for r in range(np.uint64(0), np.uint64(TILE)):  # noqa: SIM110 (numba compiles no generators)
-        if positive(s, THROUGH + r * np.uint64(LANES)):
+        if positive(s, TRANSMITTANCE + r * np.uint64(LANES)):
             return True
     return False
 
@@ -128,7 +128,7 @@ def _close_tile(s, tx, ty, stride, background, image, transmittance, depth):
     for y in range(ty * TILE, min(height, (ty + 1) * TILE)):
         for x in range(tx * TILE, min(width, (tx + 1) * TILE)):
             p = np.uint64((y - ty * TILE) * TILE + x - tx * TILE)
-            through = abs(s[THROUGH + p])
+            through = abs(s[TRANSMITTANCE + p])
             transmittance[y, x] = through
             depth[y, x] = s[DEPTH + p]
             at = CHANNELS + p * stride
@@ -173,7 +173,7 @@ def _open_tile_backward(
         y, x = ty * TILE + np.int64(p >> np.uint64(3)), tx * TILE + np.int64(p & np.uint64(7))
         s[DOT + p] = _ZERO
         if y >= height or x >= width:
-            s[THROUGH + p], s[BEHIND + p], s[DEPTH + p] = _ONE, _ZERO, _ZERO
+            s[TRANSMITTANCE + p], s[BEHIND + p], s[DEPTH + p] = _ONE, _ZERO, _ZERO
             continue
         through, dot, at = transmittance[y, x], _ZERO, CHANNELS + p * stride
         for c in range(np.uint64(channels)):
@@ -181,7 +181,7 @@ def _open_tile_backward(
             s[at + c] = g
             dot += g * background[c]
             grad_background[c] += through * g
-        s[THROUGH + p], s[DEPTH + p] = through, grad_depth[y, x]
+        s[TRANSMITTANCE + p], s[DEPTH + p] = through, grad_depth[y, x]
         s[BEHIND + p] = through * (dot - grad_alpha[y, x])
 
 
@@ -209,7 +209,7 @@ def _gather_channels(s, slots, row, stride, mask):
 
 @compiled(inline=True, fastmath=_FAST)
 def _differentiate(s, geometry, g, x0, y0, max_alpha, mask, slots, slot):
-    """Weights of one Gaussian, and the gradients of what it is; the dots are used up and set to 0."""
+    """Weights of one Gaussian, and the gradients of its parameters; the dots are consumed and reset to 0."""
     dx0, my = x0 - geometry[g], geometry[g + np.uint64(1)]
     a, b, c = geometry[g + np.uint64(2)], geometry[g + np.uint64(3)], geometry[g + np.uint64(4)]
     opacity, z = geometry[g + np.uint64(5)], geometry[g + np.uint64(6)]

@@ -1,6 +1,6 @@
-"""What the compositing kernels do eight pixels or eight channels at a time.
+"""Intrinsics of the compositing kernels for vectors of eight pixels or eight channels.
 
-Each intrinsic works on the work memory `s` of a tile, one array with constant offsets, 64 numbers to a pixel quantity.
+Each intrinsic works on the work memory `s` of a tile, one array with constant offsets, 64 numbers per quantity.
 """
 
 import math
@@ -29,8 +29,8 @@ from gaze_core.splat.simd import (
 )  # fmt: skip
 
 WIDE = 4  # vectors in the wide variants: 32 channels
-# Offsets into the work memory: weights, transmittance, depths, <gradient, values>, what lies behind; seven sums; channels.
-WEIGHT, THROUGH, DEPTH, DOT, BEHIND, SUMS, CHANNELS = (np.uint64(n) for n in (0, 64, 128, 192, 256, 320, 384))
+# Offsets into the work memory: weights, transmittance, depths, <gradient, values>, behind; seven sums; channels.
+WEIGHT, TRANSMITTANCE, DEPTH, DOT, BEHIND, SUMS, CHANNELS = (np.uint64(n) for n in (0, 64, 128, 192, 256, 320, 384))
 _MAX_SIGMA = np.float32(math.log(255.0) + 0.01)  # beyond it alpha < 1/255 whatever the opacity
 _MIN_ALPHA = np.float32(1 / 255)
 _MIN_TRANSMITTANCE = np.float32(1e-4)
@@ -203,14 +203,14 @@ def weigh_row(typing_context, s, q, dx0, half_a, cross, rest, opacity, max_alpha
         dx = constant(builder, *range(LANES)) + Lanes(builder, dx0_)
         sigma, alpha = _sigma_and_alpha(builder, dx, half_a_, cross_, rest_, opacity_, max_alpha_)
         seen = (sigma >= 0) & (sigma < _MAX_SIGMA) & (alpha >= _MIN_ALPHA)
-        through = Lanes.load(builder, at(THROUGH))
+        through = Lanes.load(builder, at(TRANSMITTANCE))
         left = through * (constant(builder, 1) - alpha)
         taken = seen & (left > _MIN_TRANSMITTANCE)
         weight = taken.choose(alpha * through, constant(builder, 0))
         store(builder, weight.value, at(WEIGHT))
         store(builder, (Lanes.load(builder, at(DEPTH)) + weight * Lanes(builder, z_)).value, at(DEPTH))
         closed = through.at_most(constant(builder, 0) - through)
-        store(builder, taken.choose(left, seen.choose(closed, through)).value, at(THROUGH))
+        store(builder, taken.choose(left, seen.choose(closed, through)).value, at(TRANSMITTANCE))
         return taken.bits()
 
     return types.uint64(s, q, dx0, half_a, cross, rest, opacity, max_alpha, z), generate
@@ -238,12 +238,12 @@ def differentiate_row(typing_context, s, q, bits, dx0, dy, half_a, cross, rest, 
         passes = seen & (alpha < Lanes(builder, max_alpha_))  # the clamp passes no gradient
         alpha = seen.choose(alpha, zero)
         rest_of_light = one / (one - alpha)
-        before = Lanes.load(builder, at(THROUGH)) * rest_of_light
+        before = Lanes.load(builder, at(TRANSMITTANCE)) * rest_of_light
         weight, grad_depth = alpha * before, Lanes.load(builder, at(DEPTH))
         dot = Lanes.load(builder, at(DOT)) + grad_depth * Lanes(builder, z_)
         behind = Lanes.load(builder, at(BEHIND))
         g_sigma = passes.choose(alpha * (behind * rest_of_light - before * dot), zero)
-        for value, offset in ((behind + weight * dot, BEHIND), (before, THROUGH), (weight, WEIGHT), (zero, DOT)):
+        for value, offset in ((behind + weight * dot, BEHIND), (before, TRANSMITTANCE), (weight, WEIGHT), (zero, DOT)):
             store(builder, value.value, at(offset))
         along, across = g_sigma * dx, g_sigma * dy
         for n, term in enumerate((g_sigma, along, across, along * dx, along * dy, across * dy, weight * grad_depth)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaze_core.splat.compiled import compiled
 
-_LARGEST_PX = 1e7  # of a Gaussian's box: more would not fit the integers of binning
+_LARGEST_PX = 1e7  # limit of a Gaussian's box: more would overflow the integers of binning
 
 
 @compiled
@@ -95,7 +95,7 @@ def project(
         x, y, z = _point(view, means, i)
         out_depths[i] = z
         if not z > near:
-            # The same harmless values that the oracle takes for what is behind the camera.
+            # The same safe values that the reference uses for points behind the camera.
             out_means[i, 0], out_means[i, 1] = fx + cx, fy + cy
             out_conics[i, 0], out_conics[i, 1], out_conics[i, 2] = 1, 0, 1
             out_extents[i, 0] = out_extents[i, 1] = 0

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gaze_core.geometry.rotations import matrix_from_quaternion
 
-MIN_ALPHA = 1 / 255  # a Gaussian that covers a pixel by less is skipped
-MIN_TRANSMITTANCE = 1e-4  # a pixel that is this opaque takes no more
+MIN_ALPHA = 1 / 255  # a Gaussian with a lower alpha at a pixel is skipped there
+MIN_TRANSMITTANCE = 1e-4  # a pixel is closed below this transmittance
 FRUSTUM_MARGIN = 0.3  # of the tangent of half the field of view, to which the Jacobian's point is clamped
 
 
@@ -48,7 +48,7 @@ def project(
     """Projects each cloud with its own camera."""
     points = means @ viewmats[:, :3, :3].transpose(-1, -2) + viewmats[:, None, :3, 3]
     in_front = points[..., 2] > near_m
-    # Culled points get a harmless depth, so that neither values nor gradients behind the camera become infinite.
+    # Culled points get a safe depth, so that neither values nor gradients behind the camera become infinite.
     x, y, z = (torch.where(in_front, c, torch.ones_like(c)) for c in points.unbind(-1))
     fx, fy, cx, cy = (Ks[:, row, column, None] for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
     width, height = size_px
@@ -72,7 +72,7 @@ def project(
 
 
 def _clamped_ratio(ratio: Tensor, size_px: int, focal_px: Tensor, center_px: Tensor) -> Tensor:
-    """x/z limited to a little more than the field of view, where the local linearisation is still meaningful."""
+    """x/z limited to a little more than the field of view, where the local linearisation is still accurate."""
     margin = FRUSTUM_MARGIN * 0.5 * size_px / focal_px
     return ratio.clamp(-(center_px / focal_px) - margin, (size_px - center_px) / focal_px + margin)
 

@@ -1,4 +1,4 @@
-"""`rasterize`: one contract, three backends. The values and gradients are those of gsplat 1.5.3's classic mode."""
+"""`rasterize`: one interface, three backends. The values and gradients are those of gsplat 1.5.3's classic mode."""
 
 import importlib
 import importlib.util
@@ -30,13 +30,13 @@ def rasterize(
     eps2d_px: float = 0.3,
     backend: Backend = "auto",
 ) -> Rendering:
-    """Draws B clouds, each seen by its own camera. Lengths in metres; `size_px` is (width, height).
+    """Renders B clouds, each with its own camera. Lengths in metres; `size_px` is (width, height).
 
     Differentiable in everything but `Ks`. Kerbl et al. 2023 with the numerics of gsplat: pixel centres at +0.5,
     `eps2d_px` added to the image covariance, alpha < 1/255 skipped, a pixel closed at a transmittance of 1e-4.
 
     Raises:
-        BadInput: a mis-shaped or non-finite input, by name, or a backend that this machine cannot run.
+        BadInput: an input of a wrong shape or with non-finite values, by name, or a backend that this machine cannot run.
     """
     if background is None:
         background = features.new_zeros(features.shape[0], features.shape[-1])
@@ -67,7 +67,7 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["gsplat", 
     """The backend to use for tensors on `device`.
 
     Raises:
-        BadInput: the asked backend cannot run here; the message says what is missing.
+        BadInput: the requested backend cannot run here; the message gives the reason.
     """
     on_cuda = device.type == "cuda"
     if backend == "auto":

@@ -1,4 +1,4 @@
-"""The oracle: a plain torch rasteriser, tiled, float32 or float64, any device. Slow and readable."""
+"""The reference backend: a plain torch rasteriser, tiled, float32 or float64, any device. Slow and readable."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from gaze_core.splat.projection import MIN_ALPHA, MIN_TRANSMITTANCE, Projected, 
 __all__ = ["composite", "project"]
 
 TILE_PX = 8
-_LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more falls out of the caches
+_LANES_PER_CHUNK = 500_000  # pixel-Gaussian pairs at once: more would not fit into the caches
 
 
 def composite(
@@ -21,7 +21,7 @@ def composite(
     max_alpha: float,
 ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
     """Features over the background, alpha, and the weighted sum of depths; differentiable by autograd."""
-    # Depth and a constant one are composited like features.
+    # Depth and a constant 1 are composited like features.
     values = torch.cat([features, projected.depths_m[..., None], torch.ones_like(opacities)[..., None]], dim=-1)
     if values.shape[1] == 0:
         sums = values.sum() + values.new_zeros(len(values), size_px[1], size_px[0], values.shape[2])
@@ -42,7 +42,7 @@ def _composite_image(
     tiles_x, tiles_y = -(-width // TILE_PX), -(-height // TILE_PX)
     lists, counts = _tile_lists(projected, tiles_x, tiles_y)
     blocks: list[Tensor] = []
-    order = torch.argsort(counts, stable=True)  # tiles of like length share a chunk
+    order = torch.argsort(counts, stable=True)  # tiles with lists of similar length share a chunk
     for chunk in _chunks(counts[order]):
         tiles = order[chunk]
         ids = lists[tiles, : max(1, int(counts[tiles].max()))]
@@ -87,7 +87,7 @@ def _chunks(sorted_counts: Tensor) -> list[slice]:
 def _composite_tiles(
     projected: Projected, opacities: Tensor, values: Tensor, ids: Tensor, tiles: Tensor, tiles_x: int, max_alpha: float
 ) -> Float[Tensor, "t p c"]:
-    """Composites tiles whose lists have been cut to one length."""
+    """Composites tiles whose lists have the same length."""
     real, ids = ids >= 0, ids.clamp(min=0)
     offsets = torch.arange(TILE_PX, device=ids.device) + 0.5
     pixel_y, pixel_x = torch.meshgrid(offsets, offsets, indexing="ij")
@@ -101,7 +101,7 @@ def _composite_tiles(
     kept = real[:, None] & (sigma >= 0) & (alpha >= MIN_ALPHA)
     alpha = torch.where(kept, alpha, torch.zeros_like(alpha))
     through = torch.cumprod(1 - alpha, dim=-1)
-    # A Gaussian that would leave too little light ends the pixel and is itself left out.
+    # A Gaussian that would lower the transmittance below the limit closes the pixel and is left out itself.
     open_ = through > MIN_TRANSMITTANCE
     before = torch.cat([torch.ones_like(through[..., :1]), through[..., :-1]], dim=-1)
     weights = torch.where(open_, alpha * before, torch.zeros_like(alpha))  # (t, p, k)

@@ -1,4 +1,4 @@
-"""`render`: the rasteriser on our own values."""
+"""`render`: the rasteriser for `Gaussians` and `Camera`."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,7 +11,7 @@ from gaze_core.splat.rasterize import Backend, rasterize
 def render(
     gaussians: Gaussians, camera: Camera, background: Float[Tensor, "b c"] | None = None, backend: Backend = "auto"
 ) -> Rendering:
-    """Draws each cloud with its own camera, over a background colour per image; see `rasterize`."""
+    """Renders each cloud with its own camera, over a background colour per image; see `rasterize`."""
     return rasterize(
         gaussians.means,
         gaussians.quats_wxyz,

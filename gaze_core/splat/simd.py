@@ -1,6 +1,6 @@
-"""Words for vector instructions, for use while numba generates code: what is written as arithmetic becomes vectors.
+"""Vector instructions as arithmetic operators, for numba's code generation.
 
-LLVM's vectoriser is not relied on: it missed the loops that matter here.
+LLVM's auto-vectoriser missed the loops that matter here.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def add_up(builder: Any, start: Any, vector: Any) -> Any:
 
 
 class Lanes:
-    """Eight floats, or eight truth values, while code is generated: arithmetic on it emits vector instructions."""
+    """Eight floats or booleans during code generation; arithmetic on them emits vector instructions."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder = builder
@@ -86,14 +86,14 @@ class Lanes:
         return Lanes(self.builder, self.builder.and_(self.value, other.value))
 
     def choose(self, yes: "Lanes", no: "Lanes") -> "Lanes":
-        """Lane by lane: `yes` where this is true, else `no`."""
+        """Selects `yes` in lanes where this is true, else `no`."""
         return Lanes(self.builder, self.builder.select(self.value, yes.value, no.value))
 
     def at_most(self, other: "Lanes") -> "Lanes":
         return (self < other).choose(self, other)
 
     def bits(self) -> Any:
-        """Eight truth values as the low bits of a mask."""
+        """Eight booleans as the low bits of a mask."""
         return self.builder.zext(self.builder.bitcast(self.value, ir.IntType(8)), MASK)
 
 
@@ -102,7 +102,7 @@ def constant(builder: Any, *values: float) -> Lanes:
 
 
 def for_each_bit(builder: Any, mask: Any, carried: list[Any], body: Any) -> list[Any]:
-    """Calls `body(bit, carried) -> carried` for each set bit of a mask that is not 0; the values as they leave."""
+    """Calls `body(bit, carried) -> carried` for each set bit of a mask that is not 0; returns the last `carried`."""
     before, loop = builder.block, builder.append_basic_block("bit")
     after = builder.append_basic_block("bits_done")
     builder.branch(loop)

@@ -1,4 +1,4 @@
-"""What a running stage gets from whoever runs it: the runtime, a place to work, and where to report to."""
+"""The context of a running stage: runtime, working folder, metric sink, progress callback and logger."""
 
 import logging
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from gaze_core.config import Runtime
 from gaze_core.training.loop import MetricSink, Progress
 
 Inputs = Mapping[str, Any]
-"""By parameter name: an artifact as its local folder, a sequence as a tuple of folders, a config as it is."""
+"""Inputs of a stage by parameter name: the local folder of an artifact, a tuple of folders, or a config."""
 
 
-class Silent:
-    """A metric sink and a progress display that show nothing."""
+class NullReporter:
+    """A metric sink and progress callback that do nothing."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Ignores the values."""
@@ -26,23 +26,23 @@ class Silent:
 
 @dataclass(frozen=True)
 class StageContext:
-    """Handed to a stage's `run`.
+    """The argument of a stage's `run`.
 
-    `work_dir` is the same for each attempt at one computation and is removed after success, so whatever a
-    stage leaves there when it is killed is what its next attempt can go on from.
+    `work_dir` is the same for each attempt at one computation and is removed after success, so the next attempt can
+    resume from the files of a killed one.
     """
 
     runtime: Runtime
     work_dir: Path
-    log: MetricSink = field(default_factory=Silent)
-    progress: Progress = field(default_factory=Silent)
+    log: MetricSink = field(default_factory=NullReporter)
+    progress: Progress = field(default_factory=NullReporter)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("gazeworks"))
 
 
 class Stage(Protocol):
-    """The shape of a module in `gaze_core.stages`. Bump `VERSION` when the meaning of its result changes.
+    """The interface of a module in `gaze_core.stages`. Bump `VERSION` when the meaning of its result changes.
 
-    A module that says `TRAINS = True` may run in `Runtime.num_processes` processes, which share each batch.
+    A module with `TRAINS = True` may run in `Runtime.num_processes` processes, which divide each batch.
     """
 
     VERSION: int

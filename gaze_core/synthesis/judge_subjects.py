@@ -1,6 +1,6 @@
 """Training and test people of the gaze judge: `python -m gaze_core.synthesis.judge_subjects FOLDER`.
 
-Many people with few images each: what is hard for an estimator is the next person, not the next image.
+Many people with few images each, since generalisation to new people is harder than to new images.
 """
 
 import os
@@ -12,7 +12,7 @@ from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.identity import Ranges
 
-# Number of images by identity seed; no seed is that of a shipped pack.
+# Number of images by identity seed; disjoint from the seeds of shipped packs.
 SPLITS = {
     "training": dict.fromkeys(range(101, 117), 64) | dict.fromkeys(range(201, 230), 32),
     "validation": dict.fromkeys(range(901, 905), 50),
@@ -25,7 +25,7 @@ WIDE = Ranges(
 
 
 def judge_subject(identity_seed: int, num_images: int) -> SubjectConfig:
-    """One person in all lights and in wider ranges than those of the subjects that the judge judges."""
+    """One person in all lights, with wider ranges of gaze and pose than the subjects to be judged."""
     return SubjectConfig(
         subject=f"judge_{identity_seed}",
         identity_seed=identity_seed,
@@ -40,7 +40,7 @@ def judge_subject(identity_seed: int, num_images: int) -> SubjectConfig:
 
 
 def main(arguments: list[str]) -> None:
-    """Renders everyone who is not there yet to FOLDER/training, FOLDER/validation and FOLDER/test."""
+    """Renders all missing people to FOLDER/training, FOLDER/validation and FOLDER/test."""
     if len(arguments) != 1:
         raise BadInput(f"{len(arguments)} arguments; expected one, the folder for the subject files, such as people")
     runtime = Runtime(num_workers=os.cpu_count() or 1)

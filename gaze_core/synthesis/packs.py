@@ -1,4 +1,4 @@
-"""The subjects that ship inside the package. `python -m gaze_core.synthesis.packs` makes them anew."""
+"""Synthetic subjects shipped with the package. `python -m gaze_core.synthesis.packs` renders them again."""
 
 import os
 import sys
@@ -15,14 +15,14 @@ PACKS = {
 
 
 def pack_path(name: str) -> Path:
-    """Where the shipped subject file of this name lies; reading it needs neither anny nor mitsuba."""
+    """Path of the shipped subject file of this name; reading it needs neither anny nor mitsuba."""
     if name not in PACKS:
         raise BadInput(f"no shipped subject named {name!r}; there are: {', '.join(PACKS)}")
     return Path(str(files("gaze_core.data") / "packs" / f"{name}.h5"))
 
 
 def main(names: list[str]) -> None:
-    """Makes the named packs (default: all) anew, in place."""
+    """Renders the named packs (default: all) again, in place."""
     for name in names or list(PACKS):
         synthesize_subject(PACKS[name], pack_path(name), Runtime(num_workers=os.cpu_count() or 1))
 

@@ -18,7 +18,7 @@ def subject_configs(
     rig: str = "compact",
     lights: tuple[str, ...] = ("studio",),
 ) -> list[SubjectConfig]:
-    """`subjects` people with seeds from `seed` on, framed as the shipped pack is.
+    """`subjects` people with seeds from `seed` on, with the view of the shipped pack.
 
     Raises:
         BadInput: no such rig or light.

@@ -1,4 +1,4 @@
-"""Where cameras stand and how a normalised view of the face is taken from there."""
+"""Camera rigs, and the normalised view of the face from each camera."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ from gaze_core.geometry.landmarks import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, RIGH
 
 RigName = Literal["frontal", "compact", "dome", "eth_xgaze"]
 
-# [pitch, yaw] in degrees of each camera, seen from the rig's centre: (6, -13) stands above, at image right.
+# [pitch, yaw] in degrees of each camera, seen from the rig's centre: (6, -13) is above, at image right.
 RIGS: dict[RigName, tuple[tuple[float, float], ...]] = {
     "frontal": ((0, 0),),
     "compact": ((0, 0), (6, 13), (6, -13), (-6, 13), (-6, -13)),
@@ -29,7 +29,7 @@ RIG_RADIUS_M = 0.9
 
 
 class View(Config):
-    """The pinhole camera of a normalised crop, alike for every image (Zhang et al. 2018)."""
+    """The virtual pinhole camera of normalised crops, the same for every image (Zhang et al. 2018)."""
 
     size_px: PositiveInt = 128
     focal_px: PositiveFloat = 264.0
@@ -41,7 +41,7 @@ class View(Config):
 
 
 def face_center(landmarks_m: Float[ndarray, "68 3"]) -> Float[ndarray, "3"]:
-    """The point that views look at: midway between the eyes' and the mouth's centre, as in ETH-XGaze."""
+    """The centre of normalised views: midway between the eyes' and the mouth's centre, as in ETH-XGaze."""
     eyes = (landmarks_m[LEFT_EYE].mean(axis=0) + landmarks_m[RIGHT_EYE].mean(axis=0)) / 2
     return np.asarray((eyes + (landmarks_m[MOUTH_LEFT] + landmarks_m[MOUTH_RIGHT]) / 2) / 2)
 

@@ -13,7 +13,7 @@ from gaze_core.synthesis.rig import View
 LightName = Literal["studio", "window", "office", "flash"]
 
 # Area lights of each set-up: position (m, world: x right, y down), edge (m), radiance; then ambient light. One lamp
-# of each stands near the cameras, so that eyes have a highlight.
+# of each is near the cameras, for highlights in the eyes.
 _Lamp = tuple[tuple[float, float, float], float, Float[ndarray, "3"]]
 _WARM, _COOL, _DAY = np.array([1.0, 0.86, 0.70]), np.array([0.80, 0.90, 1.0]), np.array([1.0, 0.97, 0.93])
 LIGHTS: dict[LightName, tuple[tuple[_Lamp, ...], Float[ndarray, "3"]]] = {
@@ -35,8 +35,8 @@ class Surface:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What one camera sees. Masks are 0 or 255, by majority of the rays of a pixel."""
+class Rendering:
+    """A rendering with its masks. Masks are 0 or 255, by majority of the rays of a pixel."""
 
     image: UInt8[ndarray, "h w 3"]
     head_mask: UInt8[ndarray, "h w"]
@@ -59,7 +59,7 @@ def load_mitsuba() -> Any:
 
 
 def use_one_thread() -> None:
-    """Keeps mitsuba of this process to one thread, for workers that share a machine; images stay the same."""
+    """Limits mitsuba in this process to one thread, for workers that share a machine; images do not change."""
     load_mitsuba()
     import drjit
 
@@ -75,7 +75,7 @@ def render_head(
     world_to_camera: Float[ndarray, "4 4"],
     num_samples: int,
     seed: int,
-) -> Picture:
+) -> Rendering:
     """Path traces the three surfaces.
 
     The masks come from the same rays: alpha for the head, and texture coordinates that name the eye.
@@ -102,7 +102,7 @@ def render_head(
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, curved)
     image = (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
     shares = np.stack([alpha, eye[..., 0], eye[..., 1]])
-    return Picture(image, *np.where(shares > 0.5, 255, 0).astype(np.uint8))
+    return Rendering(image, *np.where(shares > 0.5, 255, 0).astype(np.uint8))
 
 
 def _vertex_color() -> dict[str, str]:
@@ -143,8 +143,8 @@ def _sensor(mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_sam
 
 
 def _emitters(mi: Any, light: LightName) -> dict[str, Any]:
-    """The lamps as objects: described by dictionaries they would stand in the scene in an order that differs from call
-    to call, and that order decides the noise of the image.
+    """The lamps as objects. Given as dictionaries, their order in the scene would differ from call to call, and the order
+    determines the noise of the image.
     """
     lamps, ambient = LIGHTS[light]
     out: dict[str, Any] = {"ambient": {"type": "constant", "radiance": _rgb(ambient)}}

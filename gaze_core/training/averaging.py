@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights, which is often better than the last step's."""
+"""Exponential moving average (EMA) of a model's weights, often better than the weights of the last step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """The average over the steps so far; a tensor whose shape changes starts again.
+    """The moving average over the steps so far; a tensor whose shape changes is restarted.
 
-    The decay of step n is min(decay, (1 + n) / (10 + n)), so the first weights do not weigh for ever.
+    The decay of step n is min(decay, (1 + n) / (10 + n)), so the first weights do not dominate.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -19,7 +19,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, num_steps: int) -> None:
-        """Adds the weights at hand, after `num_steps` steps."""
+        """Updates the average with the current weights, after `num_steps` steps."""
         decay = min(self.decay, (1 + num_steps) / (10 + num_steps))
         for name, value in self.model.state_dict().items():
             old = self.values[name]
@@ -30,7 +30,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with the averaged weights; afterwards it has its own again."""
+        """Loads the averaged weights into the model; restores its own weights on exit."""
         own = self._copy()
         self.model.load_state_dict(self.values)
         try:

@@ -1,4 +1,4 @@
-"""Checkpoints: weights in safetensors with what they need to be used, and one atomic file to resume from."""
+"""Checkpoints: weights in safetensors with a card that describes them, and one atomic file to resume from."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ WEIGHTS_FILE, RESUME_FILE, BEST_FILE = "weights.safetensors", "last.train.pt", "
 
 
 def epoch_file(epoch: int) -> str:
-    """The name under which the weights of an epoch are kept; the first epoch is number 1."""
+    """File name of the saved weights of an epoch; the first epoch is number 1."""
     return f"epoch_{epoch:03d}.safetensors"
 
 
@@ -55,12 +55,12 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save_resume_state(directory: Path, state: Mapping[str, Any]) -> None:
-    """Replaces the state from which an interrupted run goes on."""
+    """Replaces the state from which an interrupted run resumes."""
     with replacing(directory / RESUME_FILE) as partial:
         torch.save(dict(state), partial)
 
 
 def load_resume_state(directory: Path) -> dict[str, Any] | None:
-    """The last saved state, or None before the first save. Holds tensors and plain values only."""
+    """The last saved state, or None before the first save. It contains tensors and plain values only."""
     path = directory / RESUME_FILE
     return torch.load(path, weights_only=True, map_location="cpu") if path.is_file() else None

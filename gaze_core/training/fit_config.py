@@ -1,4 +1,4 @@
-"""How a model is optimised, as configuration: length, batch, optimizer, schedule, validation, selection."""
+"""Configuration of the optimisation: length, batch, optimizer, schedule, validation, selection."""
 
 import math
 from typing import ClassVar, Literal, Self
@@ -17,24 +17,26 @@ class OptimizerConfig(Config):
 
 
 class SelectionConfig(Config):
-    """Which validated weights a run keeps: the best ones by `metric` from `from_step` on, or, if off, the last ones.
+    """Which weights a run keeps: the best validated ones by `metric` from `from_step` on or, if disabled, the last ones.
 
-    A step before `from_step` neither counts as the best nor against the patience of early stopping.
+    Validations before `from_step` count neither as best nor for the patience of early stopping.
     """
 
     enabled: bool = True
-    metric: str = ""  # a name that validation measures; empty: the first one
+    metric: str = ""  # name of a validation metric; empty: the first one
     mode: Literal["min", "max"] = "min"
     from_step: NonNegativeInt = 0
 
 
 class FitConfig(Config):
-    """How a model is optimised, for a number of steps or of epochs. `batch_size` counts all processes together."""
+    """Configuration of the optimisation, for a number of steps or epochs. `batch_size` is the total of all processes."""
 
     num_steps: PositiveInt | None = None
     num_epochs: PositiveInt | None = None
     batch_size: PositiveInt = 4
-    accumulate: PositiveInt = 1  # parts in which a batch passes through the model one after another, to save memory
+    accumulate: PositiveInt = (
+        1  # gradient accumulation: parts of a batch that are processed one after another, to save memory
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -42,17 +44,17 @@ class FitConfig(Config):
     warmup_steps: NonNegativeInt = 0
     warmup_epochs: NonNegativeFloat = 0.0
     max_grad_norm: PositiveFloat = 1.0
-    ema_decay: float | None = Field(None, gt=0, lt=1)  # validate and keep an exponential moving average of the weights
-    frozen: tuple[str, ...] = ()  # name patterns of parameters that stay as they are, see training/freezing.py
+    ema_decay: float | None = Field(None, gt=0, lt=1)  # validate and keep an EMA of the weights
+    frozen: tuple[str, ...] = ()  # name patterns of frozen parameters, see training/freezing.py
     validate_every_steps: NonNegativeInt = 0  # 0: not by steps
     validate_every_epoch: bool = False
     validations_per_epoch: PositiveInt = 1
     selection: SelectionConfig = SelectionConfig()
     patience: PositiveInt = 5  # validations without an improvement of min_delta before stopping
     min_delta: PositiveFloat = 1e-4
-    keep_every_epochs: NonNegativeInt = 0  # weights kept beside the last and the best; 0: none
+    keep_every_epochs: NonNegativeInt = 0  # saves weights besides the last and the best; 0: never
     seed: NonNegativeInt = 0
-    first_step: NonNegativeInt = 0  # of a run that goes on with the samples and random numbers of another one
+    first_step: NonNegativeInt = 0  # for a run that continues the samples and random numbers of another one
 
     added_later: ClassVar[frozenset[str]] = frozenset({
         "accumulate", "optimizer", "schedule", "warmup_epochs", "ema_decay", "frozen", "validations_per_epoch", "selection",
@@ -70,14 +72,14 @@ class FitConfig(Config):
         return self
 
     def steps(self, num_samples: int) -> int:
-        """Steps of the whole run; the last batch of an epoch may reach into the next one."""
+        """Steps of the whole run; the last batch of an epoch may extend into the next epoch."""
         if self.num_steps is not None:
             return self.num_steps
         assert self.num_epochs is not None
         return -(-self.num_epochs * num_samples // self.batch_size)
 
     def epochs_done(self, steps: int, num_samples: int, parts: int = 1) -> int:
-        """Epochs, or `parts` of an epoch, that are complete after so many steps."""
+        """Number of complete epochs, or of complete 1/`parts` of an epoch, after `steps` steps."""
         return parts * steps * self.batch_size // num_samples
 
     def validates_after(self, step: int, num_samples: int) -> bool:

@@ -1,7 +1,7 @@
-"""Which parameters of a model are trained: the one place that freezes, by name pattern.
+"""Freezes parameters of a model by name pattern.
 
-A pattern is matched against the full parameter name as `fnmatch` does, so `backbone.*` means all of the backbone.
-A normalisation layer whose parameters are all frozen keeps its running statistics, too, or they would drift.
+A pattern is matched against the full parameter name with `fnmatch`, so `backbone.*` matches the whole backbone.
+A normalisation layer whose parameters are all frozen also keeps its running statistics, which would drift otherwise.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from gaze_core.errors import BadInput
 
 @contextmanager
 def frozen(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
-    """Within it, parameters that match one of `patterns` are not trained; others are, as far as they were before.
+    """Context in which parameters that match one of `patterns` are not trained; others are left as they are.
 
     Raises:
-        BadInput: a pattern matches nothing, or nothing is left to train.
+        BadInput: a pattern matches no parameter, or no parameter is left to train.
     """
     parameters = dict(model.named_parameters())
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in parameters):
-            raise BadInput(f"frozen: {pattern!r} matches no parameter; expected a pattern of {_roots(parameters)}")
+            raise BadInput(f"frozen: {pattern!r} matches no parameter; expected a pattern of {_top_levels(parameters)}")
     trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
     chosen = [name for name in trained if any(fnmatchcase(name, pattern) for pattern in patterns)]
     if len(chosen) == len(trained):
@@ -39,7 +39,7 @@ def frozen(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
 
 
 def training_mode(model: nn.Module) -> None:
-    """Puts the model into training mode, but for normalisation layers that are frozen."""
+    """Puts the model into training mode, except for frozen normalisation layers."""
     model.train()
     for layer in _frozen_normalisations(model):
         layer.eval()
@@ -52,12 +52,12 @@ def _frozen_normalisations(model: nn.Module) -> Iterator[nn.Module]:
             yield layer
 
 
-def _roots(parameters: dict[str, nn.Parameter]) -> str:
+def _top_levels(parameters: dict[str, nn.Parameter]) -> str:
     return ", ".join(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in parameters))
 
 
-def take_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Gives each parameter and buffer the shape that it has in `state`, for a model that grew while it was trained."""
+def match_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Gives each parameter and buffer its shape in `state`, for a model whose shapes changed during training."""
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if name in state and state[name].shape != tensor.shape:
             tensor.data = tensor.data.new_empty(state[name].shape)

@@ -1,4 +1,4 @@
-"""The logged numbers of a training run, one JSON object per line; kept beside its weights."""
+"""The logged metrics of a training run, one JSON object per line; saved beside its weights."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ STATS_FILE = "stats.jsonl"
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """All rows; empty if the run has not logged yet. A last line that was cut short is left out."""
+    """All rows; empty if the run has not logged yet. A truncated last line is left out."""
     path = folder / STATS_FILE
     if not path.is_file():
         return []
@@ -18,6 +18,6 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def write_history(folder: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Replaces the file by these rows."""
+    """Replaces the file with these rows."""
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     write_text(folder / STATS_FILE, text)

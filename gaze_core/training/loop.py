@@ -1,4 +1,4 @@
-"""`fit()`: the training loop of every stage. Models bring loss terms; everything else is configuration."""
+"""`fit()`: the training loop of every stage. Tasks provide loss terms; everything else is configuration."""
 
 import logging
 import time
@@ -11,17 +11,17 @@ from gaze_core.config import Runtime
 from gaze_core.reproducibility import deterministic
 from gaze_core.training.fit_config import FitConfig, OptimizerConfig, SelectionConfig
 from gaze_core.training.freezing import frozen
-from gaze_core.training.processes import make_fabric, own_share
+from gaze_core.training.processes import make_fabric, process_slice
 from gaze_core.training.sampling import step_indices
 from gaze_core.training.state import RunState
 from gaze_core.training.stepping import Stepper
 from gaze_core.training.task import (
+    Adversary,
     B,
     Batch,
     FitSummary,
     LossTerms,
     MetricSink,
-    Opponent,
     Progress,
     Task,
     Term,
@@ -30,7 +30,7 @@ from gaze_core.training.task import (
 )
 
 __all__ = [
-    "Batch", "FitConfig", "FitSummary", "LossTerms", "MetricSink", "Opponent", "OptimizerConfig", "Progress",
+    "Batch", "FitConfig", "FitSummary", "LossTerms", "MetricSink", "Adversary", "OptimizerConfig", "Progress",
     "SelectionConfig", "Task", "Term", "Validation", "fit", "total",
 ]  # fmt: skip
 
@@ -44,14 +44,14 @@ def fit(
     progress: Progress | None = None,
     logger: logging.Logger | None = None,
 ) -> FitSummary:
-    """Optimises to the end or to early stopping, going on from `work_dir` if a run was interrupted there.
+    """Optimises to the last step or early stopping; resumes an interrupted run of `work_dir`.
 
-    A step's samples depend on the seed and the step, its random numbers on seed, rank and step, so an interrupted and
-    resumed run ends with the weights of an uninterrupted one, bit for bit on a CPU. Several processes share each batch,
-    so they compute what one process would, apart from rounding.
+    A step's samples depend on seed and step, its random numbers on seed, rank and step, so a resumed run ends with the
+    weights of an uninterrupted one, bit for bit on a CPU. Several processes divide each batch, so they compute the same
+    as one process, apart from rounding.
 
     Raises:
-        BadInput: the batch cannot be shared equally, or a pattern of frozen parameters matches none.
+        BadInput: the batch cannot be divided equally, or a pattern of frozen parameters matches none.
         DivergedError: a loss term or the gradient is not finite; raised before the update.
     """
     with frozen(task.model, config.frozen):
@@ -67,7 +67,7 @@ def _fit(
     run = RunState(task, config, work_dir, stepper, sink, logger)
     started_s, first_step = time.monotonic(), run.restore()
     num_steps = config.steps(task.num_samples)
-    batches = task.read_batches(_order(task, config, fabric, first_step, num_steps))
+    batches = task.read_batches(_sample_order(task, config, fabric, first_step, num_steps))
     with deterministic(fabric.device):
         for step in range(first_step, num_steps):
             if run.is_patience_over:
@@ -81,10 +81,10 @@ def _fit(
     return run.finish(first_step, time.monotonic() - started_s, num_steps)
 
 
-def _order(task: Task[B], config: FitConfig, fabric: Fabric, first: int, last: int) -> Iterator[list[int]]:
-    """Positions of the samples of each part of each batch that this process sees."""
-    share = own_share(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
+def _sample_order(task: Task[B], config: FitConfig, fabric: Fabric, first: int, last: int) -> Iterator[list[int]]:
+    """Indices of the samples of each part of each batch, for this process."""
+    own = process_slice(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
     for step in range(config.first_step + first, config.first_step + last):
-        indices = step_indices(task.num_samples, config.batch_size, step, config.seed)[share]
+        indices = step_indices(task.num_samples, config.batch_size, step, config.seed)[own]
         size = len(indices) // config.accumulate
         yield from (indices[start : start + size] for start in range(0, len(indices), size))

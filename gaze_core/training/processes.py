@@ -1,7 +1,7 @@
-"""One training run in several processes: who they are, and what share of a batch each has.
+"""Data-parallel training in several processes: their ranks, and each process's slice of a batch.
 
-The processes are started from outside (`stages/distributed.py`, or torchrun on several machines), which tells each of
-them its place by the environment variables that torchrun uses.
+`stages/distributed.py`, or torchrun on several machines, starts the processes and sets their ranks in torchrun's
+environment variables.
 """
 
 import os
@@ -15,7 +15,7 @@ from gaze_core.reproducibility import choose_device
 
 
 def make_fabric(runtime: Runtime) -> Fabric:
-    """This process's Fabric: alone, or one of the processes of a data-parallel run, which it joins."""
+    """The Fabric of this process, which joins the process group of a data-parallel run if there is one."""
     accelerator = choose_device(runtime).type
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -32,13 +32,13 @@ def make_fabric(runtime: Runtime) -> Fabric:
     return fabric
 
 
-def is_first() -> bool:
-    """Whether this process is the one that writes."""
+def is_main_process() -> bool:
+    """Whether this is rank 0, the only process that writes files."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def own_share(batch_size: int, rank: int, world: int, accumulate: int = 1) -> slice:
-    """Which samples of a batch are this process's, which takes them in `accumulate` equal parts.
+def process_slice(batch_size: int, rank: int, world: int, accumulate: int = 1) -> slice:
+    """This process's slice of the samples of a batch, which it processes in `accumulate` equal parts.
 
     Raises:
         BadInput: the batch cannot be divided equally.
@@ -46,9 +46,9 @@ def own_share(batch_size: int, rank: int, world: int, accumulate: int = 1) -> sl
     share, rest = divmod(batch_size, world)
     if rest or share % accumulate:
         parts = "" if accumulate == 1 else f" in {accumulate} parts each"
-        whole = world * accumulate
+        divisor = world * accumulate
         raise BadInput(
             f"batch_size {batch_size} cannot be shared by {world} processes{parts}; expected a multiple, for example "
-            f"{(batch_size // whole + 1) * whole}"
+            f"{(batch_size // divisor + 1) * divisor}"
         )
     return slice(rank * share, (rank + 1) * share)

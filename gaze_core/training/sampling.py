@@ -1,4 +1,4 @@
-"""Which samples each step sees: a pure function of seed and step, so resuming needs no sampler state."""
+"""The samples of each step: a pure function of seed and step, so resuming needs no sampler state."""
 
 from functools import lru_cache
 
@@ -8,19 +8,20 @@ from gaze_core.reproducibility import generator
 
 
 def step_indices(num_samples: int, batch_size: int, step: int, seed: int) -> list[int]:
-    """Positions of the samples of `step`: consecutive slices of one permutation per epoch.
+    """Indices of the samples of `step`: consecutive slices of one permutation per epoch.
 
-    An epoch's last, short slice is filled from the next epoch's permutation, so each batch has `batch_size` samples.
+    The last, shorter slice of an epoch is filled up from the next epoch's permutation, so each batch has `batch_size`
+    samples.
     """
     first = step * batch_size
     chosen: list[int] = []
     while len(chosen) < batch_size:
         epoch, offset = divmod(first + len(chosen), num_samples)
-        chosen += _order(num_samples, seed, epoch)[offset : offset + batch_size - len(chosen)]
+        chosen += _epoch_order(num_samples, seed, epoch)[offset : offset + batch_size - len(chosen)]
     return chosen
 
 
 @lru_cache(maxsize=2)
-def _order(num_samples: int, seed: int, epoch: int) -> list[int]:
+def _epoch_order(num_samples: int, seed: int, epoch: int) -> list[int]:
     order: list[int] = torch.randperm(num_samples, generator=generator("epoch", seed, epoch)).tolist()
     return order

@@ -1,4 +1,4 @@
-"""The state of a run that outlives a step, on disk and in memory."""
+"""The state of a training run between steps, in memory and on disk."""
 
 import logging
 import math
@@ -15,19 +15,19 @@ from gaze_core.errors import BadInput
 from gaze_core.training.averaging import WeightAverage
 from gaze_core.training.checkpoint import BEST_FILE, epoch_file, load_resume_state, save_resume_state, save_weights
 from gaze_core.training.fit_config import FitConfig
-from gaze_core.training.freezing import take_shapes, training_mode
+from gaze_core.training.freezing import match_shapes, training_mode
 from gaze_core.training.history import read_history, write_history
 from gaze_core.training.stepping import Stepper
 from gaze_core.training.task import B, FitSummary, MetricSink, Task
 
-FORMAT = 2  # of the resume state; one of another format is not gone on from
+FORMAT = 2  # of the resume state; a state of another format is ignored
 _COUNTERS = (
     "step", "best", "kept_step", "patience_mark", "num_bad_validations", "epoch_sums", "epoch_steps",
 )  # fmt: skip
 
 
 class RunState(Generic[B]):
-    """Counters, history, best weights: all but the weights at hand that an interrupted run needs to go on."""
+    """Counters, history and best weights: everything besides the current weights that resuming needs."""
 
     def __init__(
         self, task: Task[B], config: FitConfig, work_dir: Path, stepper: Stepper[B], sink: MetricSink | None,
@@ -38,7 +38,7 @@ class RunState(Generic[B]):
         self.step, self.last_loss = 0, math.nan
         self.best: float | None = None
         self.kept_step = 0
-        self.patience_mark: float | None = None  # what the next validations must beat by min_delta
+        self.patience_mark: float | None = None  # value that the next validations must improve by min_delta
         self.num_bad_validations = 0
         self.history: list[dict[str, float]] = []
         self.epoch_sums: dict[str, float] = {}
@@ -49,16 +49,16 @@ class RunState(Generic[B]):
 
     @property
     def is_patience_over(self) -> bool:
-        """Whether validation has not improved for long enough to stop."""
+        """Whether early stopping is due: `patience` validations without an improvement."""
         return self.num_bad_validations >= self.config.patience
 
     def restore(self) -> int:
-        """The step from which to go on."""
+        """Loads the resume state, if there is one; returns the step to continue from."""
         state = load_resume_state(self.work_dir)
         if state is None or state.get("format") != FORMAT:
             return 0
         for model, saved in zip(self.stepper.objective.models, state["models"], strict=True):
-            take_shapes(model, saved)
+            match_shapes(model, saved)
             model.load_state_dict(saved)
         for optimizer, saved in zip(self.stepper.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -68,11 +68,11 @@ class RunState(Generic[B]):
         for name in _COUNTERS:
             setattr(self, name, state[name])
         rows = read_history(self.work_dir)
-        self.history = [row for row in rows if row["step"] <= self.step]  # steps after the checkpoint run again
+        self.history = [row for row in rows if row["step"] <= self.step]  # steps after the checkpoint are repeated
         return self.step
 
     def finished_step(self, step: int, values: dict[str, float], runtime: Runtime) -> None:
-        """Counts, logs, validates and saves whatever is due after this step."""
+        """Updates counters, and logs, validates and saves if that is due after this step."""
         self.step, self.last_loss = step, values["loss"]
         if self.average is not None:
             self.average.update(step)
@@ -87,12 +87,12 @@ class RunState(Generic[B]):
         ends_epoch = epoch > self.config.epochs_done(step - 1, self.task.num_samples)
         if ends_epoch:
             self._finish_epoch(epoch)
-        # A run that is counted in steps may have epochs of a single one.
+        # In a run whose length is given in steps, an epoch may be a single step.
         if (ends_epoch and self.config.num_epochs) or step % runtime.checkpoint_every_steps == 0:
             self.save()
 
     def validate(self) -> None:
-        """Measures the weights at hand and keeps them if they are the best so far."""
+        """Validates the current weights and saves them if they are the best so far."""
         with self._kept_weights():
             measured = self._measured()
             self._log(self.step, {f"validation/{name}": value for name, value in measured.items()})
@@ -103,7 +103,7 @@ class RunState(Generic[B]):
         validation, model = self.task.validation, self.task.model
         if validation is None:
             raise BadInput(
-                "validation was asked for, but this training has no held-out samples; expected no validation"
+                "validation is configured, but this training has no held-out samples; expected no validation"
             )
         sums: dict[str, float] = {}
         count = 0
@@ -116,7 +116,7 @@ class RunState(Generic[B]):
                     sums[name] = sums.get(name, 0.0) + len(batch) * float(value)
         training_mode(model)
         if count == 0:
-            raise BadInput("validation: there is no held-out sample; expected at least one; give more data")
+            raise BadInput("validation: there are no held-out samples; expected at least one; give more data")
         return {name: value / count for name, value in sums.items()}
 
     def _select(self, measured: Mapping[str, float]) -> None:
@@ -140,16 +140,16 @@ class RunState(Generic[B]):
         self.epoch_sums, self.epoch_steps = {}, 0
         if self.logger:
             of = f" of {self.config.num_epochs}" if self.config.num_epochs else ""
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if "weighted/" not in name)
+            logged = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if "weighted/" not in name)
             best = "" if self.best is None else f"; best validation {self._best_validation:.4g}"
-            self.logger.info("epoch %d%s: %s%s", epoch, of, shown, best)
+            self.logger.info("epoch %d%s: %s%s", epoch, of, logged, best)
         keep = self.config.keep_every_epochs
         if self.writes and self.task.save_epoch and keep and epoch % keep == 0:
             with self._kept_weights():
                 self.task.save_epoch(self.work_dir / epoch_file(epoch))
 
     def save(self) -> None:
-        """Replaces what an interrupted run goes on from."""
+        """Replaces the resume state and the history."""
         if not self.writes:
             return
         write_history(self.work_dir, self.history)
@@ -160,25 +160,25 @@ class RunState(Generic[B]):
         save_resume_state(self.work_dir, state)
 
     def finish(self, first_step: int, seconds: float, num_steps: int) -> FitSummary:
-        """Leaves the kept weights in the model, and says which they are and why the run ended."""
+        """Loads the selected weights into the model; returns their step and why the run ended."""
         model = self.task.model
         if self.best is not None:
             kept = load_file(self.work_dir / BEST_FILE)
-            take_shapes(model, kept)
+            match_shapes(model, kept)
             model.load_state_dict(kept)
         elif self.average is not None:
             model.load_state_dict(self.average.values)
         stopped_early = self.step < num_steps
         patience = f"no improvement in {self.num_bad_validations} validations"
-        because = patience if stopped_early else "all steps were done"
+        reason = patience if stopped_early else "all steps were done"
         kept_step = self.step if self.best is None else self.kept_step
         if self.logger:
             value = "" if self.best is None else f" (validation {self._best_validation:.4g})"
             self.logger.info(
-                "ended after step %d: %s; kept the weights of step %d%s", self.step, because, kept_step, value
+                "ended after step %d: %s; kept the weights of step %d%s", self.step, reason, kept_step, value
             )
         return FitSummary(
-            self.step, first_step, seconds, self._best_validation, kept_step, because, stopped_early, self.history
+            self.step, first_step, seconds, self._best_validation, kept_step, reason, stopped_early, self.history
         )
 
     @property
@@ -186,7 +186,7 @@ class RunState(Generic[B]):
         return self.best if self.best is None or self.config.selection.mode == "min" else -self.best
 
     def _kept_weights(self) -> Any:
-        """The weights that would be kept now: the averaged ones, if the run averages."""
+        """Context with the weights to validate and save: the averaged ones, if the run averages."""
         return nullcontext() if self.average is None else self.average.applied()
 
     def _log(self, step: int, values: dict[str, float]) -> None:

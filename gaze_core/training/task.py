@@ -1,4 +1,4 @@
-"""What a training run is: what to optimise, on which data, who is told, and what came out."""
+"""The types of a training run: task, batch, loss terms, validation, progress callback and summary."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from gaze_core.training.fit_config import OptimizerConfig
 
 
 class Batch(Protocol):
-    """What the loop asks of a batch: how many samples it holds, and the same batch on another device."""
+    """The interface of a batch: its number of samples, and a copy on another device."""
 
     def __len__(self) -> int: ...
 
@@ -24,14 +24,14 @@ B = TypeVar("B", bound=Batch)
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a loss: a scalar in the unit that the term's name ends with, and its weight in the sum."""
+    """One term of a loss: a scalar, in the unit at the end of the term's name, and its weight in the sum."""
 
     value: Tensor
     weight: float = 1.0
 
     @property
     def weighted(self) -> Tensor:
-        """What is added up and differentiated."""
+        """The contribution to the loss."""
         return self.weight * self.value
 
 
@@ -44,22 +44,22 @@ def total(terms: LossTerms) -> Tensor:
 
 
 class MetricSink(Protocol):
-    """Where a run's numbers go: MLflow in a flow, a list in a test."""
+    """Receives a run's metrics: MLflow in a flow, a list in a test."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
 
 class Progress(Protocol):
-    """Told after each step how far the run is."""
+    """Progress callback, called after each step."""
 
     def __call__(self, step: int, num_steps: int, loss: float) -> None: ...
 
 
 @dataclass(frozen=True)
 class Validation(Generic[B]):
-    """What is measured on held-out batches: means over a batch's samples, by a name that ends with the unit.
+    """Held-out batches and their metrics: `measure` returns means over a batch's samples; each name ends with the unit.
 
-    The loop moves each batch to the model's device, so `batches` may yield them wherever they are.
+    The loop moves each batch to the model's device, so `batches` may yield them on any device.
     """
 
     batches: Callable[[], Iterable[B]]
@@ -67,11 +67,11 @@ class Validation(Generic[B]):
 
 
 @dataclass(frozen=True)
-class Opponent(Generic[B]):
-    """A model that is trained in turn with the task's own, as a discriminator is, from `from_step` on.
+class Adversary(Generic[B]):
+    """A model trained in turn with the task's model, such as a discriminator, from `from_step` on.
 
-    `loss_terms` gets the opponent, the batch and the step; it finds the task's model by itself and detaches what that
-    one renders. Its terms are logged under `<name>/`.
+    `loss_terms` gets the adversary, the batch and the step; it holds its own reference to the task's model and must detach
+    that model's outputs. Its terms are logged under `<name>/`.
     """
 
     name: str
@@ -84,11 +84,11 @@ class Opponent(Generic[B]):
 
 @dataclass(frozen=True)
 class Task(Generic[B]):
-    """A model, its data and its loss, and what may happen beside the optimisation.
+    """A model, its data and its loss, with optional callbacks.
 
-    `read_batches` yields the batch of each list of sample positions. `save_epoch` writes the weights that are kept of an
-    epoch. `after_step` is called with the optimizer and the number of finished steps; it may give parameters another
-    shape (densification), and a resumed run takes the shapes that were saved.
+    `read_batches` yields the batch of each list of sample indices. `save_epoch` writes the weights of an epoch.
+    `after_step` is called with the optimizer and the number of finished steps; it may change the shapes of parameters
+    (densification), and a resumed run restores the saved shapes.
     """
 
     model: nn.Module
@@ -99,12 +99,12 @@ class Task(Generic[B]):
     validation: Validation[B] | None = None
     save_epoch: Callable[[Path], None] | None = None
     after_step: Callable[[torch.optim.Optimizer, int], None] | None = None
-    opponents: tuple[Opponent[B], ...] = ()
+    adversaries: tuple[Adversary[B], ...] = ()
 
 
 @dataclass
 class FitSummary:
-    """What happened. The task's model holds the kept weights when `fit` returns."""
+    """The outcome of a run. The task's model has the selected weights when `fit` returns."""
 
     num_steps: int
     resumed_from_step: int
@@ -116,7 +116,7 @@ class FitSummary:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that belong in a manifest."""
+        """The metrics for the manifest."""
         numbers = {
             "num_steps": self.num_steps,
             "kept_step": self.kept_step,
@@ -128,12 +128,12 @@ class FitSummary:
 
 
 def ended_in_words(metrics: Mapping[str, float]) -> str:
-    """How a training ended, from the numbers of `FitSummary.metrics` in its manifest; empty if there are none."""
+    """A sentence on how a training ended, from the `FitSummary.metrics` in its manifest; empty if there are none."""
     if "num_steps" not in metrics:
         return ""
     reasons = {None: "", 0.0: ": all steps were done", 1.0: ": validation had stopped improving"}
     ended = f"ended after step {metrics['num_steps']:.0f}{reasons[metrics.get('stopped_early')]}"
-    if "kept_step" not in metrics:  # of an earlier release
+    if "kept_step" not in metrics:  # a manifest of an earlier release
         return ended
     best = metrics.get("best_validation")
     value = "" if best is None else f" (best validation {best:.4g})"

@@ -1,4 +1,4 @@
-"""The report of a driver run: `report.html` to look at, `report.json` for programs and the app, `report.md` as text."""
+"""The report of a driver run: `report.html`, `report.json` for programs and the app, `report.md` as plain text."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ def write_driver_report(
         sources=sources_of(store, refs, outcomes, record.dropped, {}),
     )
     html, _ = write_report(driver_page(data), _facts(data), out)
-    (out / MARKDOWN_FILE).write_text(page_text(data), encoding="utf-8")
+    (out / MARKDOWN_FILE).write_text(report_markdown(data), encoding="utf-8")
     return DriverReport(
         report=html, verdict=data.comparison.verdict, beats_all=data.comparison.beats_all,
         reasons=data.comparison.reasons, numbers=numbers(before, after, data.comparison), faults=data.faults,
@@ -97,7 +97,7 @@ def _facts(data: DriverReportData) -> dict[str, object]:
 
 
 def numbers(before: DriverEvaluation, after: DriverEvaluation, comparison: DriverComparison) -> dict[str, float]:
-    """The headline: mean errors before and after in degrees, and by what share they fell."""
+    """The headline: mean errors before and after in degrees, and their relative reduction."""
     out = {}
     for metric in METRICS:
         name = metric.removesuffix("_deg")
@@ -107,7 +107,7 @@ def numbers(before: DriverEvaluation, after: DriverEvaluation, comparison: Drive
     return out
 
 
-def page_text(data: DriverReportData) -> str:
+def report_markdown(data: DriverReportData) -> str:
     """The report in Markdown."""
     record, before, after, comparison = data.record, data.before, data.after, data.comparison
     percent = f"{after.intervals.confidence:.0%}"
@@ -127,13 +127,13 @@ def page_text(data: DriverReportData) -> str:
         _row("**after**", after.errors["model"]),
         *(_row(f"before, corrected: {n}" if n in ("bias", "affine") else n, before.errors[n]) for n in BASELINES),
         "",
-        "## Against each",
+        "## Compared with each baseline",
         "",
         *(f"- {reason}" for reason in comparison.reasons),
         "",
         "## A correction learned from a few frames instead of fine-tuning",
         "",
-        "| frames | method | mean angle | worst draw |",
+        "| frames | method | mean angle | worst choice |",
         "|---|---|---|---|",
         *(f"| {r.count} | {r.method} | {r.angular_deg:.2f} | {r.worst_draw_deg:.2f} |" for r in before.few_shot),
         "",
@@ -168,10 +168,10 @@ def _provenance(record: DriveRecord) -> list[str]:
     if record.mount:
         held_out = record.mount.held_out_median_deg
         lines.append(
-            f"The glasses look {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg (yaw) off "
-            "the head, learned from "
-            f"{record.mount.num_readings} training frames; the irises disagree by {record.mount.residual_median_deg:.1f} "
-            f"deg in the median, on other blocks by {'n/a' if held_out is None else f'{held_out:.1f}'} deg."
+            f"The glasses are turned by {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg "
+            f"(yaw) on the head, fitted to {record.mount.num_readings} training frames. Tracker and iris model differ "
+            f"by {record.mount.residual_median_deg:.1f} deg (median) there, and by "
+            f"{'n/a' if held_out is None else f'{held_out:.1f}'} deg on held-out blocks."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""The report of a run: gathers what the stages published and writes one page. Not cached: it also tells what was."""
+"""The report of a run: reads what the stages published and writes one page. Not cached: it lists the cached stages."""
 
 import platform
 import time
@@ -32,8 +32,8 @@ _NOTES = {
         "The judge is a small network trained on other rendered people. It takes no part in training the models.",
     ),
     "video": (
-        "Labels and judge are the same iris model, so the gaze errors say how well the renderings agree with the target "
-        "gaze, not how accurate the labels are.",
+        "Labels and judge are the same iris model, so the gaze errors measure how well the renderings agree with the "
+        "target gaze, not how accurate the labels are.",
         "The judge predicts no head direction, so that error is not available.",
     ),
 }
@@ -42,7 +42,7 @@ _LOSS_IN_NOTES = "perceptual loss"
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the flow knows and no artifact does."""
+    """Facts about a redirection run that no artifact holds."""
 
     preset: str
     plan: RedirectionPlan
@@ -52,7 +52,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """Where a report is and what it says in short."""
+    """Path and summary of a written report."""
 
     page: Path
     verdict: str
@@ -61,7 +61,7 @@ class WrittenReport:
     faults: tuple[str, ...] = ()  # failed checks
     table: str = ""  # the numbers, as Markdown
     figures: tuple[Path, ...] = ()
-    checkpoints: Mapping[str, str] = field(default_factory=dict)  # model -> where its checkpoint lies
+    checkpoints: Mapping[str, str] = field(default_factory=dict)  # model -> path or address of its checkpoint
 
 
 @task(name="write_report", persist_result=False, cache_policy=NO_CACHE)
@@ -108,7 +108,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
 
 @dataclass(frozen=True)
 class EvaluationFacts:
-    """What an evaluation flow knows and no artifact does."""
+    """Facts about an evaluation run that no artifact holds."""
 
     title: str
     subtitle: str
@@ -156,7 +156,7 @@ def write_evaluation_report(refs: Mapping[str, ArtifactRef], facts: EvaluationFa
 
 
 def _evaluated(folder: Path) -> tuple[EvaluationReport, ReportImages]:
-    """What was measured and rendered."""
+    """The evaluation report and the rendered images of an evaluation."""
     return read_evaluation(folder), ReportImages.load(folder / IMAGES_FILE)
 
 
@@ -172,7 +172,7 @@ def _written(data: ReportData, out: Path) -> WrittenReport:
 
 
 def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
-    """Puts page, numbers and figures into the flow's MLflow run, and a summary that links to them into Prefect's pages."""
+    """Logs page, numbers and figures to the flow's MLflow run, and a summary with a link to Prefect's pages."""
     ledger.run.log_summary({name: value for name, value in report.numbers.items() if value is not None})
     ledger.run.tags({"gazeworks.verdict": report.verdict})
     for file in (report.page, report.page.with_name(JSON_FILE)):
@@ -190,9 +190,9 @@ def publish_report(ledger: FlowLedger, report: WrittenReport) -> None:
         "",
         f"Page: `{report.page}`",
     ]
-    create_markdown_artifact("\n".join(lines), key="evaluation-report", description="What an evaluation found")
+    create_markdown_artifact("\n".join(lines), key="evaluation-report", description="Result of an evaluation")
 
 
 def _loss_notes(enhancements: Sequence[tuple[str, str]]) -> list[str]:
-    """What a reader compares with published models first: whether this one had a perceptual loss."""
+    """Notes on the perceptual loss, which a comparison with published models must consider."""
     return [f"{name.capitalize()}: {detail}." for name, detail in enhancements if name == _LOSS_IN_NOTES]

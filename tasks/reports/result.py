@@ -1,4 +1,4 @@
-"""What a run of any system hands back, and how it ends."""
+"""The result of a run of any system, and its final state."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from gaze_core.config import Config
 
 
 class RunResult(Config):
-    """Where report and checkpoints are, the verdict, the numbers that matter, failed checks and warnings of the data."""
+    """Paths of report and checkpoints, verdict, main numbers, failed checks and warnings about the data."""
 
     report: Path
     verdict: str
@@ -20,7 +20,7 @@ class RunResult(Config):
     checkpoints: Mapping[str, str] = {}
 
     def headline(self) -> list[str]:
-        """What the command line prints first."""
+        """The lines that the command line prints first."""
         return [*number_lines(self.numbers), f"verdict: {self.verdict}"]
 
 
@@ -28,7 +28,7 @@ R = TypeVar("R", bound=RunResult)
 
 
 def finished(result: R, reasons: tuple[str, ...] = ()) -> R:
-    """What a flow returns: the result, or for a worse one a completed state named `Regressed` that holds it."""
+    """A flow's return value: the result, or if it is worse a completed state named `Regressed` that holds the result."""
     if result.verdict == "regressed":
         return Completed(name="Regressed", message="; ".join(reasons), data=result)  # type: ignore[return-value]
     return result

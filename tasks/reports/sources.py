@@ -1,4 +1,4 @@
-"""What every report says of its run, gathered from the store: stages, trained models, where checkpoints lie."""
+"""Sources of a report, from the store: stages, trained models, paths of checkpoints, versions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def sources_of(
 ) -> Sources:
     """The sources of a report on `refs` by role.
 
-    `digests` are those of what is no artifact; `second` says of what a stage is that comes a second time.
+    `digests` are of things that are not artifacts; `second` labels a stage that is listed a second time.
     """
     trained = [
         TrainedRow(role.replace("_", " "), ended_in_words(store.manifest(ref).metrics) or "not trained here", place)

@@ -21,7 +21,7 @@ def deploy(folder: Path) -> None:
 
     Raises:
         BadInput: no prefect.yaml there.
-        GazeworksError: Prefect could not deploy; it has said why.
+        GazeworksError: Prefect could not deploy; its output says why.
     """
     if not (folder / FILE).is_file():
         raise BadInput(f"{folder}: no {FILE}; call this in a checkout of Gazeworks, where the worker's runs will start")
@@ -31,7 +31,7 @@ def deploy(folder: Path) -> None:
     settings = get_current_settings().to_environment_variables(exclude_unset=True)  # the server that is in use here
     environment = {**os.environ, **settings, "PWD": str(folder)}  # PWD: where prefect.yaml says runs start
     if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
-        raise GazeworksError("Prefect could not deploy; what it said is above")
+        raise GazeworksError("Prefect could not deploy; its output is above")
     with get_client(sync_client=True) as client:
         for deployment_id in paused:  # Prefect has woken them
             client.pause_deployment(deployment_id)
@@ -40,7 +40,7 @@ def deploy(folder: Path) -> None:
 
 
 def _close_forms(deployed: set[tuple[str, str]]) -> None:
-    """Or a run with a misspelt parameter would start and crash, instead of being refused."""
+    """Makes forms refuse unknown parameters; otherwise a run with a misspelt one would start and crash."""
     with get_client(sync_client=True) as client:
         for deployment in client.read_deployments(limit=_PAGE):
             if (deployment.name, deployment.entrypoint) in deployed:

@@ -1,4 +1,4 @@
-"""Prefect's server for the time of one command. Prefect's own way leaves it behind when the command is killed."""
+"""A Prefect server for one command. Prefect's own ephemeral server survives a command that is killed; this one does not."""
 
 import logging
 import os
@@ -51,12 +51,12 @@ def prefect_server() -> Iterator[Callable[[], None]]:
         try:
             yield ready
         finally:
-            _send_what_waits()
+            _drain_events()
             _stop(server)
 
 
 def _is_set_in_prefect() -> bool:
-    """Whether a program that has imported Prefect already has told it where its API is."""
+    """Whether Prefect is imported already and its API address is set."""
     if "prefect" not in sys.modules:
         return False
     from prefect.settings import PREFECT_API_URL
@@ -104,19 +104,19 @@ def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     try:
         wait_for_url(f"http://127.0.0.1:{port}/api/health", lambda: server.poll() is None, log)
     except GazeworksError as error:
-        raise GazeworksError("; ".join([*_told(log), str(error)])) from error
-    for line in _told(log):
+        raise GazeworksError("; ".join([*_user_lines(log), str(error)])) from error
+    for line in _user_lines(log):
         logger.warning(line)
 
 
-def _told(log: Path) -> list[str]:
-    """What the log holds for the user."""
+def _user_lines(log: Path) -> list[str]:
+    """The log's lines that are meant for the user."""
     lines = log.read_text(errors="replace").splitlines()
     return [line.removeprefix(OUR_LINE) for line in lines if line.startswith(OUR_LINE)]
 
 
-def _send_what_waits() -> None:
-    """Or Prefect would look for the server that has gone, for seconds, when the interpreter ends."""
+def _drain_events() -> None:
+    """Sends Prefect's queued events; otherwise it would look for the stopped server for seconds at exit."""
     if "prefect.events.worker" in sys.modules:
         from prefect.events.worker import EventsWorker
 
@@ -133,7 +133,7 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody has now."""
+    """A free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -153,5 +153,5 @@ def wait_for_url(url: str, is_alive: Callable[[], bool], log: Path, timeout_s: f
                 return
         except OSError:
             time.sleep(0.1)
-    how = f"did not answer within {timeout_s:g} s" if is_alive() else "ended"
-    raise GazeworksError(f"the server that should answer at {url} {how}; see {log}")
+    fault = f"did not answer within {timeout_s:g} s" if is_alive() else "ended"
+    raise GazeworksError(f"the server that should answer at {url} {fault}; see {log}")

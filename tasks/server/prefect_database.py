@@ -1,4 +1,4 @@
-"""Prefect's SQLite file, made and brought up to date beside its place, so that a server never meets a half-made one.
+"""Prefect's SQLite file: created or migrated beside its place and then renamed, so a server never opens a partial one.
 
 A program that does so before it becomes a server:  python -m tasks.server.prefect_database MODULE [ARGUMENT...]
 """
@@ -25,13 +25,13 @@ logger = logging.getLogger("gazeworks.prefect_database")
 
 
 def prepare() -> None:
-    """Makes Prefect's file, or a new one from a file of an earlier version; one process at a time.
+    """Creates Prefect's file, or migrates a copy of a file of an earlier version; one process at a time.
 
-    What a killed process or a full disk left half-made in the file's place, and what is no database, is moved aside.
+    A partial file that a killed process or a full disk left there, and a file that is no database, are moved aside.
     PostgreSQL is left to Prefect: there a killed migration undoes itself.
 
     Raises:
-        NoSpace: the disk is full; what was there stays.
+        NoSpace: the disk is full; the old file stays.
         BadInput: another program uses a file of an earlier version, or the file is of a later one.
     """
     path = _file()
@@ -69,7 +69,7 @@ def _newest_revision() -> str:
 
 
 def _revision(path: Path) -> str:
-    """Of the tables in a file; empty where none is said."""
+    """Schema revision of the tables in a file; empty if there is none."""
     if not path.exists():
         return ""
     try:
@@ -87,10 +87,10 @@ def _make(path: Path, new: Path) -> None:
         _migrate(new)
     except _Unusable as error:
         aside = path.with_name(f"{path.name}.unusable-{time.strftime('%Y%m%dT%H%M%S')}")
-        told = "%s was not whole (%s) and is now %s; Prefect's history and schedules begin anew"
-        logger.warning(told, path, error, aside.name)
+        message = "%s was not whole (%s) and is now %s; Prefect's history and schedules begin anew"
+        logger.warning(message, path, error, aside.name)
         os.replace(path, aside)
-        for suffix in _SIDE_FILES:  # what they hold belongs to the file that has gone
+        for suffix in _SIDE_FILES:  # they belong to the file that was moved
             if _beside(path, suffix).exists():
                 os.replace(_beside(path, suffix), _beside(aside, suffix))
         _remove(new)
@@ -135,9 +135,9 @@ def _migrate(path: Path) -> None:
 
 def _meaning(error: Exception, path: Path) -> Exception:
     text = str(getattr(error, "orig", error))
-    if any(sign in text for sign in _NO_SPACE):
+    if any(part in text for part in _NO_SPACE):
         return NoSpace(f"{path}: cannot be written ({text}); make room and run again: nothing is lost")
-    if any(sign in text for sign in _NO_ACCESS):
+    if any(part in text for part in _NO_ACCESS):
         return BadInput(f"{path}: {text}; expected a file that this user may read and write")
     return _Unusable(text)
 
@@ -152,7 +152,7 @@ def _remove(path: Path) -> None:
 
 
 def main() -> None:
-    """Prepares the file and runs the module that follows."""
+    """Prepares the file and runs the module that the arguments name."""
     to_user = logging.StreamHandler()
     to_user.setFormatter(logging.Formatter(f"{OUR_LINE}%(message)s"))
     logger.addHandler(to_user)

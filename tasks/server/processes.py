@@ -38,7 +38,7 @@ class Process:
         return self.born != "" and start_time(self.pid) == self.born
 
     def stop(self, grace_s: float) -> None:
-        """Ends it with all that it started: asks, waits, insists."""
+        """Ends it and its process group: SIGTERM, then SIGKILL after `grace_s`."""
         for sign, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
             if not self.is_running:
                 return
@@ -49,7 +49,7 @@ class Process:
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in words of the system; empty if there is none, or it waits only to be buried."""
+    """Start time of a process in the system's notation; empty if there is no such process, or it is a zombie."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:
@@ -62,7 +62,7 @@ def start_time(pid: int) -> str:
 
 
 def spawn(name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, url: str = "") -> Process:
-    """Starts a process in a session of its own, with its output in `<folder>/<name>.log`, and remembers it there."""
+    """Starts a process in a session of its own, with its output in `<folder>/<name>.log`, and records it there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.log").open("ab") as log:
         child = subprocess.Popen(
@@ -74,7 +74,7 @@ def spawn(name: str, command: Sequence[str], env: Mapping[str, str], folder: Pat
     except OSError:
         process.stop(grace_s=0)  # nobody could stop it later
         raise
-    # Whoever asks for `is_running` must not be told of a dead child that nobody has waited for.
+    # Reaps the child when it ends, or `is_running` could take a zombie for a running process.
     threading.Thread(target=child.wait, daemon=True).start()
     return process
 
@@ -84,7 +84,7 @@ def _remember(process: Process, folder: Path) -> None:
 
 
 def remembered(folder: Path) -> list[Process]:
-    """What was started from `folder`, running or not, in the order in which it was started."""
+    """The processes recorded in `folder`, running or not, in the order of their start."""
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     return [process for path in files if (process := _read(path))]
 
@@ -99,12 +99,12 @@ def _read(path: Path) -> Process | None:
 
 
 def forget(process: Process, folder: Path) -> None:
-    """Removes what `spawn` remembered; the log stays."""
+    """Removes the record that `spawn` wrote; the log stays."""
     (folder / f"{process.name}.json").unlink(missing_ok=True)
 
 
 def end_with_parent() -> None:
-    """Ends this process as soon as the one that started it is gone, however it went."""
+    """Ends this process as soon as its parent has ended, even by SIGKILL."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -22,7 +22,7 @@ POOLS = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers listen. Loopback unless told otherwise: neither server asks who you are."""
+    """Addresses of the servers. Loopback by default: neither server authenticates its users."""
 
     host: str = "127.0.0.1"
     prefect_port: int = 4200
@@ -49,7 +49,7 @@ class Addresses:
 
 
 def folder() -> Path:
-    """Where the logs lie and what is running is remembered."""
+    """Folder of the logs and the records of running processes."""
     return environment.home() / "services"
 
 
@@ -59,7 +59,7 @@ def running() -> list[processes.Process]:
 
 
 def pools_of_this_machine() -> list[str]:
-    """The pools for which this machine can work."""
+    """The pools that this machine can serve."""
     return [pool for pool in POOLS if pool == "cpu" or Path("/dev/nvidia0").exists()]
 
 
@@ -127,7 +127,7 @@ def stop() -> list[processes.Process]:
 
 
 def worker_environment(addresses: Addresses) -> dict[str, str]:
-    """What a worker and its runs need to find the servers and the store."""
+    """Environment variables with which a worker and its runs find the servers and the store."""
     return _server_environment(addresses) | {
         "PREFECT_API_URL": addresses.prefect_api,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
@@ -141,19 +141,19 @@ def _server_environment(addresses: Addresses) -> dict[str, str]:
     backend = environment.tracking_uri()
     if backend.startswith("http"):
         raise BadInput("MLFLOW_TRACKING_URI names a server already; unset it to start one here")
-    for_one_run = set(environment.OWN_SERVER)  # would leave the server without pages and schedules
+    for_one_run = set(environment.OWN_SERVER)  # settings that switch off pages and schedules
     kept = {name: value for name, value in os.environ.items() if name not in for_one_run}
     return kept | {
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or addresses.prefect_api,
         "MLFLOW_BACKEND_STORE_URI": backend,  # as an option, everybody could read its password in the list of processes
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job queue is eight more processes, for nothing we use
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job queue is eight more processes, which we do not use
         **_allowed_hosts(addresses),
     }
 
 
 def _allowed_hosts(addresses: Addresses) -> dict[str, str]:
-    """The names by which MLflow may be given for; ours are added to the user's, which replace MLflow's own list."""
+    """Host names that MLflow accepts: ours are added to the user's, which replace MLflow's own list."""
     given = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS")
     ours = f"localhost:{addresses.mlflow_port},{urlsplit(addresses.mlflow).netloc}"
     return {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{given},{ours}"} if given else {}

@@ -1,4 +1,4 @@
-"""What a new Prefect server must know before runs can be started: pools, the GPU's slots."""
+"""Sets up a new Prefect server for runs: work pools, and the concurrency limit of the GPU."""
 
 import json
 import logging
@@ -11,13 +11,13 @@ from prefect.exceptions import ObjectAlreadyExists
 from tasks.server.services import POOLS
 
 GPU_LIMIT = "gpu"
-FORMER_AUTOMATION = "runs without a heartbeat are crashed"  # of 0.1.0; the watcher has taken its place
+FORMER_AUTOMATION = "runs without a heartbeat are crashed"  # of 0.1.0; the watcher replaces it
 
 logger = logging.getLogger("gazeworks.server")
 
 
 def set_up(num_gpus: int = 1) -> None:
-    """Creates what is not there yet; what is there stays as its owner has made it."""
+    """Creates pools and limit if they do not exist; existing ones are not changed."""
     with get_client(sync_client=True) as client:
         for pool in POOLS:
             create_pool(pool, "process", None)
@@ -30,7 +30,7 @@ def set_up(num_gpus: int = 1) -> None:
 
 
 def create_pool(name: str, kind: str, template: Path | None) -> None:
-    """Creates a work pool, with the base job template of a file unless Prefect's own will do."""
+    """Creates a work pool, with the base job template of a file, or with Prefect's own if `template` is None."""
     with get_client(sync_client=True) as client:
         text = {} if template is None else {"base_job_template": json.loads(template.read_text())}
         try:

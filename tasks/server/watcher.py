@@ -1,8 +1,8 @@
-"""Marks runs as crashed whose process and worker died together, so that they do not say Running for ever.
+"""Marks runs as crashed if their process and worker died together, so that they do not stay Running for ever.
 
-Prefect's automations see events and not states, so one would also end runs that wait or have ended. The watcher asks which
-runs are Running, and measures a run's silence in its own heartbeats, which travel as the run's do: while nothing gets
-through, because the server is away or behind, nobody is silent.
+Prefect's automations see events, not states, so an automation would also end runs that wait or have ended. The watcher
+queries the Running runs and counts its own heartbeats since a run's last one. Both take the same way: while the server is
+away or slow, neither arrives, and no run is marked.
 
 A service of `gazeworks server start`:  python -m tasks.server.watcher
 """
@@ -35,29 +35,29 @@ logger = logging.getLogger("gazeworks.watcher")
 
 
 def watch(beat_s: float = HEARTBEAT_S, num_beats: int = NUM_BEATS) -> None:
-    """Looks at every beat, for ever; waits for a server that is away."""
+    """Checks all runs once per heartbeat, for ever; waits for a server that is away."""
     while True:
         try:
             with get_client(sync_client=True) as client:
-                look(client, num_beats, f"no heartbeat for {num_beats * beat_s:g} s")
+                mark_silent_runs(client, num_beats, f"no heartbeat for {num_beats * beat_s:g} s")
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            logger.warning("Prefect's server cannot be asked (%s: %s)", type(error).__name__, error)
+            logger.warning("Prefect's server cannot be reached (%s: %s)", type(error).__name__, error)
         time.sleep(beat_s)
 
 
-def look(client: SyncPrefectClient, num_beats: int, why: str) -> None:
-    """Crashes each Running run that was not heard of while `num_beats` beats of the watcher arrived.
+def mark_silent_runs(client: SyncPrefectClient, num_beats: int, why: str) -> None:
+    """Marks each Running run as crashed that sent no heartbeat while `num_beats` of the watcher's arrived.
 
-    A run that has never beaten, such as one of a command line, is not judged.
+    A run that has never sent a heartbeat, such as one of the command line, is left alone.
     """
     runs = list(_running(client))
     if runs:
         emit_event(f"{_WATCHER}.heartbeat", resource={"prefect.resource.id": _WATCHER})
     for run in runs:
-        heard = _beats(client, f"{_RUN}.heartbeat", f"{_RUN}.{run.id}").events
-        if not heard or run.state is None:
+        received = _beats(client, f"{_RUN}.heartbeat", f"{_RUN}.{run.id}").events
+        if not received or run.state is None:
             continue
-        since = max(heard[0].received, run.state.timestamp)
+        since = max(received[0].received, run.state.timestamp)
         if _beats(client, f"{_WATCHER}.heartbeat", _WATCHER, since).total >= num_beats:
             logger.warning("%s (%s): %s", run.name, run.id, why)
             # Not forced: the server refuses if the run has ended meanwhile.
@@ -73,7 +73,7 @@ def _running(client: SyncPrefectClient) -> Iterator[FlowRun]:
 
 
 def _beats(client: SyncPrefectClient, event: str, resource: str, since: datetime | None = None) -> EventPage:
-    """The newest first."""
+    """Heartbeat events of a resource, the newest first."""
     occurred = EventOccurredFilter() if since is None else EventOccurredFilter(since=since)
     about = {"event": EventNameFilter(name=[event]), "resource": EventResourceFilter(id=[resource])}
     return client.read_events(EventFilter(occurred=occurred, **about), limit=1)

@@ -1,4 +1,4 @@
-"""From a trained GazeGaussian to a folder that `mlflow models serve` understands."""
+"""Exports a trained GazeGaussian to a folder for `mlflow models serve`."""
 
 import shutil
 import tempfile
@@ -46,7 +46,7 @@ def save_served_model(checkpoint: Path, recording: Path, folder: Path) -> Path:
         raise BadInput(f"{folder}: exists already; expected the name of a new folder")
     require_valid(recording)
     with tempfile.TemporaryDirectory() as staging:
-        # By themselves: what lies beside them in the store is not part of the model.
+        # Copied alone: other files beside them in the store are not part of the model.
         parts = {"checkpoint": checkpoint / WEIGHTS_FILE, "recording": recording}
         for name, source in parts.items():
             (Path(staging) / name).mkdir()

@@ -1,4 +1,4 @@
-"""A trained head behind MLflow's interface: which frame, which gaze, which head pose in; an image out.
+"""A trained head behind MLflow's interface: a request names frame, gaze and head pose, the response is an image.
 
 MLflow copies this file into the model's folder and runs it there, so nothing has to be pickled.
 """
@@ -24,23 +24,23 @@ MAX_DEG = 60.0
 
 
 class RedirectionModel(PythonModel):
-    """One row of the answer for each row of the request."""
+    """Renders one image for each row of the request."""
 
     def load_context(self, context: Any) -> None:
-        """Reads the weights and the recording, whose frames give expression and place."""
+        """Loads the weights and the recording, whose frames give expression and head position."""
         self.model, _ = gaze_gaussian.load(Path(context.artifacts["checkpoint"]))
         self.frames = SubjectDataset(only_entry(Path(context.artifacts["recording"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Renders each row: `frame`, gaze in the head's frame, and the head's pose, or as recorded where that is absent.
+        """Renders each row: `frame`, gaze in the head's frame, and the head pose; default: the recorded pose.
 
         Raises:
             BadInput: no such frame, or an angle that is absent, not a number or beyond 60 degrees.
         """
-        rows = [self._answer(row) for row in model_input.to_dict("records")]
+        rows = [self._response(row) for row in model_input.to_dict("records")]
         return pd.DataFrame(rows)
 
-    def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _response(self, row: dict[str, Any]) -> dict[str, Any]:
         frame = int(row["frame"])
         if not 0 <= frame < len(self.frames):
             raise BadInput(f"frame {frame}: the recording has {len(self.frames)} usable frames, from 0")
@@ -59,7 +59,7 @@ def _angle(row: dict[str, Any], name: str) -> float | None:
     if value is None or np.isnan(value):
         return None
     if not abs(value) <= MAX_DEG:
-        raise BadInput(f"{name} {value:g}: lies within {MAX_DEG:g} degrees")
+        raise BadInput(f"{name} {value:g}: expected at most {MAX_DEG:g} degrees to either side")
     return float(value)
 
 

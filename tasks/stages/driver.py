@@ -44,7 +44,7 @@ def pretrain(people: ArtifactRef, config: DriverPretrainConfig, runtime: Runtime
 
 @stage_task("driver_finetune", finetune_stage)
 def finetune(data: ArtifactRef, base: ArtifactRef, config: DriverFinetuneConfig, runtime: Runtime) -> ArtifactRef:
-    """Fits an estimator to the training blocks of a drive."""
+    """Fine-tunes an estimator on the training blocks of a drive."""
     ...
 
 
@@ -61,14 +61,14 @@ def compare(after: ArtifactRef, before: ArtifactRef, config: DriverTolerance) ->
 
 
 class WeightsConfig(Config):
-    """An estimator's file by its content; where it lay does not matter."""
+    """Identity of an estimator's file: its content, not its path."""
 
     sha256: str
 
 
 @task(name="import_estimator", persist_result=False, cache_policy=NO_CACHE)
 def import_estimator(path: Path) -> ArtifactRef:
-    """Publishes the weights of a file or folder, a gaze tracker's `.pth` in our form.
+    """Publishes the weights of a file or folder; an earlier gaze tracker's `.pth` is converted.
 
     Raises:
         BadInput: no such file, unreadable, of another network, or with weights that are not finite.

@@ -28,14 +28,14 @@ from tasks.store.recordings import import_recording, naming_users_file
 def preprocess(
     recording: ArtifactRef, config: PreprocessConfig, runtime: Runtime, test: ArtifactRef | None = None
 ) -> ArtifactRef:
-    """Labels, checks and splits a recording; `test` holds subject files that are only evaluated."""
+    """Labels, checks and splits a recording. `test` holds subject files that are used for evaluation only."""
     ...
 
 
 def preprocess_recording(
     recording: Path, config: PreprocessConfig, runtime: Runtime, test: Path | None = None
 ) -> ArtifactRef:
-    """Imports recordings of this machine and prepares them; what is wrong with one is said of the user's own file."""
+    """Imports recordings of this machine and preprocesses them. Errors name the user's own file."""
     imported = import_recording(recording, config.source)
     with naming_users_file(recording, imported):
         if test is None:
@@ -73,7 +73,7 @@ def evaluate(
 
 @stage_task("code_encoder", code_encoder_stage)
 def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtime: Runtime) -> ArtifactRef:
-    """Learns to tell the identity codes of the people of `data` from images."""
+    """Trains the encoder that predicts the identity codes of the people of `data` from images."""
     ...
 
 
@@ -81,7 +81,7 @@ def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtim
 def invert(
     checkpoint: ArtifactRef, encoder: ArtifactRef | None, data: ArtifactRef, config: InvertConfig, runtime: Runtime
 ) -> ArtifactRef:
-    """Adapts a trained model to the person of `data`, starting from what the encoder reads."""
+    """Adapts a trained model to the person of `data`, starting from the encoder's prediction."""
     ...
 
 
@@ -93,5 +93,5 @@ def downstream(data: ArtifactRef, checkpoint: ArtifactRef, config: DownstreamCon
 
 @stage_task("compare", compare_stage)
 def compare(candidate: ArtifactRef, baseline: ArtifactRef | None, config: Tolerance) -> ArtifactRef:
-    """Compares two evaluations; without a baseline, the candidate's with handing back the recorded images."""
+    """Compares two evaluations; without a baseline, the candidate is compared with the identity copy."""
     ...

@@ -1,6 +1,6 @@
-"""Addresses of artifact stores: what a user may write, and which folder or bucket that is. No part is ever cut off.
+"""Addresses of artifact stores: which are valid, and which folder or bucket they name.
 
-Everything after `file://` or `s3://bucket/` belongs to the path: `#` and `?` are letters like any other.
+Everything after `file://` or `s3://bucket/` belongs to the path, also `#` and `?`.
 """
 
 import os
@@ -18,10 +18,10 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")  # S3 itself is stricter, ot
 
 
 def store_root(text: str) -> str:
-    """The address of a store in the one form that is used inside: `file:///...` with escapes, or `s3://bucket/prefix`.
+    """The address of a store in its internal form: `file:///...` with escapes, or `s3://bucket/prefix`.
 
     Raises:
-        BadInput: no such address, or one that holds credentials.
+        BadInput: the address is invalid, or holds credentials.
     """
     if not text.isprintable():
         raise BadInput(f"artifact store {text!r}: holds a character that cannot be printed; {_EXPECTED}")

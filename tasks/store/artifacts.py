@@ -3,8 +3,7 @@
     <root>/<stage>/<lineage>-<content>/{files..., manifest.json}
 
 `lineage` names the computation (stage, version, config, inputs) and `content` its files. `manifest.json` is
-written last and marks the artifact as whole. A reference holds the two parts below the root, so it is looked up in
-whatever store is in use now.
+written last and marks the artifact as complete. A reference holds the path below the root, so it is valid in any store.
 """
 
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ from tasks.store.s3 import Backend, backend_of
 
 
 class Store:
-    """Publishes what stages produce and fetches it again, by reference.
+    """Publishes the results of stages and fetches them by reference.
 
     Raises:
         BadInput: `root_uri` is no address of a store.
@@ -83,7 +82,7 @@ class Store:
         return ref
 
     def adopt(self, folder: Path) -> ArtifactRef:
-        """The artifact in a folder of this machine, copied into this store unless it is there already.
+        """The artifact in a folder of this machine, copied into this store if the store lacks it.
 
         Raises:
             MissingArtifact: the folder holds no whole artifact.
@@ -97,7 +96,7 @@ class Store:
         return ref
 
     def uri(self, ref: ArtifactRef) -> str:
-        """Where the artifact lies in this store, or would."""
+        """The artifact's address in this store, whether it exists or not."""
         return f"{self.root_uri}/{ref.name}"
 
     def fetch(self, ref: ArtifactRef) -> Path:
@@ -136,7 +135,7 @@ class Store:
 
     @cached_property
     def backend(self) -> Backend:
-        """Where the store's folders lie; made when it is first needed, since a bucket's takes a second."""
+        """The store's backend; created at first use, since a bucket's takes a second."""
         return backend_of(self.root_uri, self.cache_dir)
 
     def find(self, stage: str, lineage: str) -> ArtifactRef | None:
@@ -146,7 +145,7 @@ class Store:
             try:
                 manifest = self._read_manifest(uri)
             except MissingArtifact:
-                continue  # half an artifact is none
+                continue  # incomplete
             if self.uri(manifest.ref) == uri:
                 found.append((manifest.created, manifest.ref))
         newest_first = sorted(found, key=lambda row: row[0], reverse=True)
@@ -189,7 +188,7 @@ class Store:
 
 
 def _fault(manifest: Manifest, ref: ArtifactRef) -> str:
-    """What keeps the manifest from being that of the reference, empty if nothing does."""
+    """Why the manifest is not that of the reference; empty if it is."""
     same = manifest.ref.sha256 == ref.sha256 == content_sha256(manifest.files)
     return "" if same else "the manifest is of another content"
 

@@ -17,23 +17,23 @@ SCRATCH_DIR = ".scratch"
 
 
 class LocalDisk:
-    """Folders of a mounted file system; `cache_dir` holds links where a folder cannot be handed out as it is."""
+    """Folders of a mounted file system. `cache_dir` holds links to a folder's own files if others lie among them."""
 
     def __init__(self, cache_dir: Path) -> None:
         self.cache_dir = cache_dir
 
     def commit(self, uri: str, files: Mapping[str, Path], manifest: Manifest) -> None:
-        """Fills a folder under another name, the manifest last, and renames it; one run of this host at a time.
+        """Writes a folder under another name, the manifest last, and renames it; one run of this host at a time.
 
         Raises:
             NoSpace: the disk is full, or may not be written to.
         """
         target = local_path(uri)
-        # The same name for each attempt of this host, so what a killed attempt left is found and removed.
+        # The same name for each attempt of this host, so the remains of a killed attempt are found and removed.
         staging = target.with_name(f".{target.name}.{socket.gethostname()}")
         try:
             with work_lock(staging):
-                if not _is_whole(target, manifest):  # else the run that was waited for has finished it
+                if not _is_whole(target, manifest):  # otherwise the run that held the lock has written it
                     _fill(staging, files, manifest)
                     _put_in_place(staging, target, manifest)
         except OSError as error:
@@ -45,15 +45,15 @@ class LocalDisk:
         return path.read_text() if path.is_file() else None
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """The folder itself, or where unexpected_files lie in it, links to the artifact's own files."""
+        """The folder itself, or if unexpected files lie in it, a folder of links to the artifact's own files."""
         folder = local_path(uri)
         if not unexpected_files(folder, manifest):
             return folder
         view = self._links(uri)
         for name in (*manifest.files, MANIFEST_FILE):
             self._link(view / name, folder / name)
-        for stranger in unexpected_files(view, manifest):
-            remove(stranger)
+        for unexpected in unexpected_files(view, manifest):
+            remove(unexpected)
         return view
 
     def _link(self, link: Path, target: Path) -> None:
@@ -79,12 +79,12 @@ class LocalDisk:
                 yield path.relative_to(folder).as_posix(), status.st_size, status.st_mtime
 
     def delete(self, uri: str) -> None:
-        """Removes a folder: at once from where it counts, then file by file."""
+        """Removes a folder: renames it first, so it is no artifact any more, then deletes its files."""
         target = local_path(uri)
-        doomed = target.with_name(f".{target.name}.deleted")
-        shutil.rmtree(doomed, ignore_errors=True)
-        target.rename(doomed)
-        shutil.rmtree(doomed)
+        renamed = target.with_name(f".{target.name}.deleted")
+        shutil.rmtree(renamed, ignore_errors=True)
+        target.rename(renamed)
+        shutil.rmtree(renamed)
         remove(self._links(uri))
 
     def _links(self, uri: str) -> Path:
@@ -92,20 +92,20 @@ class LocalDisk:
 
 
 def cannot_write(where: str, error: OSError) -> NoSpace:
-    """What a failed write to a disk means to the user; `where` names what was being written."""
-    remedy = "make room" if error.errno in FULL else "see that the folder exists and may be written to"
+    """The error for a failed write to a disk; `where` names what was being written."""
+    remedy = "make room" if error.errno in FULL else "check that the folder exists and may be written to"
     return NoSpace(f"{where}: cannot be written ({error}); {remedy} and run again: nothing is lost")
 
 
 def scratch_file(cache_dir: Path) -> Path:
-    """A name that nobody else uses, on the cache's disk and outside every artifact's folder."""
+    """A unique path for a temporary file, on the cache's disk and outside every artifact's folder."""
     folder = cache_dir / SCRATCH_DIR
     folder.mkdir(parents=True, exist_ok=True)
     return folder / uuid.uuid4().hex
 
 
 def unexpected_files(folder: Path, manifest: Manifest) -> list[Path]:
-    """Files and folders in an artifact's folder that are none of its own: of a file browser, of an earlier version."""
+    """Files and folders in an artifact's folder that its manifest does not name, such as a file browser's."""
     own = {PurePosixPath(name) for name in (*manifest.files, MANIFEST_FILE)}
     own |= {parent for path in own for parent in path.parents}
     return [path for path in sorted(folder.rglob("*")) if PurePosixPath(path.relative_to(folder).as_posix()) not in own]

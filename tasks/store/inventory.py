@@ -1,7 +1,7 @@
-"""What a store and the copies of it on this machine hold, whether it is whole, and what of it nobody needs any more.
+"""The artifacts in a store and their copies on this machine: lists them, verifies them, finds the unneeded ones.
 
-Only folders in our own naming count, `<stage>/<lineage>-<content>`, and a readable manifest must be at its own place:
-whatever else lies in a store is somebody else's, and is neither listed nor touched.
+Only folders named `<stage>/<lineage>-<content>` are considered, and a readable manifest must name its own folder.
+Anything else in a store belongs to somebody else, and is neither listed nor changed.
 """
 
 import os
@@ -19,7 +19,7 @@ from tasks.store.address import local_path
 from tasks.store.artifacts import Store
 
 State = Literal["", "unfinished", "unreadable manifest", "copy"]
-AT_WORK = timedelta(days=1)  # so long somebody may still be writing a folder without a manifest, or reading a copy
+AT_WORK = timedelta(days=1)  # for this long, another run may still write a folder without manifest, or read a copy
 
 _STAGE = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
@@ -29,11 +29,11 @@ _NAME = re.compile(rf"{_STAGE.pattern}/{_FOLDER.pattern}")
 
 @dataclass(frozen=True)
 class Stored:
-    """One folder of a store, or a copy of one; without a reference it is not a whole artifact, as `state` says."""
+    """One folder of a store, or a copy of one. Without a reference it is not a complete artifact; `state` says why."""
 
     uri: str
     stage: str
-    created: datetime  # of what has no manifest, and of a copy: when it was last written or fetched
+    created: datetime  # without a manifest, and for a copy: when it was last written or fetched
     num_bytes: int
     state: State = ""
     ref: ArtifactRef | None = None
@@ -41,7 +41,7 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """`<stage>/<folder>`: the same wherever the store lies."""
+        """`<stage>/<folder>`: the same in every store."""
         return "/".join(self.uri.split("/")[-2:])
 
 
@@ -62,12 +62,12 @@ def stored(store: Store, stage: str = "") -> list[Stored]:
 
 
 def copies(cache_dir: Path) -> list[Stored]:
-    """What was downloaded from a bucket and still lies on this machine, the longest unused first."""
+    """Artifacts downloaded from a bucket that are still on this machine, the longest unused first."""
     return sorted(_copies(cache_dir), key=lambda row: row.created)
 
 
 def faults(store: Store, rows: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
-    """Each folder with what is wrong with it, empty if nothing is: fetches and hashes every file."""
+    """Fetches and hashes every file. Yields each folder with its fault, empty if there is none."""
     for row in rows:
         fault = f"{row.name}: {row.state}"
         if row.ref is not None:
@@ -80,11 +80,11 @@ def faults(store: Store, rows: Sequence[Stored]) -> Iterator[tuple[Stored, str]]
 
 
 def unneeded(rows: Sequence[Stored], kept_names: Sequence[str], older_than: timedelta) -> list[Stored]:
-    """Folders older than `older_than` that no text in `kept_names` names and from which nothing kept descends.
+    """Folders older than `older_than` that no text in `kept_names` names and that have no kept descendant.
 
-    `rows` must be the whole store: an artifact keeps all that it was made from. They are matched by their names, which
-    hold lineage and content, so a store that was moved keeps what it kept before. A manifest that cannot be read may
-    be a newer version's, so it stays, with all that it names.
+    `rows` must be the whole store, since an artifact keeps its parents. Artifacts are matched by name, that is by
+    lineage and content, so moving a store changes nothing. A manifest that cannot be read may be a newer version's,
+    so its artifact stays, with all that it names.
     """
     now, named = datetime.now(UTC), names_in(kept_names)
     by_name = {row.name: row for row in rows}
@@ -105,9 +105,9 @@ def unneeded(rows: Sequence[Stored], kept_names: Sequence[str], older_than: time
 def unneeded_copies(
     found: Sequence[Stored], remaining: Sequence[Stored], in_use: Sequence[str], older_than: timedelta
 ) -> list[Stored]:
-    """Copies of what is not among the `remaining` artifacts of the store, or that nobody has fetched for `older_than`.
+    """Copies of artifacts that are not among the store's `remaining` ones, or not fetched for `older_than`.
 
-    None that a text in `in_use` names, and none that was fetched within a day.
+    Copies that a text in `in_use` names or that were fetched within a day are excluded.
     """
     now, used, names = datetime.now(UTC), names_in(in_use), {row.name for row in remaining}
     return [
@@ -118,7 +118,7 @@ def unneeded_copies(
 
 
 def names_in(texts: Iterable[str]) -> set[str]:
-    """The names of artifacts that stand in these texts, alone or at the end of an address."""
+    """The names of artifacts in these texts, alone or at the end of an address."""
     return {name for text in texts for name in _NAME.findall(text)}
 
 
@@ -135,7 +135,7 @@ def _least_age(row: Stored, older_than: timedelta) -> timedelta:
 
 
 def _stored(store: Store, stage: str, uri: str) -> Stored | None:
-    """None for what is not ours."""
+    """The artifact in a folder; None if the folder is not one of ours."""
     folder = _last(uri)
     is_finished = _FOLDER.fullmatch(folder) is not None
     if not is_finished and not _BEING_CHANGED.fullmatch(folder):

@@ -1,4 +1,4 @@
-"""What a manifest says about the code that made an artifact."""
+"""Provenance of an artifact for its manifest: commit and package versions."""
 
 import subprocess
 from functools import cache

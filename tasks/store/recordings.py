@@ -1,4 +1,4 @@
-"""From a path on this machine to a recording in the store, so that any worker can read it."""
+"""Imports recordings from this machine into the store, where every worker can read them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,23 +15,29 @@ from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import images_in
 from tasks.store.artifacts import Store
-from tasks.store.roots import require_foreign
+from tasks.store.permitted_paths import require_importable
 
 STAGE, VERSION = "recording", 1
 Source = Literal["synthetic", "video"]
 _EXPECTED = {"video": "images", "synthetic": "subject files (*.h5)"}
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0")  # how files begin whose videos FFmpeg reads elsewhere
+_PLAYLISTS = (
+    b"#EXTM3U",
+    b"ffconcat",
+    b"<?xml",
+    b"<MPD",
+    b"v=0",
+)  # first bytes of playlists, whose videos lie in other files
 
 
 class RecordingConfig(Config):
-    """What is recorded: the content of each file by its name. Where it lay does not matter."""
+    """Identity of a recording: the content of each file by its name, not its path."""
 
     sha256: dict[str, str]
 
 
 @task(name="import_recording", persist_result=False, cache_policy=NO_CACHE)
 def import_recording(path: Path, source: Source = "video") -> ArtifactRef:
-    """Publishes a file as it is; of a folder what the recording consists of (`recorded_files`), and nothing else.
+    """Publishes a file, or of a folder only the recording's files (`recorded_files`).
 
     Raises:
         BadInput: as `require_recording`.
@@ -49,8 +55,8 @@ def import_recording(path: Path, source: Source = "video") -> ArtifactRef:
 
 
 def require_recording(path: Path, source: Source = "video") -> None:
-    """Raises BadInput unless `path` is a file or a folder of the source, not Gazeworks' own and no damaged subject."""
-    require_foreign(path)
+    """Raises BadInput unless `path` is a file or folder of the source, not Gazeworks' own, with valid subject files."""
+    require_importable(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; expected a video, an image folder or a subject file")
     if path.is_dir() and not recorded_files(path, source):
@@ -63,12 +69,12 @@ def require_recording(path: Path, source: Source = "video") -> None:
         if any("\ud800" <= character <= "\udfff" for character in file.name):
             raise BadInput(f"{str(file)!r}: expected a name in UTF-8; rename it")
     subjects = [file for file in files if is_subject_file(file)]
-    for subject in subjects:  # said of the user's own path, not of its copy in the store
+    for subject in subjects:  # here errors name the user's own path, not that of its copy in the store
         require_valid(subject)
 
 
 def recorded_files(folder: Path, source: Source) -> dict[str, Path]:
-    """What a recording in a folder consists of, by relative name: the images in it, or the subject files below it."""
+    """The files of a recording in a folder, by relative name: the images in it, or the subject files below it."""
     if source == "video":
         return {path.name: path for path in images_in(folder)}
     return {name: path for name, path in files_in(folder).items() if is_subject_file(path)}
@@ -76,7 +82,7 @@ def recorded_files(folder: Path, source: Source) -> dict[str, Path]:
 
 @contextmanager
 def naming_users_file(path: Path, recording: ArtifactRef) -> Iterator[None]:
-    """What is wrong with an imported recording is said of the user's `path`, not of its copy in the store."""
+    """Makes errors in an imported recording name the user's `path`, not that of its copy in the store."""
     try:
         yield
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""Where artifact folders lie: on a disk (`tasks.store.disk`) or in S3. The only user of boto3."""
+"""Backends of the artifact store: a disk (`tasks.store.disk`) or S3. The only module that uses boto3."""
 
 import json
 import logging
@@ -20,8 +20,8 @@ from tasks.store.address import bucket_and_key
 from tasks.store.disk import LocalDisk, cannot_write, remove, scratch_file, unexpected_files
 
 TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S = "GAZEWORKS_S3_TIMEOUT_S", 60.0
-ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS = "AWS_MAX_ATTEMPTS", 6  # about half a minute of waiting in between
-PART_BYTES = 16 * 2**20  # larger files travel in parts of this size
+ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS = "AWS_MAX_ATTEMPTS", 6  # about half a minute of pauses in total
+PART_BYTES = 16 * 2**20  # larger files are transferred in parts of this size
 DOWNLOAD_ATTEMPTS, FIRST_PAUSE_S = 3, 0.5
 DELETES_AT_ONCE = 8
 _CHECK_BUCKET = "check name, AWS credentials and AWS_ENDPOINT_URL, and run again: what was computed is kept"
@@ -32,18 +32,18 @@ _session = threading.Lock()  # boto3's own session must not make clients in two 
 
 
 class Backend(Protocol):
-    """Where artifact folders lie. Each folder is named by a URI."""
+    """Storage of artifact folders, each named by a URI."""
 
     def commit(self, uri: str, files: Mapping[str, Path], manifest: Manifest) -> None:
         """Makes the folder appear with all files, or not at all."""
         ...
 
     def manifest_text(self, uri: str) -> str | None:
-        """The text of the commit mark; None without one."""
+        """The text of the manifest, which marks a complete folder; None without one."""
         ...
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """A folder of this machine with the files that could be had; the caller verifies them."""
+        """A folder of this machine with the files that could be fetched; the caller verifies them."""
         ...
 
     def folders(self, root: str, prefix: str) -> list[str]:
@@ -55,7 +55,7 @@ class Backend(Protocol):
         ...
 
     def delete(self, uri: str) -> None:
-        """Removes a folder; one that was being removed when the process died does not count as whole."""
+        """Removes a folder; one that is only partly removed does not count as complete."""
         ...
 
 
@@ -63,7 +63,7 @@ def backend_of(root_uri: str, cache_dir: Path) -> Backend:
     """The backend of a store's root (`store_address.store_root`); `cache_dir` keeps what had to be downloaded.
 
     Raises:
-        BadInput: what the environment says about S3 cannot be used.
+        BadInput: the environment's settings for S3 cannot be used.
     """
     return S3(cache_dir) if root_uri.startswith("s3://") else LocalDisk(cache_dir)
 
@@ -72,7 +72,7 @@ class S3:
     """Folders of a bucket, at any endpoint that the AWS variables name; fetched files stay in `cache_dir`."""
 
     def __init__(self, cache_dir: Path) -> None:
-        from boto3.s3.transfer import TransferConfig  # here, because a local store shall not pay for boto3
+        from boto3.s3.transfer import TransferConfig  # imported here, since a local store does not need boto3
 
         self.cache_dir = cache_dir
         self.client = _client()
@@ -98,7 +98,7 @@ class S3:
             return str(response["Body"].read().decode(errors="replace"))
 
     def local_folder(self, uri: str, manifest: Manifest) -> Path:
-        """Downloads what the cache lacks, holds changed, or holds of an object that is no longer the same."""
+        """Downloads the files that the cache lacks, or that have changed in the cache or in the bucket."""
         bucket, prefix = bucket_and_key(uri)
         folder, tags = self._copy(uri), self._tags(uri)
         with _reaching(uri):
@@ -107,7 +107,7 @@ class S3:
             try:
                 for name, expected in manifest.files.items():
                     path = folder / name
-                    if name not in there:  # gone there, so a copy here must not pass for it
+                    if name not in there:  # deleted in the bucket, so the copy here is not valid either
                         path.unlink(missing_ok=True)
                     elif verified.get(name) != there[name] or not path.is_file() or file_sha256(path) != expected:
                         self._download(bucket, f"{prefix}/{name}", path, expected)
@@ -115,16 +115,16 @@ class S3:
                 self._replace_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1))
             except OSError as error:
                 raise cannot_write(str(folder), error) from error
-        for stranger in unexpected_files(folder, manifest):
-            remove(stranger)
+        for unexpected in unexpected_files(folder, manifest):
+            remove(unexpected)
         return folder
 
     def _copy(self, uri: str) -> Path:
-        """Where the copy of a folder lies on this machine."""
+        """Path of a folder's copy on this machine."""
         return self.cache_dir.joinpath(*bucket_and_key(uri))
 
     def _tags(self, uri: str) -> Path:
-        """Beside all copies: the bucket's tag of each file of a folder as it was verified."""
+        """Path of a file with the bucket's ETag of each verified file of a folder."""
         bucket, prefix = bucket_and_key(uri)
         return self.cache_dir / ".tags" / bucket / f"{prefix}.json"
 
@@ -165,7 +165,7 @@ class S3:
         with _reaching(uri):
             self.client.delete_object(Bucket=bucket, Key=f"{prefix}/{MANIFEST_FILE}")
             keys = [f"{prefix}/{name}" for name, _ in self._objects(bucket, prefix)]
-            # One by one: for many at once, S3 services differ in the checksum that they ask for.
+            # One by one: S3 services require different checksums for a request that deletes many.
             with ThreadPoolExecutor(DELETES_AT_ONCE) as pool:
                 list(pool.map(lambda key: self.client.delete_object(Bucket=bucket, Key=key), keys))
         remove(self._copy(uri))
@@ -185,14 +185,14 @@ class S3:
 
 
 def _client() -> Any:
-    """A client with retries, backoff and time limits; checksums only where S3 asks for them, as R2 and MinIO expect."""
+    """A client with retries, backoff and time limits; checksums only where S3 requires them, as R2 and MinIO expect."""
     import boto3
     import botocore.config
 
     timeout_s = _number(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S, "seconds, more than 0")
     attempts = int(_number(ATTEMPTS_VARIABLE, DEFAULT_ATTEMPTS, "a whole number, at least 1"))
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    with _told("the settings for S3 cannot be used", _CHECK_SETTINGS):
+    with _as_bad_input("the settings for S3 cannot be used", _CHECK_SETTINGS):
         require_no_credentials(endpoint, "AWS_ENDPOINT_URL", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
         config = botocore.config.Config(
             retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -217,7 +217,7 @@ def _number(variable: str, default: float, expected: str) -> float:
 
 
 def or_bucket_errors(*errors: type[Exception]) -> tuple[type[Exception], ...]:
-    """`errors`, and what boto3 raises when a bucket is out of reach, once somebody has imported it."""
+    """`errors`, and if boto3 is imported, also those that it raises when a bucket is out of reach."""
     if "boto3" not in sys.modules:
         return errors
     from boto3.exceptions import Boto3Error
@@ -227,8 +227,8 @@ def or_bucket_errors(*errors: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _told(what: str, remedy: str) -> Iterator[None]:
-    """Turns what boto3 raises, also of files and values that a profile names, into one line for the user."""
+def _as_bad_input(what: str, remedy: str) -> Iterator[None]:
+    """Turns boto3's errors, also those about a profile's files and values, into one line for the user."""
     try:
         yield
     except GazeworksError:
@@ -238,7 +238,7 @@ def _told(what: str, remedy: str) -> Iterator[None]:
 
 
 def _reaching(uri: str) -> AbstractContextManager[None]:
-    return _told(f"{uri}: the bucket is out of reach", _CHECK_BUCKET)
+    return _as_bad_input(f"{uri}: the bucket is out of reach", _CHECK_BUCKET)
 
 
 def _read_json(path: Path) -> dict[str, str]:

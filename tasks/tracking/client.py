@@ -1,4 +1,4 @@
-"""The way to MLflow: a client of the address that is set, and what MLflow's errors mean for a run."""
+"""Connection to MLflow: a client for the configured address, and a classification of MLflow's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +16,18 @@ from tasks.store.s3 import or_bucket_errors
 from tasks.tracking.database import make_database
 
 # MLflow lets through what any library below it raises; requests' errors are OSErrors, a driver's are SQLAlchemy's.
-_UNFIT = (ImportError, ArgumentError, ValueError, LookupError, TypeError, AttributeError)  # see `_will_not_pass`
+_UNFIT = (ImportError, ArgumentError, ValueError, LookupError, TypeError, AttributeError)  # see `_is_permanent`
 _ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, RuntimeError, *_UNFIT)
 _PASSING_STATUS = {408, 429}
 _MAX_CHARS = 300  # of an error's text: some hold a whole HTML page
 
 
 class Outage(Exception):
-    """MLflow does not take what it is told now; the same operation may work later."""
+    """MLflow does not take an operation now; the same operation may work later."""
 
 
 class Refusal(Outage):
-    """MLflow will not take this however long one waits: the address, the rights or the operation must change."""
+    """MLflow will never take an operation, unless the address, the rights or the operation change."""
 
 
 def connect() -> MlflowClient:
@@ -51,20 +51,20 @@ def connect() -> MlflowClient:
 
 @contextmanager
 def noticing_outages() -> Iterator[None]:
-    """Raises `Outage` or `Refusal` in place of whatever MLflow raises; our own errors pass.
+    """Raises `Outage` or `Refusal` in place of MLflow's errors; our own errors pass.
 
-    What cannot be tracked must not end hours of training.
+    A failure of tracking must not end hours of training.
     """
     try:
         yield
     except GazeworksError:
         raise
     except or_bucket_errors(*_ERRORS) as error:
-        kind = Refusal if _will_not_pass(error) else Outage
+        kind = Refusal if _is_permanent(error) else Outage
         raise kind(shorten(redacted(str(error)), _MAX_CHARS, placeholder=" ...") or type(error).__name__) from error
 
 
-def _will_not_pass(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         status = error.get_http_status_code()
         return 400 <= status < 500 and status not in _PASSING_STATUS

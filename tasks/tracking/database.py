@@ -1,7 +1,7 @@
-"""MLflow's SQLite file: it appears whole or not at all, and one that somebody left half-made is made anew.
+"""MLflow's SQLite file: it is created completely or not at all, and a partial one is created again.
 
-MLflow itself creates its tables in place by dozens of migrations: two processes that do so at once, or one that is
-killed, leave a file that no MLflow opens again.
+MLflow itself creates its tables in place by dozens of migrations: two processes that do so at once, or a killed one,
+leave a file that MLflow cannot open.
 """
 
 import logging
@@ -27,10 +27,10 @@ logger = logging.getLogger("gazeworks.tracking")
 
 
 def make_database(uri: str) -> None:
-    """Makes the SQLite file that `uri` names, unless it is there; does nothing for other addresses.
+    """Creates the SQLite file that `uri` names, unless it exists; does nothing for other addresses.
 
     Raises:
-        BadInput: there is something else, or no file can be made there.
+        BadInput: something else is there, or no file can be created there.
     """
     url = make_url(uri) if uri.startswith("sqlite") else None
     if url is None or not url.database or url.database.startswith((":", "file:")):
@@ -74,7 +74,7 @@ def _opens(url: URL) -> bool:
 
 
 def _has_content(path: Path) -> bool:
-    """Whether anything of a user's is in the file; without doubt, since a file without content may be made anew."""
+    """Whether the file holds runs, models or experiments. In doubt yes, since a file without content may be replaced."""
     if path.is_dir():
         raise BadInput(f"{path}: a folder; expected a SQLite file, for example sqlite:///{path}/mlflow.db")
     if not path.is_file() or path.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""Figures of a stage's result for MLflow's pages: its curves, and images that it made itself."""
+"""Figures of a stage's result for MLflow: its training curves, and images among its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ from gaze_core.reports.curves import curve_title, curves_of
 from gaze_core.training.history import STATS_FILE, read_history
 
 CURVES_FILE = "curves.png"
-_DRAWN, _MAX_BYTES = {".png", ".jpg", ".svg"}, 5_000_000
+_IMAGE_SUFFIXES, _MAX_BYTES = {".png", ".jpg", ".svg"}, 5_000_000
 
 
 def figures_of(files: Mapping[str, Path], folder: Path) -> list[Path]:
-    """Paths of a stage's figures; the curves of a training are drawn to `folder`."""
-    images = [path for path in files.values() if path.suffix in _DRAWN and path.stat().st_size <= _MAX_BYTES]
+    """Paths of a stage's figures; training curves are plotted to `folder`."""
+    images = [path for path in files.values() if path.suffix in _IMAGE_SUFFIXES and path.stat().st_size <= _MAX_BYTES]
     if STATS_FILE in files:
         images.append(plot_curves(read_history(files[STATS_FILE].parent), folder / CURVES_FILE))
     return images

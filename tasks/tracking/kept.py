@@ -1,7 +1,7 @@
 """What must not be deleted: artifacts that MLflow's registry, a kept run or an unsent message names.
 
-What cannot be known counts as used: where MLflow, or the record of a run that must be kept, cannot be read, nothing is
-said to be free.
+In doubt an artifact counts as used: if MLflow, or the record of a run that must be kept, cannot be read, nothing may be
+deleted.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ from tasks.tracking import outbox
 from tasks.tracking.runs import ARTIFACT_TAG, KEY_TAG, USED_TAG
 from tasks.tracking.writer import FLOW_RUN_TAG, Outage, noticing_outages
 
-KEEP_TAG = "gazeworks.keep"  # set it to anything on a flow's run in MLflow, and its artifacts stay
+KEEP_TAG = "gazeworks.keep"  # with any value on a flow's run in MLflow, its artifacts stay
 USED_FILE = "artifacts.json"  # where earlier versions wrote what a flow's run used
 _PAGE = 500
 
@@ -36,12 +36,12 @@ class Kept:
     """Texts that name artifacts, by `<stage>/<folder>` or by an address that ends so."""
 
     names: list[str] = field(default_factory=list)  # of what must stay
-    in_use: list[str] = field(default_factory=list)  # of what runs that have not ended work with; they stay, too
+    in_use: list[str] = field(default_factory=list)  # of artifacts that unfinished runs use; they stay, too
     known: list[str] = field(default_factory=list)  # of everything that any run made or used
 
 
 def kept(keep_last: int) -> Kept:
-    """What MLflow and the outbox know of artifacts.
+    """Collects the names of artifacts in MLflow and the outbox.
 
     Kept are those of each registered model version with an alias, of flow runs that are tagged `gazeworks.keep`, that
     have not ended, or that are among the `keep_last` newest of their flow and experiment, and of all that waits to be
@@ -84,7 +84,7 @@ def require_known(root_uri: str, names: Sequence[str], found: Kept) -> None:
 
 
 def _has_database(uri: str) -> bool:
-    """Whether a client would find MLflow's records there, and not make an empty place for them."""
+    """Whether a client would find MLflow's records there, instead of creating an empty database."""
     path, scheme = environment.local_path(uri), uri.partition(":")[0].partition("+")[0]
     if scheme not in DATABASE_ENGINES:
         return path is None or path.is_dir()  # a server has what it has
@@ -154,7 +154,7 @@ def _recorded(run: Run) -> list[str]:
 
 
 def _used(client: MlflowClient, run: Run) -> list[str]:
-    """What a flow's run used, as its tags say or, of an earlier version's run, a file among its artifacts."""
+    """The artifacts that a flow's run used, from its tags or, for runs of earlier versions, from a file in MLflow."""
     recorded = _recorded(run) or [text for text in [_used_file(client, run)] if text is not None]
     if not recorded:
         raise BadInput(
@@ -176,5 +176,5 @@ def _used_file(client: MlflowClient, run: Run) -> str | None:
 
 
 def _of_outbox() -> list[str]:
-    """All that waits, as text: also of what can no longer be sent."""
+    """All waiting operations, as text, also those that can no longer be sent."""
     return [path.read_text(errors="replace") for path in outbox.root().rglob("*.json*") if path.is_file()]

@@ -1,10 +1,10 @@
-"""What could not be told to MLflow, in order, on disk: nothing is lost while its server is away.
+"""Operations that MLflow has not received yet, in order, on disk: nothing is lost while its server is away.
 
     <home>/outbox/<time>-<random>/{operations.jsonl, files/...}
     <home>/outbox/refused/<time>-<random>/...
 
-One folder for each run that met an outage. Whoever works on a folder holds its lock, which ends with the process.
-What MLflow will never take is set aside under `refused`, so that it holds up nothing else.
+One folder for each run that had an outage. A process that works on a folder holds its lock, which ends with the process.
+Operations that MLflow will never take are moved to `refused`, so that they do not block others.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ logger = logging.getLogger("gazeworks.tracking")
 
 
 def root() -> Path:
-    """Where all that waits lies."""
+    """Folder of all waiting operations."""
     return environment.home() / "outbox"
 
 
@@ -49,7 +49,7 @@ class Outbox:
         return box
 
     def hold(self) -> bool:
-        """Whether nobody else works on this folder; if so, nobody will until `release` or the end of the process."""
+        """Takes the folder's lock until `release` or the end of the process; False if another process holds it."""
         if self._descriptor is not None:
             return True
         try:
@@ -65,13 +65,13 @@ class Outbox:
         return True
 
     def release(self) -> None:
-        """Leaves the folder to whoever comes next."""
+        """Releases the folder's lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def add(self, operation: Operation) -> None:
-        """Appends; an operation on a file keeps a copy of it, because the original may be gone by then."""
+        """Appends an operation. Its file, if it has one, is copied, because the original may be deleted before sending."""
         if "path" in operation:
             operation = dict(operation) | {"path": self._copy(Path(operation["path"]))}
         with (self.folder / OPERATIONS_FILE).open("a") as file:
@@ -84,12 +84,12 @@ class Outbox:
         return [operation for number, line in enumerate(lines, start=1) if (operation := _parsed(line, path, number))]
 
     def remove(self) -> None:
-        """All has been sent."""
+        """Removes the folder, of which all operations have been sent."""
         shutil.rmtree(self.folder)
         self.release()
 
     def set_aside(self) -> None:
-        """Moves what is left to the refused, where nobody tries it again."""
+        """Moves the folder to `refused`, from where nothing is sent."""
         target = root() / REFUSED_DIR / self.folder.name
         target.parent.mkdir(exist_ok=True)
         self.folder.rename(target)
@@ -97,7 +97,7 @@ class Outbox:
         self.release()
 
     def keep_only(self, operations: Sequence[Operation]) -> None:
-        """What is left to do."""
+        """Replaces the waiting operations by these."""
         write_text(self.folder / OPERATIONS_FILE, "".join(f"{json.dumps(operation)}\n" for operation in operations))
 
     def located(self, operation: Operation) -> Operation:
@@ -123,5 +123,5 @@ def _parsed(line: str, path: Path, number: int) -> dict[str, Any] | None:
 
 
 def waiting() -> list[Outbox]:
-    """All that waits, the oldest first, so that a flow's run is made before those of its stages."""
+    """All outboxes, the oldest first, so that a flow's run is created before those of its stages."""
     return [Outbox(path.parent) for path in sorted(root().glob(f"*-*/{OPERATIONS_FILE}"))]

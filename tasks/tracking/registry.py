@@ -1,4 +1,4 @@
-"""MLflow's model registry: every compared model is a version, and the alias `champion` names the one to beat.
+"""MLflow's model registry: every compared model is a version, and the alias `champion` names the current best.
 
 A version only points to an artifact of our own store, by its reference in a tag; the registry holds no weights.
 """
@@ -19,14 +19,14 @@ from tasks.tracking.client import Outage, connect, noticing_outages
 
 CHAMPION = "champion"
 REF_TAG, DIGEST_TAG, VERDICT_TAG = "gazeworks.artifact_ref", "gazeworks.sha256", "gazeworks.verdict"
-SOURCE_SCHEME = "gazeworks"  # of a version's source: no place, and no path, which MLflow's server would refuse
+SOURCE_SCHEME = "gazeworks"  # of a version's source, which names an artifact; MLflow's server would refuse a path
 _MAX_NAMED_SUBJECTS = 3
 _NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # model, alias
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """One version of a registered model, and the checkpoint that it is."""
+    """One version of a registered model, and the reference of its checkpoint."""
 
     name: str
     version: str
@@ -34,7 +34,7 @@ class RegisteredModel:
 
 
 def model_name(system: str, subjects: Sequence[str]) -> str:
-    """A system's registered model of everyone that a data set is about.
+    """Name of a system's registered model for the people of a data set.
 
     Champions of different systems, or of different people, do not compete.
     """
@@ -44,7 +44,7 @@ def model_name(system: str, subjects: Sequence[str]) -> str:
 
 
 def champion(name: str) -> RegisteredModel | None:
-    """The model to beat; None if there is none yet.
+    """The current champion; None if there is none yet.
 
     Raises:
         BadInput: the registry is out of reach.
@@ -59,7 +59,7 @@ def champion(name: str) -> RegisteredModel | None:
 
 
 def register(name: str, ref: ArtifactRef) -> RegisteredModel:
-    """The version that is this checkpoint, made if there is none yet.
+    """The version of this checkpoint, created if there is none yet.
 
     Raises:
         BadInput: the reference is not of a checkpoint, or the registry is out of reach.
@@ -81,7 +81,7 @@ def register(name: str, ref: ArtifactRef) -> RegisteredModel:
 
 
 def promote(model: RegisteredModel, verdict: Verdict, beaten: RegisteredModel | None) -> bool:
-    """Notes the verdict at the version and moves `champion` to it if it is `better`; returns whether it moved.
+    """Tags the version with the verdict and moves `champion` to it if it is `better`; returns whether it moved.
 
     Raises:
         ContractViolation: the champion is no longer the model that was beaten.

@@ -1,9 +1,8 @@
 """MLflow: one parent run for each flow run, one child for each computation.
 
-A child is found again by its computation's key while it is unfinished, so a stage that was killed and goes on
-from its checkpoint appends to the curves it had, and a step that MLflow already has is not written twice.
-Whatever becomes of MLflow, a run goes on, and what it has to say waits in the outbox. Only an address that can never
-work is said at once, before a flow begins.
+An unfinished child is found again by its computation's key, so a killed stage that goes on from its checkpoint appends to
+its curves, and no step is logged twice. While MLflow is away, a run goes on and its operations wait in the outbox. Only an
+address that can never work is an error, raised before a flow begins.
 """
 
 import logging
@@ -33,7 +32,7 @@ class TrackedRun:
     """One MLflow run with buffered metrics. Uses no global active run, so stages may run in threads.
 
     Raises:
-        BadInput: `is_first`, and MLflow can never be used like this; later on, that is an outage like any other.
+        BadInput: `is_first`, and MLflow refuses the operation for good; later, a refusal is treated as an outage.
     """
 
     def __init__(self, opening: outbox.Operation, is_first: bool = False) -> None:
@@ -47,12 +46,12 @@ class TrackedRun:
 
     @property
     def run_id(self) -> str:
-        """MLflow's name of this run; empty as long as MLflow has been away."""
+        """MLflow's id of this run; empty if MLflow has been away since its start."""
         return self._writer.run_id if self._writer else ""
 
     @property
     def url(self) -> str:
-        """Where MLflow's pages show this run; empty as long as MLflow has been away."""
+        """Address of this run's page in MLflow; empty if MLflow has been away since its start."""
         if self._writer is None:
             return ""
         base = redacted(environment.tracking_uri())
@@ -114,11 +113,11 @@ class TrackedRun:
             self._waiting.release()
 
     def _do(self, operation: outbox.Operation, is_first: bool = False) -> None:
-        """Does the operation now, or after all that waits already."""
+        """Sends the operation now, or queues it after those that wait already."""
         if self._waiting:
             self._keep(operation)
             if time.monotonic() >= self._next_try_s:
-                self._send_what_waits()
+                self._send_waiting()
             return
         try:
             if self._writer is None:
@@ -131,8 +130,8 @@ class TrackedRun:
                     f"MLflow at {redacted(environment.tracking_uri())} cannot be used: {outage}; expected in "
                     "MLFLOW_TRACKING_URI http://host:port of its server, or sqlite:////folder/mlflow.db"
                 ) from outage
-            how = "refuses" if isinstance(outage, Refusal) else "is out of reach"
-            logger.warning("MLflow %s; the run goes on and its numbers are kept: %s", how, outage)
+            problem = "refuses" if isinstance(outage, Refusal) else "is out of reach"
+            logger.warning("MLflow %s; the run goes on and its numbers are kept: %s", problem, outage)
             self._next_try_s = time.monotonic() + RETRY_S
             self._keep(operation)
 
@@ -140,13 +139,13 @@ class TrackedRun:
         try:
             if self._waiting is None:
                 self._waiting = outbox.Outbox.create()
-                if operation is not self._opening:  # whoever sends the rest must find the run
+                if operation is not self._opening:  # sending starts by opening the run
                     self._waiting.add(self._opening)
             self._waiting.add(operation)
         except OSError as error:
             logger.warning("MLflow will never know of some %s, which cannot be kept: %s", operation["kind"], error)
 
-    def _send_what_waits(self) -> None:
+    def _send_waiting(self) -> None:
         assert self._waiting is not None
         self._next_try_s = time.monotonic() + RETRY_S
         try:
@@ -157,7 +156,7 @@ class TrackedRun:
 
 @contextmanager
 def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iterator[TrackedRun]:
-    """The parent run of a flow run; a retry of the same flow run with the same parameters goes on with it.
+    """The parent run of a flow run; a retry of the flow run with the same parameters continues it.
 
     Raises:
         BadInput: MLflow can never be used at this address.
@@ -174,7 +173,7 @@ def flow_run(name: str, flow_run_id: str, parameters: Mapping[str, Any]) -> Iter
 def stage_run(
     stage: str, key: str, flow_run_id: str, tags: Mapping[str, str], parameters: Mapping[str, Any] | None = None
 ) -> Iterator[TrackedRun]:
-    """The run of one computation, under the parent of the flow run that is working on it now."""
+    """The run of one computation, as a child of the current flow run's run."""
     all_tags = {KEY_TAG: key, "gazeworks.stage": stage, "gazeworks.flow_run_id": flow_run_id, **tags}
     with _run(_opening(stage, all_tags, KEY_TAG, flow_run_id, parameters or {})) as run:
         yield run
@@ -183,7 +182,7 @@ def stage_run(
 def _opening(
     name: str, tags: Mapping[str, str], identity: str, flow_run_id: str, parameters: Mapping[str, Any]
 ) -> outbox.Operation:
-    """All that whoever opens the run later must know, MLflow's address and experiment included."""
+    """The operation that opens a run, with everything needed to do so later, MLflow's address and experiment included."""
     params = [(name, redacted(str(value))[:MAX_PARAM_CHARS]) for name, value in flatten(parameters)]
     return {
         "kind": "open", "name": name, "tags": tags, "identity": identity, "flow_run_id": flow_run_id, "params": params,

@@ -1,4 +1,4 @@
-"""Tells MLflow what waits in the outbox: in order, once, and each box by itself."""
+"""Sends the waiting operations to MLflow: in order, once, and each outbox by itself."""
 
 import logging
 
@@ -12,13 +12,13 @@ logger = logging.getLogger("gazeworks.tracking")
 
 
 def send(box: outbox.Outbox) -> RunWriter | None:
-    """Tells MLflow all that waits in an outbox that the caller holds, and removes it; None if nothing can be sent.
+    """Sends all operations of an outbox that the caller holds, and removes it; None if nothing can be sent.
 
-    An operation that MLflow will never take is set aside and holds up no other.
+    An operation that MLflow will never take is set aside and does not block others.
 
     Raises:
-        Outage: MLflow is still away; what it has been told waits no longer.
-        Refusal: it does not take the run.
+        Outage: MLflow is still away; operations that were sent before wait no longer.
+        Refusal: MLflow does not take the run.
     """
     operations = box.read()
     if not operations or operations[0]["kind"] != "open":
@@ -48,7 +48,7 @@ def send(box: outbox.Outbox) -> RunWriter | None:
 
 
 def send_all() -> int:
-    """Tells MLflow what runs that have ended could not; returns how many still wait. One that fails holds up no other."""
+    """Sends the outboxes of ended runs; returns how many still wait. One that fails does not block others."""
     boxes = [box for box in outbox.waiting() if box.hold()]
     num_waiting = 0
     try:

@@ -1,4 +1,4 @@
-"""Single operations on MLflow's runs. Each can be put off and done again."""
+"""Single operations on MLflow's runs. Each can be postponed and repeated."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ MAX_PARAM_CHARS = 6000
 
 
 class RunWriter:
-    """Does operations on one MLflow run. Metrics of steps that the run had from an earlier attempt are left out."""
+    """Applies operations to one MLflow run. Metrics of steps that an earlier attempt has logged are skipped."""
 
     def __init__(self, client: MlflowClient, run: Run, has_history: bool) -> None:
         self.client, self.run_id, self.experiment_id = client, str(run.info.run_id), str(run.info.experiment_id)
@@ -30,7 +30,7 @@ class RunWriter:
 
     @classmethod
     def open(cls, operation: Operation) -> "RunWriter":
-        """Finds the unfinished run with the same identity and parameters, or makes one, below the run of its flow run.
+        """Finds the unfinished run with the same identity and parameters, or creates one as a child of its flow run's.
 
         Raises:
             Outage: MLflow cannot be used now.
@@ -55,11 +55,11 @@ class RunWriter:
         return cls(client, run, has_history=found)
 
     def apply(self, operation: Operation) -> None:
-        """Does one operation of the kinds metrics, summary, tags, artifact, status.
+        """Applies one operation of the kinds metrics, summary, tags, artifact, status.
 
         Raises:
-            Outage: MLflow cannot be used now; the operation can be done again.
-            Refusal: it does not take this operation.
+            Outage: MLflow cannot be used now; the operation can be repeated.
+            Refusal: MLflow does not take this operation.
         """
         with noticing_outages():
             getattr(self, f"_{operation['kind']}")(operation)
@@ -94,7 +94,7 @@ class RunWriter:
 
 
 def now_ms() -> int:
-    """The time as MLflow counts it."""
+    """The time in milliseconds since 1970, as MLflow expects it."""
     return int(time.time() * 1000)
 
 
@@ -117,7 +117,7 @@ def _found(client: MlflowClient, experiment_id: str, tag: str, value: str, condi
 
 
 def _unfinished(client: MlflowClient, experiment_id: str, operation: Operation) -> Run | None:
-    """The run to go on with. One with other parameters, from before an update of the code, ends: MLflow changes none."""
+    """The run to continue. One with other parameters, from before an update of the code, ends: they cannot be changed."""
     identity = operation["identity"]
     condition = "and attributes.status != 'FINISHED'"
     run = _found(client, experiment_id, identity, operation["tags"][identity], condition)

@@ -1,4 +1,4 @@
-"""The numbers in the documents are those of the records: what `make check` refuses where they differ."""
+"""The numbers in the documents are those of the records; otherwise `make check` fails."""
 
 import re
 import shutil
@@ -17,13 +17,13 @@ UNITS = re.compile(r"\d (ms|s|min|minutes|dB|deg|degrees|MB)\b")
 
 
 @pytest.mark.parametrize("document", documents(ROOT), ids=lambda path: path.name)
-def test_each_document_says_what_its_records_say(document):
+def test_each_document_matches_its_records(document):
     assert rewritten(document, ROOT) is None, f"{document} differs from its records; run: python benchmarks/tables.py"
 
 
 @pytest.fixture
 def copy(tmp_path):
-    """The documents of the product, to be changed."""
+    """A copy of the documents, for changes."""
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("images"))
     return tmp_path

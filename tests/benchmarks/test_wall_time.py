@@ -1,4 +1,4 @@
-"""The time of a command: of all that it starts, and only where it succeeds."""
+"""The time of a command and of all processes that it starts, recorded only if it succeeds."""
 
 import sys
 

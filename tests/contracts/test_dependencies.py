@@ -1,4 +1,4 @@
-"""What the code imports is what pyproject.toml declares, and what is optional is imported where it is used."""
+"""The code's imports match pyproject.toml, and optional packages are imported only where they are used."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def imports_of(tree: ast.Module) -> Iterator[str]:
 
 
 def imported_at_once(tree: ast.Module) -> set[str]:
-    """The packages that importing a module imports: the import is in no function."""
+    """The packages that are imported with a module, outside functions."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     later = [node for node in ast.walk(tree) if isinstance(node, functions)]
     inner = {id(node) for function in later for node in ast.walk(function)}
@@ -49,12 +49,12 @@ def imported_at_once(tree: ast.Module) -> set[str]:
 
 
 def packages_of(name: str) -> set[str]:
-    """The packages that bring what is imported under `name`."""
+    """The packages that provide the module `name`."""
     return {name_of(found) for found in INSTALLED.get(name, [DISTRIBUTIONS.get(name, name)])}
 
 
 def third_party(folders: set[str]) -> dict[str, list[Path]]:
-    """What is imported of others, and by which modules."""
+    """Packages of others that are imported, with the importing modules."""
     found: dict[str, list[Path]] = {}
     for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for name in set(imports_of(ast.parse(path.read_text()))) - set(sys.stdlib_module_names) - OURS:

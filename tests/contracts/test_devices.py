@@ -76,7 +76,7 @@ def root(tmp_path_factory):
 
 @dataclass(frozen=True)
 class Row:
-    """A stage, its configuration and its inputs, both for a folder with what the fixtures made."""
+    """A stage with functions that make its configuration and inputs from the fixtures' folder."""
 
     stage: object
     config: Callable[[Path], object]
@@ -84,7 +84,7 @@ class Row:
 
 
 def _everything(root):
-    """GazeGaussian with all that it may have."""
+    """GazeGaussian with all optional parts."""
     weights = GazeGaussianLossWeights(gaze_deg=0.1, synthetic_gaze_deg=0.1, critics_after=0)
     critic = CriticConfig(path=root / "critic.safetensors", sha256=file_sha256(root / "critic.safetensors"))
     return CONFIGS["gaze_gaussian"].model_copy(

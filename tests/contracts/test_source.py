@@ -1,4 +1,4 @@
-"""House rules that a linter does not know, checked on every module of the product."""
+"""Rules for the source that no linter checks, on every module."""
 
 import ast
 import pkgutil

@@ -1,4 +1,4 @@
-"""A proxy on loopback before an HTTP server that spoils the answers it is told to spoil."""
+"""A proxy on loopback before an HTTP server, which corrupts chosen responses."""
 
 import http.client
 import threading

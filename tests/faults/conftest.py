@@ -1,4 +1,4 @@
-"""A diary of what the pipeline's stages did, and the pipeline as a process of its own."""
+"""A log of the stages' starts, and the pipeline as its own process."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
 
 @pytest.fixture
 def start_pipeline(diary: Callable[[], list[str]], tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts the pipeline in a process of its own, against the API of the settings that hold now."""
+    """Starts the pipeline as its own process, with the API of the current settings."""
     from prefect.settings import get_current_settings
 
     def start(env: dict[str, str] | None = None, **parameters: Any) -> "subprocess.Popen[str]":
@@ -46,7 +46,7 @@ def start_pipeline(diary: Callable[[], list[str]], tmp_path: Path) -> Callable[.
 
 
 def finished(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[str, str]:
-    """How each stage came about in a pipeline that `start_pipeline` started."""
+    """Each stage's outcome (computed, cached, resumed) in a pipeline that `start_pipeline` started."""
     out, err = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, err
     return dict(json.loads(out.splitlines()[-1]))

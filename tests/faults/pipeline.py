@@ -1,4 +1,4 @@
-"""Three stages that write down each of their runs, as a pipeline: for tests with several processes and for faults.
+"""A pipeline of three stages that log each of their runs, for tests with several processes and for fault tests.
 
 A program of its own, that prints how each stage came about:  python -m tests.faults.pipeline '{"num_steps": 40}'
 """
@@ -24,7 +24,7 @@ STAGES = ("gather", "learn", "judge")
 
 
 class LearnConfig(Config):
-    """`salt` makes the computation one that no other test has."""
+    """`salt` makes the computation different from those of other tests."""
 
     num_steps: int = 10
     rate: float = 0.5
@@ -32,7 +32,7 @@ class LearnConfig(Config):
 
 
 class JudgeConfig(Config):
-    """What the last stage depends on besides its input."""
+    """Configuration of the last stage."""
 
     threshold: float = 1.0
     salt: str = ""
@@ -67,19 +67,19 @@ MODULES = {name: Recorded(name) for name in STAGES}
 
 @stage_task("gather", MODULES["gather"])
 def gather(config: LearnConfig, runtime: Runtime) -> ArtifactRef:
-    """Comes from nothing."""
+    """A stage without inputs."""
     ...
 
 
 @stage_task("learn", MODULES["learn"])
 def learn(data: ArtifactRef, config: LearnConfig, runtime: Runtime) -> ArtifactRef:
-    """Takes the longest."""
+    """The longest stage."""
     ...
 
 
 @stage_task("judge", MODULES["judge"])
 def judge(data: ArtifactRef, checkpoint: ArtifactRef, config: JudgeConfig, runtime: Runtime) -> ArtifactRef:
-    """Depends on both."""
+    """A stage with both others as inputs."""
     ...
 
 
@@ -88,7 +88,7 @@ def counted(
     num_steps: int = 10, rate: float = 0.5, threshold: float = 1.0, salt: str = "", num_workers: int = 0,
     checkpoint_every_steps: int = 5, force: tuple[str, ...] = (),
 ) -> dict[str, str]:  # fmt: skip
-    """The pipeline; returns for each stage how it came about.
+    """The pipeline; returns the outcome of each stage (computed, cached, resumed).
 
     Args:
         num_steps: Steps of `learn`.

@@ -16,7 +16,7 @@ Diary = Callable[[], list[str]]
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest, diary: Diary) -> Callable[..., dict[str, str]]:
-    """Runs the pipeline; returns how each stage came about."""
+    """Runs the pipeline; returns the outcome of each stage."""
     return lambda **parameters: counted(salt=request.node.name, **parameters)
 
 

@@ -41,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def last_start(cluster: Cluster) -> int:
-    """The step at which `learn` began or went on the last time."""
+    """The step at which `learn` started or resumed the last time."""
     return [int(row.split()[1]) for row in cluster.diary() if row.startswith("learn ")][-1]
 
 

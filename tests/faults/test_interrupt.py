@@ -1,4 +1,4 @@
-"""CTRL-C at a terminal, which every process of the terminal's foreground group gets."""
+"""CTRL-C at a terminal, which sends SIGINT to every process of the foreground group."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ STEPS = ["mesh_head.model.cell_m=0.03", "mesh_head.fit.num_steps=2000", "mesh_he
 
 
 def in_a_terminal(command: list[str], env: dict[str, str], work: Path) -> tuple[str, int, float]:
-    """Types CTRL-C once a checkpoint lies below `work`: what was shown since, the exit code, and how long it took, s."""
+    """Sends CTRL-C once a checkpoint lies below `work`; returns the output since, the exit code and the time in seconds."""
     pid, terminal = pty.fork()
     if pid == 0:
         signal.signal(

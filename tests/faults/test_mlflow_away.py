@@ -1,4 +1,4 @@
-"""Runs while MLflow's server is away: they go on, and all they had to say arrives later, once and in order."""
+"""Runs while MLflow's server is away: they continue, and their operations arrive later, once and in order."""
 
 import threading
 import uuid

@@ -1,4 +1,4 @@
-"""Prefect's file is whole wherever it is found, whatever happened while it was made."""
+"""Prefect's file is complete at any time, whatever happens while it is created."""
 
 import asyncio
 import os

@@ -12,7 +12,7 @@ from flows.cli.doctor import examine
 from gaze_core.errors import BadInput
 from tasks import environment
 from tasks.redaction import SECRET_VARIABLES, redacted
-from tasks.store import roots
+from tasks.store import permitted_paths
 from tasks.store.artifacts import Store
 from tasks.tracking import runs
 from tests.faults.bad_network import BadNetwork
@@ -33,7 +33,7 @@ def everything_below(folder: Path) -> bytes:
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    """Our own lines down to the last detail; of libraries what is not for those who debug them."""
+    """Our own lines of every level; lines of libraries above DEBUG."""
     return record.levelno >= logging.INFO or record.name.startswith(("gazeworks", "prefect", "mlflow"))
 
 
@@ -110,7 +110,10 @@ def test_paths_of_a_form_stay_below_their_roots(text: str, tmp_path: Path, monke
     (tmp_path / "root" / "inside").mkdir(parents=True)
     (tmp_path / "root" / "link").symlink_to(tmp_path / "outside")
     monkeypatch.chdir(tmp_path / "root")
-    for variable, check in ((roots.INPUTS_VARIABLE, roots.input_path), (roots.OUTPUTS_VARIABLE, roots.output_path)):
+    for variable, check in (
+        (permitted_paths.INPUTS_VARIABLE, permitted_paths.input_path),
+        (permitted_paths.OUTPUTS_VARIABLE, permitted_paths.output_path),
+    ):
         monkeypatch.setenv(variable, str(tmp_path / "root"))
         assert check("inside/new.mp4") == tmp_path / "root" / "inside" / "new.mp4"
         with pytest.raises(BadInput, match=f"runs on this worker may.*{variable}"):

@@ -33,7 +33,7 @@ def bucket_store(bucket: BadNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def new_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on another machine: no cache, no results of Prefect, no store of its own."""
+    """A home as on another machine: without cache, Prefect results and store."""
     from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
     monkeypatch.setenv("GAZEWORKS_HOME", str(folder))
@@ -42,7 +42,7 @@ def new_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def moved_to_disk(folder: Path, tmp_path: Path) -> Path:
-    """The bucket's store as a folder, in which a file browser has been."""
+    """The bucket's store as a folder, with files that a file browser left."""
     client = boto3.client("s3")
     for row in client.list_objects_v2(Bucket="gaze", Prefix=f"{tmp_path.name}/")["Contents"]:
         path = folder / row["Key"].removeprefix(f"{tmp_path.name}/")

@@ -1,4 +1,4 @@
-"""The watcher against a real server: only runs that are Running, and have fallen silent, are crashed."""
+"""The watcher against a real server: only Running runs without heartbeats are marked as crashed."""
 
 import time
 from collections.abc import Iterator
@@ -53,9 +53,9 @@ def beat(run: UUID) -> None:
 
 
 def look(client: SyncPrefectClient) -> None:
-    """A look whose beat has arrived before the next one."""
+    """One check, whose heartbeat arrives before the next one."""
     before = watcher._beats(client, "gazeworks.watcher.heartbeat", "gazeworks.watcher").total
-    watcher.look(client, NUM_BEATS, "silent")
+    watcher.mark_silent_runs(client, NUM_BEATS, "silent")
     wait_for(
         lambda: watcher._beats(client, "gazeworks.watcher.heartbeat", "gazeworks.watcher").total > before, "a beat", 30
     )
@@ -101,7 +101,7 @@ def test_a_run_that_has_ended_meanwhile_stays_as_it_ended(client: SyncPrefectCli
     as_it_was = client.read_flow_run(run.id)
     client.set_flow_run_state(run.id, Completed())
     monkeypatch.setattr(watcher, "_running", lambda client: [as_it_was])
-    watcher.look(client, NUM_BEATS, "silent")
+    watcher.mark_silent_runs(client, NUM_BEATS, "silent")
     state = client.read_flow_run(run.id).state
     assert state is not None
     assert state.name == "Completed"

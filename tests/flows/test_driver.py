@@ -8,7 +8,7 @@ import torch
 
 from flows.cli import main as cli
 from gaze_core.config import Runtime
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
@@ -34,7 +34,7 @@ def weights(tmp_path):
     torch.manual_seed(0)
     model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
     path = tmp_path / "base.safetensors"
-    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    save_estimator(path, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     return path
 
 
@@ -93,8 +93,8 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
 
     from flows.apps.driver.serve import sources
 
-    shown = sources(tmp_path / "first", None, (weights,))
-    assert list(shown["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
+    content = sources(tmp_path / "first", None, (weights,))
+    assert list(content["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
 
 
 @pytest.mark.usefixtures("prefect_api")
@@ -135,14 +135,14 @@ def test_an_unlabelled_video_is_extracted_to_a_folder(tiny_drive, settings, shar
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
 
 
-def test_an_extracted_drive_takes_no_place_of_anything_else(tmp_path, monkeypatch):
+def test_an_extracted_drive_replaces_only_an_earlier_drive(tmp_path, monkeypatch):
     from flows.cli.drive_folder import require_drive_folder
 
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     for out in (".", "..", str(work)):
-        with pytest.raises(BadInput, match="the folder in which you are"):
+        with pytest.raises(BadInput, match="the current folder"):
             require_drive_folder(Path(out))
     video = work / "drives" / "deep" / "v.mp4"
     video.parent.mkdir(parents=True)
@@ -232,20 +232,20 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_imported(
         (["driver", "import-weights", "absent.pth"], "absent.pth: no such file"),
         (["driver", "pretrain", "--people", ".", "--out", "base.safetensors"], "lies in the folder of people"),
         (["driver", "import-weights", "x.pth", "--out", "./x.pth"], "is the file to import; choose another --out"),
-        (["driver", "synth", "--out", "."], ".: not empty, and no synthetic drive"),
+        (["driver", "synth", "--out", "."], ".: not empty, and not a synthetic drive"),
         (["app", "driver"], "nothing to show; give --report FOLDER (of driver run) or --data FOLDER"),
         (["app", "driver", "--report", "absent"], "absent: no report of a driver run"),
         (["app", "driver", "--data", "absent"], "absent: no extracted drive"),
     ],
 )
-def test_other_commands_say_what_is_missing(monkeypatch, capsys, arguments, expected):
+def test_other_commands_report_what_is_missing(monkeypatch, capsys, arguments, expected):
     code, _, err = gazeworks(monkeypatch, capsys, *arguments)
     assert code == 2, err
     assert expected in err
     assert len(err.strip().splitlines()) == 1
 
 
-def test_earlier_weights_become_ours(monkeypatch, capsys, tmp_path):
+def test_earlier_weights_are_converted(monkeypatch, capsys, tmp_path):
     from torch import nn
     from torchvision.models import resnet18
 

@@ -53,7 +53,7 @@ def published(root):
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_first_model_must_beat_the_copy_and_a_model_equals_itself(published, tmp_path, monkeypatch):
+def test_a_first_model_must_beat_the_identity_copy_and_a_model_equals_itself(published, tmp_path, monkeypatch):
     from flows import evaluation as flows
 
     monkeypatch.setattr(flows, "model_name", lambda system, subjects: f"redirection-{tmp_path.name}")

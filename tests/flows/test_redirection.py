@@ -96,7 +96,7 @@ def test_a_users_mistake_leaves_the_flow_as_it_was_raised(tmp_path):
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_people_of_a_folder_are_divided_and_the_test_folder_is_evaluated_only(tmp_path, monkeypatch):
+def test_people_of_a_folder_are_split_and_the_test_folder_is_evaluated_only(tmp_path, monkeypatch):
     from flows import redirection as module
     from tasks.store.artifacts import Store
 
@@ -123,7 +123,7 @@ def test_people_of_a_folder_are_divided_and_the_test_folder_is_evaluated_only(tm
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_training(tmp_path, monkeypatch):
+def test_a_subject_that_the_judge_was_trained_on_is_refused_before_any_training(tmp_path, monkeypatch):
     from flows import redirection as module
     from gaze_core.errors import ContractViolation
     from gaze_core.evaluation.judge import CnnJudge
@@ -136,7 +136,7 @@ def test_a_subject_that_the_judge_has_learned_from_is_refused_before_any_trainin
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_what_cannot_work_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
+def test_an_invalid_plan_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
     from flows import redirection as module
 
     subject = write_tiny_subject(tmp_path / "subject.h5", num_images=2, size_px=128)
@@ -147,7 +147,7 @@ def test_what_cannot_work_is_refused_before_anything_is_imported(tmp_path, monke
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_run_without_a_baseline_trains_one_model_and_compares_it_with_the_copy(tmp_path):
+def test_a_run_without_a_baseline_trains_one_model_and_compares_it_with_the_identity_copy(tmp_path):
     from flows.redirection import redirection
 
     subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)

@@ -13,7 +13,7 @@ def test_angles_are_pairs_of_degrees():
 
 
 @pytest.mark.parametrize("text", ["", "5", "1,2,3", "up,left", "1;2"])
-def test_other_forms_are_refused_with_the_right_one(text):
+def test_other_notations_are_refused_with_an_example(text):
     with pytest.raises(BadInput, match='--pose .*expected "pitch,yaw" in degrees'):
         parse_angles(text, "--pose")
 
@@ -23,8 +23,8 @@ def test_a_trained_folder_and_a_subject_file_become_images(tmp_path):
     write_dataset(root)
     for stage in ("mesh_head", "gaze_gaussian"):
         train(stage, root, root / stage)
-    changes = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.2}
-    arguments = (root / "data" / "subject.h5", changes, tmp_path / "out", Runtime(device="cpu"))
+    overrides = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.2}
+    arguments = (root / "data" / "subject.h5", overrides, tmp_path / "out", Runtime(device="cpu"))
     sheet = render_samples(root / "gaze_gaussian", *arguments)
     assert sheet.is_file()
     assert len(list((tmp_path / "out").iterdir())) == 3

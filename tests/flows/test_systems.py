@@ -95,17 +95,19 @@ def test_the_stages_of_a_system_are_stages(system):
     from tasks.stage_task import StageTask
     from tasks.stages import driver, redirection
 
-    known = {task.name for room in (driver, redirection) for task in vars(room).values() if isinstance(task, StageTask)}
+    known = {
+        task.name for module in (driver, redirection) for task in vars(module).values() if isinstance(task, StageTask)
+    }
     assert system.stages
     assert set(system.stages) <= known
 
 
 def test_a_form_shows_the_fields_of_the_request_and_the_stages(text):
-    shown = system_form("toy", TOY, text="text.txt").parameters.properties
-    assert list(shown) == ["text", "preset", "changes", "config", "out", "device", "force"]
-    assert shown["preset"]["enum"] == ["few", "many"]
-    assert shown["force"]["items"]["const"] == "toy_count"
-    assert shown["preset"]["description"] == "How far to count."
+    fields = system_form("toy", TOY, text="text.txt").parameters.properties
+    assert list(fields) == ["text", "preset", "changes", "config", "out", "device", "force"]
+    assert fields["preset"]["enum"] == ["few", "many"]
+    assert fields["force"]["items"]["const"] == "toy_count"
+    assert fields["preset"]["description"] == "How far to count."
 
 
 def test_a_form_refuses_paths_elsewhere(text, tmp_path):

@@ -39,7 +39,7 @@ def manifest(reference: ArtifactRef, **changes: object) -> Manifest:
     return Manifest.model_validate({**values, **changes})
 
 
-def test_a_reference_is_its_content_not_its_place() -> None:
+def test_a_reference_is_identified_by_content_not_location() -> None:
     moved = ref(name=f"mesh_head/{16 * '1'}-{16 * 'a'}", mlflow_run_id="123")
     assert moved.digest() == ref().digest() == "a" * 12
     assert ref("b").digest() != ref().digest()

@@ -1,4 +1,4 @@
-"""Where assets are found, and what is said when they are not."""
+"""Where assets are found, and the errors when they are not."""
 
 import hashlib
 import http.server
@@ -62,7 +62,7 @@ def test_download_of_something_else_is_refused_and_not_kept(model):
     assert not (assets.cache_folder() / "model.bin").exists()
 
 
-def test_failed_download_says_how_to_provide_the_file(model):
+def test_failed_download_explains_how_to_provide_the_file(model):
     with pytest.raises(MissingArtifact) as caught:
         assets.resolve("model")
     assert DIGEST in str(caught.value)
@@ -101,7 +101,7 @@ def test_explicit_path_is_the_only_place(model, tmp_path):
     assert assets.resolve("model", path) == path
 
 
-def test_status_looks_without_downloading(model):
+def test_status_searches_without_downloading(model):
     (model / "model.bin").write_bytes(CONTENT)
     (row,) = assets.status()
     assert (row.name, row.path) == ("model", None)
@@ -120,10 +120,10 @@ def test_face_landmarker_is_the_file_that_was_tested(shared_data):
 
 
 @pytest.mark.parametrize("name", ["a:b", "what?", "plain"])
-def test_the_folder_of_the_recording_is_looked_into_whatever_its_name(model, tmp_path, monkeypatch, name):
+def test_the_folder_of_the_recording_is_searched_whatever_its_name(model, tmp_path, monkeypatch, name):
     monkeypatch.setenv(assets._BESIDE_VARIABLE, "")  # and as it was, afterwards
     folder = tmp_path / name
     folder.mkdir()
     (folder / "model.bin").write_bytes(CONTENT)
-    assets.look_beside(folder / "v.mp4")
+    assets.search_beside(folder / "v.mp4")
     assert assets.resolve("model") == folder / "model.bin"

@@ -1,4 +1,4 @@
-"""A file is whole or not there, and a full disk is said in our own words."""
+"""Writes are atomic, and a full disk is reported in one line."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def test_the_new_text_replaces_the_old_and_nothing_else_is_left(tmp_path):
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else repr(value),
 )
-def test_a_block_that_ends_badly_leaves_what_was_there(tmp_path, error, raised):
+def test_a_failing_block_leaves_the_old_file(tmp_path, error, raised):
     path = tmp_path / "x.json"
     write_text(path, "good")
 
@@ -52,7 +52,7 @@ def test_the_bytes_are_on_the_disk_before_the_file_gets_its_name(tmp_path, monke
     assert told == [(4, False)]
 
 
-def test_no_name_of_a_file_in_the_making_is_one_that_a_folder_is_searched_for(tmp_path):
+def test_temporary_names_match_no_searched_pattern(tmp_path):
     with replacing(tmp_path / "x.h5") as partial:
         partial.touch()
         assert not list(tmp_path.glob("*.h5"))

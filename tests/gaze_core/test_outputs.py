@@ -1,4 +1,4 @@
-"""Where results go is tried before work begins, and left as it was."""
+"""Output paths are checked before work begins, and left unchanged."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_a_place_that_can_be_written_to_is_left_as_it_was(tmp_path):
         (output_file, NOWHERE / "x.csv", "no such file or directory"),
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_said_in_one_line(tmp_path, check, place, found):
+def test_an_unwritable_path_is_reported_in_one_line(tmp_path, check, place, found):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match=found) as caught:

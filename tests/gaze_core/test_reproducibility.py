@@ -8,20 +8,20 @@ import torch
 from gaze_core.reproducibility import derived_seed, seed_everything
 
 
-def drawn():
+def random_values():
     return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002 (the global generator is meant)
 
 
-def test_all_three_generators_begin_anew_and_differ_between_parts():
+def test_all_three_generators_are_reseeded_and_differ_between_parts():
     seed_everything("step", 0, 1, 2)
-    first = drawn()
-    assert drawn() != first
+    first = random_values()
+    assert random_values() != first
     seed_everything("step", 0, 1, 2)
-    assert drawn() == first
+    assert random_values() == first
     seed_everything("step", 0, 1, 3)
-    assert all(one != other for one, other in zip(drawn(), first, strict=True))
+    assert all(one != other for one, other in zip(random_values(), first, strict=True))
 
 
-def test_parts_do_not_run_into_each_other():
+def test_seed_parts_are_separated():
     assert derived_seed(1, 23) != derived_seed(12, 3)
     assert 0 <= derived_seed("x") < 2**63

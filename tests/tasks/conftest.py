@@ -1,4 +1,4 @@
-"""A stage that needs no model: it counts its runs and writes one file."""
+"""A stage without a model, which counts its runs and writes one file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class CountConfig(Config):
 
 @dataclass
 class Counter:
-    """The stage module's twin: `VERSION`, `run`, and what a test wants to know."""
+    """A stage like a stage module: `VERSION`, `run`, and records for the tests."""
 
     VERSION: int = 1
     crash_at: int = -1
@@ -54,7 +54,7 @@ def counter() -> Counter:
 
 @pytest.fixture
 def config(request: pytest.FixtureRequest) -> CountConfig:
-    """A config that no other test has, because all tests share one MLflow file."""
+    """A config that no other test uses, because all tests share one MLflow file."""
     return CountConfig(name=request.node.name)
 
 

@@ -11,7 +11,7 @@ from gaze_core.synthesis.factory import SubjectConfig
 
 @task(persist_result=False)
 def write_process(config: SubjectConfig, out: Path, runtime: Runtime) -> Path:
-    """Writes which process it is."""
+    """Writes the number of its process."""
     path = out / f"{config.subject}.h5"
     path.write_text(str(os.getpid()))
     return path

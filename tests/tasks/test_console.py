@@ -1,4 +1,4 @@
-"""No user's text is markup."""
+"""A user's text is never interpreted as markup."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from tasks.console import plain_console, say, say_json, say_report, say_table
+from tasks.console import plain_console, print_json, print_line, print_report, print_table
 from tasks.progress import Bar, bars
 
 ROOT = Path(__file__).parents[2]
@@ -15,11 +15,11 @@ TEXT = "/data/out [me]/n [/b] :smile: [bold red]x[/] gazeworks[gpu]"
 
 
 def test_text_is_printed_as_it_is(capsys):
-    say(TEXT)
-    say_json({"path": TEXT})
+    print_line(TEXT)
+    print_json({"path": TEXT})
     table = Table(box=None, show_header=False)
     table.add_row(TEXT)
-    say_table(table)
+    print_table(table)
     printed = capsys.readouterr().out
     first, rest = printed.split("\n", 1)
     assert first == TEXT
@@ -42,7 +42,7 @@ def test_every_console_is_made_in_one_place(pattern):
 
 
 def test_failed_checks_and_places_are_said_before_the_report(capsys):
-    say_report(Path("/out [me]/report.html"), ["labels: [yaw] is mirrored"], {"candidate": "/store/x"})
+    print_report(Path("/out [me]/report.html"), ["labels: [yaw] is mirrored"], {"candidate": "/store/x"})
     assert capsys.readouterr().out.splitlines() == [
         "failed check: labels: [yaw] is mirrored", "checkpoint of candidate: /store/x", "report: /out [me]/report.html",
     ]  # fmt: skip

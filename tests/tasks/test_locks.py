@@ -53,7 +53,7 @@ def test_many_threads_are_in_one_at_a_time(tmp_path: Path) -> None:
     assert most[0] == 1
 
 
-def test_who_waited_holds_the_lock_against_those_who_come_later(tmp_path: Path) -> None:
+def test_a_run_that_waited_holds_the_lock_against_later_ones(tmp_path: Path) -> None:
     inside, leave, third_inside = threading.Event(), threading.Event(), threading.Event()
 
     def second() -> None:

@@ -1,4 +1,4 @@
-"""Records of measurements: whole, of no machine's places, and never in place of another."""
+"""Records of measurements: complete, without paths of a machine, and never overwritten."""
 
 import json
 import sys

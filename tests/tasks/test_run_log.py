@@ -1,4 +1,4 @@
-"""The log beside a report."""
+"""The log of a run beside its report."""
 
 import logging
 
@@ -17,7 +17,7 @@ def level(monkeypatch):
     logging.getLogger(LOGGER).manager._clear_cache()
 
 
-def test_what_is_logged_while_a_run_lasts_stands_in_its_folder(tmp_path):
+def test_lines_logged_during_a_run_are_in_its_folder(tmp_path):
     folder = tmp_path / "new" / "report"
     with RunLog("redirection", folder):
         LOG.info("stage: computed [/b]")

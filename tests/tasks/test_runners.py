@@ -1,4 +1,4 @@
-"""Fan-out in threads and on the Dask cluster that the library brings."""
+"""Fan-out in threads and on a local Dask cluster."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_threads_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(runners.task_runner(None, 3), ThreadPoolTaskRunner)
 
 
-def test_an_unknown_runner_and_one_that_is_not_installed_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_runner_and_one_that_is_not_installed_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match="'spark': expected one of: threads, dask"):
         runners.task_runner("spark", 1)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 def run_pipeline(
     stages: SimpleNamespace, config: CountConfig, runtime: Runtime | None = None, **options: Any
 ) -> list[StageOutcome]:
-    """Both stages in one flow run; returns what the flow saw of them."""
+    """Both stages in one flow run; returns their outcomes."""
 
     @flow(name="pipeline")
     def pipeline() -> list[StageOutcome]:
@@ -77,7 +77,7 @@ def address(name: str) -> str:
 
 
 def in_the_old_form(home: Path) -> list[Path]:
-    """Writes references as they were when they held the address of a store, now one that is gone."""
+    """Writes references in the earlier form, with the address of a store, which no longer exists."""
 
     def old(value: Any) -> Any:
         if isinstance(value, dict):
@@ -167,7 +167,7 @@ def test_forcing_a_stage_that_is_none_is_refused(stages: SimpleNamespace, config
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed"])
-def test_a_lost_artifact_is_computed_again_and_said(
+def test_a_lost_artifact_is_computed_again_and_reported(
     stages: SimpleNamespace,
     counter: Counter,
     config: CountConfig,

@@ -1,4 +1,4 @@
-"""The toy system's plan: how far to count, and what a user says."""
+"""The toy system's plan and request."""
 
 from pathlib import Path
 from typing import Literal

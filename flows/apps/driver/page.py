@@ -1,4 +1,4 @@
-"""The page of `gazeworks app driver`: a drive through time, with the gaze that an estimator reads and the true one."""
+"""The page of `gazeworks app driver`: a drive over time, with the predicted and the true gaze."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import streamlit as st
 
 from flows.apps.driver.serve import SOURCE_VARIABLE
 from gaze_core.driver.checkpoints import load_estimator
-from gaze_core.driver.drawing import PREDICTED, TRUE, Gaze, driver_view, fit_road, read_gaze, road_view
+from gaze_core.driver.overlays import PREDICTED, TRUE, Gaze, driver_view, fit_road, gaze_of_drive, road_view
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.report import errors_deg
 from gaze_core.errors import GazeworksError
@@ -25,17 +25,17 @@ def open_drive(folder: str) -> Drive:
     return Drive.open(Path(folder))
 
 
-@st.cache_resource(show_spinner="Reading the gaze of every frame ...")
+@st.cache_resource(show_spinner="Predicting the gaze of every frame ...")
 def gaze_of(folder: str, weights: str) -> Gaze:
-    """What an estimator reads in all frames of a drive."""
+    """An estimator's predictions for all frames of a drive."""
     drive = open_drive(folder)
     model, card = load_estimator(Path(weights))
     drive.require_view_of(card["normalization"])
-    return read_gaze(drive, drive.read(model, range(len(drive.record.frames))))
+    return gaze_of_drive(drive, drive.predict(model, range(len(drive.record.frames))))
 
 
 def main() -> None:
-    """Draws the page."""
+    """Renders the page."""
     st.set_page_config(page_title="Driver gaze", layout="wide")
     sources = json.loads(os.environ[SOURCE_VARIABLE])
     try:
@@ -60,10 +60,10 @@ def main() -> None:
 
 
 def choose_estimator(estimators: dict[str, str]) -> tuple[str, str | None]:
-    """The chosen name and path; the last one given comes first, since it is the newest."""
+    """Name and path of the chosen estimator. The newest, which was given last, is listed first."""
     st.sidebar.header("Estimator")
     names = [*reversed(estimators), OWN_FILE]
-    name = st.sidebar.radio("Read the gaze with", names, key="estimator")
+    name = st.sidebar.radio("Predict the gaze with", names, key="estimator")
     if name != OWN_FILE:
         st.sidebar.caption(Path(estimators[name]).name)
         return name, estimators[name]
@@ -86,10 +86,10 @@ def choose_frame(drive: Drive) -> int:
     if not positions:
         st.warning("No frame of this scenario was held out; all its frames are shown.")
         positions = [n for n, frame in enumerate(drive.record.frames) if frame.scenario == scenario]
-    shown = {n: f"{drive.record.frames[n].time_s:.1f} s" for n in positions}
+    labels = {n: f"{drive.record.frames[n].time_s:.1f} s" for n in positions}
     if len(positions) == 1:
         return positions[0]
-    return int(st.select_slider("Time", positions, format_func=shown.__getitem__, key=f"time-{scenario}-{only_test}"))
+    return int(st.select_slider("Time", positions, format_func=labels.__getitem__, key=f"time-{scenario}-{only_test}"))
 
 
 def show_frame(drive: Drive, name: str, gaze: Gaze, position: int) -> None:
@@ -115,8 +115,8 @@ def show_frame(drive: Drive, name: str, gaze: Gaze, position: int) -> None:
     numbers[1].metric(
         "Elevation", f"{elevation:+.1f}°", f"true {true_elevation:+.1f}°", delta_color="off", delta_arrow="off"
     )
-    off = errors_deg(gaze.predicted_deg[position : position + 1], gaze.true_deg[position : position + 1])
-    numbers[2].metric("Angle between them", f"{off['angular_deg'][0]:.1f}°")
+    errors = errors_deg(gaze.predicted_deg[position : position + 1], gaze.true_deg[position : position + 1])
+    numbers[2].metric("Angle between them", f"{errors['angular_deg'][0]:.1f}°")
     spread = max(frame.azimuth_spread_deg or 0, frame.elevation_spread_deg or 0)
     numbers[3].metric("Spread of the tracker's rows", f"{spread:.1f}°")
 
@@ -128,19 +128,17 @@ def show_errors(drive: Drive, gazes: dict[str, Gaze], report: dict[str, Any] | N
     rows = []
     for name, gaze in gazes.items():
         assert gaze.true_deg is not None
-        off = errors_deg(gaze.predicted_deg[test], gaze.true_deg[test])
-        rows.append({"": name} | {title: float(off[metric].mean()) for metric, title in _METRICS.items()})
+        measured = errors_deg(gaze.predicted_deg[test], gaze.true_deg[test])
+        rows.append({"": name} | {title: float(measured[metric].mean()) for metric, title in _METRICS.items()})
     for name, errors in (report or {}).get("errors", {}).items():
         if name not in ("before", "after"):
             title = name.removeprefix("before, ")
             title = f"before, corrected: {title}" if title in ("bias", "affine") else f"baseline: {title}"
-            rows.append({"": title} | {shown: errors[metric]["mean"] for metric, shown in _METRICS.items()})
+            rows.append({"": title} | {column: errors[metric]["mean"] for metric, column in _METRICS.items()})
     st.dataframe(rows, hide_index=True, column_config={
         title: st.column_config.NumberColumn(format="%.2f°") for title in _METRICS.values()
     })  # fmt: skip
-    st.caption(
-        f"Mean absolute errors of {len(test)} frames of one drive and one driver. Nothing here was learned from them."
-    )
+    st.caption(f"Mean absolute errors of {len(test)} held-out frames of one drive and one driver.")
 
 
 def show_time(drive: Drive, gazes: dict[str, Gaze]) -> None:
@@ -151,7 +149,7 @@ def show_time(drive: Drive, gazes: dict[str, Gaze]) -> None:
     test = list(drive.splits.test)
     series = {"eye tracker": next(iter(gazes.values())).true_deg} | {n: gaze.predicted_deg for n, gaze in gazes.items()}
     rows = [
-        {"time": float(drive.record.frames[n].time_s), "angle": float(values[n, column]), "who": name}
+        {"time": float(drive.record.frames[n].time_s), "angle": float(values[n, column]), "source": name}
         for name, values in series.items()
         if values is not None
         for n in test
@@ -164,22 +162,22 @@ def show_time(drive: Drive, gazes: dict[str, Gaze]) -> None:
         "encoding": {
             "x": {"field": "time", "type": "quantitative", "title": "time in s"},
             "y": {"field": "angle", "type": "quantitative", "title": f"{axis} in degrees"},
-            "color": {"field": "who", "type": "nominal", "title": None, "scale": scale},
+            "color": {"field": "source", "type": "nominal", "title": None, "scale": scale},
         },
     }
     st.vega_lite_chart({"values": rows}, chart, width="stretch")
 
 
 def show_provenance(drive: Drive) -> None:
-    """Where the frames and labels come from."""
+    """Where frames and labels come from, and which frames were left out."""
     record = drive.record
     with st.expander("Where this comes from"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in record.dropped.items()) or "none"
-        st.write(f"{record.requested} frames asked for, {len(record.frames)} kept; left out: {reasons}.")
+        st.write(f"{record.requested} frames requested, {len(record.frames)} kept; left out: {reasons}.")
         if record.mount:
             st.write(
-                f"Eye tracker against irises: {record.mount.residual_median_deg:.1f}° in the median of the training "
-                "blocks. Angles are in the frame of the tracker."
+                f"Eye tracker and iris model differ by {record.mount.residual_median_deg:.1f}° (median of the training "
+                "blocks). Angles are in the tracker's coordinate frame."
             )
         for warning in record.warnings:
             st.warning(warning)

@@ -1,4 +1,4 @@
-"""Starts the page, served to this machine only."""
+"""Starts the page's server, on this machine's loopback interface only."""
 
 import importlib.util
 import json
@@ -16,12 +16,12 @@ SOURCE_VARIABLE = "GAZEWORKS_DRIVER_APP"  # how the page learns what to show; JS
 
 
 def serve(report: Path | None, data: Path | None, weights: tuple[Path, ...], port: int, headless: bool) -> None:
-    """Becomes the page's server, until it is interrupted.
+    """Replaces this process by the page's server, which runs until it is interrupted.
 
     Raises:
         BadInput: there is nothing to show, or streamlit is not installed.
     """
-    shown = sources(report, data, weights)
+    content = sources(report, data, weights)
     if importlib.util.find_spec("streamlit") is None:
         raise BadInput("the page needs streamlit, which is not installed; run: pip install 'gazeworks[app]'")
     options = {
@@ -37,12 +37,12 @@ def serve(report: Path | None, data: Path | None, weights: tuple[Path, ...], por
     command += [f"--{name}={value}" for name, value in options.items()]
     root = str(Path(__file__).parents[3])
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # In place of this process: who ends the one ends the other, and its exit code is ours.
-    os.execve(sys.executable, command, os.environ | {SOURCE_VARIABLE: json.dumps(shown), "PYTHONPATH": paths})
+    # Replaces this process, so that a signal reaches the server and its exit code is the command's.
+    os.execve(sys.executable, command, os.environ | {SOURCE_VARIABLE: json.dumps(content), "PYTHONPATH": paths})
 
 
 def sources(report: Path | None, data: Path | None, weights: tuple[Path, ...]) -> dict[str, object]:
-    """What to show: the drive's folder, and estimators by name in the order of the page's list.
+    """What the page shows: the drive's folder, and the estimators by name, the oldest first.
 
     Raises:
         BadInput: neither a report nor a drive is given, or a path is not what it should be.
@@ -63,7 +63,7 @@ def sources(report: Path | None, data: Path | None, weights: tuple[Path, ...]) -
             raise BadInput(f"{path}: no such file; expected an estimator's weights")
         estimators[path.stem if path.is_file() else path.name] = str(path.resolve())
     if not estimators:
-        raise BadInput("no estimator to read the gaze with; give --weights FILE")
+        raise BadInput("no estimator to predict the gaze with; give --weights FILE")
     return {"data": str(data.resolve()), "estimators": estimators, "report": numbers}
 
 

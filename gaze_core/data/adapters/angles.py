@@ -1,7 +1,7 @@
-"""Angle conventions of the field, each a pure function to ours (`geometry/angles.py`).
+"""Angle conventions of published data sets, each a function to ours (`geometry/angles.py`).
 
 Each takes an array whose last axis holds two angles in radians or one vector of any length, and returns `[pitch, yaw]`
-in radians with our signs, float64. A row of a data set names its convention; nothing here guesses.
+in radians with our signs, float64. The adapters' table names the convention of each data set.
 """
 
 from collections.abc import Callable
@@ -37,12 +37,12 @@ def camera_vector(vector: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 2"]:
 
 
 def user_vector(vector: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 2"]:
-    """The opposite of `camera_vector`: what the tensor code of ETH-XGaze, STED and EVE makes of the same angles."""
+    """The opposite of `camera_vector`: the convention of the tensor code of ETH-XGaze, STED and EVE."""
     return camera_vector(-np.asarray(vector, dtype=np.float64))
 
 
 def eve_array_vector(vector: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 2"]:
-    """x right, y down, z toward the camera, as EVE's array code has it (its tensor code is `user_vector`)."""
+    """x right, y down, z toward the camera, the convention of EVE's array code (its tensor code is `user_vector`)."""
     return camera_vector(np.asarray(vector, dtype=np.float64) * [-1, 1, -1])
 
 
@@ -58,7 +58,7 @@ ANGLES: dict[str, Convert] = {
 
 
 def to_canonical(angles: Float[ndarray, "*b n"], convention: str) -> Float[ndarray, "*b 2"]:
-    """Labels of a named convention in ours, `[pitch, yaw]` rad."""
+    """Converts labels of the named convention to our `[pitch, yaw]` rad."""
     return ANGLES[convention](angles)
 
 
@@ -67,8 +67,8 @@ def direction(pitchyaw: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 3"]:
     return vector_from_pitchyaw(_tensor(pitchyaw)).numpy()
 
 
-def turned(pitchyaw: Float[ndarray, "*b 2"], rotation: Float[ndarray, "3 3"]) -> Float[ndarray, "*b 2"]:
-    """Our `[pitch, yaw]` of the same gaze in the frame that `rotation` leads to."""
+def rotated(pitchyaw: Float[ndarray, "*b 2"], rotation: Float[ndarray, "3 3"]) -> Float[ndarray, "*b 2"]:
+    """Our `[pitch, yaw]` of the same gaze in the frame to which `rotation` maps."""
     return camera_vector(direction(pitchyaw) @ rotation.T)
 
 

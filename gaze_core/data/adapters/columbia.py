@@ -1,4 +1,4 @@
-"""Columbia Gaze: what the name of a photograph says, for example `0001_2m_-15P_10V_-5H.jpg`.
+"""Columbia Gaze: labels from the names of the photographs, for example `0001_2m_-15P_10V_-5H.jpg`.
 
 P is the head's turn, V and H the gaze's, in degrees, all toward or away from the camera: at 0V 0H the person looks into
 the lens whatever P is. V > 0 looks up. H and P grow toward the subject's left, which is image right, so both have the
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import head_rotation, turned
+from gaze_core.data.adapters.angles import head_rotation, rotated
 from gaze_core.errors import BadInput
 
 _NAME = re.compile(r"(?P<subject>\d{4})_(?P<distance>\d+)m_(?P<p>-?\d+)P_(?P<v>-?\d+)V_(?P<h>-?\d+)H", re.IGNORECASE)
@@ -32,14 +32,14 @@ class ColumbiaLabels:
     @property
     def gaze_head(self) -> Float[ndarray, "2"]:
         """The gaze in the head's frame."""
-        return turned(self.gaze_camera, head_rotation(self.head_pose).T)
+        return rotated(self.gaze_camera, head_rotation(self.head_pose).T)
 
 
 def columbia_labels(name: str | Path) -> ColumbiaLabels:
     """Labels from the name of a photograph.
 
     Raises:
-        BadInput: the name is not as the data set's.
+        BadInput: the name does not follow the data set's pattern.
     """
     match = _NAME.fullmatch(Path(name).stem)
     if match is None:

@@ -1,4 +1,4 @@
-"""Published files of many people to one subject file each, going on where an earlier run stopped."""
+"""Converts published files of many people to one subject file each, resuming where an earlier run stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,8 @@ MANIFEST = "convert.json"
 def convert_subjects(published: Published, out: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each person with `num_kept`, `dropped` by reason and `sha256` of `out/SUBJECT.h5`; or with `error`.
 
-    A person whose file is there, unchanged and made from the same published file, is left alone. One who cannot be
-    converted does not stop the others.
+    A person whose file exists, unchanged and converted from the same published file, is skipped. A failed conversion
+    does not stop the others.
     """
     made_by = {
         "version": VERSION,
@@ -39,6 +39,6 @@ def _converted(published: Published, name: str, out: Path) -> dict[str, Any]:
     except BadInput as error:
         return {"error": str(error)}
     if not converted.num_kept:
-        out.unlink(missing_ok=True)  # of what the published file held before
+        out.unlink(missing_ok=True)  # the result of an earlier version of the published file
         return {"error": f"{published.files[name]}: no usable frame ({reasons_text(converted.dropped)})"}
     return {"num_kept": converted.num_kept, "dropped": converted.dropped}

@@ -1,4 +1,4 @@
-"""What is known to be wrong with published labels. They are kept as published; each file made from them says so."""
+"""Known faults of published labels. The labels stay as published; each converted file names the faults."""
 
 FAULTS = {
     "gaze_origin": (

@@ -1,4 +1,4 @@
-"""Parts of a sample that more than one layout needs, in the terms of `data/schema.py`."""
+"""Fields of a sample that several layouts share, as in `data/schema.py`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -7,30 +7,30 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import turned
-from gaze_core.data.adapters.hdf5 import Spoilt, finite
+from gaze_core.data.adapters.angles import rotated
+from gaze_core.data.adapters.hdf5 import UnusableFrame, finite
 from gaze_core.data.adapters.spec import Outcome, PublishedView, Rejected, Sample
 from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.data.schema import FIELDS
 
-_UNKNOWN_IS_WHOLE = ("head_mask", "observed_mask")  # a data set without this mask says nothing against any pixel
+_FULL_BY_DEFAULT = ("head_mask", "observed_mask")  # without this mask in the data set, every pixel counts
 _MAX_ROTATION_ERROR = 1e-3
-_OVERSHOOT = 16  # beyond bytes, that interpolation leaves
+_OVERSHOOT = 16  # of interpolated values beyond [0, 255]
 
 
 def outcomes(count: int, read: Callable[[int], Sample]) -> Iterator[Outcome]:
-    """One sample after another; one that is spoilt becomes `Rejected`."""
+    """The samples in order; an unusable one becomes `Rejected`."""
     for index in range(count):
         try:
             yield read(index)
-        except Spoilt as reason:
+        except UnusableFrame as reason:
             yield Rejected(str(reason))
 
 
 def completed(sample: Sample) -> dict[str, Any]:
-    """All fields of the schema: what the data set lacks is filled neutrally, its `valid/*` flags are false.
+    """All fields of the schema: missing ones get neutral values, with `valid/*` flags false.
 
-    Neutral is zero, but the identity for transforms, and the whole image for the head and observed masks.
+    Neutral values are zero, the identity for transforms, and the full image for the head and observed masks.
     """
     sides = dict(zip("hw", sample["image"].shape, strict=False))
     out = dict(sample)
@@ -41,7 +41,7 @@ def completed(sample: Sample) -> dict[str, Any]:
         if shape in ((3, 3), (4, 4)):
             out[name] = np.eye(shape[0], dtype=field.dtype)
         else:
-            out[name] = np.full(shape, 255 if name in _UNKNOWN_IS_WHOLE else 0, dtype=field.dtype)
+            out[name] = np.full(shape, 255 if name in _FULL_BY_DEFAULT else 0, dtype=field.dtype)
     return out
 
 
@@ -54,26 +54,26 @@ def rgb_image(image: UInt8[ndarray, "h w 3"], is_bgr: bool) -> UInt8[ndarray, "h
     """A crop as RGB.
 
     Raises:
-        Spoilt: it shows nothing.
+        UnusableFrame: it is empty.
     """
     if not image.any():
-        raise Spoilt("blank_image")
+        raise UnusableFrame("blank_image")
     return np.ascontiguousarray(image[..., ::-1]) if is_bgr else image
 
 
 def eight_bits(stored: Shaped[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
-    """A crop that was stored in numbers of any type, of 0 to 255 or of 0 to 1, as bytes.
+    """A crop stored as any number type, in [0, 255] or [0, 1], as bytes.
 
     Raises:
-        Spoilt: it is no image of either range.
+        UnusableFrame: the values are in neither range.
     """
     if stored.ndim != 3 or stored.shape[2] != 3:
-        raise Spoilt("image_shape")
+        raise UnusableFrame("image_shape")
     values = finite(stored, "image")
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black image of bytes
+    is_unit = high <= 1 and bool((values % 1).any())  # without fractions it is a black image in [0, 255]
     if low < (0 if is_unit else -_OVERSHOOT) or high > 255 + _OVERSHOOT:
-        raise Spoilt("image_out_of_range")
+        raise UnusableFrame("image_out_of_range")
     values = 255 * values if is_unit else values
     return np.round(values).clip(0, 255).astype(np.uint8)
 
@@ -84,24 +84,24 @@ def mask(values: Shaped[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
 
 
 def angles_in_range(pitchyaw: Float[ndarray, "*b 2"], key: str) -> Float[ndarray, "*b 2"]:
-    """Our angles as they are.
+    """Returns the angles after a range check.
 
     Raises:
-        Spoilt: they are no angles in radians; degrees look so.
+        UnusableFrame: they exceed the range of radians, as degrees do.
     """
     if (np.abs(pitchyaw) > [np.pi / 2, np.pi]).any():
-        raise Spoilt(f"{key}_out_of_range")
+        raise UnusableFrame(f"{key}_out_of_range")
     return pitchyaw
 
 
 def rotation(matrix: Float[ndarray, "3 3"], key: str) -> Float[ndarray, "3 3"]:
-    """A rotation as it is.
+    """Returns the rotation after a check.
 
     Raises:
-        Spoilt: the matrix is none.
+        UnusableFrame: the matrix is not a rotation.
     """
     if np.abs(matrix @ matrix.T - np.eye(3)).max() > _MAX_ROTATION_ERROR or np.linalg.det(matrix) < 0:
-        raise Spoilt(f"{key}_no_rotation")
+        raise UnusableFrame(f"{key}_no_rotation")
     return matrix
 
 
@@ -117,15 +117,15 @@ def gaze_fields(
     head_to_camera: Float[ndarray, "3 3"],
     eyes_camera: Float[ndarray, "2 2"] | None = None,
 ) -> Sample:
-    """Gaze in all frames from the camera's; both eyes look along the face's gaze unless theirs is known."""
+    """Gaze in all coordinate frames from that in the camera frame; without labels of each eye both get the face's gaze."""
     to_head = head_to_camera.T
-    gaze_head = turned(gaze_camera, to_head)
-    eyes = np.stack([gaze_head, gaze_head]) if eyes_camera is None else turned(eyes_camera, to_head)
+    gaze_head = rotated(gaze_camera, to_head)
+    eyes = np.stack([gaze_head, gaze_head]) if eyes_camera is None else rotated(eyes_camera, to_head)
     return {"gaze_camera": gaze_camera, "gaze_head": gaze_head, "gaze_head_eyes": eyes, "valid/gaze": True}
 
 
 def nominal_camera(view: PublishedView, size_px: tuple[int, int]) -> Float[ndarray, "3 3"]:
-    """Intrinsics of the virtual camera at this (width, height); its axis meets the pixel of half the size."""
+    """Intrinsics of the virtual camera at this (width, height); the principal point is the image centre."""
     focal_px = view.resized(size_px[0]).focal_px
     width, height = size_px
     return np.array([[focal_px, 0, width / 2 + PIXEL_CENTER], [0, focal_px, height / 2 + PIXEL_CENTER], [0, 0, 1.0]])
@@ -134,7 +134,7 @@ def nominal_camera(view: PublishedView, size_px: tuple[int, int]) -> Float[ndarr
 def nominal_head(
     head_to_camera: Float[ndarray, "3 3"], view: PublishedView, world_to_camera: Float[ndarray, "4 4"]
 ) -> Float[ndarray, "4 4"]:
-    """Head pose whose rotation is published and whose place is not: on the axis, as far as the virtual camera is.
+    """Head pose from a published rotation; the position is nominal, on the camera axis at the view's distance.
 
     For directions only; `valid/head_pose` stays false.
     """

@@ -5,11 +5,11 @@ from jaxtyping import Int, Shaped
 from numpy import ndarray
 
 _PERIOD = 256
-_NEAR = 32  # a counter that wraps goes from this near the top to this near zero
+_NEAR = 32  # a wrap goes from at most this far below 256 to at most this far above zero
 
 
 def unwrapped(stored: Shaped[ndarray, " n"], cameras: Shaped[ndarray, " n"]) -> tuple[Int[ndarray, " n"], str]:
-    """Frame numbers without the wrap at 256, and what was done.
+    """Frame numbers without the wrap at 256, and a note on the correction.
 
     A number may fall only where the counter wraps; then 256 is added from there on. Anything else (shuffled rows, one
     camera's frames after another's) is no counter, and the numbers stay as stored.

@@ -2,13 +2,13 @@
 
 Frames of that layout. Canonical: x image right, y up, z out of the face, so our head axes are its axes turned by 180
 degrees about x. World: x_world = scale * R(pose[:3]) x_canonical + pose[3:]. `facial_landmarks_3d` are 66 of the 68,
-without the outer mouth corners, in the camera's frame. Two things are checked frame by frame instead of believed: 3D
+without the outer mouth corners, in the camera's frame. Two things are verified frame by frame: 3D
 landmarks are used only where they project onto the 2D ones (read as camera or else as world points), and the fitted
 pose only where the face points as `face_head_pose` says within 30 degrees.
 
-The gaze label was made with the head pose of `face_head_pose`. That gives the gaze in the camera's frame; in the head's
-frame it is expressed anew for the fitted pose, so that all labels of a frame agree. The published network knows the
-label as it was, the fit's scale and its own origin; what leads back to them is kept in the fields `published/`.
+The gaze label was made with the head pose of `face_head_pose`. That gives the gaze in the camera's frame; in the head
+frame it is recomputed for the fitted pose, so that all labels of a frame agree. The published network was trained with
+the original label, the fit's scale and its own origin; the fields `published/` keep what restores them.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import turned
+from gaze_core.data.adapters.angles import rotated
 from gaze_core.data.adapters.fields import gaze_fields, nominal_head, outcomes, rigid
 from gaze_core.data.adapters.gazenerf import SHARED_COLUMNS, frame_numbers, shared_fields
-from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, UnusableFrame, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.data.schema import NUM_EXPRESSION, NUM_IDENTITY
 from gaze_core.geometry.landmarks import (
@@ -39,7 +39,7 @@ from gaze_core.geometry.rotations import matrix_from_axis_angle
 NUM_CODES, NUM_VERTICES = 251, 35709
 KEPT_LANDMARKS = [index for index in range(NUM_LANDMARKS) if index not in (MOUTH_RIGHT, MOUTH_LEFT)]
 CANONICAL_TO_HEAD = np.diag([1.0, -1.0, -1.0])
-# Attributes of files that `gazegaussian_export` wrote; in the published ones nothing says where the origin lies.
+# Attributes of files that `gazegaussian_export` wrote; published files do not specify the origin.
 ORIGIN_ATTRIBUTE, EXPRESSION_ATTRIBUTE = "canonical_origin", "expression_basis"
 
 COLUMNS = (
@@ -53,7 +53,7 @@ COLUMNS = (
 _MOUTH_INNER = {MOUTH_RIGHT: 60, MOUTH_LEFT: 64}  # the inner corner beside each outer one
 _MAX_REPROJECTION = 0.04  # median distance from the 2D landmarks, in widths of the image
 _LEAST_POSE_AGREEMENT = np.cos(np.deg2rad(30))  # of where the face points, by both head poses
-# From the middle between an eye's corners to the eyeball's centre, head frame: adults' average, as for videos.
+# From the midpoint of an eye's corners to the eyeball centre, head frame: average adult, as for videos.
 _CORNERS_TO_CENTER_M = np.array([[0.001, -0.0018, 0.0065], [-0.001, -0.0018, 0.0065]])  # (left, right)
 _CORNERS = [[LEFT_EYE_INNER, LEFT_EYE_OUTER], [RIGHT_EYE_OUTER, RIGHT_EYE_INNER]]
 
@@ -70,7 +70,7 @@ def read_gazegaussian(subject: Subject) -> Iterator[Outcome]:
             head = _head_fields(rows, index, subject, sample, published_head, is_ours)
             head_to_camera = (sample["world_to_camera"] @ head["head_to_world"])[:3, :3]
             label_to_camera = head_to_camera if is_ours else published_head
-            gaze = gaze_fields(turned(gaze_head, label_to_camera), head_to_camera)
+            gaze = gaze_fields(rotated(gaze_head, label_to_camera), head_to_camera)
             published: Sample = {
                 "published/gaze_rotation": label_to_camera.T @ head_to_camera,
                 "published/scale": _scale(rows, index),
@@ -89,14 +89,14 @@ def _is_ours(file: h5py.File, subject: Subject) -> bool:
 def _scale(rows: Rows, index: int) -> float:
     scale = float(rows.numbers("scale", index)[0])
     if scale <= 0:
-        raise Spoilt("scale_not_positive")
+        raise UnusableFrame("scale_not_positive")
     return scale
 
 
 def _head_fields(
     rows: Rows, index: int, subject: Subject, sample: Sample, published_head: Float[ndarray, "3 3"], is_ours: bool
 ) -> Sample:
-    """Head pose, 3D landmarks and eyeball centres, as far as they can be trusted."""
+    """Head pose, 3D landmarks and eyeball centres, where they pass the checks."""
     to_camera, pose = sample["world_to_camera"], rows.numbers("pose", index)
     turn = matrix_from_axis_angle(torch.from_numpy(pose[:3])).numpy() @ CANONICAL_TO_HEAD
     head_to_camera = to_camera @ rigid(turn, pose[3:] * subject.unit_m)
@@ -124,9 +124,9 @@ def _head_fields(
 
 
 def _landmarks_camera(stored: Float[ndarray, "66 3"], sample: Sample) -> Float[ndarray, "68 3"] | None:
-    """All 68 landmarks in the camera's frame, metres; None where they do not lie on the pictured face.
+    """All 68 landmarks in the camera's frame, metres; None if they do not project onto the face in the image.
 
-    An outer mouth corner lies on the ray of its 2D landmark, as deep as the inner corner beside it.
+    An outer mouth corner is placed on the ray of its 2D landmark, at the depth of the inner corner beside it.
     """
     to_camera = sample["world_to_camera"]
     for seen in (stored, stored @ to_camera[:3, :3].T + to_camera[:3, 3]):
@@ -151,7 +151,7 @@ def _is_on_face(points_m: Float[ndarray, "66 3"], sample: Sample) -> bool:
 
 
 def _codes(rows: Rows, index: int, subject: Subject) -> Sample:
-    """Identity (80) and expression (64); a code of zeros only was not fitted."""
+    """Identity (80) and expression (64); an all-zero code was not fitted."""
     is_arkit = subject.notes["expression_basis"] == "arkit"
     codes = rows.numbers("latent_codes", index)
     identity, expression = codes[:NUM_IDENTITY], codes[NUM_IDENTITY : NUM_IDENTITY + NUM_EXPRESSION]

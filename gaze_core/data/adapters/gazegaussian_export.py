@@ -2,8 +2,8 @@
 
 The layout cannot hold: `observed_mask`, each eye's own gaze (only their mean), `eye_centers_head_m`, the outer mouth
 corners in 3D, `valid/gaze` (frames without gaze, head pose or 3D landmarks are left out), the source, label source,
-normalisation and provenance. What GazeGaussian's code wants and we do not have is filled as plainly: texture and light
-codes with zeros, `vertice` with the landmarks over and over. `pitchyaw` and `pitchyaw_3d` (the target on the screen and
+normalisation and provenance. Values that GazeGaussian's code requires and we do not have get placeholders: texture and light
+codes are zeros, `vertice` repeats the landmarks. `pitchyaw` and `pitchyaw_3d` (the target on the screen and
 in millimetres) are left out, and `scale` is 1. `frame_index` stays in 8 bits while it fits.
 """
 
@@ -35,27 +35,27 @@ from gaze_core.geometry.rotations import axis_angle_from_matrix
 
 _NEEDED = ("gaze", "head_pose", "landmarks_3d")
 _IMAGES = ("face_patch", "head_mask", "left_eye_mask", "right_eye_mask")
-_UPSTREAM_DEPTH_M = 0.62  # of the world's origin before the camera, about where GazeGaussian's heads are
+_UPSTREAM_DEPTH_M = 0.62  # depth of the world origin, about that of GazeGaussian's heads
 
 
 def export_gazegaussian(
     subject_file: Path, out: Path, size_px: int | None = None, upstream_axes: bool = False
 ) -> dict[str, int]:
-    """Writes a subject file of ours in GazeGaussian's layout, frame by frame, whole or not at all.
+    """Writes a subject file of ours in GazeGaussian's layout, frame by frame, atomically.
 
     Args:
         subject_file: the subject file of ours.
         out: the file to write, for example `xgaze_subject0000.h5`.
-        size_px: side of the images, if they shall be resampled; GazeGaussian expects 512.
+        size_px: side of the images, to resample them; GazeGaussian expects 512.
         upstream_axes: put each frame's world before its camera with y up and z toward it, as in the published files.
             GazeGaussian's loader brings 3D landmarks to the world by R (x - t) instead of R^T (x - t), which is right
             for these axes alone. Otherwise the world stays ours.
 
     Returns:
-        how many frames were left out, by reason.
+        number of frames left out, by reason.
 
     Raises:
-        BadInput: the subject file is not readable, or holds no frame that the layout can hold.
+        BadInput: the subject file is not readable, or no frame has all labels of the layout.
     """
     with open_subject(subject_file) as ours:
         faults = [_fault(ours, index) for index in range(len(ours["image"]))]
@@ -113,7 +113,7 @@ def _row(ours: h5py.File, index: int, side_px: int, upstream_axes: bool) -> dict
 
 
 def _images(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
-    """Images, masks, and what is measured in their pixels."""
+    """Images, masks, and labels in pixels."""
     height, width = ours["image"].shape[1:3]
     scale = np.array([side_px / width, side_px / height])
     intrinsics_px = np.diag([*scale, 1.0]) @ ours["intrinsics_px"][index].astype(np.float64)
@@ -131,10 +131,10 @@ def _images(ours: h5py.File, index: int, side_px: int) -> dict[str, Any]:
     }
 
 
-def _resized(image: UInt8[ndarray, "h w *c"], side_px: int, how: int) -> UInt8[ndarray, "s s *c"]:
+def _resized(image: UInt8[ndarray, "h w *c"], side_px: int, interpolation: int) -> UInt8[ndarray, "s s *c"]:
     if image.shape[:2] == (side_px, side_px):
         return image
-    return np.asarray(cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=how))
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=interpolation))
 
 
 def _geometry(world_to_camera: Float[ndarray, "4 4"], head_to_camera: Float[ndarray, "4 4"]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _geometry(world_to_camera: Float[ndarray, "4 4"], head_to_camera: Float[ndar
 
 
 def _codes(ours: h5py.File, index: int) -> Float[ndarray, "251"]:
-    """Identity, expression, and zeros for texture and light; codes that may not be used are zeros too."""
+    """Identity, expression, and zeros for texture and light; invalid codes are zeros too."""
     codes = np.zeros(NUM_CODES)
     parts = [ours[f"{name}_code"][index] * bool(ours[f"valid/{name}"][index]) for name in ("identity", "expression")]
     known = np.concatenate(parts)

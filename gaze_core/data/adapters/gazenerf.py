@@ -1,9 +1,9 @@
 """GazeNeRF's files, and what GazeGaussian's share with them: 512 px crops, masks, a fitted camera, head-frame gaze.
 
-Kept in mind: images are blue first; `left_eye_mask` is the left half of the image, the subject's right eye;
-`pitchyaw_head` has a pitch that grows downward; lengths are decimetres; `pitchyaw` and `pitchyaw_3d` are no gaze
-angles and are not read. GazeNeRF's 306 codes are of a face model with more coefficients than our fields hold, and it
-has neither 3D landmarks nor a head pose apart from the camera's: `face_head_pose` alone says how the head is turned.
+Images are BGR; `left_eye_mask` is the left half of the image, the subject's right eye;
+`pitchyaw_head` has a pitch that grows downward; lengths are decimetres; `pitchyaw` and `pitchyaw_3d` are not gaze angles and
+are not read. GazeNeRF's 306 codes are of a face model with more coefficients than our fields hold, and it
+has neither 3D landmarks nor a head pose apart from the camera's: the head's rotation is in `face_head_pose` only.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gaze_core.data.adapters.angles import head_rotation, to_canonical, turned
+from gaze_core.data.adapters.angles import head_rotation, rotated, to_canonical
 from gaze_core.data.adapters.fields import (
     angles_in_range,
     gaze_fields,
@@ -23,7 +23,7 @@ from gaze_core.data.adapters.fields import (
     rotation,
 )
 from gaze_core.data.adapters.frame_index import unwrapped
-from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, UnusableFrame, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.data.adapters.units import PIXEL_CENTER
 from gaze_core.geometry.landmarks import NUM_LANDMARKS
@@ -55,13 +55,13 @@ def read_gazenerf(subject: Subject) -> Iterator[Outcome]:
             sample, gaze_head, head = shared_fields(rows, index, subject)
             to_camera = sample["world_to_camera"]
             sample["head_to_world"] = nominal_head(head, subject.spec.view, to_camera)
-            return sample | gaze_fields(turned(gaze_head, head), head) | {"frame_index": frames[index]}
+            return sample | gaze_fields(rotated(gaze_head, head), head) | {"frame_index": frames[index]}
 
         yield from outcomes(len(rows), read)
 
 
 def frame_numbers(rows: Rows, subject: Subject) -> Int[ndarray, " n"]:
-    """Frame numbers with their overflow undone; what was done goes to the subject's notes."""
+    """Frame numbers with the overflow corrected; the correction is noted in the subject's notes."""
     frames, subject.notes["frame_index"] = unwrapped(rows.column("frame_index"), rows.column("cam_index"))
     return frames
 
@@ -69,14 +69,14 @@ def frame_numbers(rows: Rows, subject: Subject) -> Int[ndarray, " n"]:
 def shared_fields(
     rows: Rows, index: int, subject: Subject
 ) -> tuple[Sample, Float[ndarray, "2"], Float[ndarray, "3 3"]]:
-    """What both layouts hold: fields, gaze in the head's frame, and the published head rotation to the camera."""
+    """Data that both layouts share: fields, gaze in the head's frame, and the published head rotation to the camera."""
     image = rgb_image(rows.read("face_patch", index), subject.is_bgr)
     left, right = mask(rows.read("left_eye_mask", index)), mask(rows.read("right_eye_mask", index))
     if subject.spec.layout.eyes == "image":
         left, right = right, left
     head_mask = mask(rows.read("head_mask", index))
     if not head_mask.any():
-        raise Spoilt("empty_head_mask")
+        raise UnusableFrame("empty_head_mask")
     intrinsics_px = rows.numbers("inmat", index)
     intrinsics_px[:2, 2] += PIXEL_CENTER
     turn = rotation(rows.numbers("w2c_Rmat", index), "w2c_Rmat")

@@ -1,4 +1,4 @@
-"""Reading published HDF5 files: a wrong file is the user's error, a spoilt frame costs that frame alone."""
+"""Reading published HDF5 files: a wrong file raises BadInput, an unusable frame is skipped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from gaze_core.data.self_contained import require_self_contained
 from gaze_core.errors import BadInput
 
 
-class Spoilt(Exception):
-    """One frame cannot be used; the text is the reason that is counted."""
+class UnusableFrame(Exception):
+    """One frame is unusable; the text is the reason to count."""
 
 
 @contextmanager
@@ -94,18 +94,18 @@ class Rows:
         """One frame of one array.
 
         Raises:
-            Spoilt: the stored bytes do not decode.
+            UnusableFrame: the stored bytes do not decode.
         """
         try:
             return np.asarray(self._arrays[key][index])
         except OSError as error:
-            raise Spoilt(f"undecodable_{key}") from error
+            raise UnusableFrame(f"undecodable_{key}") from error
 
     def numbers(self, key: str, index: int) -> Shaped[ndarray, "..."]:
         """One frame of one array of labels, float64.
 
         Raises:
-            Spoilt: the stored bytes do not decode, or a value is not finite.
+            UnusableFrame: the stored bytes do not decode, or a value is not finite.
         """
         return finite(self.read(key, index), key)
 
@@ -122,13 +122,13 @@ class Rows:
 
 
 def finite(values: Shaped[ndarray, "..."], key: str) -> Shaped[ndarray, "..."]:
-    """Labels as float64; one that is no finite number spoils the frame."""
+    """Labels as float64; a non-finite value makes the frame unusable."""
     try:
         out = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise Spoilt(f"no_numbers_{key}") from error
+        raise UnusableFrame(f"no_numbers_{key}") from error
     if not np.isfinite(out).all():
-        raise Spoilt(f"nan_{key}")
+        raise UnusableFrame(f"nan_{key}")
     return out
 
 

@@ -1,6 +1,6 @@
 """MPIIFaceGaze, normalised: the authors' MATLAB 7.3 files (one per person), and the single HDF5 file made of them.
 
-Both hold blue-first 448 px crops and `[pitch, yaw]` of gaze and head; the further label columns, six landmarks, are
+Both hold BGR crops of 448 px and `[pitch, yaw]` of gaze and head; the further label columns, six landmarks, are
 fewer than our 68 and are left out. In the MATLAB file images are (channel, row, column).
 """
 
@@ -21,7 +21,7 @@ from gaze_core.data.adapters.fields import (
     outcomes,
     rgb_image,
 )
-from gaze_core.data.adapters.hdf5 import Column, Rows, Spoilt, finite, opened
+from gaze_core.data.adapters.hdf5 import Column, Rows, UnusableFrame, finite, opened
 from gaze_core.data.adapters.spec import Outcome, Sample, Subject
 from gaze_core.errors import BadInput
 
@@ -60,19 +60,19 @@ def read_mpii_h5(subject: Subject) -> Iterator[Outcome]:
         names = sorted(group["image"])
 
         def read(index: int) -> Sample:
-            image, pose, gaze = (_one(group[part], names[index], part) for part in H5_GROUPS)
+            image, pose, gaze = (_read_array(group[part], names[index], part) for part in H5_GROUPS)
             return _sample(image, finite(gaze, "gaze"), finite(pose, "pose"), index, subject)
 
         yield from outcomes(len(names), read)
 
 
-def _one(group: h5py.Group, name: str, part: str) -> Shaped[ndarray, "..."]:
+def _read_array(group: h5py.Group, name: str, part: str) -> Shaped[ndarray, "..."]:
     if name not in group:
-        raise Spoilt(f"missing_{part}")
+        raise UnusableFrame(f"missing_{part}")
     try:
         return np.asarray(group[name][()])
     except OSError as error:
-        raise Spoilt(f"undecodable_{part}") from error
+        raise UnusableFrame(f"undecodable_{part}") from error
 
 
 def _sample(

@@ -21,15 +21,15 @@ from gaze_core.data.schema import FIELDS, OPTIONAL_FIELDS
 from gaze_core.data.subject_writer import SubjectWriter
 from gaze_core.errors import BadInput
 
-VERSION = 2  # raise it when the same published file gives another subject file
+VERSION = 2  # increase it when the same published file converts to another subject file
 
 _SUBJECT = re.compile(r"(.*)\{(.*)\}(.*)")
-_NAME = re.compile(r"[\w-]+")  # of a person; a browser or a file manager calls a copy "subject0000 (1).h5"
+_NAME = re.compile(r"[\w-]+")  # of a person; file managers name a copy "subject0000 (1).h5"
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of a subject's frames: `dropped` counts those left out, by reason."""
+    """Counts of a subject's frames: `dropped` counts those left out, by reason."""
 
     num_kept: int
     dropped: dict[str, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Published:
         return tuple(sorted(self.files))
 
     def subject(self, name: str) -> Subject:
-        """One of them, ready to be read.
+        """The person of this name, ready to be read.
 
         Raises:
             BadInput: there is no such person.
@@ -58,7 +58,7 @@ class Published:
         return Subject(self.spec, self.files[name], name, self.flags)
 
     def samples(self, name: str) -> Iterator[dict[str, Any]]:
-        """Each usable frame with a value for every field of the schema; what the data set lacks is marked invalid.
+        """Each usable frame with a value for every field of the schema; missing labels are marked invalid.
 
         Raises:
             BadInput: the file is not as published.
@@ -101,9 +101,9 @@ def open_published(
 
 
 def convert_subject(published: Published, subject: str, out_path: Path) -> Converted:
-    """Writes the subject file of one person, frame by frame, whole or not at all.
+    """Writes the subject file of one person, frame by frame, atomically.
 
-    A frame that cannot be used is left out and counted. When none is left, no file is written.
+    Unusable frames are left out and counted. If none is usable, no file is written.
 
     Raises:
         BadInput: the file is not as published.
@@ -132,7 +132,7 @@ def convert_subject(published: Published, subject: str, out_path: Path) -> Conve
 
 
 def _outcomes(person: Subject) -> Iterator[Outcome]:
-    """The reader's, all of one size: what is not of the size of the first image is rejected."""
+    """The reader's outcomes; images whose size differs from the first one's are rejected."""
     size: tuple[int, ...] | None = None
     for outcome in person.spec.layout.read(person):
         if isinstance(outcome, Rejected):
@@ -190,13 +190,13 @@ def _subject_files(root: Path, spec: DatasetSpec) -> dict[str, Path]:
 
 
 def require_name(name: str, path: Path) -> str:
-    """The name of a person, if it is one that the data sets use.
+    """Returns the name of a person after a check.
 
     Raises:
-        BadInput: it looks like the name of a copy.
+        BadInput: it is not a valid name, for example that of a copy.
     """
     if not _NAME.fullmatch(name):
-        raise BadInput(f"{path}: {name!r} is no subject of the data set, probably a copy; remove or rename it")
+        raise BadInput(f"{path}: {name!r} is not a subject of the data set, probably a copy; remove or rename it")
     return name
 
 

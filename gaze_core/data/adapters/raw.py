@@ -1,6 +1,6 @@
 """Raw releases of gaze data sets as records: one photograph with its camera and labels, the image itself unread.
 
-Pixels follow our convention (centres at +0.5); the releases count centres as whole numbers, so principal points and
+Pixels follow our convention (centres at +0.5); the releases have integer centres, so principal points and
 landmarks move by half a pixel. Millimetres become metres. The camera frame is OpenCV's in all of them.
 """
 
@@ -117,7 +117,7 @@ def eth_xgaze_frames(annotation: Path, images: Path, calibration: Path) -> list[
         calibration: the folder of `camNN.xml`.
 
     Raises:
-        BadInput: a file is missing or a row is not as published; the message names file and line.
+        BadInput: a file is missing or a row is malformed; the message names file and line.
     """
     cameras: dict[str, CameraCalibration] = {}
     frames = []
@@ -157,7 +157,7 @@ def mpii_face_gaze_frames(folder: Path) -> list[RawFrame]:
     `frame_index` is the line of the list, from 0. The release has six landmarks, not 68, so they are left out.
 
     Raises:
-        BadInput: a file is missing or a line is not as published; the message names file and line.
+        BadInput: a file is missing or a line is malformed; the message names file and line.
     """
     listing = folder / f"{folder.name}.txt"
     camera = read_mpii_camera(folder / "Calibration" / "Camera.mat")
@@ -223,7 +223,7 @@ def _index(name: str, where: str) -> int:
 
 
 def _target(target_mm: Float[ndarray, "3"]) -> Float[ndarray, "3"] | None:
-    """A target that was not measured is absent, not zero."""
+    """The target in metres; None if it was not measured (zeros)."""
     return target_mm * METRES_PER_MM if np.isfinite(target_mm).all() else None
 
 
@@ -240,7 +240,7 @@ def _rigid(rotation: Float[ndarray, "3 3"], shift_mm: Float[ndarray, "3"]) -> Fl
 
 
 def _shifted(intrinsics_px: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
-    """Moves the principal point from whole-number pixel centres to ours."""
+    """Shifts the principal point from integer pixel centres to ours."""
     out = intrinsics_px.copy()
     out[:2, 2] += PIXEL_CENTER
     return out

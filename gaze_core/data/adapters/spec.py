@@ -1,4 +1,4 @@
-"""What a row of the adapters' table says, and what a reader gets and yields."""
+"""Types of the adapters' table and of its readers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ EyeSides = Literal["none", "image", "subject"]  # whose left is the file's left;
 
 @dataclass(frozen=True)
 class Rejected:
-    """A frame that cannot be used, and why."""
+    """An unusable frame, with the reason."""
 
     reason: str
 
@@ -24,11 +24,11 @@ Outcome = Sample | Rejected
 
 
 class Flags(Config):
-    """What the user knows about files that do not say it themselves."""
+    """Options for properties that the files do not state themselves."""
 
     channel_order: ChannelOrder | None = None  # instead of the table's
-    legacy_gaze_origin: bool = True  # labels start at the wrong face centre; False for files made with that repaired
-    bfm_codes: Literal["keep", "drop"] = "keep"  # expression codes of another basis than ours
+    legacy_gaze_origin: bool = True  # gaze origin at the wrong face centre; False for corrected files
+    bfm_codes: Literal["keep", "drop"] = "keep"  # expression codes in another basis than ours
 
 
 class PublishedView(Config):
@@ -46,7 +46,7 @@ class PublishedView(Config):
 
 @dataclass(frozen=True)
 class Layout:
-    """How files of one kind are made."""
+    """The layout of files of one kind."""
 
     channels: ChannelOrder
     gaze: Literal["camera", "camera, eyes", "head"]  # frame of the gaze labels; "eyes": each eye's besides the face's
@@ -63,14 +63,16 @@ class DatasetSpec:
     name: str
     layout: Layout
     source: str  # the data set
-    pattern: str  # of its files; braces hold the subject's name (any, or this glob), without them one file holds all
+    pattern: (
+        str  # file name pattern; braces hold the subject's name (any, or this glob); without braces one file holds all
+    )
     view: PublishedView
     faults: tuple[str, ...] = ()  # keys of faults.FAULTS
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One person of a published data set; readers add to `notes` what they found out about the file."""
+    """One person of a published data set; readers add their findings about the file to `notes`."""
 
     spec: DatasetSpec
     path: Path
@@ -80,7 +82,7 @@ class Subject:
 
     @property
     def is_bgr(self) -> bool:
-        """Whether images are stored blue first."""
+        """Whether images are stored as BGR."""
         return (self.flags.channel_order or self.spec.layout.channels) == "bgr"
 
     @property

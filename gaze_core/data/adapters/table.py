@@ -1,4 +1,4 @@
-"""The published layouts that can be opened; `docs/datasets.md` says where to get the data and what is wrong with it."""
+"""The supported published layouts; `docs/datasets.md` lists where to get the data and its known faults."""
 
 from gaze_core.data.adapters.eth_xgaze import read_eth_xgaze
 from gaze_core.data.adapters.gazegaussian import read_gazegaussian

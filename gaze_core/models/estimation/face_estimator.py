@@ -1,4 +1,4 @@
-"""A full-face gaze estimator: an image network of timm and two linear layers; and weights of earlier gaze trackers.
+"""A full-face gaze estimator, a timm backbone and two linear layers, and the import of older gaze tracker weights.
 
 The layout of `gaze_tracker_*.pth` is a torchvision ResNet-18 whose `fc` is Linear, ReLU, Dropout, Linear; timm's
 ResNet-18 has the same names but for `fc`.
@@ -25,7 +25,7 @@ _BATCHES = "num_batches_tracked"
 
 
 class FaceEstimatorConfig(Config):
-    """Shape of the network, and how it wants its images."""
+    """Architecture of the network and normalisation of its input images."""
 
     backbone: str = "resnet18"
     image_px: PositiveInt = 128
@@ -36,7 +36,7 @@ class FaceEstimatorConfig(Config):
 
 
 class FaceEstimator(nn.Module):
-    """RGB in [0, 1] of a normalised face crop, with its background, to gaze in the crop's camera frame."""
+    """Predicts gaze in the crop's camera frame from RGB in [0, 1] of a normalised face crop with its background."""
 
     mean: Tensor
     std: Tensor
@@ -68,19 +68,19 @@ class FaceEstimator(nn.Module):
 
 
 def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:
-    """The network of a `gaze_tracker_*.pth` file. Those were trained without ImageNet's mean and deviation.
+    """The network of a `gaze_tracker_*.pth` file. They were trained without ImageNet normalisation.
 
     Only tensors are unpickled. Output 0 is taken as pitch and output 1 as yaw, both in radians.
 
     Raises:
-        BadInput: no such file, more than tensors in it, or another network.
+        BadInput: there is no such file, it contains more than tensors, or it is of another network.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected the weights of a gaze tracker (.pth)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        reason = str(error).partition("\n")[0][:120] or "cut short or empty"
+        reason = str(error).partition("\n")[0][:120] or "truncated or empty"
         raise BadInput(
             f"{path}: not a file of tensors alone ({reason}); save the model's state_dict() with torch.save"
         ) from error
@@ -103,7 +103,7 @@ def import_gaze_tracker(path: Path, image_px: int = 224) -> FaceEstimator:
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
-    """The tensors by plain names, from a state dict or a checkpoint that holds one."""
+    """The tensors by names without prefixes, from a state dict or a checkpoint that contains one."""
     for key in ("model_state_dict", "state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

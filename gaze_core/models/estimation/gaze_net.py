@@ -1,9 +1,9 @@
-"""A small gaze estimator: find a few facial points, look closely at both eyes, read gaze and head direction.
+"""A small gaze estimator: it detects a few facial landmarks, crops both eyes, and predicts gaze and head direction.
 
-The eyes are some 14 px wide in a 128 px face, too small for a network that strides over the whole face. So a coarse
-network places points, and a fine one reads a patch around each eye at full resolution. The left eye is mirrored, so
-both eyes share one set of weights. The fine network is also taught where the centres of iris and eyeball are: what
-lies between them is nearly the gaze, whoever the face belongs to.
+The eyes are about 14 px wide in a 128 px face, too small for a strided network over the whole face. So a coarse
+network detects landmarks, and a fine network processes a patch around each eye at full resolution. The left eye is
+mirrored, so both eyes share weights. The fine network also learns the centres of iris and eyeball: the offset between
+them is nearly the gaze, whoever the person is.
 """
 
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ POINTS = (
     landmarks.RIGHT_EYE_OUTER, landmarks.RIGHT_EYE_INNER, landmarks.LEFT_EYE_INNER, landmarks.LEFT_EYE_OUTER,
     landmarks.NOSE_TIP, landmarks.CHIN, landmarks.MOUTH_RIGHT, landmarks.MOUTH_LEFT, 0, 16,
 )  # fmt: skip
-"""The iBUG-68 landmarks that the network is taught to place; the last two are the ends of the jaw line."""
+"""The iBUG-68 landmarks that the network detects; the last two are the ends of the jaw line."""
 MIRRORED_POINTS = (3, 2, 1, 0, 4, 5, 7, 6, 9, 8)
-"""Position in `POINTS` of each point's counterpart on the other side of the face."""
+"""Index in `POINTS` of each point's counterpart on the other side of the face."""
 _EYE_CORNERS = Eyes(left=(2, 3), right=(0, 1))
 EYEBALL_RADIUS_PX = 5.8  # of 15 mm eyeballs in the normalised crops of 128 px: how far a side glance moves an iris
 
 
 class GazeNetConfig(Config):
-    """Shape of the network. Patches are `patch_px` in pixels of the face image and sampled at `patch_samples`."""
+    """Architecture of the network. Patches are `patch_px` in pixels of the face image and sampled at `patch_samples`."""
 
     image_px: PositiveInt = 128
     width: PositiveInt = 16  # channels of the first layer of the point network
@@ -49,11 +49,11 @@ class GazeNetOutput:
     head_pitchyaw: Float[Tensor, "b 2"]
     points_px: Float[Tensor, "b k 2"]
     irises_px: Float[Tensor, "b 2 2"]  # projected centres of the irises of (left, right) eye
-    eyeballs_px: Float[Tensor, "b 2 2"]  # and of the eyeballs
+    eyeballs_px: Float[Tensor, "b 2 2"]  # projected centres of the eyeballs
 
 
 class GazeNet(nn.Module):
-    """RGB in [0, 1] of a normalised face crop on white to gaze and head direction."""
+    """Predicts gaze and head direction from RGB in [0, 1] of a normalised face crop on white."""
 
     def __init__(self, config: GazeNetConfig) -> None:
         super().__init__()
@@ -82,31 +82,31 @@ class GazeNet(nn.Module):
         self.lean = nn.Linear(4, 2, bias=False)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> GazeNetOutput:
-        """Reads a batch of face crops of `image_px` by `image_px`."""
+        """Predictions for a batch of face crops of `image_px` by `image_px`."""
         maps = self.coarse(rgb - 0.5)
         points = _soft_argmax(self.heat(maps))
         head = self.read_head(torch.cat([points.flatten(1), self.face(maps)], dim=1))
-        # Patches are where the points are; which points are best is taught by their own loss, not by gaze.
-        placed = points.detach()
-        centers = torch.stack([placed[:, list(corners)].mean(dim=1) for corners in _EYE_CORNERS], dim=1)
+        # Patches are centred on the detected points. Only the points' own loss trains their positions, not the gaze loss.
+        detached = points.detach()
+        centers = torch.stack([detached[:, list(corners)].mean(dim=1) for corners in _EYE_CORNERS], dim=1)
         left, right = (self._patches(rgb, center) for center in centers.unbind(1))
         maps = self.eye(torch.cat([left.flip(-1), right]))
         features = self.eye_features(maps)
         size = self.config.image_px
         centers_px = (centers + 1) / 2 * size
-        irises, eyeballs = (self._unflip(spots) for spots in _soft_argmax(self.eye_heat(maps)).unbind(1))
+        irises, eyeballs = (self._unflip(positions) for positions in _soft_argmax(self.eye_heat(maps)).unbind(1))
         offset = (irises - eyeballs).flatten(1) / EYEBALL_RADIUS_PX * (128 / size)
-        seen = torch.cat([*features.chunk(2), placed.flatten(1), head, offset], dim=1)
-        gaze = self.read_gaze(seen) + self.lean(offset)
+        inputs = torch.cat([*features.chunk(2), detached.flatten(1), head, offset], dim=1)
+        gaze = self.read_gaze(inputs) + self.lean(offset)
         return GazeNetOutput(gaze, head, (points + 1) / 2 * size, centers_px + irises, centers_px + eyeballs)
 
-    def _unflip(self, spots: Float[Tensor, "b*2 2"]) -> Float[Tensor, "b 2 2"]:
-        """Places in [-1, 1] of the patches of all left eyes, which were mirrored, and all right eyes, to pixels."""
-        left, right = (spots * spots.new_tensor(self.config.patch_px) / 2).chunk(2)
+    def _unflip(self, positions: Float[Tensor, "b*2 2"]) -> Float[Tensor, "b 2 2"]:
+        """Positions in the patches, [-1, 1], to pixels: those of all left eyes, which are mirrored, then of all right eyes."""
+        left, right = (positions * positions.new_tensor(self.config.patch_px) / 2).chunk(2)
         return torch.stack([left * left.new_tensor([-1.0, 1.0]), right], dim=1)
 
     def _patches(self, rgb: Float[Tensor, "b 3 h w"], centre: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3 p q"]:
-        """Windows around `centre`, in [-1, 1] of the image, with each window's own brightness and contrast removed."""
+        """Patches around `centre`, in [-1, 1] of the image, each normalised to zero mean and about unit deviation."""
         scale = rgb.new_tensor(self.config.patch_px) / self.config.image_px
         theta = torch.cat([scale.diag().expand(len(rgb), 2, 2), centre[..., None]], dim=-1)
         width, height = self.config.patch_samples
@@ -127,7 +127,7 @@ def _block(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:
 
 
 class _Residual(nn.Module):
-    """A convolution that adds to what it is given."""
+    """A convolution block with a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

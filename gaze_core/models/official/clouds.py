@@ -29,7 +29,7 @@ _ONE_EYE = slice(0, 6)  # published fault: these stand for both eyes (iBUG 36-41
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """What the networks are told about one head."""
+    """The codes that condition the networks, for one head."""
 
     shape: Float[Tensor, " 144"]  # expression, then identity
     pose: Float[Tensor, " 54"]
@@ -52,7 +52,7 @@ class CanonicalGaussians:
 
 
 class OfficialCloud(nn.Module):
-    """Parameters of N Gaussians, and the neutral landmarks that say which networks move which of them."""
+    """Parameters of N Gaussians, and the neutral landmarks that decide which networks move which Gaussians."""
 
     landmarks_dm: Tensor
     near: Tensor
@@ -68,24 +68,24 @@ class OfficialCloud(nn.Module):
         self.quats_wxyz = nn.Parameter(torch.zeros(num_points, 4))
         self.opacity_logits = nn.Parameter(torch.zeros(num_points, 1))
         self.register_buffer("landmarks_dm", torch.zeros(num_landmarks, 3))
-        self.register_buffer("near", torch.zeros(num_points))  # w(x), of the unmoved points; see `settle`
+        self.register_buffer("near", torch.zeros(num_points))  # w(x) of the canonical points; see `precompute`
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """Computes what depends on the points' and landmarks' places alone; to be called when they are loaded."""
+    def precompute(self) -> None:
+        """Computes the weights that depend on the loaded points and landmarks only; call it after loading."""
         self.near.copy_(nearness(self.means_dm, self._governing_landmarks()))
 
     def _governing_landmarks(self) -> Tensor:
         return self.landmarks_dm
 
     def activate(self, means_dm: Tensor, changes: Tensor, colors: Tensor) -> CanonicalGaussians:
-        """Gaussians from positions, learned changes of the raw attributes (scales, quaternion, opacity) and colours."""
+        """Gaussians from positions, learned offsets of the raw attributes (scales, quaternion, opacity) and colours."""
         axes = self.log_scales.shape[1]
         steps = ATTRIBUTE_STEP * changes
         quats = self.quats_wxyz + steps[:, axes : axes + 4]
         return CanonicalGaussians(
             means_dm,
-            # Published fault: each component is divided by its norm over all points, which turns the Gaussians.
+            # Published fault: each component is divided by its norm over all points, which rotates the Gaussians.
             functional.normalize(functional.normalize(quats, dim=0), dim=1),
             (self.log_scales + steps[:, :axes]).exp().expand(-1, 3),
             torch.sigmoid(self.opacity_logits[:, 0] + steps[:, -1]),
@@ -94,7 +94,7 @@ class OfficialCloud(nn.Module):
 
 
 class FaceCloud(OfficialCloud):
-    """The head without the eyes: the shape code acts near the landmarks, the pose elsewhere, blended between."""
+    """The head without the eyes: shape acts near the landmarks, pose elsewhere, with a blend between them."""
 
     def __init__(self, num_points: int) -> None:
         super().__init__(num_points, NUM_FACE_LANDMARKS, 3, FACE_NETWORKS)
@@ -109,7 +109,7 @@ class FaceCloud(OfficialCloud):
     def _blend(
         self, what: str, points: Float[Tensor, "n d"], codes: Codes, last: Callable[[Tensor], Tensor] | None = None
     ) -> Float[Tensor, "n o"]:
-        """w_s(x) S(points, shape) + w_p(x) P(points, pose), each computed only where its weight is not zero."""
+        """w_s(x) S(points, shape) + w_p(x) P(points, pose), each computed only where its weight is nonzero."""
         total = points.new_zeros(len(points), FACE_NETWORKS[f"shape_{what}"][-1])
         for branch, weight, code in (("shape", self.near, codes.shape), ("pose", 1 - self.near, codes.pose)):
             chosen = weight.nonzero()[:, 0]
@@ -120,27 +120,27 @@ class FaceCloud(OfficialCloud):
 
 
 class EyeCloud(OfficialCloud):
-    """Both eyes. What lies near one eye's landmarks turns twice about the origin of canonical space (published fault)."""
+    """Both eyes. Points near one eye's landmarks rotate twice about the origin of canonical space (published fault)."""
 
     def __init__(self, num_points: int) -> None:
         super().__init__(num_points, NUM_EYE_LANDMARKS, 1, EYE_NETWORKS)
 
     def forward(self, codes: Codes) -> CanonicalGaussians:
         features, encoded = torch.tanh(self.features), positional_encoding(self.means_dm)
-        # The offset is that of the place before the turn.
+        # The offset is computed at the position before the rotation.
         offsets = torch.tanh(self.networks["shape_deform"](encoded, codes.shape))
-        means = self.turned(codes.gaze) + OFFSET_STEP * offsets
+        means = self.rotated(codes.gaze) + OFFSET_STEP * offsets
         changes = self.networks["eye_attributes"](features, codes.gaze)
         colors = self.networks["eye_color"](features, codes.gaze) + self.networks["shape_color"](features, codes.shape)
         return self.activate(means, changes, colors)
 
-    def turned(self, gaze_code: Float[Tensor, " 18"]) -> Float[Tensor, "m 3"]:
-        """The points after both turns; each turn's quaternion is asked for at the mean of the points that turn."""
+    def rotated(self, gaze_code: Float[Tensor, " 18"]) -> Float[Tensor, "m 3"]:
+        """The points after both rotations; each quaternion is predicted from the mean of the rotated points."""
         chosen = self.near.nonzero()[:, 0]
         if not len(chosen):
             return self.means_dm
         points = self.means_dm[chosen]
-        for _ in range(2):  # once meant for each eye
+        for _ in range(2):  # intended as one rotation per eye
             middle = positional_encoding(points.mean(dim=0, keepdim=True))
             rotation = matrix_from_quaternion(self.networks["eye_deform"](middle, gaze_code)[0])
             points = points @ rotation.T

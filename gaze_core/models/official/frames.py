@@ -1,9 +1,9 @@
-"""Between our frames and the published ones: head parameters to codes, canonical Gaussians to our head frame.
+"""Conversion between our frames and the published ones: head parameters to codes, canonical Gaussians to our head frame.
 
-Published: x_world = scale R(pose) x_canonical + T in decimetres; canonical axes are ours turned by 180 degrees about x.
-Our head frame has its origin between the eyeballs. Where that lies from the canonical origin, along our axes, a converted
-file says of each frame, and so it does of the scale and of the frame that the gaze label was given in. For other
-recordings the model's own landmarks and the configured scale stand in.
+Published: x_world = scale R(pose) x_canonical + T in decimetres; canonical axes are ours rotated by 180 degrees about x.
+Our head frame has its origin between the eyeballs. A converted file gives, for each frame, the offset of that origin from
+the canonical origin along our axes, the scale, and the frame of the gaze label. For other recordings the model's own
+landmarks and the configured scale are used.
 """
 
 from dataclasses import dataclass, replace
@@ -35,10 +35,10 @@ _HALF_TURN_ABOUT_X = [0.0, 1.0, 0.0, 0.0]  # wxyz; canonical axes to ours
 class OfficialConfig(Config):
     """How the published model is used.
 
-    `recordings` says what it is fed with: `published` are converted GazeGaussian files, whose world, codes, scale and
-    gaze label are those of its training; `any` are others, for which the codes are left neutral (theirs are of another
-    basis), `scale` is the size of every head (at 1 canonical units are decimetres) and the head pose is told in the
-    world of the published camera.
+    `recordings` says what its input is: `published` means converted GazeGaussian files, whose world, codes, scale and
+    gaze label are those of its training. `any` means other recordings: their codes are zero (they use another basis),
+    `scale` is the size of every head (at 1, canonical units are decimetres), and the head pose is given in the world of
+    the published camera.
     """
 
     image_px: PositiveInt = 512
@@ -56,10 +56,10 @@ class Placement:
 
 
 def placement(head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "3"]) -> Placement:
-    """Of each head: its file's, or the configured scale with the model's `origin_m`.
+    """The placement of each head: from its file, or the configured scale with the model's `origin_m`.
 
     Raises:
-        BadInput: converted GazeGaussian files are expected, and a head is of another.
+        BadInput: converted GazeGaussian files are expected, and a head comes from another file.
     """
     if config.recordings == "published":
         fit = published_fit(head)
@@ -69,7 +69,7 @@ def placement(head: HeadParameters, config: OfficialConfig, origin_m: Float[Tens
 
 
 def published_fit(head: HeadParameters) -> PublishedFit:
-    """What the files of these heads say.
+    """The published fits of these heads, from their files.
 
     Raises:
         BadInput: they do not come from converted GazeGaussian files.
@@ -84,7 +84,7 @@ def published_fit(head: HeadParameters) -> PublishedFit:
 
 
 def official_view(camera: Camera, config: OfficialConfig) -> Camera:
-    """The camera of the published loader, which takes the middle of the image for the principal point."""
+    """The camera of the published loader, which uses the image centre as principal point."""
     if config.recordings == "any":
         return camera
     intrinsics = camera.intrinsics_px.clone()
@@ -107,12 +107,12 @@ def to_head_frame(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Means, quaternions, scales, opacities and features in our head frame, metres.
 
-    The published code moves them on to the world by R, T and scale; here the camera is seen from the head instead.
+    The published code then transforms them to the world by R, T and scale; here the camera moves to the head frame instead.
     """
-    turn = gaussians.quats_wxyz.new_tensor(_HALF_TURN_ABOUT_X).expand_as(gaussians.quats_wxyz)
+    rotation = gaussians.quats_wxyz.new_tensor(_HALF_TURN_ABOUT_X).expand_as(gaussians.quats_wxyz)
     return (
         to_our_axes(gaussians.means_dm, scale) - origin_m,
-        multiply_quaternions(turn, gaussians.quats_wxyz),
+        multiply_quaternions(rotation, gaussians.quats_wxyz),
         gaussians.scales_dm * (scale * METRES_PER_DM),
         gaussians.opacities,
         gaussians.features,
@@ -147,7 +147,7 @@ def poses(
 
 
 def label_gaze(head: HeadParameters, config: OfficialConfig) -> Float[Tensor, "b 2"]:
-    """The gaze as the published labels tell it: in the frame of the label's own head pose, pitch growing downward.
+    """The gaze in the published convention: in the frame of the label's own head pose, pitch positive downward.
 
     Both eyes share one gaze.
     """
@@ -161,7 +161,7 @@ def label_gaze(head: HeadParameters, config: OfficialConfig) -> Float[Tensor, "b
 def codes_of(
     camera: Camera, head: HeadParameters, config: OfficialConfig, origin_m: Float[Tensor, "b 3"]
 ) -> list[Codes]:
-    """What the networks are told of each sample; `origin_m` as in `Placement`."""
+    """The codes of each sample; `origin_m` as in `Placement`."""
     rows = (
         shape_codes(head, config),
         positional_encoding(poses(camera, head, config, origin_m)),

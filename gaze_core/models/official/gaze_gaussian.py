@@ -1,4 +1,4 @@
-"""The published GazeGaussian with the calls of ours: head parameters and a camera in, an image out."""
+"""The published GazeGaussian with the interface of our model: head parameters and a camera to an image."""
 
 from typing import Any
 
@@ -21,39 +21,39 @@ from gaze_core.models.official.frames import (
     to_head_frame,
 )
 from gaze_core.models.official.layout import COLOR_CHANNELS
-from gaze_core.models.official.networks import ENLARGEMENT, OfficialRenderer
+from gaze_core.models.official.networks import UPSAMPLING, OfficialRenderer
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianOutput
 from gaze_core.splat.gaussians import Gaussians, concatenate
 from gaze_core.splat.rasterize import rasterize
 
-_NEAR_M = 0.2 * METRES_PER_DM  # what is nearer to the camera is not drawn
+_NEAR_M = 0.2 * METRES_PER_DM  # Gaussians nearer to the camera are not rendered
 
 
 class OfficialGazeGaussian(nn.Module):
-    """Starts empty: fill it with `layout.translate`, then call `settle`. For use only; there is no training here.
+    """Starts empty: fill it with `layout.translate`, then call `precompute`. Inference only; it cannot be trained.
 
-    Drawn by our rasteriser. The image has the size that the camera asks for: drawn at `image_px` and resampled.
+    Our rasteriser renders it. The image is rendered at `image_px` and resampled to the camera's size.
     """
 
     origin_m: Tensor
 
     def __init__(self, config: OfficialConfig, num_face_points: int, num_eye_points: int) -> None:
         super().__init__()
-        if config.image_px != ENLARGEMENT * config.raster_px:
-            raise BadInput(f"image_px {config.image_px} must be {ENLARGEMENT} times raster_px {config.raster_px}")
+        if config.image_px != UPSAMPLING * config.raster_px:
+            raise BadInput(f"image_px {config.image_px} must be {UPSAMPLING} times raster_px {config.raster_px}")
         self.config = config
         self.face, self.eyes = FaceCloud(num_face_points), EyeCloud(num_eye_points)
         self.renderer = OfficialRenderer()
-        self.register_buffer("origin_m", torch.zeros(3))  # of our head frame where no file says it; see `frames`
+        self.register_buffer("origin_m", torch.zeros(3))  # of our head frame where no file gives it; see `frames`
         self._rendered_face: tuple[Codes, CanonicalGaussians] | None = None
 
     @torch.no_grad()
-    def settle(self, origin_m: Tensor) -> None:
-        """Computes what follows from the loaded weights; `origin_m` as in `frames`."""
+    def precompute(self, origin_m: Tensor) -> None:
+        """Computes the weights that depend on the loaded points and landmarks; `origin_m` as in `frames`."""
         self.origin_m.copy_(origin_m)
         self._rendered_face = None
-        self.face.settle()
-        self.eyes.settle()
+        self.face.precompute()
+        self.eyes.precompute()
 
     def clouds(self, camera: Camera, head: HeadParameters) -> tuple[Gaussians, Gaussians]:
         """Face and eye Gaussians of each sample, in our head frame."""
@@ -68,9 +68,9 @@ class OfficialGazeGaussian(nn.Module):
         return face, eyes
 
     def _face(self, codes: Codes) -> CanonicalGaussians:
-        """The face cloud, which no gaze moves: the last one again if only the gaze has changed, as in a gaze sweep.
+        """The face cloud, which does not depend on gaze. If only the gaze changes, as in a gaze sweep, it is reused.
 
-        At the published size it is most of an image's time on a CPU.
+        At the published size it takes most of the rendering time on a CPU.
         """
         if torch.is_grad_enabled():
             return self.face(codes)
@@ -86,11 +86,11 @@ class OfficialGazeGaussian(nn.Module):
     def forward(self, camera: Camera, head: HeadParameters) -> GazeGaussianOutput:
         """Renders each sample on white, at the camera's size."""
         view = official_view(camera, self.config).resized((self.config.raster_px,) * 2).seen_from(head.head_to_world)
-        whole = concatenate(list(self.clouds(camera, head)))
+        cloud = concatenate(list(self.clouds(camera, head)))
         raster = rasterize(
-            whole.means, whole.quats_wxyz, whole.scales, whole.opacities, whole.features,
+            cloud.means, cloud.quats_wxyz, cloud.scales, cloud.opacities, cloud.features,
             view.world_to_camera, view.intrinsics_px, view.size_px,
-            torch.ones(len(whole.means), COLOR_CHANNELS, device=whole.means.device), near_m=_NEAR_M,
+            torch.ones(len(cloud.means), COLOR_CHANNELS, device=cloud.means.device), near_m=_NEAR_M,
         )  # fmt: skip
         rgb = self.renderer(raster.features, shape_codes(head, self.config))
         width_px, height_px = camera.size_px
@@ -99,7 +99,7 @@ class OfficialGazeGaussian(nn.Module):
         return GazeGaussianOutput(rgb, raster, face=None, eyes=None, first_activations=None, eye_centers_m=None)
 
     def enhancements(self) -> list[tuple[str, str]]:
-        """What a report says of the model, as `GazeGaussian.enhancements` does."""
+        """What a report says about the model, like `GazeGaussian.enhancements`."""
         return [
             ("renderer", f"published pixel shuffle, {self.config.raster_px} to {self.config.image_px} px"),
             ("eye rotation", f"published, with its faults, {len(self.eyes.means_dm)} Gaussians"),

@@ -1,10 +1,10 @@
-"""The published checkpoint: names and shapes of its tensors, and which of ours each becomes.
+"""The published checkpoint: names and shapes of its tensors, and the name of our tensor for each.
 
-How sure the names are. The prefixes of the three parts, the names of the parameters and of the networks, and every width
-are those of GazeGaussian's public sources. The inside of a network (`conv0`, `conv1`, ...) and of an enlargement
-(`layer_1`, `layer_2`, `blur_layer.f`) is named in modules that those sources import from Gaussian Head Avatar and
-GazeNeRF; GazeGaussian's own copies were not at hand. No published file was at hand either: a file that is named
-otherwise is refused with every difference listed, and this table is the one place to change.
+How certain the names are: the prefixes of the three parts, the names of parameters and networks, and all widths come from
+GazeGaussian's public sources. The names inside a network (`conv0`, `conv1`, ...) and inside an upsampling block
+(`layer_1`, `layer_2`, `blur_layer.f`) come from modules that those sources import from Gaussian Head Avatar and GazeNeRF;
+GazeGaussian's own copies were not available, and neither was a published file. A file with other names is refused, with
+every difference listed; this table is the one place to change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ SHAPE_CODE_WIDTH, POSE_CODE_WIDTH, GAZE_CODE_WIDTH = 144, 54, 18
 NUM_FACE_LANDMARKS, NUM_EYE_LANDMARKS = 412, 12
 RENDERER_BLOCKS = 2  # 128 to 512 px
 
-# Widths of the layers; the first is the width of what is put in.
+# Widths of the layers; the first is the width of the input.
 FACE_NETWORKS = {
     "shape_color": (272, 256, 256, 32),
     "pose_color": (182, 128, 32),
@@ -36,12 +36,12 @@ EYE_NETWORKS = {
     "shape_deform": (171, 256, 256, 256, 256, 256, 3),
     "eye_deform": (45, 128, 128, 4),
 }
-# In the published file, read by none of its code.
-IDLE_FACE_NETWORKS = {
+# In the published file, but not used by the published code.
+UNUSED_FACE_NETWORKS = {
     "appea_color": (235, 256, 256, 32),
     "appea_attributes_opacity": (235, 256, 256, 256, 1),
 }
-IDLE_EYE_NETWORKS = IDLE_FACE_NETWORKS | {
+UNUSED_EYE_NETWORKS = UNUSED_FACE_NETWORKS | {
     "pose_color": (182, 128, 32),
     "shape_attributes": (272, 256, 256, 256, 8),
     "pose_attributes": (182, 128, 128, 8),
@@ -49,9 +49,9 @@ IDLE_EYE_NETWORKS = IDLE_FACE_NETWORKS | {
 }
 
 _FACE, _EYES, _RENDERER = "fg_CD_predictor_face", "fg_CD_predictor_eyes", "neural_render"
-# Other spellings of the same: the name that the paper's text uses, and what torch's data-parallel wrapper puts before.
+# Other spellings: the prefix of torch's data-parallel wrapper, and the name that the paper uses.
 ALTERNATIVE_PREFIXES = {"module.": "", "neural_renderer.": f"{_RENDERER}."}
-# The tables of the training frames: rows as many as frames, then this shape.
+# Tables with one row per training frame; the shape of a row.
 TRAINING_TABLES: dict[str, tuple[int, ...]] = {
     "iden_offset": (80,),
     "expr_offset": (64,),
@@ -62,14 +62,14 @@ TRAINING_TABLES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A published tensor: ours (None if it is left behind) and its shape; a letter is a count that the file decides."""
+    """A published tensor: our name (None if it is not imported) and its shape; a letter is a size that the file decides."""
 
     ours: str | None
     shape: tuple[int | str, ...]
 
 
 def skip_layer(widths: tuple[int, ...]) -> int:
-    """The layer that reads the network's input a second time, after what comes from the layer before it."""
+    """The layer with the skip connection: it gets the previous layer's output, then the network's input again."""
     return len(widths) // 2
 
 
@@ -105,10 +105,10 @@ def _renderer() -> Iterator[tuple[str, Entry]]:
     for k in range(RENDERER_BLOCKS + 1):
         yield from _layer(f"{_RENDERER}.feat_2_rgb_list.{k}", f"renderer.to_rgb.{k}", (3, width, 1, 1))
     for k in range(RENDERER_BLOCKS):
-        enlarge, ours = f"{_RENDERER}.feat_upsample_list.{k}", f"renderer.blocks.{k}"
-        yield from _layer(f"{enlarge}.layer_1", f"{ours}.widen.0", (2 * width, width, 1, 1))
-        yield from _layer(f"{enlarge}.layer_2", f"{ours}.widen.2", (4 * width, 2 * width, 1, 1))
-        yield f"{enlarge}.blur_layer.f", Entry(None, (3,))
+        upsample, ours = f"{_RENDERER}.feat_upsample_list.{k}", f"renderer.blocks.{k}"
+        yield from _layer(f"{upsample}.layer_1", f"{ours}.widen.0", (2 * width, width, 1, 1))
+        yield from _layer(f"{upsample}.layer_2", f"{ours}.widen.2", (4 * width, 2 * width, 1, 1))
+        yield f"{upsample}.blur_layer.f", Entry(None, (3,))
         yield from _layer(f"{_RENDERER}.feat_layers.{k}", f"{ours}.mix", (width, width, 1, 1))
     yield f"{_RENDERER}.rgb_upsample.1.f", Entry(None, (3,))
     yield from _layer(f"{_RENDERER}.k_proj", "renderer.key", (SHAPE_CODE_WIDTH, width))
@@ -121,8 +121,8 @@ def _official_names() -> Iterator[tuple[str, Entry]]:
     yield from _cloud(_EYES, "eyes", "m", NUM_EYE_LANDMARKS, 1)
     yield f"{_EYES}.eye_offset", Entry(None, (3,))
     for part, ours, used, idle in (
-        (_FACE, "face", FACE_NETWORKS, IDLE_FACE_NETWORKS),
-        (_EYES, "eyes", EYE_NETWORKS, IDLE_EYE_NETWORKS),
+        (_FACE, "face", FACE_NETWORKS, UNUSED_FACE_NETWORKS),
+        (_EYES, "eyes", EYE_NETWORKS, UNUSED_EYE_NETWORKS),
     ):
         for name, widths in used.items():
             yield from _network(f"{part}.{name}_mlp", f"{ours}.networks.{name}", widths)
@@ -135,10 +135,10 @@ OFFICIAL_NAMES: dict[str, Entry] = dict(_official_names())
 
 
 def translate(state: Mapping[str, Tensor], where: str, raster_px: int) -> dict[str, Tensor]:
-    """The published state dict under our names; what no code reads is left behind and may be absent.
+    """The published state dict under our names; tensors that no code uses are not imported and may be absent.
 
     Raises:
-        BadInput: names every tensor that is missing, unexpected, misshapen or not finite, at once.
+        BadInput: lists every tensor that is missing, unexpected, of another shape or not finite.
     """
     found = {_canonical(str(name)): tensor for name, tensor in state.items()}
     faults = [f"unexpected {name}" for name in found if name not in OFFICIAL_NAMES]

@@ -1,4 +1,4 @@
-"""The published building blocks: the point network, and the renderer that enlarges 128 to 512 px."""
+"""The published building blocks: the point network, and the renderer that upsamples 128 to 512 px."""
 
 import torch
 from jaxtyping import Float
@@ -13,13 +13,13 @@ from gaze_core.models.official.layout import (
     skip_layer,
 )
 
-ENLARGEMENT = 2**RENDERER_BLOCKS
+UPSAMPLING = 2**RENDERER_BLOCKS
 
 
 class PointMLP(nn.Module):
-    """A network over N points that share one code; its input is read again in the middle (`skip_layer`).
+    """MLP over N points that share one code, with a skip connection of its input to the middle (`skip_layer`).
 
-    The code's part of a layer is computed once for all points, which is exact.
+    The part of a layer that acts on the code is computed once for all points, which is exact.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -47,13 +47,13 @@ def _linear(layer: nn.Module, points: Float[Tensor, "n d"], code: Tensor | None)
 
 
 class OfficialRenderer(nn.Module):
-    """Feature raster and shape code to the image, enlarged fourfold, in [0, 1] by a sigmoid."""
+    """Feature raster and shape code to the image, upsampled by 4, in [0, 1] by a sigmoid."""
 
     def __init__(self) -> None:
         super().__init__()
         width = COLOR_CHANNELS
         self.to_rgb = nn.ModuleList([nn.Conv2d(width, 3, 1) for _ in range(RENDERER_BLOCKS + 1)])
-        self.blocks = nn.ModuleList([EnlargingBlock(width) for _ in range(RENDERER_BLOCKS)])
+        self.blocks = nn.ModuleList([UpsamplingBlock(width) for _ in range(RENDERER_BLOCKS)])
         self.key, self.value = nn.Linear(width, SHAPE_CODE_WIDTH), nn.Linear(width, width)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
@@ -65,10 +65,10 @@ class OfficialRenderer(nn.Module):
         return torch.sigmoid(rgb)
 
     def pooled(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c"]:
-        """Attention over all pixels with the code as the one query; both sizes share these weights.
+        """Attention over all pixels with the code as the only query; both resolutions share these weights.
 
         score = (Wk x + bk) . q / sqrt(e) = x . (Wk^T q) / sqrt(e) + a constant, which the softmax drops, and
-        sum_p a_p (Wv x_p + bv) = Wv (sum_p a_p x_p) + bv: no tensor of pixels x code is made.
+        sum_p a_p (Wv x_p + bv) = Wv (sum_p a_p x_p) + bv: no tensor of size pixels x code is allocated.
         """
         pixels = x.flatten(2)  # (b, c, hw)
         query = code @ self.key.weight / code.shape[-1] ** 0.5  # (b, c)
@@ -76,8 +76,8 @@ class OfficialRenderer(nn.Module):
         return self.value(torch.einsum("bcp,bp->bc", pixels, weights))
 
 
-class EnlargingBlock(nn.Module):
-    """Doubles the size by a pixel shuffle and a blur, then mixes channels. Nothing but the blur looks at neighbours."""
+class UpsamplingBlock(nn.Module):
+    """Upsamples by 2 with a pixel shuffle and a blur, then mixes channels. Only the blur uses neighbouring pixels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ class EnlargingBlock(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
-        # The four copies lie one behind the other, so the shuffle takes a pixel's four parts from four channels.
+        # The four copies are concatenated, so the shuffle takes the four subpixels of a pixel from four different channels.
         widened = self.widen(x) + x.repeat(1, 4, 1, 1)
         return functional.leaky_relu(self.mix(blurred(functional.pixel_shuffle(widened, 2))), 0.2)
 
 
 def blurred(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """[1, 2, 1] / 4 along rows and columns; the border is mirrored without repeating it."""
+    """[1, 2, 1] / 4 along rows and columns; reflection padding without repeating the border."""
     taps = image.new_tensor([0.25, 0.5, 0.25])
     kernel = (taps[:, None] * taps).expand(image.shape[1], 1, 3, 3)
     return functional.conv2d(functional.pad(image, (1, 1, 1, 1), mode="reflect"), kernel, groups=image.shape[1])

@@ -14,46 +14,46 @@ from torch import Tensor
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, MissingArtifact
 
-_NAMES = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$"  # that lead nowhere else
+_NAMES = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$"  # names that cannot leave their folder
 
 
 class AutoencoderConfig(Config):
-    """Which autoencoder: a folder with `config.json` and safetensors, or an id on the Hugging Face hub."""
+    """The source of the autoencoder: a folder with `config.json` and safetensors, or an id on the Hugging Face hub."""
 
     source: str = "stabilityai/sd-vae-ft-mse"
     revision: str | None = Field(None, pattern=_NAMES)
     subfolder: str | None = Field(None, pattern=_NAMES)
 
     def named_paths(self) -> Iterator[Path]:
-        """The source, unless it can only be an id on the hub."""
+        """The source, unless it can only be a hub id."""
         if not re.fullmatch(_NAMES, self.source) or Path(self.source).exists():
             yield Path(self.source)
 
 
 class FrozenAutoencoder:
-    """Images in [0, 1] to latents of about unit variance and back; gradients pass, weights stay.
+    """Images in [0, 1] to latents of about unit variance and back; gradients pass through, weights are frozen.
 
     Raises:
-        BadInput: `diffusers` is not installed, or the source holds no such autoencoder.
-        MissingArtifact: the weights are neither at hand nor could they be downloaded.
+        BadInput: `diffusers` is not installed, or the source contains no such autoencoder.
+        MissingArtifact: the weights are not available and cannot be downloaded.
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
         self.config = config
         self._model = _load(config)
         widths = self._model.config.block_out_channels
-        self.factor = 2 ** (len(widths) - 1)  # pixels of the image for one of the latent
+        self.factor = 2 ** (len(widths) - 1)  # image pixels per latent pixel, along each side
         self.channels = int(self._model.config.latent_channels)
         self._scale = float(self._model.config.scaling_factor)
         self._shift = float(self._model.config.shift_factor or 0.0)
 
     def to(self, device: torch.device) -> Self:
-        """The same, its weights on `device`."""
+        """The same autoencoder, with its weights on `device`."""
         self._model.to(device)
         return self
 
     def encode(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b l h w"]:
-        """The mode of the latent distribution, so that equal images have equal latents."""
+        """The mode of the latent distribution: equal images have equal latents."""
         latent = self._model.encode(2 * image - 1).latent_dist.mode()
         return (latent - self._shift) * self._scale
 
@@ -70,7 +70,7 @@ class FrozenAutoencoder:
         return total.hexdigest()[:12]
 
     def summary(self) -> str:
-        """In words, for the table of what is active."""
+        """The source, parameter count and digest in one line, for the table of enhancements."""
         number = sum(parameter.numel() for parameter in self._model.parameters())
         return f"{self.config.source}, frozen, {number} parameters, {self.digest}"
 
@@ -87,7 +87,7 @@ def _load(config: AutoencoderConfig) -> Any:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise MissingArtifact(
-            f"autoencoder {config.source!r}: neither at hand nor to be had ({reason}); expected a folder with config.json and "
-            "diffusion_pytorch_model.safetensors, or a hub id that this machine can reach"
+            f"autoencoder {config.source!r}: not found and cannot be downloaded ({reason}); expected a folder with "
+            "config.json and diffusion_pytorch_model.safetensors, or a hub id that this machine can reach"
         ) from error
     return model.eval().requires_grad_(False)

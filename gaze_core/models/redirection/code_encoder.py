@@ -1,4 +1,4 @@
-"""From a face image to the identity code of who it shows: where the inversion of an unseen person starts."""
+"""Predicts the identity code of a person from a face image: the initial value for inverting an unseen person."""
 
 import torch
 from jaxtyping import Float
@@ -11,16 +11,16 @@ from gaze_core.data.schema import NUM_IDENTITY
 
 
 class CodeEncoderConfig(Config):
-    """Shape of the network."""
+    """Architecture of the network."""
 
     image_px: PositiveInt = 128
     width: PositiveInt = 24  # channels of the first layer
 
 
 class CodeEncoder(nn.Module):
-    """RGB on white, in [0, 1], to identity codes: the mean of the known people plus what the image says.
+    """RGB on white, in [0, 1], to identity codes: the mean of the training people plus a predicted offset.
 
-    `mean` and `std` are those of the people it learned from; a code's entries without variation stay at the mean.
+    `mean` and `std` are those of the training people; code entries that do not vary stay at the mean.
     """
 
     mean: Tensor

@@ -1,9 +1,8 @@
-"""What each training frame's labels are off by, learned with the model: small changes of its codes and of its pose.
+"""Learned corrections of each training frame's labels: small offsets of its codes and its head pose.
 
-A head that is drawn where the labels put it, but was photographed a little elsewhere, is learned blurred. Published
-GazeGaussian carries such offsets for every training image, added to the identity and expression codes and to the head's
-pose (camera refinement); they belong to the frames and are left behind when the model is used. Here a person has one
-identity in all frames.
+Errors in head pose labels blur the learned head. Published GazeGaussian learns such offsets for every training image,
+added to the identity and expression codes and to the head pose (camera refinement). They belong to the training frames and
+are not used at inference. Here a person has one identity correction for all frames.
 """
 
 from dataclasses import replace
@@ -31,15 +30,15 @@ class CorrectionsConfig(Config):
 
 
 class FrameCorrections(nn.Module):
-    """A row for each training frame and, of the identity, for each subject, zero at the start.
+    """Corrections of expression and pose for each training frame, and of identity for each subject, initialised to zero.
 
-    Turns and shifts are in the head frame, rad and m.
+    Rotations (`turn_rad`) and translations (`shift_m`) are in the head frame.
     """
 
     row_of: Tensor
 
     def __init__(self, subject_index: Int[Tensor, " n"], sample_index: Int[Tensor, " n"]) -> None:
-        """The two name the training frames, as in `GazeBatch`."""
+        """Both arguments identify the training frames, as in `GazeBatch`."""
         super().__init__()
         num_subjects = int(subject_index.max()) + 1
         rows = torch.full((num_subjects, int(sample_index.max()) + 1), -1)
@@ -51,7 +50,7 @@ class FrameCorrections(nn.Module):
         self.shift_m = nn.Parameter(torch.zeros(len(sample_index), 3))
 
     def forward(self, batch: GazeBatch) -> HeadParameters:
-        """The batch's head parameters as they are believed to have been; all its frames are training frames."""
+        """The corrected head parameters of a batch; all its frames must be training frames."""
         rows = self.row_of[batch.subject_index, batch.sample_index]
         change = rigid_transform(matrix_from_axis_angle(self.turn_rad[rows]), self.shift_m[rows])
         return replace(
@@ -71,7 +70,7 @@ class FrameCorrections(nn.Module):
         }
 
     def sizes(self) -> dict[str, float]:
-        """How large the corrections have become, root mean square, for the manifest."""
+        """Root mean square sizes of the corrections, for the manifest."""
         with torch.no_grad():
             return {
                 "correction_turn_deg": float(torch.rad2deg(self.turn_rad.norm(dim=-1).square().mean().sqrt())),

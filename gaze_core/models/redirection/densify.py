@@ -1,8 +1,8 @@
-"""More Gaussians where the images need them, fewer where nobody sees them, once in the middle of training.
+"""Densification and pruning of the face Gaussians, once in the middle of training.
 
-The criterion is that of 3D Gaussian Splatting (Kerbl et al. 2023, section 5.2): a Gaussian whose place in the image
-has a large gradient stands for too much, so two smaller ones take its place; a transparent one goes. It happens once
-and between two runs of the training loop, so that an interrupted run still ends with the same bytes.
+The criterion is that of 3D Gaussian Splatting (Kerbl et al. 2023, section 5.2): a Gaussian with a large gradient of its
+image position is split into two smaller ones, and a transparent one is pruned. It happens once, between two runs of the
+training loop, so an interrupted run still ends with the same bytes.
 """
 
 import torch
@@ -14,22 +14,22 @@ from gaze_core.config import Config
 from gaze_core.geometry.rotations import matrix_from_quaternion
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 
-_SHRINK = 1.6  # by which the two are smaller than the one they replace (Kerbl et al.)
+_SPLIT_SCALE_DIVISOR = 1.6  # factor by which the two are smaller than the one they replace (Kerbl et al.)
 _POINTS = ("means_m", "features", "attributes", "near", "lids")
 
 
 class DensifyConfig(Config):
-    """When, how many are split, and which are dropped. Of the face; the eyeballs keep their points."""
+    """When to densify, how many Gaussians to split, which to prune. Face only; the eyeballs keep their points."""
 
     after: float = Field(0.5, gt=0, lt=1)  # share of the run
     split_share: float = Field(0.25, gt=0, le=1)  # of the face's Gaussians, those with the largest gradient
     min_opacity: float = Field(0.01, ge=0, lt=1)
-    num_frames: int = Field(32, ge=1)  # over which gradients are added up
+    num_frames: int = Field(32, ge=1)  # frames over which gradients are summed
 
 
 @torch.no_grad()
 def densified(model: GazeGaussian, gradient_px: Float[Tensor, " n"], config: DensifyConfig) -> GazeGaussian:
-    """A model that draws about the same with other face Gaussians. `gradient_px`: of the loss by place in the image."""
+    """A model with densified face Gaussians and nearly the same renderings. `gradient_px`: of the loss by image position."""
     face = model.face
     opaque = torch.sigmoid(face.attributes[:, 7]) >= config.min_opacity
     split = _largest(gradient_px * opaque, int(config.split_share * int(opaque.sum())))
@@ -40,7 +40,7 @@ def densified(model: GazeGaussian, gradient_px: Float[Tensor, " n"], config: Den
     for side in (0.5, -0.5):
         child = {name: values[split].clone() for name, values in points.items()}
         child["means_m"] += side * along
-        child["attributes"][:, :3] -= torch.log(torch.tensor(_SHRINK))
+        child["attributes"][:, :3] -= torch.log(torch.tensor(_SPLIT_SCALE_DIVISOR))
         children.append(child)
     parts = [{name: values[keep] for name, values in points.items()}, *children]
     changed = {f"face.{name}": torch.cat([part[name] for part in parts]) for name in _POINTS}

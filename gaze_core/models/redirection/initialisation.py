@@ -1,4 +1,4 @@
-"""From a fitted MeshHead to the start of GazeGaussian: its surface, eyeball caps, and its weights for both."""
+"""Initialises GazeGaussian from a fitted MeshHead: its surface, eyeball caps, and network weights."""
 
 import torch
 from jaxtyping import Float
@@ -13,15 +13,15 @@ _FACE_OPACITY_LOGIT, _OPENING_OPACITY_LOGIT, _EYE_OPACITY_LOGIT = 2.0, -2.0, 3.0
 
 
 @torch.no_grad()
-def start_from_mesh_head(
+def initialise_from_mesh_head(
     config: GazeGaussianConfig, mesh_head: MeshHead, eye_centers_m: Float[Tensor, "2 3"]
 ) -> GazeGaussian:
-    """A GazeGaussian whose first image is about MeshHead's; `eye_centers_m` are (left, right), head frame."""
+    """A GazeGaussian that initially renders about what MeshHead renders; `eye_centers_m` are (left, right), head frame."""
     surface = mesh_head.surface(config.cell_m)
     model = GazeGaussian(config, mesh_head.config, len(surface.vertices_m))
     landmarks = mesh_head.neutral_landmarks_m
     opening = lid_opening(surface.vertices_m, landmarks)
-    # The mesh closes over the eyeballs; its points there start almost clear, so the eyes show and can take over.
+    # The mesh covers the eyeballs; its points there are initially almost transparent, so the eyes are visible.
     logits = torch.where(opening > 0, _OPENING_OPACITY_LOGIT, _FACE_OPACITY_LOGIT)
     spacing_m = neighbour_distance_m(surface.vertices_m)
     model.face.place(surface.vertices_m, surface.features, spacing_m, logits)
@@ -48,7 +48,7 @@ def _place_eyes(
 
 
 def _copy_weights(mesh_head: MeshHead, model: GazeGaussian) -> None:
-    """MeshHead's branches start both streams; the rest keeps its own start."""
+    """Copies MeshHead's branches to both streams; other networks keep their own initialisation."""
     face, eyes = model.face, model.eyes
     pairs = [
         (mesh_head.shape_color, face.color["shape"]),

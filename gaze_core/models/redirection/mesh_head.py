@@ -1,8 +1,8 @@
-"""MeshHead: a canonical head surface with appearance and motion, the start of both Gaussian streams.
+"""MeshHead: a canonical head surface with appearance and motion, which initialises both Gaussian streams.
 
 A signed distance field on a tetrahedral grid gives one watertight mesh shared by all images. Expression and identity
-move and colour it near the facial landmarks, pose and identity elsewhere, gaze colours the eye region. The mesh is drawn by
-the Gaussian rasteriser, one flat Gaussian per triangle, so silhouette and colour have gradients on any device.
+move and colour it near the facial landmarks, pose and identity elsewhere, gaze colours the eye region. The Gaussian rasteriser
+renders the mesh as one flat Gaussian per triangle, so silhouette and colour have gradients on any device.
 After GazeGaussian (Wei et al. 2025, sec. 3.2) and Gaussian Head Avatar (Xu et al. 2024); head frame, metres.
 """
 
@@ -22,7 +22,7 @@ from gaze_core.geometry.rotations import quaternion_from_matrix
 from gaze_core.models.blocks import ConditionedMLP, encoded_width
 from gaze_core.models.conditioning import (
     GAZE,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     encode_points,
     proximity,
@@ -35,7 +35,7 @@ Point = tuple[float, float, float]
 
 
 class MeshHeadConfig(Config):
-    """Shape of the model. Lengths in metres, head frame (y down, z away from the camera)."""
+    """Architecture of the model. Lengths in metres, head frame (y down, z away from the camera)."""
 
     box_low_m: Point = (-0.13, -0.19, -0.09)
     box_high_m: Point = (0.13, 0.23, 0.23)
@@ -62,7 +62,7 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class MeshHeadOutput:
-    """A drawn head and what the regularisers need."""
+    """A rendered head and the inputs of the regularisers."""
 
     rendering: Rendering
     surface: Surface
@@ -86,10 +86,10 @@ class MeshHead(nn.Module):
         )  # fmt: skip
         channels, features = config.color_channels, config.feature_width
         self.shape_color = ConditionedMLP(features, SHAPE.width, hidden, channels, zero_output=False)
-        self.pose_color = ConditionedMLP(features, REST.width, hidden, channels, zero_output=False)
+        self.pose_color = ConditionedMLP(features, POSE_IDENTITY.width, hidden, channels, zero_output=False)
         self.eye_color = ConditionedMLP(features, GAZE.width, hidden, channels, zero_output=True)
         self.shape_deform = ConditionedMLP(width, SHAPE.width, hidden, 3, zero_output=True)
-        self.pose_deform = ConditionedMLP(width, REST.width, hidden, 3, zero_output=True)
+        self.pose_deform = ConditionedMLP(width, POSE_IDENTITY.width, hidden, 3, zero_output=True)
         self.neutral_landmarks_m = nn.Parameter(neutral_landmarks_m.clone())
 
     # -- geometry ------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class MeshHead(nn.Module):
     def field(self, points_m: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n f"]]:
         """Signed distance in metres (negative inside) and features in (-1, 1).
 
-        The network adds to the distance of an ellipsoid, so training starts from a head-sized closed surface.
+        The network adds to the signed distance of an ellipsoid, so training starts from a closed surface of head size.
         """
         out = self.geometry(encode_points(points_m))
         center = points_m.new_tensor(self.config.initial_center_m)
@@ -106,10 +106,10 @@ class MeshHead(nn.Module):
         return ellipsoid_m + self.config.sdf_scale_m * out[:, 0], torch.tanh(out[:, 1:])
 
     def surface(self, cell_m: float | None = None) -> Surface:
-        """The canonical mesh, differentiable; `cell_m` asks for another resolution than the configured one."""
+        """The canonical mesh, differentiable; `cell_m` overrides the configured resolution."""
         config = self.config
         grid = _grid(config.box_low_m, config.box_high_m, cell_m or config.cell_m, self.neutral_landmarks_m.device)
-        with torch.no_grad():  # only the vertices of cut edges need a graph: about a tenth of the grid
+        with torch.no_grad():  # only vertices of crossed edges need a graph: about a tenth of the grid
             inside = self.field(grid.vertices_m)[0] < 0
         crossings = find_crossings(inside, grid)
         used, edges = torch.unique(crossings.edges, return_inverse=True)
@@ -124,7 +124,7 @@ class MeshHead(nn.Module):
         near = self.nearness(points_m)[:, None]
         encoded = encode_points(points_m)
         by_shape = torch.tanh(self.shape_deform(encoded, SHAPE(head)))
-        by_pose = torch.tanh(self.pose_deform(encoded, REST(head)))
+        by_pose = torch.tanh(self.pose_deform(encoded, POSE_IDENTITY(head)))
         return self.config.max_offset_m * (near * by_shape + (1 - near) * by_pose)
 
     def nearness(self, points_m: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -142,13 +142,13 @@ class MeshHead(nn.Module):
         eye = proximity(surface.vertices_m.detach(), lids, self.config.near_m / 3, self.config.far_m / 3)[:, None]
         logits = (
             near * self.shape_color(surface.features, SHAPE(head))
-            + (1 - near) * self.pose_color(surface.features, REST(head))
+            + (1 - near) * self.pose_color(surface.features, POSE_IDENTITY(head))
             + eye * self.eye_color(surface.features, GAZE(head))
         )
         return torch.sigmoid(logits)
 
     def forward(self, camera: Camera, head: HeadParameters) -> MeshHeadOutput:
-        """Draws the head of each sample on white."""
+        """Renders the head of each sample on white."""
         surface = self.surface()
         offsets_m = self.offsets(surface.vertices_m, head)
         colors = self.colors(surface, head)
@@ -161,18 +161,18 @@ class MeshHead(nn.Module):
             surface,
             offsets_m,
             landmarks + self.offsets(landmarks, head),
-            self.field(landmarks[17:])[0],  # the jaw's landmarks are contour points, not surface points
+            self.field(landmarks[17:])[0],  # the jaw line's landmarks are contour points, not surface points
         )
 
 
 @lru_cache(maxsize=1)
 def _grid(low_m: Point, high_m: Point, cell_m: float, device: torch.device) -> TetGrid:
-    """The grid on the model's device, kept from step to step."""
+    """The grid on the model's device, cached between steps."""
     return tet_grid(torch.tensor(low_m, device=device), torch.tensor(high_m, device=device), cell_m)
 
 
 def _signed(sdf: Float[Tensor, "e 2"]) -> Float[Tensor, "e 2"]:
-    """Keeps inside negative and outside non-negative, where a second evaluation may round to the other side of zero."""
+    """Keeps inside values negative and outside values non-negative, even if a second evaluation rounds across zero."""
     return torch.stack([sdf[:, 0].clamp(max=-1e-7), sdf[:, 1].clamp(min=0.0)], dim=-1)
 
 
@@ -194,8 +194,8 @@ _THICKNESS_M = 5e-4
 def _triangle_axes(offsets: Float[Tensor, "b t 3 3"]) -> tuple[Float[Tensor, "b t 4"], Float[Tensor, "b t 3"]]:
     """Principal axes (as quaternions) and standard deviations of triangles given by corners minus centre.
 
-    A uniform triangle has covariance (1/12) sum_i d_i d_i^T over its spokes d_i. It is diagonalised in the plane in
-    closed form; where both axes are equal any rotation is right, and the guarded atan2 keeps its gradient finite.
+    A uniform triangle has covariance (1/12) sum_i d_i d_i^T over its offsets d_i. It is diagonalised in the plane in
+    closed form; where both axes are equal any rotation is valid, and the guarded atan2 keeps the gradient finite.
     """
     first = nn.functional.normalize(offsets[:, :, 0], dim=-1, eps=1e-9)
     normal = torch.linalg.cross(offsets[:, :, 1] - offsets[:, :, 0], offsets[:, :, 2] - offsets[:, :, 0], dim=-1)

@@ -1,6 +1,6 @@
 """Neural renderers: feature raster and code to the final image. The DiT, and the pixel-shuffle baseline.
 
-Both start as the identity on the raster's first three channels, bilinearly enlarged, and learn what to change.
+At initialisation both output the raster's first three channels, bilinearly upsampled; training learns a residual.
 """
 
 import math
@@ -14,20 +14,20 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.blocks import start_at_zero
+from gaze_core.models.blocks import zero_initialise
 from gaze_core.models.dit import DiT
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
 
 
 class RendererConfig(Config):
-    """Which renderer, and its size; the token fields speak of the DiT only."""
+    """The kind of renderer and its size; the token fields apply to the DiT only."""
 
     kind: Literal["dit", "pixel_shuffle"] = "dit"
     channels: PositiveInt = 32
     token_width: PositiveInt = 192
     depth: PositiveInt = 4
     num_heads: PositiveInt = 4
-    patch_px: PositiveInt = 4  # of the feature raster, or of the latent if there is an autoencoder
+    patch_px: PositiveInt = 4  # in pixels of the feature raster, or of the latent if there is an autoencoder
     autoencoder: AutoencoderConfig | None = None
 
 
@@ -37,8 +37,8 @@ def make_renderer(
     """The configured renderer for a square raster and image.
 
     Raises:
-        BadInput: sizes that do not fit together.
-        MissingArtifact: the weights of the autoencoder are not at hand.
+        BadInput: the sizes are not compatible.
+        MissingArtifact: the weights of the autoencoder are not available.
     """
     factor, rest = divmod(image_px, raster_px)
     if rest or factor & (factor - 1) or factor < 1:
@@ -53,19 +53,19 @@ def make_renderer(
 
 
 def count(module: nn.Module) -> int:
-    """How many numbers are trained."""
+    """The number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def enlarge(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c H W"]:
-    """Bilinear enlargement with pixel centres at +0.5."""
+def upsample(image: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c H W"]:
+    """Bilinear upsampling with pixel centres at +0.5."""
     return functional.interpolate(image, scale_factor=factor, mode="bilinear") if factor > 1 else image
 
 
 class DiTRenderer(nn.Module):
-    """Feed-forward diffusion-transformer renderer: one pass, deterministic, on the feature raster itself.
+    """Feed-forward diffusion-transformer renderer: one deterministic pass on the feature raster itself.
 
-    What the transformer says is added to the raster before a small convolutional decoder enlarges it. DiT-Gaze
+    The transformer's output is added to the raster, then a small convolutional decoder upsamples it. DiT-Gaze
     (arXiv 2511.11231) with the choices of `docs/decisions`.
     """
 
@@ -79,22 +79,22 @@ class DiTRenderer(nn.Module):
             nn.Conv2d(config.channels, config.channels, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv2d(config.channels, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor),
         )  # fmt: skip
-        start_at_zero(self.decode[4])
+        zero_initialise(self.decode[4])
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         mixed = features + self.transformer(features, code)  # (b, c, h, w)
-        return enlarge(features[:, :3], self.factor) + self.decode(mixed)  # (b, 3, H, W)
+        return upsample(features[:, :3], self.factor) + self.decode(mixed)  # (b, 3, H, W)
 
     def summary(self) -> dict[str, object]:
         return {"class": "DiTRenderer", **self.transformer.summary(), "parameters": count(self), "autoencoder": "none"}
 
 
 class LatentDiTRenderer(nn.Module):
-    """The same transformer in the latent space of a frozen autoencoder, as DiT-Gaze has it.
+    """The same transformer in the latent space of a frozen autoencoder, as in DiT-Gaze.
 
-    An adapter makes three channels of the raster's 32, the autoencoder encodes them at the image's size, the
-    transformer adds to the latent, the autoencoder decodes. It starts as the autoencoder's copy of the raw image.
-    Gradients pass through the autoencoder; its weights stay out of checkpoints, which name them by their digest.
+    An adapter maps the raster's 32 channels to three, the autoencoder encodes them at the image's size, the transformer
+    adds to the latent, the autoencoder decodes. At initialisation it outputs the autoencoder's reconstruction of the raw
+    image. Gradients pass through the autoencoder; checkpoints contain the digest of its weights, not the weights.
     """
 
     def __init__(self, config: RendererConfig, in_channels: int, code_width: int, image_px: int, factor: int) -> None:
@@ -102,7 +102,7 @@ class LatentDiTRenderer(nn.Module):
         assert config.autoencoder is not None
         self.config, self.factor = config, factor
         autoencoder = FrozenAutoencoder(config.autoencoder)
-        self._frozen = [autoencoder]  # in a list, so that it is no submodule
+        self._frozen = [autoencoder]  # in a list, so that it is not a submodule
         side, rest = divmod(image_px, autoencoder.factor)
         if rest or side % config.patch_px:
             raise BadInput(
@@ -122,7 +122,7 @@ class LatentDiTRenderer(nn.Module):
         return self._frozen[0].to(self.adapt.weight.device)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
-        latent = self.autoencoder.encode(enlarge(self.adapt(features), self.factor))  # (b, l, H/f, W/f)
+        latent = self.autoencoder.encode(upsample(self.adapt(features), self.factor))  # (b, l, H/f, W/f)
         return self.autoencoder.decode(latent + self.transformer(latent, code))  # (b, 3, H, W)
 
     def summary(self) -> dict[str, object]:
@@ -133,7 +133,7 @@ class LatentDiTRenderer(nn.Module):
 class PixelShuffleRenderer(nn.Module):
     """The baseline: point-wise layers, pixel shuffle and a global attention pool (GazeGaussian, official renderer).
 
-    One block per doubling, and one without enlargement where raster and image have the same size.
+    One block per upsampling by 2, or a single one without upsampling if raster and image have the same size.
     """
 
     def __init__(self, config: RendererConfig, in_channels: int, code_width: int, factor: int) -> None:
@@ -143,13 +143,13 @@ class PixelShuffleRenderer(nn.Module):
         self.enter = nn.Conv2d(in_channels, config.channels, 1)
         self.blocks = nn.ModuleList([ShuffleBlock(config.channels, code_width, step) for step in factors])
         self.to_rgb = nn.ModuleList([nn.Conv2d(config.channels, 3, 1) for _ in factors])
-        start_at_zero(*self.to_rgb)
+        zero_initialise(*self.to_rgb)
 
     def forward(self, features: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b 3 H W"]:
         rgb, x = features[:, :3], self.enter(features)
         for block, to_rgb in zip(self.blocks, self.to_rgb, strict=True):
             x = block(x, code)
-            rgb = enlarge(rgb, x.shape[-1] // rgb.shape[-1]) + to_rgb(x)
+            rgb = upsample(rgb, x.shape[-1] // rgb.shape[-1]) + to_rgb(x)
         return rgb
 
     def summary(self) -> dict[str, object]:
@@ -162,7 +162,7 @@ class PixelShuffleRenderer(nn.Module):
 
 
 class ShuffleBlock(nn.Module):
-    """Enlarges by pixel shuffle and a [1, 2, 1] blur, then adds one vector pooled by attention with the code."""
+    """Upsamples by pixel shuffle and a [1, 2, 1] blur, then adds one vector pooled by attention with the code."""
 
     blur: Tensor
 
@@ -188,8 +188,8 @@ class ShuffleBlock(nn.Module):
     def pooled(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c"]:
         """Softmax attention over all pixels with one query from the code.
 
-        Keys and values are linear in x, so the key matrix folds into the query and the value matrix acts after the
-        sum: no tensor of the size pixels x code is ever made.
+        Keys and values are linear in x, so the key matrix is folded into the query and the value matrix is applied after
+        the sum: no tensor of size pixels x code is allocated.
         """
         pixels = x.flatten(2)  # (b, c, hw)
         scores = torch.einsum("bcp,bc->bp", pixels, self.query(code)) / math.sqrt(pixels.shape[1])

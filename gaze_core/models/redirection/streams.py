@@ -1,4 +1,4 @@
-"""The two Gaussian clouds of GazeGaussian and how they start from a MeshHead."""
+"""The two Gaussian clouds of GazeGaussian, face and eyes, and the geometry that initialises them."""
 
 import math
 
@@ -20,7 +20,7 @@ from gaze_core.models.conditioning import (
     BOTH_EYES,
     GAZE,
     IDENTITY,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     encode_points,
     proximity,
@@ -28,12 +28,12 @@ from gaze_core.models.conditioning import (
 from gaze_core.splat.gaussians import Gaussians
 
 _NUM_ATTRIBUTES = 3 + 4 + 1  # log scale, quaternion, opacity logit
-_ATTRIBUTE_STEP = 0.2  # learned changes of attributes are scaled by this (official code)
-_BALL_STEP = 0.2  # of the logarithm of an eyeball's size: adults' differ by less than this
+_ATTRIBUTE_STEP = 0.2  # scale of the learned attribute offsets (official code)
+_EYEBALL_SIZE_STEP = 0.2  # limit of the log of an eyeball's relative size: adults differ by less
 
 
 class Cloud(nn.Module):
-    """N Gaussians with their own parameters: position in metres, feature (read through tanh) and raw attributes."""
+    """N Gaussians with their parameters: position in metres, feature (before tanh) and raw attributes."""
 
     def __init__(self, num_points: int, feature_width: int) -> None:
         super().__init__()
@@ -43,12 +43,12 @@ class Cloud(nn.Module):
 
     @property
     def num_points(self) -> int:
-        """How many Gaussians the cloud has."""
+        """The number of Gaussians."""
         return len(self.means_m)
 
     @torch.no_grad()
     def place(self, means_m: Tensor, features: Tensor, scale_m: Tensor, opacity_logit: Tensor | float) -> None:
-        """Sets the starting values: round Gaussians of standard deviation `scale_m`."""
+        """Sets the initial values: isotropic Gaussians of standard deviation `scale_m`."""
         self.means_m.copy_(means_m)
         self.features.copy_(torch.atanh(features.clamp(-0.999, 0.999)))
         self.attributes[:, :3] = scale_m.log()[:, None]
@@ -56,7 +56,7 @@ class Cloud(nn.Module):
         self.attributes[:, 7] = opacity_logit
 
     def activate(self, means_m: Tensor, changes: Tensor, colors: Tensor) -> Gaussians:
-        """Gaussians from positions, learned changes of the raw attributes and colour logits, each (b, n, ...)."""
+        """Gaussians from positions, learned offsets of the raw attributes and colour logits, each (b, n, ...)."""
         raw = self.attributes + _ATTRIBUTE_STEP * changes
         return Gaussians(
             means_m,
@@ -68,7 +68,7 @@ class Cloud(nn.Module):
 
 
 class FaceStream(Cloud):
-    """The head without eyeballs: expression acts near landmarks, pose elsewhere, gaze on the lids, identity all over."""
+    """The head without eyeballs: expression acts near landmarks, pose elsewhere, gaze on the lids, identity everywhere."""
 
     near: Tensor
     lids: Tensor
@@ -78,10 +78,10 @@ class FaceStream(Cloud):
         self.max_offset_m = max_offset_m
         self.register_buffer("near", torch.zeros(num_points))
         self.register_buffer("lids", torch.zeros(num_points))
-        widths = {"shape": SHAPE.width, "pose": REST.width, "lids": SHAPE.width + GAZE.width}
+        widths = {"shape": SHAPE.width, "pose": POSE_IDENTITY.width, "lids": SHAPE.width + GAZE.width}
 
         def branches(points: int, out: int, zero: bool) -> nn.ModuleDict:
-            # A branch that MeshHead has not trained starts at zero, so the first image is MeshHead's.
+            # A branch that MeshHead has not trained outputs zero at first, so the first rendering is MeshHead's.
             return nn.ModuleDict(
                 {
                     name: ConditionedMLP(points, width, hidden, out, zero_output=zero or name == "lids")
@@ -98,7 +98,7 @@ class FaceStream(Cloud):
         code = SHAPE(head)
         codes = {
             "shape": code,
-            "pose": REST(head),
+            "pose": POSE_IDENTITY(head),
             "lids": torch.cat([code, GAZE(head)], dim=-1),
         }
         weights = {"shape": self.near, "pose": 1 - self.near, "lids": self.lids}
@@ -119,7 +119,7 @@ def total(terms: list[Tensor]) -> Tensor:
 
 
 class _Scatter:
-    """Puts weighted values of chosen points back among all points, zero elsewhere."""
+    """Scatters weighted values of selected points to all points, with zero elsewhere."""
 
     def __init__(self, points: Int[Tensor, " k"], weight: Float[Tensor, " n"]) -> None:
         self.points, self.weight, self.num_points = points, weight[points, None], len(weight)
@@ -130,7 +130,7 @@ class _Scatter:
 
 
 class EyeStream(Cloud):
-    """Two eyeballs, left then right, each turning about its own centre."""
+    """Two eyeballs, left then right, each rotating about its own centre."""
 
     side: Tensor
 
@@ -153,24 +153,24 @@ class EyeStream(Cloud):
         self.place_ball = ConditionedMLP(encoded_width(3), IDENTITY.width, hidden, 4, zero_output=True)
 
     def rotations(self, head: HeadParameters) -> Float[Tensor, "b 2 3 3"]:
-        """R(gaze) of each eye after the learned residual, which is the identity at the start."""
+        """R(gaze) of each eye times a learned residual rotation, which is the identity at initialisation."""
         residual = 0.1 * torch.tanh(self.rotate(encode_points(self.centers_m), BOTH_EYES(head)))
         identity = torch.tensor([1.0, 0, 0, 0], device=residual.device)
         return eye_rotation(head.gaze_head_eyes) @ matrix_from_quaternion(residual + identity)
 
-    def balls(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
-        """Centre of each person's eyeballs in metres, head frame, and their size relative to the shared one."""
+    def eyeballs(self, head: HeadParameters) -> tuple[Float[Tensor, "b 2 3"], Float[Tensor, "b 2"]]:
+        """Each person's eyeball centres in metres, head frame, and eyeball sizes relative to the shared size."""
         change = torch.tanh(self.place_ball(encode_points(self.centers_m), IDENTITY(head)))
-        return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_BALL_STEP * change[..., 3])
+        return self.centers_m + self.max_offset_m * change[..., :3], torch.exp(_EYEBALL_SIZE_STEP * change[..., 3])
 
     def forward(self, head: HeadParameters) -> Gaussians:
         """Both eyeballs of each sample, in the head frame."""
         code, gaze = SHAPE(head), GAZE(head)
         features, encoded = torch.tanh(self.features), encode_points(self.means_m)
-        rotations, (centers_m, sizes) = self.rotations(head), self.balls(head)
+        rotations, (centers_m, sizes) = self.rotations(head), self.eyeballs(head)
         offsets = sizes[:, self.side, None] * (self.means_m - self.centers_m[self.side])
-        turned = torch.einsum("bnij,bnj->bni", rotations[:, self.side], offsets)
-        means = centers_m[:, self.side] + turned + 0.1 * self.max_offset_m * torch.tanh(self.deform(encoded, code))
+        rotated = torch.einsum("bnij,bnj->bni", rotations[:, self.side], offsets)
+        means = centers_m[:, self.side] + rotated + 0.1 * self.max_offset_m * torch.tanh(self.deform(encoded, code))
         colors = self.color["shape"](features, code) + self.color["gaze"](features, gaze)
         cloud = self.activate(means, self.attribute(features, torch.cat([gaze, code], dim=-1)), colors)
         quats = multiply_quaternions(quaternion_from_matrix(rotations)[:, self.side], cloud.quats_wxyz)
@@ -178,7 +178,7 @@ class EyeStream(Cloud):
 
 
 def neighbour_distance_m(points_m: Float[Tensor, "n 3"], k: int = 3) -> Float[Tensor, " n"]:
-    """Root mean square distance to the k nearest other points, the starting size of a Gaussian."""
+    """Root mean square distance to the k nearest other points, the initial scale of a Gaussian."""
     chunks = [torch.cdist(chunk, points_m).topk(k + 1, largest=False).values[:, 1:] for chunk in points_m.split(2048)]
     return torch.cat(chunks).square().mean(dim=-1).sqrt().clamp(2e-4, 0.01)
 
@@ -205,6 +205,6 @@ def lid_opening(
 
 
 def lid_weight(points_m: Float[Tensor, "n 3"], landmarks_m: Float[Tensor, "68 3"]) -> Float[Tensor, " n"]:
-    """Where gaze may move the face: 1 within 6 mm of an eyelid landmark, 0 beyond 15 mm."""
+    """Weight of the lid branch: 1 within 6 mm of an eyelid landmark, 0 beyond 15 mm."""
     lids = torch.cat([landmarks_m[eye] for eye in EYE_LANDMARKS])
     return proximity(points_m, lids, 0.006, 0.015)

@@ -1,7 +1,7 @@
 """A procedural tetrahedral grid and marching tetrahedra on it: a triangle mesh from a signed distance field.
 
 Each cube of a regular grid is cut into the six tetrahedra that share its main diagonal (Kuhn's subdivision), which
-match across cube faces, so the zero level set is watertight inside the box. No asset is needed.
+match across cube faces, so the zero level set is watertight inside the box. It needs no asset.
 """
 
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ def tet_grid(low_m: Tensor, high_m: Tensor, cell_m: float) -> TetGrid:
 
 @dataclass(frozen=True, eq=False)
 class Crossings:
-    """Where the zero level set cuts the grid: grid edges (inside vertex, outside vertex) and triangles over them."""
+    """Where the zero level set crosses the grid: grid edges (inside vertex, outside vertex) and triangles over them."""
 
     edges: Int[Tensor, "e 2"]
     faces: Int[Tensor, "f 3"]
 
 
 def find_crossings(inside: Bool[Tensor, " v"], grid: TetGrid) -> Crossings:
-    """Edges cut by the surface, each once, and the triangles between them, oriented outward.
+    """Edges that the surface crosses, each once, and the triangles between them, oriented outward.
 
     Marching tetrahedra (Doi & Koide 1991): one vertex on one side gives a triangle, two on each side a quadrilateral.
     """
@@ -98,7 +98,7 @@ def _triangles(tets: Int[Tensor, "t 4"], num_inside: int) -> Int[Tensor, "f 3 2"
 
 
 def interpolate(values: Float[Tensor, "e 2 d"], sdf: Float[Tensor, "e 2"]) -> Float[Tensor, "e d"]:
-    """Values where the signed distance is zero on each cut edge, linear along it and differentiable in both."""
+    """Values where the signed distance is zero on each crossed edge, linear along it and differentiable in both."""
     inside, outside = sdf[:, :1], sdf[:, 1:]
     weight = inside / (inside - outside)  # inside < 0 <= outside, so the divisor is never zero
     return values[:, 0] * (1 - weight) + values[:, 1] * weight

@@ -1,4 +1,4 @@
-"""What a user says to fine-tune a gaze estimator on a drive."""
+"""The request to fine-tune a gaze estimator on a drive."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +29,7 @@ class DriverRequest(Request):
 
     @property
     def files(self) -> "DriveFiles":
-        """Where the drive lies."""
+        """The files of the drive."""
         from gaze_core.plans.driver import DriveFiles
 
         return DriveFiles(video=self.video, sensors=self.sensors, road=self.road)

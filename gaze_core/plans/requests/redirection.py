@@ -1,4 +1,4 @@
-"""What a user says to train a gaze redirector."""
+"""The request to train a gaze redirector."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,7 @@ def shipped_subject() -> Path:
 
 
 class RedirectionRequest(Request):
-    """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report what it does."""
+    """Train a gaze redirector on a recording of one person, or on a folder of subject files, and report how well it works."""
 
     recording: Annotated[Path, Flag("--input")] = Field(
         default_factory=shipped_subject, description="Video, images, or subject files: a file or a folder."

@@ -1,4 +1,4 @@
-"""Stage: an estimator after fine-tuning against the one before, and against every baseline."""
+"""Stage: compares an estimator after fine-tuning with the one before and with every baseline."""
 
 from pathlib import Path
 
@@ -22,5 +22,5 @@ def run(config: DriverTolerance, inputs: Inputs, context: StageContext) -> Produ
 
 
 def read_driver_comparison(folder: Path) -> DriverComparison:
-    """What this stage wrote."""
+    """The comparison that this stage wrote."""
     return DriverComparison.model_validate_json((folder / COMPARISON_FILE).read_text())

@@ -1,4 +1,4 @@
-"""Stage: an estimator on the test blocks of a drive, beside the baselines that need no fine-tuning."""
+"""Stage: evaluates an estimator on the test blocks of a drive, with baselines that need no fine-tuning."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ EVALUATION_FILE = "driver_evaluation.json"
 
 
 class DriverEvaluateConfig(Config):
-    """How the errors are summed up."""
+    """How the errors are aggregated."""
 
     intervals: IntervalConfig = IntervalConfig()
     few_shot_counts: tuple[PositiveInt, ...] = (4, 9, 32, 128)
@@ -48,7 +48,7 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
 
     Raises:
         BadInput: the drive has no labels.
-        ContractViolation: the estimator has learned from test frames.
+        ContractViolation: the estimator was trained on test frames.
     """
     drive = Drive.open(inputs["data"])
     if not drive.record.labelled:
@@ -58,11 +58,11 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
     require_unseen_frames(card, drive.record, drive.splits)
     train, test = list(drive.splits.train), list(drive.splits.test)
     truth = drive.record.tracker
-    read = {
-        role: drive.in_label_frame(drive.read(model, items), items)
+    by_role = {
+        role: drive.in_label_frame(drive.predict(model, items), items)
         for role, items in (("train", train), ("test", test))
     }
-    predicted = _predictors(drive, truth, read["train"], read["test"])
+    predicted = _predictors(drive, truth, by_role["train"], by_role["test"])
     times_s = drive.record.times_s[test]
     truth_deg = np.rad2deg(truth[test])
     evaluation = DriverEvaluation(
@@ -73,7 +73,7 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
             name: summarize(np.rad2deg(values), truth_deg, times_s, config.intervals)
             for name, values in predicted.items()
         },
-        few_shot=_few_shot(config, read["train"], truth[train], read["test"], truth_deg),
+        few_shot=_few_shot(config, by_role["train"], truth[train], by_role["test"], truth_deg),
         scenarios=_scenarios(drive, np.rad2deg(predicted["model"]), truth_deg),
         positions=tuple(test),
         times_s=tuple(times_s.tolist()),
@@ -89,10 +89,10 @@ def run(config: DriverEvaluateConfig, inputs: Inputs, context: StageContext) -> 
 
 
 def read_driver_evaluation(folder: Path) -> DriverEvaluation:
-    """What this stage wrote.
+    """The evaluation that this stage wrote.
 
     Raises:
-        ContractViolation: the folder holds none.
+        ContractViolation: the folder has no evaluation.
     """
     try:
         return DriverEvaluation.model_validate_json((folder / EVALUATION_FILE).read_text())
@@ -101,7 +101,7 @@ def read_driver_evaluation(folder: Path) -> DriverEvaluation:
 
 
 def _predictors(drive: Drive, truth: Angles, read_train: Angles, read_test: Angles) -> dict[ModelName, Angles]:
-    """Angles of the test frames by each way to tell them; all but the model learn from the training blocks."""
+    """Predicted angles of the test frames by the model and each baseline; baselines are fitted to the training blocks."""
     train, test = list(drive.splits.train), list(drive.splits.test)
     features = head_features(drive.head_to_camera)
     by_head = head_pose_regression(features[train], truth[train])
@@ -115,12 +115,12 @@ def _predictors(drive: Drive, truth: Angles, read_train: Angles, read_test: Angl
 
 
 def _few_shot(
-    config: DriverEvaluateConfig, read: Angles, truth: Angles, test: Angles, test_truth_deg: Angles
+    config: DriverEvaluateConfig, predicted: Angles, truth: Angles, test: Angles, test_truth_deg: Angles
 ) -> tuple[FewShot, ...]:
     rows = []
-    for count in (n for n in config.few_shot_counts if n <= len(read)):
+    for count in (n for n in config.few_shot_counts if n <= len(predicted)):
         for method, fit in (("bias", bias_correction), ("affine", affine_correction)):
-            draws = few_shot(fit, read, truth, test, count, config.few_shot_draws)
+            draws = few_shot(fit, predicted, truth, test, count, config.few_shot_draws)
             means = [float(errors_deg(np.rad2deg(draw), test_truth_deg)["angular_deg"].mean()) for draw in draws]
             rows.append(
                 FewShot(method=method, count=count, angular_deg=float(np.mean(means)), worst_draw_deg=max(means))  # type: ignore[arg-type]

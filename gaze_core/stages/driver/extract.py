@@ -1,4 +1,4 @@
-"""Stage: a drive's video and the eye tracker's table to labelled faces, images of both views, and their splits."""
+"""Stage: extracts labelled faces, images of both views and splits from a drive's video and eye tracker table."""
 
 import json
 from collections import Counter
@@ -11,9 +11,9 @@ from gaze_core.assets import resolve
 from gaze_core.atomic import replacing, write_text
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
 from gaze_core.driver.extraction import ExtractConfig, label_drive
-from gaze_core.driver.footage import TileLayout, open_footage, tile
 from gaze_core.driver.record import IMAGES, image_name
 from gaze_core.driver.sensors import GazeTrack, read_track
+from gaze_core.driver.tiles import TileLayout, open_drive_video, tile
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.video_reader import Video, read_video
@@ -22,18 +22,18 @@ from gaze_core.stages.context import Inputs, StageContext
 
 NAME, VERSION = "driver_extract", 3
 _DECODED_FILE, _JPEG_QUALITY = "decoded.json", 95
-_FACE_FRAMES = 25  # decoded frames that take about as long as one look at a face; for the progress bar
+_FACE_FRAMES = 25  # decoding that many frames takes about as long as one face detection; for the progress bar
 
 
 def run(config: ExtractConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Reads `inputs["video"]` and, where given, `inputs["sensors"]` and `inputs["road"]` (a video of its own).
 
     Raises:
-        BadInput: a file is not what it must be, or no frame is usable.
+        BadInput: a file is not valid, or no frame is usable.
     """
     video = only_entry(inputs["video"])
-    footage = open_footage(video, config.layout)
-    road = open_footage(only_entry(inputs["road"]), TileLayout()) if inputs.get("road") else None
+    footage = open_drive_video(video, config.layout)
+    road = open_drive_video(only_entry(inputs["road"]), TileLayout()) if inputs.get("road") else None
     _require_same_length(footage, road)
     track = read_track(only_entry(inputs["sensors"]), config.columns) if inputs.get("sensors") else None
     folder = context.work_dir / "drive"
@@ -94,7 +94,7 @@ def _require_same_length(footage: Video, road: Video | None) -> None:
 
 
 def _with_labels(footage: Video, num_frames: int, track: GazeTrack | None) -> tuple[list[int], Counter[str]]:
-    """The evenly spaced frames that have a label, and why the others have none."""
+    """The evenly spaced frames that have a label, and counts of the reasons for the others."""
     wanted = evenly_spaced(footage.num_frames, num_frames)
     if track is None:
         return wanted, Counter()
@@ -121,7 +121,7 @@ def _decode(
     """Writes the images of the wanted frames, unless an earlier attempt did.
 
     Returns:
-        the times of the frames that could be decoded, by number; and how many could not, by reason.
+        The times of the decoded frames, by frame number, and the counts of undecodable frames, by reason.
     """
     record = folder / _DECODED_FILE
     if record.is_file():
@@ -155,7 +155,7 @@ def _decode(
 
 
 def _write(path: Path, rgb: RgbImage) -> None:
-    """A JPEG that is whole or not there."""
+    """Writes a JPEG atomically."""
     if path.is_file():
         return
     encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]

@@ -1,4 +1,4 @@
-"""Stage: a face estimator fitted to one drive, with its backbone frozen or not."""
+"""Stage: fine-tunes a face estimator on one drive, with or without its backbone."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.subjects import SUBJECT_FILE
-from gaze_core.driver.checkpoints import card_of, error_deg, frames_seen, load_estimator, save_estimator
-from gaze_core.driver.faces import FaceChanges, read_faces, require_view
+from gaze_core.driver.checkpoints import error_deg, estimator_card, frames_seen, load_estimator, save_estimator
+from gaze_core.driver.faces import FaceAugmentation, read_faces, require_view
 from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DriveRecord
 from gaze_core.errors import BadInput
@@ -23,14 +23,14 @@ FinetunePreset = Literal["full", "frozen"]
 
 
 class DriverFinetuneConfig(Config):
-    """What is trained, and how long. A frozen backbone keeps the statistics of its batch normalisation, too."""
+    """What is trained, and how long. A frozen backbone also keeps its batch normalisation statistics."""
 
     freeze_backbone: bool = False
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-4
     final_learning_rate_ratio: PositiveFloat = 0.05
-    changes: FaceChanges = FaceChanges()
+    changes: FaceAugmentation = FaceAugmentation()
     seed: NonNegativeInt = 0
 
 
@@ -63,7 +63,7 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
         frozen=("backbone.*",) if config.freeze_backbone else (),
         warmup_steps=len(splits.train) // config.batch_size // 2,
         validate_every_epoch=True,
-        patience=config.epochs,  # each epoch is tried, the best one is kept
+        patience=config.epochs,  # all epochs are trained, the best one is kept
         seed=config.seed,
     )
     before = error_deg(model, faces, splits.validation)
@@ -71,7 +71,9 @@ def run(config: DriverFinetuneConfig, inputs: Inputs, context: StageContext) -> 
     weights = context.work_dir / WEIGHTS_FILE
     trained_on = {"train": [record.name], "base": base["trained_on"].get("train", [])}
     seen = frames_seen(base, record, splits)
-    save_estimator(weights, model, card_of(model, NAME, VERSION, config, base["normalization"], trained_on, seen))
+    save_estimator(
+        weights, model, estimator_card(model, NAME, VERSION, config, base["normalization"], trained_on, seen)
+    )
     return Produced(
         kind="checkpoint",
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},

@@ -1,4 +1,4 @@
-"""Stage: a face estimator from subject files of many people, rendered or of a published data set."""
+"""Stage: trains a face estimator on subject files of many people, rendered or from a published data set."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.splits import split_subjects
 from gaze_core.data.subjects import SubjectDataset, is_subject_file
-from gaze_core.driver.checkpoints import card_of, error_deg, save_estimator
-from gaze_core.driver.faces import FaceChanges, read_faces
+from gaze_core.driver.checkpoints import error_deg, estimator_card, save_estimator
+from gaze_core.driver.faces import FaceAugmentation, read_faces
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
 from gaze_core.reproducibility import choose_device, seed_everything
@@ -20,17 +20,17 @@ from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
 NAME, VERSION = "driver_pretrain", 2
-_WIDE_CHANGES = FaceChanges(
+_WIDE_AUGMENTATION = FaceAugmentation(
     shift=0.05, scale=0.08, roll_deg=8, brightness=0.4, contrast=0.3, color=0.15, noise=0.03, smallest=0.4,
     mirror=True, background=True,
 )  # fmt: skip
 
 
 class DriverPretrainConfig(Config):
-    """A network that starts from random weights."""
+    """Training of a network from random weights."""
 
     network: FaceEstimatorConfig = FaceEstimatorConfig()
-    changes: FaceChanges = _WIDE_CHANGES
+    changes: FaceAugmentation = _WIDE_AUGMENTATION
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)  # of the people
     num_validations: PositiveInt = 10
     fit: FitConfig = FitConfig(
@@ -40,7 +40,7 @@ class DriverPretrainConfig(Config):
 
 
 def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Trains on the subject files below `inputs["people"]`; validation people are others than those of training.
+    """Trains on the subject files below `inputs["people"]`; training and validation people are disjoint.
 
     Raises:
         BadInput: no subject file, or too few people.
@@ -59,7 +59,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     normalization = faces.datasets[0].normalization
-    card = card_of(model, NAME, VERSION, config, normalization, {"train": people.train})
+    card = estimator_card(model, NAME, VERSION, config, normalization, {"train": people.train})
     save_estimator(weights, model, card)
     error = error_deg(model.to(choose_device(context.runtime)), faces, validation)
     return Produced(
@@ -72,7 +72,7 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
 
 
 def _files_by_person(folder: Path) -> dict[str, list[Path]]:
-    """Subject files by their person, whatever the files are called."""
+    """Subject files by person, whatever their file names."""
     files: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if is_subject_file(path)):
         files.setdefault(SubjectDataset(path, required_labels=("gaze",)).subject, []).append(path)

@@ -1,10 +1,10 @@
-"""How both driver stages train: random changes of each batch, and the weights that were best on validation."""
+"""Training of both driver stages: each batch is augmented, and the best validated weights are kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from gaze_core.driver.faces import FaceBatch, FaceChanges, FaceLoader, changed, gaze_distance
+from gaze_core.driver.faces import FaceAugmentation, FaceBatch, FaceLoader, augmented, gaze_distance
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.face_estimator import FaceEstimator
 from gaze_core.stages.context import StageContext
@@ -18,17 +18,17 @@ def train_estimator(
     faces: FaceLoader,
     training: Sequence[int],
     validation: Sequence[int],
-    changes: FaceChanges,
+    augmentation: FaceAugmentation,
     config: FitConfig,
     context: StageContext,
 ) -> FitSummary:
-    """Optimises what is not frozen; the model ends with the weights that were best on validation."""
+    """Optimises the parameters that are not frozen; the model ends with the best validated weights."""
 
     def read_batches(order: Iterable[list[int]]) -> Iterator[FaceBatch]:
         return (faces.batch([training[index] for index in indices]) for indices in order)
 
     def loss_terms(network: nn.Module, batch: FaceBatch, step: int) -> LossTerms:
-        batch = changed(batch, changes)  # here, where the step has seeded the random numbers
+        batch = augmented(batch, augmentation)  # here, because the random numbers are seeded for each step
         return {"gaze_rad": Term(gaze_distance(network(batch.rgb), batch.gaze_camera))}
 
     def measure(network: nn.Module, batch: FaceBatch) -> dict[str, Tensor]:

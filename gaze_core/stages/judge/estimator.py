@@ -1,12 +1,12 @@
 """Trains the gaze judge on synthetic identities that no redirection model is evaluated on.
 
-Not part of a flow: the weights are shipped, and this module says how they were made:
+It is not part of a flow: the weights are shipped, made by these commands:
 
     python -m gaze_core.synthesis.judge_subjects people
     python -m gaze_core.stages.judge.estimator --training people/training/*.h5 --validation people/validation/*.h5 \\
         --test people/test/*.h5 --out weights
 
-`docs/decisions/0006-judge.md` records why and what came out.
+`docs/decisions/0006-judge.md` has the reasons and the results.
 """
 
 import argparse
@@ -42,7 +42,7 @@ _FINAL_RATE_RATIO = 1e-3
 
 
 class EstimatorConfig(Config):
-    """How the judge is trained."""
+    """Configuration of the judge's training."""
 
     network: GazeNetConfig = GazeNetConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -52,7 +52,7 @@ class EstimatorConfig(Config):
     weight_decay: NonNegativeFloat = 0.02
     head_weight: NonNegativeFloat = 0.5
     points_weight: NonNegativeFloat = 2.0
-    eyes_weight: NonNegativeFloat = 8.0  # an error of the eyeball's radius weighs about as much as one radian
+    eyes_weight: NonNegativeFloat = 8.0  # an error of one eyeball radius weighs about as much as one radian
     seed: NonNegativeInt = 0
 
 
@@ -63,19 +63,18 @@ def train_judge(
     config: EstimatorConfig,
     out_dir: Path,
 ) -> dict[str, Any]:
-    """Trains a `GazeNet`, measures it, writes `out_dir/judge.safetensors` and returns its card.
+    """Trains and evaluates a `GazeNet`, writes `out_dir/judge.safetensors` and returns its card.
 
-    Only the subject files of `training` shape the weights. Those of `validation` are for choices between
-    configurations, those of `test` for the final number. The same files, configuration and number of threads give the
-    same weights.
+    Only the subject files of `training` train the weights. Those of `validation` select configurations, those of `test`
+    give the final error. The same files, configuration and number of threads give the same weights.
 
     Raises:
-        BadInput: no file to train or to measure on, or a subject that occurs twice.
+        BadInput: a split has no file, or a subject occurs twice.
     """
-    seen = _datasets(training, "training")
-    kept_back = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
-    _require_apart(seen, *kept_back.values())
-    faces = read_faces(list(seen.values()))
+    training_sets = _datasets(training, "training")
+    held_out = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
+    _require_disjoint(training_sets, *held_out.values())
+    faces = read_faces(list(training_sets.values()))
     seed_everything("judge", config.seed)
     model = GazeNet(config.network)
     work_dir = out_dir / "work"
@@ -84,11 +83,11 @@ def train_judge(
         "stage": NAME,
         "version": VERSION,
         "config": config.model_dump(mode="json"),
-        "training_subjects": list(seen),
+        "training_subjects": list(training_sets),
         "num_training_images": len(faces),
         "errors_deg": {
             split: {name: errors_deg(model, read_faces([dataset])) for name, dataset in subjects.items()}
-            for split, subjects in kept_back.items()
+            for split, subjects in held_out.items()
         },
     }
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -105,7 +104,7 @@ def _datasets(files: Sequence[Path], what: str) -> dict[str, SubjectDataset]:
     return {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
 
 
-def _require_apart(*splits: Mapping[str, SubjectDataset]) -> None:
+def _require_disjoint(*splits: Mapping[str, SubjectDataset]) -> None:
     names = [name for split in splits for name in split]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -117,18 +116,19 @@ def _require_apart(*splits: Mapping[str, SubjectDataset]) -> None:
 
 @torch.no_grad()
 def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
-    """Mean angle in degrees between labels and what is read of each image and its mirror image together.
+    """Mean angle in degrees between labels and predictions, each averaged over an image and its mirror image.
 
-    Of `gaze` and of `head`, over `images` images; as `evaluation/judge.py` reads.
+    For `gaze` and `head`, over `images` images; `evaluation/judge.py` predicts in the same way.
     """
     model.eval()
     unmirror = torch.tensor([1.0, -1.0])
     parts = []
     for start in range(0, len(faces), 32):
         rgb = faces[start : start + 32].rgb_on_white
-        seen, mirror = model(rgb), model(rgb.flip(-1))
-        parts.append([(getattr(seen, n) + getattr(mirror, n) * unmirror) / 2 for n in ("gaze_camera", "head_pitchyaw")])
-    gaze, head = (torch.cat(readings) for readings in zip(*parts, strict=True))
+        direct, mirror = model(rgb), model(rgb.flip(-1))
+        names = ("gaze_camera", "head_pitchyaw")
+        parts.append([(getattr(direct, name) + getattr(mirror, name) * unmirror) / 2 for name in names])
+    gaze, head = (torch.cat(predictions) for predictions in zip(*parts, strict=True))
     return {
         "images": len(faces),
         "gaze": float(angular_error_deg(gaze, faces.gaze_camera).mean()),
@@ -139,7 +139,7 @@ def errors_deg(model: GazeNet, faces: Faces) -> dict[str, float]:
 def optimise(
     model: GazeNet, faces: Faces, config: EstimatorConfig, runtime: Runtime, work_dir: Path, seed: int
 ) -> None:  # fmt: skip
-    """AdamW with a short warm-up and a cosine to nearly zero; goes on from what an interrupted attempt left."""
+    """AdamW with a short warm-up and a cosine schedule to nearly zero; resumes an interrupted attempt."""
 
     def loss_terms(network: nn.Module, batch: Faces, step: int) -> dict[str, Term]:
         rgb, labels = augment(mirrored_half(batch), config.augment)
@@ -166,20 +166,20 @@ def optimise(
 
 
 def estimator_loss(output: GazeNetOutput, batch: Faces, config: EstimatorConfig) -> dict[str, Term]:
-    """Errors of gaze and head direction, and of facial points and eye centres in shares of the image's side."""
+    """Errors of gaze and head direction, and of landmarks and eye centres relative to the image's side."""
 
-    def distance(predicted: Tensor, label: Tensor) -> Tensor:  # of unit vectors; nearly their angle in radians
+    def distance(predicted: Tensor, label: Tensor) -> Tensor:  # of unit vectors: nearly the angle in radians
         squared = (vector_from_pitchyaw(predicted) - vector_from_pitchyaw(label)).square().sum(-1)
         return (squared + 1e-6).sqrt().mean()
 
-    def apart(name: str) -> Tensor:
+    def position_error(name: str) -> Tensor:
         return (getattr(output, name) - getattr(batch, name)).abs().mean() / config.network.image_px
 
     return {
         "gaze_rad": Term(distance(output.gaze_camera, batch.gaze_camera)),
         "head_rad": Term(distance(output.head_pitchyaw, batch.head_pitchyaw), config.head_weight),
-        "points_share": Term(apart("points_px"), config.points_weight),
-        "eyes_share": Term(apart("irises_px") + apart("eyeballs_px"), config.eyes_weight),
+        "points_share": Term(position_error("points_px"), config.points_weight),
+        "eyes_share": Term(position_error("irises_px") + position_error("eyeballs_px"), config.eyes_weight),
     }
 
 

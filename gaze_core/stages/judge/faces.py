@@ -1,4 +1,4 @@
-"""Face images as the judge learns from them: read from subject files, mirrored, and changed at random."""
+"""Training images of the judge: read from subject files, mirrored and augmented."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaze_core.config import Config
-from gaze_core.data.augmentation import rolls, signed, through_smaller, turned, warped
+from gaze_core.data.augmentation import downscaled, roll_rotations, rotated, signed, warped
 from gaze_core.data.batch import GazeBatch, TensorRecord, concatenate
-from gaze_core.data.loading import SubjectLoader, require_alike
+from gaze_core.data.loading import SubjectLoader, require_compatible
 from gaze_core.data.subjects import Pixels, SubjectDataset, assemble
 from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.models.estimation.gaze_net import MIRRORED_POINTS, POINTS, head_pitchyaw
@@ -24,14 +24,14 @@ EYEBALL_RADIUS_M = 0.015
 
 
 class AugmentConfig(Config):
-    """How far a training image may differ from the recorded one; the judge must also read soft renderings."""
+    """Augmentation of training images; the judge must also work on blurred renderings."""
 
     shift_px: NonNegativeFloat = 3.0
     roll_deg: NonNegativeFloat = 6.0
     scale: NonNegativeFloat = 0.08  # relative, either way
     color: NonNegativeFloat = 0.2  # gain of each channel, relative, either way
     brightness: NonNegativeFloat = 0.3
-    grey: NonNegativeFloat = 0.3  # largest share of colour that is taken away
+    grey: NonNegativeFloat = 0.3  # largest share of desaturation
     noise: NonNegativeFloat = 0.03  # largest standard deviation
     blur_sigma_px: PositiveFloat = 1.2
     resampled_share: NonNegativeFloat = 0.2
@@ -40,7 +40,7 @@ class AugmentConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class Faces(TensorRecord):
-    """N face images as they are stored and what the judge learns to read; frames as in `GazeNetOutput`."""
+    """N face images as bytes and the judge's labels; coordinate frames as in `GazeNetOutput`."""
 
     rgb: UInt8[Tensor, "n 3 h w"]
     head_mask: UInt8[Tensor, "n 1 h w"]  # 0 or 1
@@ -60,12 +60,12 @@ class Faces(TensorRecord):
 
 
 def read_faces(datasets: Sequence[SubjectDataset]) -> Faces:
-    """All samples of some subject files as bytes, which keeps a dozen subjects in memory.
+    """All samples of some subject files, as bytes so that a dozen subjects fit into memory.
 
     Raises:
         BadInput: none is usable, or the files differ in image size or normalisation.
     """
-    require_alike(datasets)
+    require_compatible(datasets)
     loader = SubjectLoader(list(datasets), _face_batch, batch_size=1, cache_bytes=0)
     ends = np.cumsum([0, *map(len, datasets)]).tolist()
     return concatenate([loader.batch(range(first, end)) for first, end in pairwise(ends)])
@@ -79,7 +79,7 @@ def _face_batch(
 
 
 def faces_of(batch: GazeBatch) -> Faces:
-    """Samples that are in memory, as bytes."""
+    """The faces of a batch, as bytes."""
     irises_px, eyeballs_px = _eye_points(batch)
     return Faces(
         rgb=(batch.rgb * 255).round().byte(),
@@ -101,11 +101,11 @@ def _eye_points(batch: GazeBatch) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor,
 
 
 def mirrored(faces: Faces) -> Faces:
-    """The same faces in a mirror: yaw changes its sign, and left points change places with right ones."""
+    """The mirrored faces: yaw changes its sign, left and right points are swapped."""
     flip = faces.gaze_camera.new_tensor([1.0, -1.0])
 
-    def points(places_px: Tensor) -> Tensor:
-        return torch.stack([faces.rgb.shape[-1] - places_px[..., 0], places_px[..., 1]], dim=-1)
+    def points(positions_px: Tensor) -> Tensor:
+        return torch.stack([faces.rgb.shape[-1] - positions_px[..., 0], positions_px[..., 1]], dim=-1)
 
     return Faces(
         rgb=faces.rgb.flip(-1),
@@ -119,27 +119,27 @@ def mirrored(faces: Faces) -> Faces:
 
 
 def mirrored_half(faces: Faces) -> Faces:
-    """Every second face in a mirror; batches are shuffled, so this is a random half."""
+    """The faces with every second one mirrored; batches are shuffled, so this is a random half."""
     return concatenate([faces[::2], mirrored(faces[1::2])])
 
 
 def augment(faces: Faces, config: AugmentConfig) -> tuple[Float[Tensor, "n 3 h w"], Faces]:
-    """Images on white and their labels after a random change of place, size, roll, colour, sharpness and noise."""
+    """Augmented images on white, and their labels: random shift, scale, roll, colour, blur and noise."""
     n, size = len(faces), faces.rgb.shape[-1]
     scale = 1 + config.scale * _uniform(faces, n)
     shift_px = config.shift_px * _uniform(faces, n, 2)
-    roll = rolls(_uniform(faces, n).mul(config.roll_deg).deg2rad())
-    rgb = _place(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
+    roll = roll_rotations(_uniform(faces, n).mul(config.roll_deg).deg2rad())
+    rgb = _transformed(_recolored(faces, config), scale, shift_px, roll[:, :2, :2])
     rgb = _resample(_blur(rgb, config), config)
     rgb = rgb + config.noise * torch.rand(n, 1, 1, 1).to(rgb) * torch.randn(rgb.shape).to(rgb)
 
-    def moved(places_px: Tensor) -> Tensor:
-        return scale[:, None, None] * (places_px - size / 2) @ roll[:, :2, :2].mT + size / 2 + shift_px[:, None]
+    def moved(positions_px: Tensor) -> Tensor:
+        return scale[:, None, None] * (positions_px - size / 2) @ roll[:, :2, :2].mT + size / 2 + shift_px[:, None]
 
     labels = replace(
         faces,
-        gaze_camera=turned(faces.gaze_camera, roll),
-        head_pitchyaw=turned(faces.head_pitchyaw, roll),
+        gaze_camera=rotated(faces.gaze_camera, roll),
+        head_pitchyaw=rotated(faces.head_pitchyaw, roll),
         **{name: moved(getattr(faces, name)) for name in ("points_px", "irises_px", "eyeballs_px")},
     )
     return rgb.clamp(0, 1), labels
@@ -154,18 +154,18 @@ def _recolored(faces: Faces, config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
 
 
 def _uniform(faces: Faces, *shape: int) -> Tensor:
-    """Between -1 and 1, where the faces are; the random numbers are the CPU's, so every device gets the same ones."""
+    """Uniform in [-1, 1], on the faces' device; drawn on the CPU, so every device gets the same numbers."""
     return signed(*shape).to(faces.gaze_camera)
 
 
-def _place(
+def _transformed(
     rgb: Float[Tensor, "n 3 h w"],
     scale: Float[Tensor, " n"],
     shift_px: Float[Tensor, "n 2"],
     roll: Float[Tensor, "n 2 2"],
 ) -> Float[Tensor, "n 3 h w"]:
-    """Each image scaled and turned about its centre and then shifted; white comes in from outside."""
-    inverse = roll.mT / scale[:, None, None]  # affine_grid asks where each output pixel comes from
+    """Each image scaled and rotated about its centre, then shifted; the outside is white."""
+    inverse = roll.mT / scale[:, None, None]  # affine_grid maps output pixels to input positions
     offset = -inverse @ (2 * shift_px / rgb.shape[-1])[..., None]
     return warped(rgb, inverse, offset, on_white=True)
 
@@ -182,8 +182,8 @@ def _blur(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor,
 
 
 def _resample(rgb: Float[Tensor, "n 3 h w"], config: AugmentConfig) -> Float[Tensor, "n 3 h w"]:
-    """Some of the images through a smaller size and back."""
+    """Downsamples a random share of the images and upsamples them again."""
     count, size = round(config.resampled_share * len(rgb)), rgb.shape[-1]
     chosen = torch.randperm(len(rgb))[:count]
     small = int(torch.randint(min(config.smallest_resampled_px, size), size + 1, ()))
-    return through_smaller(rgb, chosen, small)
+    return downscaled(rgb, chosen, small)

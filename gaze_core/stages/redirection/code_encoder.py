@@ -1,4 +1,4 @@
-"""Stage: learn to tell a person's identity code from an image, on the people that a redirector was trained on."""
+"""Stage: trains the encoder of identity codes on the people that a redirector was trained on."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gaze_core.training.loop import FitConfig, Task, Term
 
 NAME, VERSION = "code_encoder", 2
 TRAINS = True  # may run in several processes
-_STILL = 1e-3  # entries of the code that vary less than this between people are nobody's
+_MIN_STD = 1e-3  # code entries with a smaller standard deviation between people are ignored
 
 
 class CodeEncoderStageConfig(Config):
@@ -35,7 +35,7 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
     """Trains on the people of `inputs["data"]`; writes `weights.safetensors` and `stats.jsonl`.
 
     Raises:
-        BadInput: all frames have one identity code, so there is nothing to tell apart.
+        BadInput: all people have the same identity code, so there is nothing to learn.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
     people = data.identity_codes()
@@ -43,7 +43,7 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
     model = CodeEncoder(config.model)
     model.mean.copy_(people.mean(dim=0))
     model.std.copy_(people.std(dim=0, correction=0).nan_to_num(0.0))
-    if not bool((model.std > _STILL).any()):
+    if not bool((model.std > _MIN_STD).any()):
         raise BadInput(
             f"the {len(people)} people of the data have the same identity code; expected several with codes that differ; "
             "invert from the mean instead (no encoder)"
@@ -60,15 +60,15 @@ def run(config: CodeEncoderStageConfig, inputs: Inputs, context: StageContext) -
 
 
 def loss(model: nn.Module, batch: GazeBatch) -> Tensor:
-    """Mean distance of codes, in standard deviations between people; half of the images are mirrored in training."""
+    """Smooth L1 error of codes, in standard deviations between people; half of the training images are mirrored."""
     assert isinstance(model, CodeEncoder)
     rgb = batch.rgb_on_white
     if model.training:
         mirrored = torch.rand(len(rgb), 1, 1, 1, device=rgb.device) < 0.5
         rgb = torch.where(mirrored, rgb.flip(-1), rgb)
-    varies = model.std > _STILL
-    off = (model(rgb) - batch.head.identity_code)[:, varies] / model.std[varies]
-    return functional.smooth_l1_loss(off, torch.zeros_like(off))
+    varies = model.std > _MIN_STD
+    error = (model(rgb) - batch.head.identity_code)[:, varies] / model.std[varies]
+    return functional.smooth_l1_loss(error, torch.zeros_like(error))
 
 
 def load(directory: Path) -> CodeEncoder:

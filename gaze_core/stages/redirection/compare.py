@@ -1,4 +1,4 @@
-"""Stage: is a candidate better than a baseline, on the same samples, by more than a tolerance?"""
+"""Stage: compares a candidate with a baseline on the same samples, given a tolerance."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ COMPARISON_FILE = "comparison.json"
 def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
     """Compares `inputs["candidate"]` with `inputs["baseline"]`, both evaluations.
 
-    Without a baseline, the candidate is compared with handing back the recorded images.
+    Without `inputs["baseline"]`, the candidate is compared with the identity baseline, which returns the recorded images.
     """
     candidate = read_evaluation(inputs["candidate"])
     baseline = read_evaluation(inputs["baseline"]) if inputs.get("baseline") else copy_as_baseline(candidate)
@@ -26,10 +26,10 @@ def run(config: Tolerance, inputs: Inputs, context: StageContext) -> Produced:
 
 
 def read_evaluation(folder: Path) -> EvaluationReport:
-    """What the evaluate stage wrote."""
+    """The report that the evaluate stage wrote."""
     return EvaluationReport.model_validate_json((folder / EVALUATION_FILE).read_text())
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """What this stage wrote."""
+    """The comparison that this stage wrote."""
     return Comparison.model_validate_json((folder / COMPARISON_FILE).read_text())

@@ -1,4 +1,4 @@
-"""The gaze estimator that takes part in training, and never judges what came out of it."""
+"""The gaze critic: the estimator in the gaze losses, which must not be the judge."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gaze_core.training.checkpoint import load_weights, read_card
 
 
 class CriticConfig(Config):
-    """Weights as `stages/judge/estimator.py` writes them; the checksum says which they are, wherever they lie."""
+    """Weights that `stages/judge/estimator.py` wrote; the checksum identifies them, whatever their path."""
 
     path: Path
     sha256: Sha256
@@ -22,8 +22,8 @@ def load_critic(config: CriticConfig) -> GazeCritic:
     """The frozen critic.
 
     Raises:
-        BadInput: no such file, another file than the checksum says, or not the weights of a gaze estimator.
-        ContractViolation: it is the judge.
+        BadInput: no such file, another checksum, or not the weights of a gaze estimator.
+        ContractViolation: the critic is the judge.
     """
     if not config.path.is_file():
         raise BadInput(

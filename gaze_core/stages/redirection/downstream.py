@@ -1,8 +1,8 @@
-"""Stage: does redirection help those it is made for? An estimator from few real images, with and without redirected ones.
+"""Stage: few-shot gaze estimation, with and without redirected training images.
 
-The protocol of the papers' few-shot experiment (Wei et al. 2025, figure 6): an estimator that has learned from other
-people is fine-tuned on k labelled images of one person, or on those and redirected ones of the same person, and is then
-tested on images of that person that nobody has seen. Everything else is equal in both arms.
+The protocol of the papers' few-shot experiment (Wei et al. 2025, figure 6): an estimator pretrained on other people is
+fine-tuned on k labelled images of one person, or on these and redirected images of the same person, and is then tested on
+unseen images of that person. Everything else is equal in both arms.
 """
 
 from collections.abc import Sequence
@@ -42,20 +42,22 @@ from gaze_core.stages.redirection.evaluate import held_out_files, render_rgb
 
 NAME, VERSION = "downstream", 2
 DOWNSTREAM_FILE, IMAGES_FILE = "downstream.json", "downstream.npz"
-_NUM_SHOWN = 8
+_NUM_EXAMPLES = 8
 
 
 class DownstreamConfig(Config):
-    """The experiment. Asked gazes are uniform within `gaze_range_deg`, [pitch, yaw] in the head frame, either way."""
+    """The experiment. Target gazes are uniform within `gaze_range_deg`, [pitch, yaw] in the head frame, either way."""
 
     num_real: PositiveInt = 8  # labelled images of the person
-    num_generated: PositiveInt = 192  # redirected from those; the papers fill up to 200
+    num_generated: PositiveInt = 192  # redirected images of those; the papers use up to 200 in total
     gaze_range_deg: tuple[PositiveFloat, PositiveFloat] = (20.0, 30.0)
-    start: Literal["pretrained", "scratch"] = "pretrained"  # the shipped estimator of other people, or nothing
+    start: Literal["pretrained", "scratch"] = (
+        "pretrained"  # the shipped estimator, trained on other people, or random weights
+    )
     num_steps: PositiveInt = 100
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-4
-    num_repeats: int = Field(3, ge=1)  # each with other real images
+    num_repeats: int = Field(3, ge=1)  # each with another choice of real images
     augment: AugmentConfig = AugmentConfig()
     seed: NonNegativeInt = 0
     bootstrap: Bootstrap = Bootstrap()
@@ -65,33 +67,32 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
     """Trains both arms for each subject of `inputs["data"]` with the redirector `inputs["checkpoint"]`.
 
     Raises:
-        BadInput: a subject has fewer images to train on than asked for, or none to test on.
+        BadInput: a subject has fewer training images than `num_real`, or no test image.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     model = model.to(choose_device(context.runtime))
     subjects, judge, seen = held_out_files(inputs["data"]), CnnJudge(), Seen.of_card(card)
-    known: dict[str, int] = {}  # of each subject, the frames to train on that the redirector has seen
+    known: dict[str, int] = {}  # number of training frames, by subject, that the redirector has seen
     num_rounds = len(subjects) * config.num_repeats
-    repeats, shown = [], None
+    repeats, examples = [], None
     for path, splits in subjects:
         _require_enough(splits, config)
         origin = Origin.read(path)
         test, own = origin.at(splits.test), origin.at(tuple(splits.seen))
-        require_unseen(
-            "the estimator to start from", judge.seen, origin.person, test
-        )  # it need not learn people that it knows
+        # The experiment is about people whom the pretrained estimator does not know.
+        require_unseen("the estimator to start from", judge.seen, origin.person, test)
         require_unseen("the redirector", seen, origin.person, test)
-        known[splits.subject] = len(seen.among(origin.person, own))
+        known[splits.subject] = len(seen.seen_frames(origin.person, own))
         for number in range(config.num_repeats):
             repeat, images = _repeat(config, model, path, splits, number, context)
             repeats.append(repeat)
-            shown = shown or images
+            examples = examples or images
             context.progress(len(repeats), num_rounds, float("nan"))
     report = _report(config, repeats, known)
     files = {name: context.work_dir / name for name in (DOWNSTREAM_FILE, IMAGES_FILE)}
     files[DOWNSTREAM_FILE].write_text(report.model_dump_json(indent=1))
-    assert shown is not None
-    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **shown)
+    assert examples is not None
+    np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **examples)
     metrics = {f"{arm.name}_error_deg": arm.error_deg.value for arm in report.arms} | {
         "gain_deg": report.gain_deg.value
     }
@@ -104,7 +105,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
 
 
 def read_downstream(folder: Path) -> DownstreamReport:
-    """What this stage wrote."""
+    """The report that this stage wrote."""
     return DownstreamReport.model_validate_json((folder / DOWNSTREAM_FILE).read_text())
 
 
@@ -119,7 +120,7 @@ def _require_enough(splits: Splits, config: DownstreamConfig) -> None:
 def _repeat(
     config: DownstreamConfig, model: GazeGaussian, path: Path, splits: Splits, number: int, context: StageContext
 ) -> tuple[Repeat, dict[str, np.ndarray]]:
-    """One choice of real images: the errors of each arm on every test image, and some images."""
+    """One choice of real images: the errors of each arm on every test image, and example images."""
     random = generator("downstream", config.seed, splits.subject, number)
     order = torch.randperm(len(splits.train), generator=random)[: config.num_real].tolist()
     frames = sorted(splits.train[k] for k in order)
@@ -133,7 +134,7 @@ def _repeat(
         for name, faces in arms.items()
     }
     repeat = Repeat(subject=splits.subject, number=number, real_frames=tuple(frames), errors_deg=errors)
-    return repeat, {"real": _shown(faces_of(real)), "generated": _shown(generated)}
+    return repeat, {"real": _example_images(faces_of(real)), "generated": _example_images(generated)}
 
 
 def redirected(
@@ -152,7 +153,7 @@ def redirected(
 
 
 def _rendered(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b 2"]) -> GazeBatch:
-    """The batch as it would have been recorded with this gaze; renderings stand on white already."""
+    """The batch with renderings at this gaze and its labels; renderings already have a white background."""
     device = next(model.parameters()).device
     on_device = heads.to(device)
     rgb = render(partial(render_rgb, model), on_device.camera, on_device.head.with_gaze(gaze_head.to(device))).cpu()
@@ -169,7 +170,7 @@ def _rendered(model: GazeGaussian, heads: GazeBatch, gaze_head: Float[Tensor, "b
 def _fine_tuned(
     faces: Faces | None, config: DownstreamConfig, number: int, context: StageContext, work_dir: Path
 ) -> GazeNet:  # fmt: skip
-    """The estimator after training on `faces`; as it was before if None."""
+    """The estimator after fine-tuning on `faces`; not fine-tuned if None."""
     judge = CnnJudge()
     seed_everything("downstream initialise", config.seed, number)
     network = GazeNet(GazeNetConfig.model_validate(judge.card["config"]["network"]))
@@ -177,31 +178,31 @@ def _fine_tuned(
         network.load_state_dict(judge.state_dict())
     if faces is None:
         return network.eval()
-    how = EstimatorConfig(
+    settings = EstimatorConfig(
         augment=config.augment,
         num_steps=config.num_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         seed=config.seed,
     )
-    optimise(network, faces, how, context.runtime, work_dir, derived_seed("downstream step", config.seed, number))
+    optimise(network, faces, settings, context.runtime, work_dir, derived_seed("downstream step", config.seed, number))
     return network
 
 
 @torch.no_grad()
 def _errors_deg(network: GazeNet, faces: Faces) -> Float[Tensor, " n"]:
-    """Angle between label and reading, of each image and its mirror image together."""
+    """Angle between label and prediction, averaged over each image and its mirror image."""
     unmirror, errors = torch.tensor([1.0, -1.0]), []
     for start in range(0, len(faces), 32):
         part = faces[start : start + 32]
-        seen, mirror = network(part.rgb_on_white), network(part.rgb_on_white.flip(-1))
-        errors.append(angular_error_deg((seen.gaze_camera + mirror.gaze_camera * unmirror) / 2, part.gaze_camera))
+        direct, mirror = network(part.rgb_on_white), network(part.rgb_on_white.flip(-1))
+        errors.append(angular_error_deg((direct.gaze_camera + mirror.gaze_camera * unmirror) / 2, part.gaze_camera))
     return torch.cat(errors)
 
 
 def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str, int]) -> DownstreamReport:
     def by_subject(value: Any) -> list[np.ndarray]:
-        """Of each subject, each test image's value averaged over the repeats."""
+        """For each subject, the value of each test image averaged over the repeats."""
         names = dict.fromkeys(repeat.subject for repeat in repeats)
         return [np.mean([value(r.errors_deg) for r in repeats if r.subject == name], axis=0) for name in names]
 
@@ -220,7 +221,7 @@ def _report(config: DownstreamConfig, repeats: Sequence[Repeat], seen: dict[str,
     )
 
 
-def _shown(faces: Faces) -> np.ndarray:
-    chosen = evenly_spaced(len(faces), _NUM_SHOWN)
+def _example_images(faces: Faces) -> np.ndarray:
+    chosen = evenly_spaced(len(faces), _NUM_EXAMPLES)
     images = (faces[chosen].rgb_on_white.permute(0, 2, 3, 1) * 255).round().byte()
     return images.numpy()

@@ -1,4 +1,4 @@
-"""Stage: measure a trained GazeGaussian on frames that no training stage has seen, and render what it does."""
+"""Stage: evaluates a trained GazeGaussian on unseen frames, and renders examples."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from gaze_core.evaluation.metric_networks import MetricNetworkName, available, l
 from gaze_core.evaluation.pairs import Pairs
 from gaze_core.evaluation.protocols import Protocol, pairs_of, protocol, protocol_of_source
 from gaze_core.evaluation.redirection import HeldOut, evaluate
-from gaze_core.evaluation.shown import PitchYawDeg, Shown, report_images
+from gaze_core.evaluation.report_renderings import PitchYawDeg, ReportTargets, report_images
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
-from gaze_core.preprocess.iris_judge import read_gaze
+from gaze_core.preprocess.iris_judge import predict_gaze
 from gaze_core.reproducibility import choose_device
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
@@ -41,14 +41,15 @@ EVALUATION_FILE, IMAGES_FILE = "evaluation.json", "pictures.npz"
 
 
 class EvaluateConfig(Config):
-    """What is measured and shown. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose.
+    """What is measured and rendered. Angles in degrees, `[pitch, yaw]`, head frame for gaze, camera frame for pose.
 
     `protocol` names a table of `protocols.toml`; empty means the one for held-out frames of the data's source.
-    `instruments` are those that must be at hand: they decide which metrics a result has, so they belong to its identity.
+    `instruments` are the metric networks that must be available: they decide which metrics a result has, so they are part
+    of its cache key.
     """
 
     judge: Literal["cnn", "iris"] = "cnn"
-    split: Literal["test", "validation"] = "test"  # validation: what a search may choose by
+    split: Literal["test", "validation"] = "test"  # validation: for hyperparameter search
     protocol: str = ""
     seed: NonNegativeInt = 0
     instruments: tuple[MetricNetworkName, ...] = ()
@@ -58,7 +59,7 @@ class EvaluateConfig(Config):
     shown_poses_deg: tuple[PitchYawDeg, ...] = ((0, -20), (0, 0), (0, 20))
 
     def with_available_metrics(self) -> "EvaluateConfig":
-        """The same, measured with all that this machine has."""
+        """The configuration with all metric networks that are available on this machine."""
         return self.model_copy(update={"instruments": available()})
 
 
@@ -67,11 +68,11 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
 
     Raises:
         ContractViolation: the checkpoint, or the judge, has seen a test frame or the subject.
-        BadInput, MissingArtifact: the data are not of the protocol, or its pair list lacks.
+        BadInput, MissingArtifact: the data do not fit the protocol, or its pair list is missing.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
-    instruments = load_metric_networks(judge_of(config), config.instruments)
-    require_no_critic(instruments.judge, _critic_sha256(card))
+    networks = load_metric_networks(judge_of(config), config.instruments)
+    require_no_critic(networks.judge, _critic_sha256(card))
     device = choose_device(context.runtime)
     redirector = partial(render_rgb, model.to(device))
     pairs_file = only_entry(inputs["pairs"]) if inputs.get("pairs") else None
@@ -82,17 +83,17 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         origin = Origin.read(path)
         chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
         frames = origin.at(tuple(sorted(set(chosen_pairs.targets))))
-        require_unseen(f"judge {instruments.judge.name!r}", instruments.judge.seen, origin.person, frames)
+        require_unseen(f"judge {networks.judge.name!r}", networks.judge.seen, origin.person, frames)
         if config.split == "test":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
         subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
-    shown = _shown_heads(subjects, config.num_shown)
-    record = chosen.record(config.seed, pairs_file, len(subjects), shown[0][1].rgb.shape[-1])
-    report = evaluate(redirector, subjects, instruments, record, config.bootstrap)
+    examples = _example_heads(subjects, config.num_shown)
+    record = chosen.record(config.seed, pairs_file, len(subjects), examples[0][1].rgb.shape[-1])
+    report = evaluate(redirector, subjects, networks, record, config.bootstrap)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
     files[EVALUATION_FILE].write_text(report.model_dump_json(indent=1))
     rendered = report_images(
-        redirector, shown, Shown(config.shown_gazes_deg, config.shown_poses_deg), instruments.judge
+        redirector, examples, ReportTargets(config.shown_gazes_deg, config.shown_poses_deg), networks.judge
     )
     np.savez_compressed(files[IMAGES_FILE], allow_pickle=False, **rendered)
     numbers = {name: value for name, value in report.numbers.items() if value is not None}
@@ -106,10 +107,10 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
 
 
 def require_pairs(config: EvaluateConfig, data_dir: Path) -> None:
-    """Refuses data on which the evaluation would end, before a training that would be for nothing.
+    """Refuses, before training, data that the evaluation would refuse afterwards.
 
     Raises:
-        BadInput, ContractViolation: the held-out frames are too few, or not of the protocol.
+        BadInput, ContractViolation: there are too few held-out frames, or they do not fit the protocol.
     """
     chosen = _protocol(config, data_dir)
     for _, splits in held_out_files(data_dir):
@@ -122,17 +123,17 @@ def require_pairs(config: EvaluateConfig, data_dir: Path) -> None:
 
 
 def render_rgb(model: GazeGaussian, camera: Camera, head: HeadParameters) -> Float[Tensor, "b 3 h w"]:
-    """The model as a redirector: parameters in, final image out."""
+    """The model as a redirector: camera and head parameters to the final image."""
     with torch.no_grad():
         rgb: Tensor = model(camera, head).rgb
     return rgb
 
 
 def held_out_files(data_dir: Path, role: Role = "test") -> list[tuple[Path, Splits]]:
-    """The subject files of a data set artifact that have frames for the test, or for another role.
+    """The subject files of a data set artifact that have test frames, or frames of another role.
 
     Raises:
-        BadInput: there is none.
+        BadInput: no file has such frames.
     """
     splits = read_splits(data_dir / SPLITS_FILE)
     found = [(data_dir / one.file, one) for one in splits.subjects if getattr(one, role)]
@@ -144,7 +145,7 @@ def held_out_files(data_dir: Path, role: Role = "test") -> list[tuple[Path, Spli
 
 
 def require_unseen_by_judge(config: EvaluateConfig, data_dir: Path) -> None:
-    """What `run` refuses about the judge, for whoever wants to know before a training.
+    """Checks before training what `run` checks about the judge.
 
     Raises:
         ContractViolation: the judge was trained on a subject of the test.
@@ -168,7 +169,7 @@ def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
 
 
 def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
-    """The pairs whose frames are both usable; the others are counted."""
+    """The pairs whose frames are both usable; the others are counted in `dropped`."""
     dataset = SubjectDataset(path)
     position = {int(frame): k for k, frame in enumerate(dataset.indices)}
     pairs = [pair for pair in zip(chosen_pairs.inputs, chosen_pairs.targets, strict=True) if set(pair) <= set(position)]
@@ -180,15 +181,15 @@ def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.devic
     return HeldOut(subject, kept, lambda frames: dataset.batch([position[frame] for frame in frames]).to(device))
 
 
-def _shown_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
-    """(subject, batch of one) of evenly spread target frames."""
+def _example_heads(subjects: list[HeldOut], count: int):  # type: ignore[no-untyped-def]
+    """Evenly spaced target frames, each as (subject, batch of one)."""
     frames = [(subject, frame) for subject in subjects for frame in sorted(set(subject.pairs.targets))]
     chosen = evenly_spaced(len(frames), count)
     return [(frames[k][0].subject, frames[k][0].frames([frames[k][1]])) for k in chosen]
 
 
 def _critic_sha256(card: Mapping[str, object]) -> str | None:
-    """Of the estimator whose gaze loss trained the checkpoint, if one did."""
+    """Checksum of the critic that the checkpoint was trained with, if there was one."""
     config = card["config"]
     critic = config.get("critic") if isinstance(config, Mapping) else None
     return str(critic["sha256"]) if critic else None
@@ -197,11 +198,10 @@ def _critic_sha256(card: Mapping[str, object]) -> str | None:
 def judge_of(config: EvaluateConfig) -> Judge:
     """The configured judge.
 
-
     Raises:
-        MissingArtifact: its weights are not at hand.
+        MissingArtifact: its weights are not available.
     """
     if config.judge == "cnn":
         return CnnJudge()
     landmarker = resolve("face_landmarker")
-    return IrisJudge(lambda images: read_gaze(images, landmarker))
+    return IrisJudge(lambda images: predict_gaze(images, landmarker))

@@ -1,4 +1,4 @@
-"""Stage: train GazeGaussian, with the DiT or the baseline renderer, from a fitted MeshHead."""
+"""Stage: trains GazeGaussian, with the DiT or the baseline renderer, initialised from a fitted MeshHead."""
 
 import hashlib
 from collections.abc import Collection
@@ -19,14 +19,14 @@ from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
 from gaze_core.models.redirection.densify import DensifyConfig, densified
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian, GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.reproducibility import deterministic, seed_everything
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import mesh_head, official_checkpoint
 from gaze_core.stages.redirection.critic import CriticConfig
-from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, Trained, loss_terms
+from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights, TrainingModule, loss_terms
 from gaze_core.stages.redirection.training_data import TrainingData, read_training_data, train
 from gaze_core.training.checkpoint import WEIGHTS_FILE, load_weights, read_card
 from gaze_core.training.loop import FitConfig, Task, fit, total
@@ -56,14 +56,14 @@ class GazeGaussianStageConfig(Config):
     fit: FitConfig = FitConfig(num_steps=500, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1)
 
     def digest(self) -> str:
-        """As every configuration's, but of its own for critics: earlier releases kept other weights of such runs."""
+        """The digest, with a suffix for runs with critics: earlier releases selected other weights of such runs."""
         plain = super().digest()
-        if not self.loss_weights.asks_for_critics:
+        if not self.loss_weights.needs_critics:
             return plain
         return hashlib.sha256(f"{plain}, selected once all terms act".encode()).hexdigest()[:12]
 
     def for_labels(self, label_sources: Collection[str]) -> "GazeGaussianStageConfig":
-        """With "auto" decided: corrections where labels of any of these sources are estimates."""
+        """The configuration with "auto" resolved: corrections if labels of any of these sources are estimates."""
         if self.corrections != "auto":
             return self
         estimated = any(source != "exact" for source in label_sources)
@@ -73,10 +73,10 @@ class GazeGaussianStageConfig(Config):
 def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Trains on `inputs["data"]` from `inputs["mesh_head"]`; writes `weights.safetensors` and `stats.jsonl`.
 
-    Goes on from an interrupted run.
+    Resumes an interrupted run.
 
     Raises:
-        BadInput: the images have another size than the model is configured for.
+        BadInput: the size of the images is not the model's `image_px`.
         MissingArtifact, ContractViolation: no usable MeshHead checkpoint.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
@@ -87,7 +87,7 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     config = config.for_labels(data.label_sources)
     seed_everything("initialise", NAME, config.fit.seed)
     head = mesh_head.load(inputs["mesh_head"])
-    model = start_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
+    model = initialise_from_mesh_head(config.model, head, data.label("eye_centers_head_m").mean(dim=0))
     critics = Critics(config.loss_weights, config.critic, config.synthetic_gaze, config.fit.seed)
     active = active_enhancements(model, config, critics)
     for name, detail in active:
@@ -99,50 +99,52 @@ def run(config: GazeGaussianStageConfig, inputs: Inputs, context: StageContext) 
     fit_config, done = config.fit.model_copy(update={"selection": selection}), 0
     if config.densify is not None:
         done = max(1, int(config.densify.after * num_steps))
-        model = _grown(Trained(model, critics, corrections, penalties), config, config.densify, data, done, context)
+        model = _densified_model(
+            TrainingModule(model, critics, corrections, penalties), config, config.densify, data, done, context
+        )
         selection = selection.model_copy(update={"from_step": max(0, selection.from_step - done)})
         rest = {"num_steps": max(1, num_steps - done), "num_epochs": None, "first_step": done, "selection": selection}
         fit_config = config.fit.model_copy(update=rest)
-    task = _task(Trained(model, critics, corrections, penalties), config, data, done)
+    task = _task(TrainingModule(model, critics, corrections, penalties), config, data, done)
     produced = train(task, fit_config, data, _card(config, data, model, active), context, result=model)
     return replace(produced, metrics={**produced.metrics, **(corrections.sizes() if corrections else {})})
 
 
-def _task(trained: Trained, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
-    """What is left of the training after `done` steps."""
+def _task(module: TrainingModule, config: GazeGaussianStageConfig, data: TrainingData, done: int) -> Task[GazeBatch]:
+    """The training task from step `done` on."""
     num_steps = config.fit.steps(data.train.num_samples)
     return Task(
-        model=trained,
-        parameter_groups=parameter_groups(trained.model, trained.corrections, config),
+        model=module,
+        parameter_groups=parameter_groups(module.model, module.corrections, config),
         num_samples=data.train.num_samples,
         read_batches=data.batches,
-        loss_terms=lambda _, batch, step: trained.loss_terms(batch, done + step, (done + step) / num_steps),
-        validation=data.validation(lambda _, batch: trained.measure(batch)),
+        loss_terms=lambda _, batch, step: module.loss_terms(batch, done + step, (done + step) / num_steps),
+        validation=data.validation(lambda _, batch: module.measure(batch)),
     )
 
 
-def _grown(
-    trained: Trained, config: GazeGaussianStageConfig, how: DensifyConfig, data: TrainingData, num_steps: int,
+def _densified_model(
+    module: TrainingModule, config: GazeGaussianStageConfig, densify: DensifyConfig, data: TrainingData, num_steps: int,
     context: StageContext,
 ) -> GazeGaussian:  # fmt: skip
-    """The model after its first `num_steps` steps, then densified; the steps go on from where they were interrupted."""
+    """The model after its first `num_steps` steps and densification; resumes if these steps were interrupted."""
     first_part = config.fit.model_copy(
         update={"num_steps": num_steps, "num_epochs": None, "final_learning_rate_ratio": 1.0, "keep_every_epochs": 0}
         | {"validate_every_epoch": False, "validate_every_steps": 0}
     )
-    task, work_dir = _task(trained, config, data, 0), context.work_dir / "before_densify"
+    task, work_dir = _task(module, config, data, 0), context.work_dir / "before_densify"
     fit(task, first_part, context.runtime, work_dir, None, context.progress, context.logger)
-    grown = densified(trained.model, _gradients_px(trained.model.train(), config, how.num_frames, data), how)
+    denser = densified(module.model, _gradients_px(module.model.train(), config, densify.num_frames, data), densify)
     context.logger.info(
-        "densified: %d face Gaussians, before %d", grown.face.num_points, trained.model.face.num_points
+        "densified: %d face Gaussians, before %d", denser.face.num_points, module.model.face.num_points
     )  # fmt: skip
-    return grown
+    return denser
 
 
 def _gradients_px(
     model: GazeGaussian, config: GazeGaussianStageConfig, num_frames: int, data: TrainingData
 ) -> Tensor:  # fmt: skip
-    """For each face Gaussian, how strongly the loss of evenly spread frames asks for another place in the image."""
+    """Sum over evenly spaced frames of the gradient norms of each face Gaussian's image position."""
     device = model.face.means_m.device
     norms_px = torch.zeros(model.face.num_points, device=device)
     frames = evenly_spaced(data.train.num_samples, num_frames)
@@ -170,7 +172,7 @@ def _card(
 
 
 def _people(data: TrainingData) -> dict[str, list[float]]:
-    """Mean and standard deviation of the identity codes over the people: where an inversion starts."""
+    """Mean and standard deviation of the identity codes over the people; an inversion starts at the mean."""
     people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
 
@@ -185,7 +187,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     path = directory / WEIGHTS_FILE
     card = read_card(path, NAME)
     if card.get("compat") == official_checkpoint.COMPAT:
-        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # drawn by the same call
+        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # same call signature
     if card["stage_version"] != VERSION:
         raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
     config = GazeGaussianStageConfig.model_validate(card["config"])
@@ -196,7 +198,7 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
             f"{path}: trained with autoencoder {card['autoencoder']}, found {model.autoencoder_digest} at the configured "
             "source; put the former there"
         )
-    if "person" in card:  # adapted to someone
+    if "person" in card:  # adapted by inversion
         model.set_identity(torch.tensor(card["person"]))
     return model.eval(), card
 
@@ -204,17 +206,17 @@ def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
 def active_enhancements(
     model: GazeGaussian, config: GazeGaussianStageConfig, critics: Critics
 ) -> list[tuple[str, str]]:  # fmt: skip
-    """What this run has beyond the published baseline, with numbers; also what it goes without."""
+    """Each enhancement over the published baseline with its details, also those that are off."""
     corrections = "codes and pose" if config.corrections else "off (exact labels)"
-    grows = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
-    rows = [("corrections of each training frame", corrections), ("densification", grows)]
+    densification = f"once, {config.densify.split_share:.0%} of the face split" if config.densify else "off"
+    rows = [("corrections of each training frame", corrections), ("densification", densification)]
     return [*model.enhancements(), *critics.active(), *rows]
 
 
 def parameter_groups(
     model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
 ) -> list[dict[str, object]]:
-    """Positions, appearance, networks and corrections with their learning rates."""
+    """Parameter groups of positions, appearance, networks and corrections, with their learning rates."""
     rates, base = config.learning_rates, config.fit.learning_rate
     positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
     appearance = [stream.features for stream in (model.face, model.eyes)]

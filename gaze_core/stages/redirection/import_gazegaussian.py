@@ -1,4 +1,4 @@
-"""From the file that GazeGaussian's authors published to an artifact that `sample` and `evaluate` take."""
+"""Imports the checkpoint of GazeGaussian's authors as an artifact for `sample` and `evaluate`."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from gaze_core.preprocess.head_pose import CORNERS_TO_CENTER_M
 from gaze_core.stages.redirection.official_checkpoint import require_tables, write_artifact
 
 NETWORK_KEY = "gazegaussian"
-# The same weights before the authors' script renamed them for publication.
+# Key of the same weights before the authors' script renamed them for publication.
 _ALTERNATIVE_NETWORK_KEY = "gaussianhead"
 _EXPECTED = (
     f"expected the published GazeGaussian checkpoint (gazegaussian_ckp.pth), a torch file of plain tensors with "
@@ -29,15 +29,15 @@ _EXPECTED = (
 
 
 def import_gazegaussian(checkpoint: Path, out: Path, config: OfficialConfig) -> Manifest:
-    """Writes the artifact to `out`, whole or not at all.
+    """Writes the artifact to `out` atomically.
 
     Args:
-        checkpoint: the published file. It is read as plain tensors; code in it is refused, not run.
+        checkpoint: the published file, read as plain tensors; code in it is refused, not run.
         out: a folder that does not exist, or is empty.
         config: how the model will be used.
 
     Raises:
-        BadInput: `checkpoint` is another file, or `out` holds something.
+        BadInput: `checkpoint` is another file, or `out` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: is there already; expected a new or empty folder for the artifact")
@@ -63,19 +63,19 @@ def model_of(state: dict[str, Tensor], config: OfficialConfig, where: str) -> Of
     """The model with these published weights, ready for use.
 
     Raises:
-        BadInput: the state dict is not that of the published model; every difference is named.
+        BadInput: the state dict is not that of the published model; the message lists every difference.
     """
     ours = translate(state, where, config.raster_px)
     model = OfficialGazeGaussian(config, len(ours["face.means_dm"]), len(ours["eyes.means_dm"]))
-    absent, strange = model.load_state_dict(ours, strict=False)
-    assert not strange
-    assert set(absent) <= {"origin_m", "face.near", "eyes.near"}
-    model.settle(_head_origin_m(model.eyes.landmarks_dm, config))
+    missing, unexpected = model.load_state_dict(ours, strict=False)
+    assert not unexpected
+    assert set(missing) <= {"origin_m", "face.near", "eyes.near"}
+    model.precompute(_head_origin_m(model.eyes.landmarks_dm, config))
     return model.eval()
 
 
 def _head_origin_m(eye_landmarks_dm: Tensor, config: OfficialConfig) -> Tensor:
-    """The middle between the eyeball centres of the model's neutral face, as converted files place it."""
+    """The midpoint of the eyeball centres of the model's neutral face, as in converted files."""
     corners_m = to_our_axes(eye_corners_dm(eye_landmarks_dm), config.scale).mean(dim=1)
     offsets_m = torch.stack([torch.from_numpy(offset) for offset in CORNERS_TO_CENTER_M]).to(corners_m)
     return (corners_m + offsets_m).mean(dim=0)
@@ -85,12 +85,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of the published file.
 
     Raises:
-        BadInput: no such file, another file, or one that would run code.
+        BadInput: no such file, another file, or one that would run code when loaded.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; {_EXPECTED}")
     if not zipfile.is_zipfile(path):
-        raise BadInput(f"{path}: not a torch file, or cut short; {_EXPECTED}")
+        raise BadInput(f"{path}: not a torch file, or truncated; {_EXPECTED}")
     try:
         if code := get_unsafe_globals_in_checkpoint(path):
             raise BadInput(f"{path}: would run code when loaded ({', '.join(sorted(code))}); refused; {_EXPECTED}")

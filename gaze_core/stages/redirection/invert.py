@@ -1,8 +1,8 @@
-"""Stage: make a trained GazeGaussian render a person it has not seen, from one or a few images.
+"""Stage: adapts a trained GazeGaussian to an unseen person, from one or a few images.
 
-First the person's identity code, and what the images' labels are off by, are found with the model as it is; then, if
-asked, all weights give way a little. The published way (GazeNeRF, GazeGaussian) is the second part alone, about a
-minute an image on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
+The first part optimises the person's identity code and the corrections of the images' labels with frozen weights; the
+optional second part fine-tunes all weights. The published method (GazeNeRF, GazeGaussian) is the second part only, about
+a minute per image on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
 """
 
 import time
@@ -42,10 +42,10 @@ _MAX_MEASURED = 16
 
 
 class InvertConfig(Config):
-    """What is seen of the person, and how far the model may follow.
+    """The number of images of the person, and what is optimised.
 
-    `codes` keeps the weights, so all that was learned from others stays; `full` goes on with all weights, closer to
-    the images. Its rate is that of the networks; other parameters relate to it as in training.
+    Mode `codes` keeps the weights; `full` also fine-tunes all weights, which is closer to the images. The learning rate
+    of `weights` is that of the networks; those of other parameters are relative to it, as in training.
     """
 
     num_images: PositiveInt = 1
@@ -53,25 +53,25 @@ class InvertConfig(Config):
     codes: FitConfig = FitConfig(num_steps=30, batch_size=1, learning_rate=3e-2, final_learning_rate_ratio=0.1)
     weights: FitConfig = FitConfig(num_steps=40, batch_size=1, learning_rate=5e-4, final_learning_rate_ratio=0.1)
     corrections: CorrectionsConfig = CorrectionsConfig(learning_rate=0.1)
-    identity_prior: NonNegativeFloat = 0.002  # weight of the squared distance from the people of training
+    identity_prior: NonNegativeFloat = 0.002  # weight of the squared distance from the training people
 
 
 def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Adapts `inputs["checkpoint"]` to the only person of `inputs["data"]`, from evenly spread training frames.
+    """Adapts `inputs["checkpoint"]` to the only person of `inputs["data"]`, from evenly spaced training frames.
 
-    Starts at the code that `inputs["encoder"]` reads, if there is one, else at the mean of the people of training.
-    Writes a checkpoint of `gaze_gaussian` that renders this person; its metrics tell the PSNR of the head on the frames
-    that were used and, where the data keeps some back, on others, after each part.
+    The initial code is predicted by `inputs["encoder"]`, if there is one; otherwise it is the mean of the training people.
+    Writes a checkpoint of `gaze_gaussian` that renders this person; its metrics are the PSNR of the head on the used
+    frames and, if the data has held-out frames, on those, at each stage of the inversion.
 
     Raises:
-        BadInput: the data has several people, or fewer training frames than asked for.
+        BadInput: the data has several people, or fewer than `num_images` training frames.
         ContractViolation: the checkpoint was trained on the person.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     require_trained_here(card, "inversion")
     seen, others, splits = _images(config, inputs["data"])
     origin, known = Origin.read(inputs["data"] / splits.file), Seen.of_card(card)
-    if known.knows(origin.person):
+    if known.has_seen(origin.person):
         raise ContractViolation(f"the checkpoint was trained on {origin.person}; expected someone unseen")
     device = choose_device(context.runtime)
     model, seen = model.to(device), seen.to(device)
@@ -116,24 +116,24 @@ def _images(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBat
     seen = usable.batch(evenly_spaced(len(usable), config.num_images))
     if not own.test:
         return seen, None, own
-    kept_back = SubjectDataset(dataset_dir / own.file, subset=own.test)
-    return seen, kept_back.batch(evenly_spaced(len(kept_back), _MAX_MEASURED)), own
+    held_out = SubjectDataset(dataset_dir / own.file, subset=own.test)
+    return seen, held_out.batch(evenly_spaced(len(held_out), _MAX_MEASURED)), own
 
 
 @dataclass(frozen=True)
 class _People:
-    """Identity codes of the people of training."""
+    """Mean and standard deviation of the training people's identity codes."""
 
     mean: Float[Tensor, " 80"]
     std: Float[Tensor, " 80"]
 
     def identity_prior(self, identity: Float[Tensor, " 80"]) -> Float[Tensor, ""]:
-        """Mean squared distance from the mean person in standard deviations; where nobody differs, in hundredths."""
+        """Mean squared distance from the mean code, in standard deviations, which are at least 0.01."""
         return ((identity - self.mean) / self.std.clamp_min(0.01)).square().mean()
 
 
 class _Inversion(nn.Module):
-    """The model, and what is found about the person and about each image."""
+    """The model with the optimised identity code and the corrections of each image."""
 
     def __init__(
         self, model: GazeGaussian, start: Tensor, people: _People, seen: GazeBatch, config: InvertConfig,
@@ -145,7 +145,7 @@ class _Inversion(nn.Module):
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
 
     def terms(self, batch: GazeBatch) -> dict[str, Term]:
-        """All loss terms of one batch of the images."""
+        """All loss terms of a batch of the images."""
         self.model.set_identity(self.identity)
         terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
         penalties = self.corrections.penalties(self.config.corrections)
@@ -153,7 +153,7 @@ class _Inversion(nn.Module):
         return terms | {"identity": Term(self.people.identity_prior(self.identity), self.config.identity_prior)}
 
     def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
-        """Codes and corrections, and the weights if they take part."""
+        """Parameter groups of codes and corrections, and of the weights if they are optimised."""
         rate = self.config.codes.learning_rate
         groups: list[dict[str, object]] = [
             {"params": [self.identity], "lr": rate},
@@ -166,7 +166,7 @@ class _Inversion(nn.Module):
 
 
 def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext) -> Float[Tensor, " 80"]:
-    """Runs the parts; returns the identity. Each goes on from where it was interrupted."""
+    """Runs the parts, resuming interrupted ones; returns the identity code."""
     parts = [("codes", config.codes)] + ([("weights", config.weights)] if config.mode == "full" else [])
     seen = inversion.seen
     inversion.train()
@@ -186,7 +186,7 @@ def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext
 
 
 class _Measure:
-    """PSNR of the head on the images that are inverted and on those that are held out."""
+    """Measures the PSNR of the head on the inverted images and on the held-out ones."""
 
     def __init__(self, model: GazeGaussian, seen: GazeBatch, others: GazeBatch | None) -> None:
         self.model = model

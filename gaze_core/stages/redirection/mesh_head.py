@@ -1,4 +1,4 @@
-"""Stage: fit a MeshHead to a subject's training frames."""
+"""Stage: fits a MeshHead to the training frames."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.geometry.landmarks import JAW
-from gaze_core.losses.image import hidden_matter, masked_l1, silhouette
+from gaze_core.losses.image import masked_l1, opacity_regulariser, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
 from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig, MeshHeadOutput
 from gaze_core.reproducibility import seed_everything
@@ -29,7 +29,7 @@ class MeshHeadLossWeights(Config):
     rgb_l1: NonNegativeFloat = 1.0
     silhouette: NonNegativeFloat = 0.1
     hidden_matter: NonNegativeFloat = 0.1
-    landmarks_dm2: NonNegativeFloat = 10.0  # published 0.1; labels of all 51 inner points are worth more than that
+    landmarks_dm2: NonNegativeFloat = 10.0  # published 0.1; labels of all 51 inner points deserve more
     landmark_sdf_dm: NonNegativeFloat = 0.1
     offset_dm2: NonNegativeFloat = 0.01
     laplacian_dm2: NonNegativeFloat = 100.0
@@ -46,7 +46,7 @@ class MeshHeadStageConfig(Config):
 def run(config: MeshHeadStageConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Fits to `inputs["data"]`; writes `weights.safetensors` (with its card) and `stats.jsonl`.
 
-    Goes on from an interrupted run.
+    Resumes an interrupted run.
     """
     data = read_training_data(inputs["data"], config.fit.batch_size, context.runtime)
     model = build(config, data)
@@ -89,15 +89,15 @@ def _parameter_groups(model: MeshHead, learning_rate: float) -> list[dict[str, o
 
 
 def loss_terms(output: MeshHeadOutput, batch: GazeBatch, weights: MeshHeadLossWeights) -> LossTerms:
-    """The terms with their weights, each under the unit of its value."""
+    """The terms with their weights; each name has the unit of its value."""
     rendering = output.rendering
     known = batch.valid.landmarks_3d.float()[:, None, None]
-    # The jaw line's landmarks are where the contour is seen, not fixed points of the skin.
+    # The jaw line's landmarks are contour points, which are not fixed on the skin.
     landmark_error_dm = 10 * (output.landmarks_m - batch.landmarks_3d_head_m)[:, JAW.stop :] * known
     values = {
         "rgb_l1": masked_l1(rendering.features[:, :3], batch.rgb_on_white, batch.observed_mask),
         "silhouette": silhouette(rendering.alpha, batch.head_mask, batch.observed_mask),
-        "hidden_matter": hidden_matter(rendering.alpha, batch.observed_mask),
+        "hidden_matter": opacity_regulariser(rendering.alpha, batch.observed_mask),
         "landmarks_dm2": landmark_error_dm.square().sum(-1).mean(),
         "landmark_sdf_dm": 10 * output.landmark_sdf_m.abs().mean(),
         "offset_dm2": 100 * output.offsets_m.square().mean(),

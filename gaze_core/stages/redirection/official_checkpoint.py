@@ -1,4 +1,4 @@
-"""The published GazeGaussian as an artifact of ours: writing it, and loading it for the stages that draw."""
+"""The published GazeGaussian as an artifact: writing it, and loading it for the stages that render."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ _NOTES = (
 def write_artifact(
     folder: Path, model: OfficialGazeGaussian, tables: dict[str, Tensor], source: dict[str, Any]
 ) -> Manifest:
-    """Weights with their card, the training frames' tables, and last the manifest, into an empty folder."""
+    """Writes the weights with their card, the tables of the training frames, and last the manifest into an empty folder."""
     save_weights(folder / WEIGHTS_FILE, model, _card(model, source))
     with replacing(folder / TABLES_FILE) as partial:
         save_file(tables, partial)
@@ -96,7 +96,7 @@ def _normalization() -> dict[str, Any]:
 
 
 def _subjects() -> tuple[str, ...]:
-    """The published training split, by the names that converted files give."""
+    """The subjects of the published training split, named as in converted files."""
     return tuple(f"subject{number}" for number in ETH_XGAZE_TRAIN)
 
 
@@ -118,7 +118,7 @@ def load(directory: Path, card: dict[str, Any]) -> OfficialGazeGaussian:
 
 
 def require_trained_here(card: Mapping[str, Any], what: str) -> None:
-    """Refuses an imported model where one is needed that training goes on with.
+    """Refuses an imported model where a trainable one is needed.
 
     Raises:
         BadInput: `card` is that of an imported model.
@@ -131,7 +131,7 @@ def require_trained_here(card: Mapping[str, Any], what: str) -> None:
 
 
 def require_tables(found: dict[str, Any]) -> list[str]:
-    """What is wrong with the tables of the training frames."""
+    """The faults of the tables of the training frames."""
     faults = []
     for name, row in TRAINING_TABLES.items():
         table = found.get(name)

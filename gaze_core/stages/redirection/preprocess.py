@@ -1,4 +1,4 @@
-"""Stage: a recording (subject files, a video, an image folder) to subject files and their splits."""
+"""Stage: converts a recording (subject files, a video, an image folder) to subject files and splits."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from gaze_core.artifacts import Produced, only_entry
 from gaze_core.assets import resolve
 from gaze_core.config import Config
-from gaze_core.data.loading import require_alike
+from gaze_core.data.loading import require_compatible
 from gaze_core.data.people import Origin
 from gaze_core.data.splits import (
     SPLITS_FILE,
@@ -43,12 +43,12 @@ class PreprocessConfig(Config):
 
     source: Literal["synthetic", "video"] = "synthetic"
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
-    test_fraction: float = Field(0.15, gt=0, lt=0.5)  # for recordings that do not name their held-out frames
-    keep_back: bool = True  # frames for validation and test, other than those that the recording names
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)  # for recordings without held-out frames of their own
+    keep_back: bool = True  # hold out frames for validation and test, besides those that the recording names
     seed: NonNegativeInt = 0
     video: VideoConfig = VideoConfig()
-    gap_s: NonNegativeFloat = 1.0  # of a recording, left out before the blocks of validation and test
-    use: Literal["train", "test"] = "train"  # test: every usable frame is only ever evaluated
+    gap_s: NonNegativeFloat = 1.0  # seconds left out before the blocks of validation and test
+    use: Literal["train", "test"] = "train"  # test: every usable frame is a test frame
 
     added_later: ClassVar[frozenset[str]] = frozenset({"gap_s", "use"})
 
@@ -56,13 +56,13 @@ class PreprocessConfig(Config):
 def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Produced:
     """Labels, checks and splits what is in the folder `inputs["recording"]`; writes subject files and `splits.json`.
 
-    A video, or a folder of images, becomes one subject file, split by frames, and so is a single subject file. Subject
-    files of a folder stay several, for a model of several people, and are split by subject; `inputs["test"]`, if given,
-    holds those that are only ever evaluated.
+    A video or a folder of images becomes one subject file; one subject file is split by frames. A folder of several
+    subject files is split by subject, for a model of several people; `inputs["test"]`, if given, has the subject files
+    that are only evaluated.
 
     Raises:
         BadInput: a recording is missing, unreadable, without a face, not of the configured source, has too few people,
-            or has somebody in training and test.
+            or has a person in both training and test.
     """
     recording = only_entry(inputs["recording"])
     dropped: Counter[str] = Counter()
@@ -79,13 +79,13 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
         files = _copied(recording, context.work_dir)
     test = _copied(only_entry(inputs["test"]), context.work_dir, "test_") if inputs.get("test") else {}
     datasets = {name: SubjectDataset(path) for name, path in {**files, **test}.items()}
-    _require_different(datasets)
+    _require_distinct(datasets)
     if config.use == "train":
-        require_alike(list(datasets.values()))
+        require_compatible(list(datasets.values()))
     for dataset in datasets.values():
         dropped.update(dataset.dropped)
     try:
-        splits = DatasetSplits(subjects=tuple(_divided(config, datasets, set(test))))
+        splits = DatasetSplits(subjects=tuple(_split_files(config, datasets, set(test))))
     except BadInput as error:
         raise BadInput(f"{recording}: {error}; left out: {reasons_text(dropped)}") from error
     written = context.work_dir / SPLITS_FILE
@@ -103,7 +103,7 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
 
 
 def recorded_subjects(recording: Path, prefix: str = "") -> dict[str, Path]:
-    """The subject file, or all subject files of a folder, by the names under which the data set holds them.
+    """The subject file, or all subject files of a folder, by their names in the data set.
 
     Raises:
         BadInput: a folder without subject files, or with two of one name.
@@ -120,7 +120,7 @@ def recorded_subjects(recording: Path, prefix: str = "") -> dict[str, Path]:
 
 
 def _copied(recording: Path, folder: Path, prefix: str = "") -> dict[str, Path]:
-    """The subject file, or all subject files, of a recording as they now stand in `folder`, by name."""
+    """Copies the subject files of a recording to `folder`; returns the copies by name."""
     sources = recorded_subjects(recording, prefix)
     for name, source in sources.items():
         require_valid(source, called=source.name)
@@ -128,18 +128,18 @@ def _copied(recording: Path, folder: Path, prefix: str = "") -> dict[str, Path]:
     return {name: folder / name for name in sources}
 
 
-def _require_different(datasets: dict[str, SubjectDataset]) -> None:
+def _require_distinct(datasets: dict[str, SubjectDataset]) -> None:
     files_of: defaultdict[str, set[str]] = defaultdict(set)
     for name, dataset in datasets.items():
         files_of[dataset.subject].add(name)
         files_of[Origin.read(dataset.path).person].add(name)
     for person, names in files_of.items():
         if len(names) > 1:
-            raise BadInput(f"subject {person} stands in {', '.join(sorted(names))}; expected one file for each person")
+            raise BadInput(f"subject {person} is in {', '.join(sorted(names))}; expected one file for each person")
 
 
-def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:
-    """What each file is for: its frames are divided, or, of several people, the people."""
+def _split_files(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test: set[str]) -> Iterator[Splits]:
+    """Splits the frames of each file or, with several people, the people."""
     usable = {name: dataset.indices.tolist() for name, dataset in datasets.items()}
     if empty := next((name for name, frames in usable.items() if not frames), None):
         raise BadInput(f"{datasets[empty].subject}: no usable frame")
@@ -153,7 +153,7 @@ def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test
         if config.use == "test":
             yield Splits(subject=dataset.subject, file=name, train=(), validation=(), test=usable[name])
         elif by_frames:
-            yield _frames_divided(config, dataset, usable[name]).model_copy(update={"file": name})
+            yield _split_frames(config, dataset, usable[name]).model_copy(update={"file": name})
         else:
             role = roles[dataset.subject]
             own = usable[name] if role == "test" else _not_held_out(dataset, usable[name])
@@ -164,7 +164,7 @@ def _divided(config: PreprocessConfig, datasets: dict[str, SubjectDataset], test
 
 
 def _roles(config: PreprocessConfig, subjects: set[str], test: set[str]) -> dict[str, Role]:
-    """Whether a subject is for training, validation or test, by seed. Without given test subjects, a share of all is."""
+    """The role of each subject, by seed. Without given test subjects, `test_fraction` of all are test subjects."""
     names = sorted(subjects)
     count = 0 if test else max(1, round(config.test_fraction * len(names)))
     if len(names) - count < 2:
@@ -185,28 +185,28 @@ def _not_held_out(dataset: SubjectDataset, usable: list[int]) -> list[int]:
 
 
 def _held_out(dataset: SubjectDataset) -> np.ndarray | None:
-    """The frames that the file itself keeps for the test, if it names any."""
+    """The mask of the frames that the file itself holds out for the test, if there are any."""
     with open_subject(dataset.path) as file:
         return np.asarray(file["held_out"]) if "held_out" in file and np.any(file["held_out"]) else None
 
 
-def _frames_divided(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
+def _split_frames(config: PreprocessConfig, dataset: SubjectDataset, usable: list[int]) -> Splits:
     held_out = _held_out(dataset)
     if not config.keep_back:
         own = _not_held_out(dataset, usable)
         return Splits(subject=dataset.subject, train=own, validation=(), test=[i for i in usable if i not in {*own}])
     if held_out is None:
-        numbers, gap = _places(config, dataset)
+        numbers, gap = _frame_positions(config, dataset)
         return split_video(dataset.subject, usable, numbers, gap, config.validation_fraction, config.test_fraction)
     development = _not_held_out(dataset, usable)
     test = [i for i in usable if held_out[i]]
     return split_with_held_out(dataset.subject, development, test, config.validation_fraction, config.seed)
 
 
-def _places(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
-    """Where the usable frames lie in the recording, and the gap between blocks in the same unit.
+def _frame_positions(config: PreprocessConfig, dataset: SubjectDataset) -> tuple[list[int], float]:
+    """Frame numbers of the usable frames in the recording, and the gap between blocks, in frames.
 
-    The gap takes no more than a twentieth of the recording; where the rate is not known, 30 frames make a second.
+    The gap is at most a twentieth of the recording; an unknown frame rate counts as 30 frames per second.
     """
     numbers = dataset.labels["frame_index"].tolist()
     if numbers != sorted(numbers):

@@ -1,4 +1,4 @@
-"""Stage: images of a trained head looking where it is told: single images, a contact sheet and a video."""
+"""Stage: renders a trained head at target gazes and poses: single images, a contact sheet and a video."""
 
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput
-from gaze_core.evaluation.shown import PitchYawDeg, posed
+from gaze_core.evaluation.report_renderings import PitchYawDeg, facing_pose
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 from gaze_core.reports.images import content_box
 from gaze_core.reproducibility import choose_device
@@ -24,28 +24,28 @@ from gaze_core.stages.redirection import gaze_gaussian
 from gaze_core.stages.redirection.evaluate import render_rgb
 
 NAME, VERSION = "sample", 1
-SHEET_FILE, FILM_FILE = "contact_sheet.png", "gaze_sweep.mp4"
+SHEET_FILE, VIDEO_FILE = "contact_sheet.png", "gaze_sweep.mp4"
 _GAP_PX, _MAX_DEG = 4, 60.0
 
 
 class SampleConfig(Config):
     """What is rendered. Gazes are `[pitch, yaw]` degrees in the head frame, poses in the camera frame."""
 
-    frame: NonNegativeInt = 0  # whose expression and place the head has, a position among the usable frames
+    frame: NonNegativeInt = 0  # index of the usable frame that gives the head's expression and position
     gazes_deg: tuple[PitchYawDeg, ...] = Field(
         ((0.0, 0.0), (0.0, 25.0), (0.0, -25.0), (15.0, 0.0), (-15.0, 0.0)), min_length=1
     )
     poses_deg: tuple[PitchYawDeg, ...] = Field(((0.0, -20.0), (0.0, 0.0), (0.0, 20.0)), min_length=1)
-    sweep_deg: PitchYawDeg = (15.0, 25.0)  # how far the video's gaze goes up and down, and to the sides
+    sweep_deg: PitchYawDeg = (15.0, 25.0)  # amplitudes of the video's gaze, pitch and yaw
     sweep_s: PositiveFloat = 4.0
     frames_per_s: PositiveInt = 25
 
 
 def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Renders with `inputs["checkpoint"]` the head of `inputs["data"]`; a PNG for each gaze and pose, a sheet, a video.
+    """Renders the head of `inputs["data"]` with `inputs["checkpoint"]`: a PNG for each gaze and pose, a sheet, a video.
 
     Raises:
-        BadInput: the frame is not there, or an angle is beyond 60 degrees.
+        BadInput: there is no such frame, or an angle is beyond 60 degrees.
     """
     _require_angles(config)
     model, _ = gaze_gaussian.load(inputs["checkpoint"])
@@ -63,12 +63,12 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
     sheet = contact_sheet(images.reshape(len(config.poses_deg), len(config.gazes_deg), *images.shape[1:]))
     files[SHEET_FILE] = _write(context.work_dir / SHEET_FILE, sheet)
     video = render(model, original, sweep(config), None)
-    files[FILM_FILE] = write_video(context.work_dir / FILM_FILE, video, config.frames_per_s)
+    files[VIDEO_FILE] = write_video(context.work_dir / VIDEO_FILE, video, config.frames_per_s)
     return Produced(kind="report", files=files)
 
 
 def _name(pitch_deg: float, yaw_deg: float) -> str:
-    """Both angles as exactly as given, so that no two images have one name."""
+    """Both angles with all their digits, so that no two images have the same name."""
     return "_".join(f"{angle + 0.0:+}".removesuffix(".0") for angle in (pitch_deg, yaw_deg))  # + 0.0: no -0
 
 
@@ -81,12 +81,12 @@ def _require_angles(config: SampleConfig) -> None:
 def render(
     model: GazeGaussian, original: GazeBatch, gazes_deg: list[PitchYawDeg], poses_deg: list[PitchYawDeg] | None
 ) -> np.ndarray:
-    """uint8 images (n, h, w, 3) of one sample's head, each with its own gaze and, if given, pose."""
+    """uint8 images (n, h, w, 3) of one sample's head, one for each gaze and, if given, pose."""
     images = []
     for n, gaze_deg in enumerate(gazes_deg):
         head = original.head.with_gaze(_radians(gaze_deg, original))
         if poses_deg is not None:
-            head = head.with_pose(posed(original.camera, head, _radians(poses_deg[n], original)))
+            head = head.with_pose(facing_pose(original.camera, head, _radians(poses_deg[n], original)))
         image = render_rgb(model, original.camera, head)[0].permute(1, 2, 0).clamp(0, 1)
         images.append((image * 255).round().byte().cpu().numpy())
     return np.stack(images)
@@ -97,7 +97,7 @@ def _radians(angles_deg: PitchYawDeg, like: GazeBatch) -> Float[Tensor, "1 2"]:
 
 
 def sweep(config: SampleConfig) -> list[PitchYawDeg]:
-    """Gazes of the video: once to both sides and back, then once up and down and back; it can be shown in a loop."""
+    """Target gazes of the video: once to both sides and back, then once up and down and back; it can be looped."""
     count = max(2, round(config.sweep_s * config.frames_per_s))
     turn = 4 * np.pi * np.arange(count) / count
     pitch_deg, yaw_deg = config.sweep_deg
@@ -109,10 +109,10 @@ def sweep(config: SampleConfig) -> list[PitchYawDeg]:
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:
-    """Images (rows, columns, h, w, 3) side by side on white, cut to one square around the heads."""
+    """Images (rows, columns, h, w, 3) side by side on white, cropped to one box around the heads."""
     rows, columns = content_box(images)
-    cut = images[:, :, rows, columns]
-    padded = np.pad(cut, ((0, 0), (0, 0), (0, _GAP_PX), (0, _GAP_PX), (0, 0)), constant_values=255)
+    cropped = images[:, :, rows, columns]
+    padded = np.pad(cropped, ((0, 0), (0, 0), (0, _GAP_PX), (0, _GAP_PX), (0, 0)), constant_values=255)
     return np.concatenate(list(np.concatenate(list(padded.transpose(1, 0, 2, 3, 4)), axis=2)), axis=0)
 
 

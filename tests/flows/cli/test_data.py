@@ -56,7 +56,7 @@ def test_mistakes_are_one_line(monkeypatch, capsys, tmp_path, arguments, message
     assert not (tmp_path / "out").exists()
 
 
-def test_people_who_give_nothing_end_with_2_when_the_others_are_done(monkeypatch, capsys, tmp_path):
+def test_people_without_usable_frames_end_with_2_after_the_others_are_done(monkeypatch, capsys, tmp_path):
     for name in ("subject0001", "subject0003"):
         write_eth_xgaze(tmp_path / f"{name}.h5", make_scenes(2))
     with h5py.File(tmp_path / "subject0001.h5", "a") as file:
@@ -75,7 +75,7 @@ def test_people_who_give_nothing_end_with_2_when_the_others_are_done(monkeypatch
         assert "face_patch" in file  # not written over
 
 
-def test_the_output_is_no_person_of_the_next_run(monkeypatch, capsys, tmp_path):
+def test_the_output_folder_is_not_taken_for_a_person(monkeypatch, capsys, tmp_path):
     (tmp_path / "p00").mkdir()
     arguments = ["preprocess", "mpii_face_gaze", "--images", tmp_path, "--out", tmp_path / "prepared"]
     code, _, err = gazeworks(monkeypatch, capsys, "data", *arguments)

@@ -9,7 +9,7 @@ from tests.flows.cli.test_main import gazeworks
 from tests.gaze_core.models.official import official_state as published
 
 
-def test_an_imported_checkpoint_is_sampled_by_what_the_commands_say(monkeypatch, capsys, tmp_path):
+def test_an_imported_checkpoint_is_sampled_as_the_messages_advise(monkeypatch, capsys, tmp_path):
     path = published.official_file(tmp_path / "ckpt.pth", published.official_state(raster_px=128))
     out = tmp_path / "official"
     code, printed, err = gazeworks(
@@ -21,8 +21,8 @@ def test_an_imported_checkpoint_is_sampled_by_what_the_commands_say(monkeypatch,
     code, _, err = gazeworks(monkeypatch, capsys, "sample", "--checkpoint", out, "--out", tmp_path / "samples")
     assert (code, len(err.strip().splitlines())) == (2, 1), err
     assert "names no recording; give one with --input SUBJECT.h5" in err
-    changes = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.08}
-    render_samples(out, pack_path("synthetic_128"), changes, tmp_path / "samples", Runtime(device="cpu"))
+    overrides = {"gazes_deg": ((0.0, 10.0),), "poses_deg": ((0.0, 0.0),), "sweep_s": 0.08}
+    render_samples(out, pack_path("synthetic_128"), overrides, tmp_path / "samples", Runtime(device="cpu"))
     assert len(list((tmp_path / "samples").iterdir())) == 3  # noise: the weights are random
 
 
@@ -30,7 +30,7 @@ def test_an_imported_checkpoint_is_sampled_by_what_the_commands_say(monkeypatch,
     ("arguments", "message"),
     [
         (["absent.pth"], "absent.pth: no such file; expected the published GazeGaussian checkpoint"),
-        (["text.pth"], "text.pth: not a torch file, or cut short; expected the published"),
+        (["text.pth"], "text.pth: not a torch file, or truncated; expected the published"),
         (["text.pth", "--scale", "0"], "--scale 0: expected a number near 1"),
         (["text.pth", "--scale", "nan"], "--scale nan: expected a number near 1"),
         (["text.pth", "--scale", "1.2"], "--scale 1.2: converted files name their own scale"),

@@ -94,7 +94,7 @@ OUTPUTS = [
 @pytest.mark.parametrize(
     ("words", "option"), OUTPUTS, ids=lambda value: " ".join(value) if type(value) is tuple else None
 )
-def test_every_place_for_results_is_tried_before_work_begins(words, option):
+def test_every_output_path_is_checked_before_work_begins(words, option):
     assert option.callback is not None, option.opts
 
 
@@ -108,7 +108,7 @@ def test_a_report_folder_that_is_a_file_is_refused_before_anything_is_read(monke
     assert not (home / "store").exists()
 
 
-def test_help_keeps_what_stands_in_brackets(monkeypatch, capsys):
+def test_help_keeps_text_in_brackets(monkeypatch, capsys):
     _, out, _ = gazeworks(monkeypatch, capsys, "synth", "--help")
     assert "gazeworks[synthesis]" in out
 
@@ -130,7 +130,7 @@ def test_a_path_is_printed_as_it_is(monkeypatch, capsys, tmp_path, name):
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "a name or a text is not UTF-8", 2),
     ],
 )
-def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, line, code):
+def test_a_system_error_is_one_line(monkeypatch, capsys, error, line, code):
     def refuse():
         raise error
 
@@ -157,7 +157,7 @@ def test_a_home_that_is_a_file_or_cannot_be_made_is_refused_before_work(monkeypa
         assert "set GAZEWORKS_HOME to a folder of yours" in err
 
 
-def test_a_benchmark_is_recorded_as_json_says_it(monkeypatch, capsys, tmp_path):
+def test_a_benchmark_is_recorded_as_json_prints_it(monkeypatch, capsys, tmp_path):
     from gaze_core.splat import benchmark
     from tasks.measurements import history
 
@@ -169,7 +169,7 @@ def test_a_benchmark_is_recorded_as_json_says_it(monkeypatch, capsys, tmp_path):
     assert record.command == "gazeworks bench splat --json --record bench_splat"
 
 
-def test_a_run_is_recorded_as_its_report_says_it(monkeypatch, capsys, tmp_path):
+def test_a_run_is_recorded_with_the_content_of_its_report(monkeypatch, capsys, tmp_path):
     import flows.redirection
     from tasks.measurements import history
 
@@ -203,7 +203,7 @@ RECORDING = [
 
 
 @pytest.mark.parametrize("words", RECORDING, ids=" ".join)
-def test_what_measures_can_record_and_tries_the_place_first(words):
+def test_measuring_commands_can_record_and_check_the_path_first(words):
     options = next(command.params for named, command in commands() if named == words)
     (option,) = [option for option in options if option.name == "record"]
     assert option.callback is not None

@@ -30,7 +30,7 @@ PAIRS = np.r_[  # the landmark that each becomes in a mirror
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One image. Pixels count centres as whole numbers, as the field does; (left, right) are the subject's own."""
+    """One image. Pixel centres are integers, as in the published files; (left, right) are the subject's own."""
 
     image: np.ndarray  # RGB
     head_mask: np.ndarray
@@ -98,7 +98,7 @@ def make_scenes(count: int = 3, seed: int = 0, width_px: int = SIZE_PX, height_p
 
 
 def mirrored(scene: Scene) -> Scene:
-    """What the same recording would be in a mirror: all points, directions and sides change with the image."""
+    """The mirrored scene: all points, directions and sides change with the image."""
     last_px = scene.image.shape[1] - 1
     intrinsics = scene.intrinsics_px.copy()
     intrinsics[0, 2] = last_px - intrinsics[0, 2]

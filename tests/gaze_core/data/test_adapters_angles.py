@@ -8,8 +8,8 @@ from gaze_core.data.adapters.angles import (
     face_head_pose,
     head_rotation,
     pitch_down,
+    rotated,
     to_canonical,
-    turned,
 )
 from gaze_core.data.adapters.columbia import columbia_labels
 from gaze_core.data.adapters.frame_index import unwrapped
@@ -73,7 +73,7 @@ def test_head_rotation_is_the_one_that_made_the_published_angles():
 def test_a_turned_gaze_follows_its_frame():
     # A head turned by +0.3 in yaw and a gaze of yaw 0.5: 0.2 remain in the head's frame.
     to_head = head_rotation(np.array([0.0, 0.3])).T
-    np.testing.assert_allclose(turned(np.array([0.1, 0.5]), to_head), [0.1, 0.2], atol=1e-12)
+    np.testing.assert_allclose(rotated(np.array([0.1, 0.5]), to_head), [0.1, 0.2], atol=1e-12)
 
 
 def test_columbia_name_gives_gaze_in_both_frames():

@@ -1,4 +1,4 @@
-"""GazeGaussian's layout: the second face fit, what is checked instead of believed, and the round trip of our files."""
+"""GazeGaussian's layout: the second face fit, the checks of each frame, and the round trip of our files."""
 
 import json
 from dataclasses import replace
@@ -99,7 +99,7 @@ def test_gaze_in_the_camera_does_not_follow_the_fitted_pose(tmp_path):
         np.testing.assert_allclose(turn @ v, true.gaze, atol=1e-9)
 
 
-def test_what_the_published_network_was_told_is_kept(tmp_path):
+def test_inputs_of_the_published_network_are_kept(tmp_path):
     """Label, pose and scale of the file, from ours and the fields of the published fit."""
     _, path = write(tmp_path)
     with h5py.File(path, "a") as file:
@@ -123,7 +123,7 @@ def test_what_the_published_network_was_told_is_kept(tmp_path):
         np.testing.assert_allclose(shift_dm, pose[index, 3:], atol=1e-4)
 
 
-def test_a_scale_that_is_none_costs_the_frame(tmp_path):
+def test_an_invalid_scale_rejects_the_frame(tmp_path):
     _, path = write(tmp_path)
     with h5py.File(path, "a") as file:
         file["scale"][1] = 0
@@ -171,7 +171,7 @@ def test_frame_numbers_beyond_8_bits(tmp_path):
         assert json.loads(file.attrs["provenance"])["notes"]["frame_index"] == "unwrapped at 1 places"
 
 
-def test_files_say_what_is_known_to_be_off(tmp_path):
+def test_files_name_their_known_faults(tmp_path):
     write(tmp_path)
     for legacy in (True, False):
         source = open_published(tmp_path, NAME, legacy_gaze_origin=legacy)

@@ -102,7 +102,7 @@ def test_arrow_from_each_eye_points_to_its_bright_dot(name, tmp_path):
 
 
 def dot_near(image: np.ndarray, center_px: np.ndarray) -> np.ndarray:
-    """Middle of what is yellow there; with colours swapped the skin would be."""
+    """Centroid of the yellow pixels; with swapped colours the skin would be yellow."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
     near = np.hypot(x - center_px[0], y - center_px[1]) < 6
     weight = (image[..., 0].astype(float) - image[..., 2]).clip(0) * near
@@ -229,7 +229,7 @@ def spoil(file: h5py.File, key: str, index: int, value: float) -> None:
         ("gaze_capture_sted", "00028/pixels", 0, "blank_image"),
     ],
 )
-def test_a_spoilt_frame_costs_that_frame_alone(name, key, value, reason, tmp_path):
+def test_an_unusable_frame_is_skipped_alone(name, key, value, reason, tmp_path):
     source, subject = published(name, tmp_path, scenes_for(name))
     with h5py.File(source.files[subject], "a") as file:
         spoil(file, key, 1, value)
@@ -244,7 +244,7 @@ def test_a_spoilt_frame_costs_that_frame_alone(name, key, value, reason, tmp_pat
     ("name", "key"),
     [("eth_xgaze_hdf5", "face_patch"), ("gazenerf_columbia", "head_mask"), ("mpii_face_gaze_mat", "Data/data")],
 )
-def test_a_image_that_does_not_decode_costs_that_frame_alone(name, key, tmp_path):
+def test_an_undecodable_image_is_skipped_alone(name, key, tmp_path):
     source, subject = published(name, tmp_path, scenes_for(name))
     path = source.files[subject]
     with h5py.File(path, "r") as file:
@@ -390,7 +390,7 @@ def test_user_mistakes_are_one_line(tmp_path):
         open_published(tmp_path, "eth_xgaze_hdf5", channels="rgb")
 
 
-def test_channel_order_can_be_said(tmp_path):
+def test_channel_order_can_be_given(tmp_path):
     scenes = make_scenes(1)
     source, subject = published("eth_xgaze_hdf5", tmp_path, scenes, channel_order="rgb")
     np.testing.assert_array_equal(next(source.samples(subject))["image"], scenes[0].image[..., ::-1])

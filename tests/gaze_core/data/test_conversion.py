@@ -1,4 +1,4 @@
-"""Conversion of many people: each fault costs the frame or the person alone, and a second run goes on."""
+"""Conversion of many people: each fault rejects only its frame or person, and a second run resumes."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_labels_of_text_are_named(tmp_path):
     assert (result.num_kept, result.dropped) == (1, {"no_numbers_gaze": 1})
 
 
-def test_masks_of_another_size_cost_their_frames(tmp_path):
+def test_masks_of_another_size_reject_their_frames(tmp_path):
     path = layout.write_gazenerf(tmp_path / "xgaze_subject0003.h5", make_scenes(2))
     with h5py.File(path, "a") as file:
         del file["left_eye_mask"]
@@ -73,7 +73,7 @@ def test_masks_of_another_size_cost_their_frames(tmp_path):
     assert (result.num_kept, result.dropped) == (0, {"right_eye_mask_shape": 2})
 
 
-def test_one_bad_person_does_not_end_the_conversion_and_a_second_run_goes_on(tmp_path):
+def test_one_bad_person_does_not_stop_the_conversion_and_a_second_run_resumes(tmp_path):
     for number in (1, 2, 3):
         layout.write_eth_xgaze(tmp_path / f"subject000{number}.h5", make_scenes(2, number))
     bad = tmp_path / "subject0002.h5"
@@ -112,5 +112,5 @@ def test_no_usable_frame_is_an_error_and_leaves_no_earlier_file(tmp_path):
 def test_a_copy_is_no_second_person(tmp_path, copy):
     for name in ("subject0001.h5", copy):
         layout.write_eth_xgaze(tmp_path / name, make_scenes(1))
-    with pytest.raises(BadInput, match="is no subject of the data set, probably a copy"):
+    with pytest.raises(BadInput, match="is not a subject of the data set, probably a copy"):
         open_published(tmp_path, "eth_xgaze_hdf5")

@@ -54,7 +54,7 @@ def copied(batches):
 
 
 def expected_epoch(datasets, loader, epoch):
-    """What the loader must give, put together sample by sample."""
+    """The expected batch, assembled sample by sample."""
     singles = [
         replace(dataset[i], subject_index=torch.tensor([number]))
         for number, dataset in enumerate(datasets)
@@ -69,7 +69,9 @@ def expected_epoch(datasets, loader, epoch):
     ("cache_bytes", "num_workers", "start_method"),
     [(0, 0, None), (2**20, 0, None), (0, 1, "fork"), (0, 2, "fork"), (2**20, 2, "fork"), (0, 1, "spawn")],
 )
-def test_each_epoch_has_the_samples_of_its_order_whoever_reads_them(datasets, cache_bytes, num_workers, start_method):
+def test_each_epoch_has_the_samples_of_its_order_for_any_number_of_workers(
+    datasets, cache_bytes, num_workers, start_method
+):
     loader = subject_loader(datasets, 2, num_workers, 5, cache_bytes, start_method)
     assert loader.keeps_images == bool(cache_bytes)
     for epoch in range(3):
@@ -116,7 +118,7 @@ def test_kept_images_are_read_once_and_others_in_every_epoch(datasets, monkeypat
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**20])
-def test_a_batch_that_is_held_keeps_its_values_and_one_that_is_not_gives_its_memory_back(datasets, cache_bytes):
+def test_a_held_batch_keeps_its_values_and_a_released_one_returns_its_memory(datasets, cache_bytes):
     loader = subject_loader(datasets, 4, cache_bytes=cache_bytes)
     held = list(loader)
     before = copied(held)
@@ -133,7 +135,7 @@ def test_a_batch_that_is_held_keeps_its_values_and_one_that_is_not_gives_its_mem
     assert len(addresses) < len(loader)
 
 
-def test_an_epoch_that_was_left_early_does_not_spoil_the_next(datasets):
+def test_an_unfinished_epoch_does_not_affect_the_next(datasets):
     loader = subject_loader(datasets, 2, num_workers=2, cache_bytes=0, start_method="fork")
     next(iter(loader))
     for batch, wanted in zip(loader, expected_epoch(datasets, loader, 1), strict=True):
@@ -166,7 +168,7 @@ def test_two_iterations_at_a_time_are_refused(datasets):
         next(first)
 
 
-def test_dropped_samples_of_all_subjects_are_counted_and_never_given(tmp_path):
+def test_dropped_samples_of_all_subjects_are_counted_and_never_yielded(tmp_path):
     datasets = []
     for i in range(2):
         path = write_tiny_subject(tmp_path / f"{i}.h5", num_images=4, size_px=16)
@@ -181,7 +183,7 @@ def test_dropped_samples_of_all_subjects_are_counted_and_never_given(tmp_path):
     assert (batch.head_mask.flatten(1).sum(dim=1) > 0).all()
 
 
-def test_subjects_that_do_not_go_together_are_refused(datasets, tmp_path):
+def test_incompatible_subjects_are_refused(datasets, tmp_path):
     larger = SubjectDataset(write_tiny_subject(tmp_path / "larger.h5", num_images=2, size_px=32))
     with pytest.raises(BadInput, match=r"larger\.h5: size_px \(32, 32\) differs from \(16, 16\)"):
         subject_loader([*datasets, larger], 2)
@@ -275,7 +277,7 @@ def numbers(pixels, labels, frames, subjects, size_px, allocate=None):
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**30])
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_batch_is_of_whatever_type_is_wanted(datasets, cache_bytes, num_workers):
+def test_a_batch_has_the_type_of_its_assemble_function(datasets, cache_bytes, num_workers):
     loader = SubjectLoader(datasets, numbers, 4, num_workers, 3, cache_bytes, "fork" if num_workers else None)
     plain = subject_loader(datasets, 4, seed=3)
     for batch, expected in zip(loader, plain, strict=True):
@@ -285,7 +287,7 @@ def test_a_batch_is_of_whatever_type_is_wanted(datasets, cache_bytes, num_worker
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**30])
-def test_any_samples_may_be_asked_for_at_once(datasets, cache_bytes):
+def test_any_samples_can_be_read_as_one_batch(datasets, cache_bytes):
     loader = subject_loader(datasets, 2, cache_bytes=cache_bytes)
     items = [loader.num_samples - 1, 0, 3, 3, 1, 0]
     batch = loader.batch(items)

@@ -1,4 +1,4 @@
-"""One name for a person: from what each adapter and each raw release calls people to the published lists."""
+"""One name for a person: from the names of each adapter and raw release to the published lists."""
 
 import pytest
 

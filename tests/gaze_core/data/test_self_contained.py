@@ -1,4 +1,4 @@
-"""A file that names data in other files hands out none of them, whoever opens it."""
+"""A file that refers to other files is refused wherever it is opened."""
 
 import h5py
 import numpy as np
@@ -57,8 +57,8 @@ def test_data_of_other_files_are_refused(tmp_path, lead_out):
 def test_links_and_virtual_fields_within_the_file_are_data_as_any_other(tmp_path):
     subject = write_tiny_subject(tmp_path / "subject.h5", num_images=4)
     with h5py.File(subject, "a") as file:
-        file.move("image", "pictures")
-        file["image"] = h5py.SoftLink("/pictures")
+        file.move("image", "pixels")
+        file["image"] = h5py.SoftLink("/pixels")
         layout = h5py.VirtualLayout((4,), np.bool_)
         layout[:] = h5py.VirtualSource(".", "held_out", (4,))
         file.create_virtual_dataset("again", layout)

@@ -63,7 +63,7 @@ def test_too_short_a_video_is_refused():
         video("s", [0, 1, 2])
 
 
-def test_splits_are_read_never_invented(tmp_path):
+def test_a_missing_splits_file_is_refused(tmp_path):
     with pytest.raises(ContractViolation, match="run the preprocess stage"):
         read_splits(tmp_path / "splits.json")
 
@@ -79,19 +79,19 @@ def test_subjects_are_split_by_seed_and_not_by_the_order_they_come_in():
     assert len({split_subjects("s", NAMES, seed=seed).validation for seed in range(5)}) > 1
 
 
-def test_nobody_is_kept_for_validation_only_when_asked():
+def test_there_is_no_validation_subject_only_with_fraction_zero():
     assert split_subjects("s", NAMES[:3]).validation != ()
     assert split_subjects("s", NAMES[:3], validation_fraction=0).validation == ()
 
 
 def test_too_few_subjects_are_refused():
     for names in ([], ["a"]):
-        with pytest.raises(BadInput, match="leave none to train on"):
+        with pytest.raises(BadInput, match="leave none for training"):
             split_subjects("s", names)
 
 
 def test_a_subject_on_both_sides_is_refused_by_name():
-    with pytest.raises(BadInput, match="0003, 0007: both to develop on and to test on"):
+    with pytest.raises(BadInput, match="0003, 0007: in both the development and the test set"):
         split_subjects("s", NAMES, ["0007", "0003", "9000"])
     with pytest.raises(ValidationError, match="more than one split"):
         SubjectSplits(source="s", train=("a",), validation=("a",), test=())

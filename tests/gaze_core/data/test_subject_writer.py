@@ -49,7 +49,7 @@ def test_a_file_of_each_profile_is_valid(profile, redirection, tmp_path):
 
 
 @EVERY
-def test_each_of_its_fields_is_asked_for_and_none_of_another_profile(profile, redirection, tmp_path):
+def test_each_field_of_its_profile_is_required_and_none_of_another(profile, redirection, tmp_path):
     path = write(tmp_path / "subject.h5", profile, redirection)
     for name in PROFILES[profile].fields:
         with h5py.File(path, "a") as file:
@@ -97,7 +97,7 @@ def test_a_bad_value_of_a_profile_is_found(profile, name, value, expected, redir
     assert expected in fault.expected
 
 
-def test_an_eye_without_a_label_is_not_judged(redirection, tmp_path):
+def test_an_eye_without_a_label_is_not_checked(redirection, tmp_path):
     path = write(tmp_path / "subject.h5", "estimation", redirection)
     with h5py.File(path, "a") as file:
         file["gaze_camera_eyes"][2, 1] = np.nan

@@ -19,7 +19,7 @@ def subject(tmp_path):
     return write_tiny_subject(tmp_path / "subject.h5", num_images=8)
 
 
-def test_reads_samples_in_the_asked_order(subject):
+def test_reads_samples_in_the_given_order(subject):
     dataset = SubjectDataset(subject)
     batch = dataset.batch([5, 1, 5])
     assert batch.sample_index.tolist() == [5, 1, 5]
@@ -95,7 +95,7 @@ def test_a_subset_keeps_its_order_and_knows_its_frames(subject):
     assert dataset.everything.sample_index.tolist() == [6, 1]
     assert torch.equal(dataset[0].rgb[0], SubjectDataset(subject)[6].rgb[0])
     for frames in ([0, 8], [-1]):
-        with pytest.raises(BadInput, match=rf"asked for frame {frames[-1]}, but the file has frames 0 to 7"):
+        with pytest.raises(BadInput, match=rf"frame {frames[-1]} was requested, but the file has frames 0 to 7"):
             SubjectDataset(subject, subset=frames)
 
 
@@ -124,7 +124,7 @@ def test_masks_keep_their_places_in_the_byte_that_holds_them(subject):
     assert batch.rgb.is_contiguous()
 
 
-def test_damage_is_named_and_not_passed_on(subject, tmp_path):
+def test_damaged_frames_raise_a_named_error(subject, tmp_path):
     path = tmp_path / "packed.h5"
     with h5py.File(subject) as source, h5py.File(path, "w") as file:
         file.attrs.update(source.attrs)
@@ -143,7 +143,7 @@ def test_damage_is_named_and_not_passed_on(subject, tmp_path):
             SubjectDataset(path).batch([2])
 
 
-def test_torch_asks_for_whole_batches(subject):
+def test_torch_dataloader_gets_whole_batches(subject):
     dataset = SubjectDataset(subject)
     loader = DataLoader(dataset, batch_size=3, collate_fn=lambda batch: batch)
     assert [batch.sample_index.tolist() for batch in loader] == [[0, 1, 2], [3, 4, 5], [6, 7]]

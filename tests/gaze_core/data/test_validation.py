@@ -124,7 +124,7 @@ def test_landmarks_far_outside_are_a_warning_and_those_near_the_border_nothing(s
     assert (fault.where, fault.severity) == ("landmarks_2d_px", "warning")
 
 
-def test_values_whose_flag_is_false_are_not_judged(subject):
+def test_values_whose_flag_is_false_are_not_checked(subject):
     with h5py.File(subject, "a") as file:
         for name in ("gaze_camera", "gaze_head", "gaze_head_eyes", "head_to_world", "identity_code", "expression_code"):
             set_value(name, 2, np.nan)(file)
@@ -260,7 +260,7 @@ def test_damaged_frames_are_counted_for_each_field_and_the_rest_is_checked(tmp_p
     }
 
 
-def test_a_file_that_was_cut_lists_what_each_field_has_lost(tmp_path):
+def test_a_truncated_file_lists_the_lost_frames_of_each_field(tmp_path):
     whole, path = write_tiny_subject(tmp_path / "whole.h5", num_images=NUM_IMAGES), tmp_path / "subject.h5"
     with h5py.File(whole) as source, h5py.File(path, "w") as file:
         file.attrs.update(source.attrs)
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_opened_is_one_fault(subject, tmp_path):
     assert validate_file(tmp_path)[0].found == "a folder"
 
 
-def test_optional_fields_are_not_asked_for(subject):
+def test_optional_fields_are_not_required(subject):
     with h5py.File(subject, "a") as file:
         for name in OPTIONAL_FIELDS:
             file.pop(name, None)
@@ -324,7 +324,7 @@ def test_the_command_prints_a_line_for_each_fault_and_a_summary(subject, tmp_pat
     ]
 
 
-def test_the_command_speaks_json_and_warnings_alone_pass(subject):
+def test_the_command_prints_json_and_warnings_alone_pass(subject):
     with h5py.File(subject, "a") as file:
         set_value("landmarks_2d_px", 1, 500)(file)
     done = CliRunner().invoke(app, ["validate", "--json", str(subject)])
@@ -333,7 +333,7 @@ def test_the_command_speaks_json_and_warnings_alone_pass(subject):
     assert result["files"][0]["faults"][0]["where"] == "landmarks_2d_px"
 
 
-def test_the_command_refuses_what_is_not_there(tmp_path):
+def test_the_command_refuses_a_missing_path(tmp_path):
     for path, message in ((tmp_path / "absent", "no such file or folder"), (tmp_path, "holds no subject file")):
         done = CliRunner().invoke(app, ["validate", str(path)])
         assert isinstance(done.exception, BadInput)
@@ -387,7 +387,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("name", list(UNUSABLE))
-def test_what_nothing_should_be_trained_on_is_refused_in_one_line(subject, name):
+def test_an_invalid_file_is_refused_in_one_line(subject, name):
     require_valid(subject)
     change, message = UNUSABLE[name]
     with h5py.File(subject, "a") as file:
@@ -409,7 +409,7 @@ def test_a_file_of_another_form_is_not_even_opened(subject, name):
         SubjectDataset(subject)
 
 
-def test_the_number_of_further_errors_is_said_and_a_good_file_is_read_once(subject, monkeypatch):
+def test_the_number_of_further_errors_is_reported_and_a_valid_file_is_read_once(subject, monkeypatch):
     require_valid(subject)
     with monkeypatch.context() as patch:
         patch.setattr("gaze_core.data.validation.validate_file", lambda path: pytest.fail("read again"))
@@ -439,7 +439,7 @@ def test_a_missing_group_is_each_of_its_fields(subject):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.999])
-def test_wherever_a_file_is_cut_nothing_is_raised(subject, share):
+def test_a_file_truncated_anywhere_raises_nothing(subject, share):
     data = subject.read_bytes()
     subject.write_bytes(data[: int(share * len(data))])
     assert "truncated file" in validate_file(subject)[0].found

@@ -11,7 +11,7 @@ import pytest
 from gaze_core.config import Runtime
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.extraction import ExtractConfig
-from gaze_core.driver.footage import TileLayout
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.driver import extract
 from tests.gaze_core.driver.tiny_drive import LAYOUT, TinyDrive, write_tiny_drive

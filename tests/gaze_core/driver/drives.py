@@ -1,4 +1,4 @@
-"""Evaluations of a made-up drive, for tests of what is made of them."""
+"""Evaluations of a made-up drive, for tests of comparisons and reports."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def record(**changes) -> DriveRecord:
 
 
 def evaluation(predicted_deg) -> DriverEvaluation:
-    """Of an estimator that says this; the baselines are worse than either of ours."""
+    """The evaluation of an estimator with these predictions; the baselines are worse than either of ours."""
     ways = {"model": predicted_deg, "constant": np.zeros((COUNT, 2)), "head pose": TRUTH_DEG * 0.4}
     ways |= {"bias": TRUTH_DEG + 5, "affine": TRUTH_DEG + 4}
     intervals = IntervalConfig(num_resamples=200)

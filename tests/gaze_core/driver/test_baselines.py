@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 TRUTH = RNG.uniform(-0.3, 0.3, (200, 2))
 
 
-def test_corrections_undo_what_they_are_made_for():
+def test_corrections_remove_the_errors_they_model():
     shifted = TRUTH + [0.1, -0.2]
     np.testing.assert_allclose(bias_correction(shifted[:50], TRUTH[:50])(shifted), TRUTH, atol=1e-12)
     bent = TRUTH @ np.array([[0.3, 0.1], [0.0, 1.5]]) + [0.1, 0]
@@ -34,7 +34,7 @@ def test_an_affine_correction_from_few_frames_is_nearly_a_bias():
     assert np.abs(draw - TRUTH).mean() < 0.15
 
 
-def test_gaze_that_follows_the_head_is_known_from_the_head():
+def test_gaze_that_follows_the_head_is_predicted_from_the_head_pose():
     pitchyaw = RNG.uniform(-0.5, 0.5, (300, 2))
     poses = np.stack([pose_matrix(np.array([*p, 0.0]), np.array([0, 0, 0.7])) for p in pitchyaw])
     features = head_features(poses)

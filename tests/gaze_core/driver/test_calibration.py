@@ -8,7 +8,7 @@ from gaze_core.driver.drive_plan import mount_matrix
 from gaze_core.errors import BadInput
 
 
-def readings(count=200, noise_deg=3.0, seed=0):
+def iris_gazes(count=200, noise_deg=3.0, seed=0):
     rng = np.random.default_rng(seed)
     tracker = np.deg2rad(rng.uniform([-15, -30], [15, 30], (count, 2)))
     in_head = angles(directions(tracker) @ mount_matrix().T)
@@ -24,8 +24,8 @@ def test_azimuth_and_elevation_are_the_angles_of_a_head_that_looks_ahead():
     np.testing.assert_allclose(directions(np.array([elevation, azimuth])), scene * [-1, 1, -1], atol=1e-12)
 
 
-def test_the_mount_is_found_despite_noise_and_wrong_readings():
-    tracker, irises = readings()
+def test_the_mount_is_fitted_despite_noise_and_outliers():
+    tracker, irises = iris_gazes()
     irises[::17] += 0.6
     mount = fit_mount(tracker, irises, np.ones(200, bool), range(150))
     error_deg = angle_deg(directions(tracker) @ mount.matrix.T, directions(tracker) @ mount_matrix().T)
@@ -36,7 +36,7 @@ def test_the_mount_is_found_despite_noise_and_wrong_readings():
 
 
 def test_only_training_frames_decide():
-    tracker, irises = readings()
+    tracker, irises = iris_gazes()
     spoilt = irises.copy()
     spoilt[150:] += 0.3
     first, second = (fit_mount(tracker, i, np.ones(200, bool), range(150)) for i in (irises, spoilt))
@@ -44,7 +44,7 @@ def test_only_training_frames_decide():
     assert second.held_out_median_deg > first.held_out_median_deg + 5
 
 
-def test_too_few_readings_are_refused():
-    tracker, irises = readings()
+def test_too_few_iris_predictions_are_refused():
+    tracker, irises = iris_gazes()
     with pytest.raises(BadInput, match="only 19 of 150 training frames show both irises, expected 20"):
         fit_mount(tracker, irises, np.arange(200) < 19, range(150))

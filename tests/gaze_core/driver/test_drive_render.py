@@ -6,8 +6,8 @@ import pytest
 from gaze_core.driver.drive_files import drive_frames, write_table
 from gaze_core.driver.drive_images import _render_chunk, head_view, key_path, read_key
 from gaze_core.driver.drive_plan import DriveConfig, camera_extrinsics, plan_drive
-from gaze_core.driver.footage import tile
 from gaze_core.driver.sensors import SensorColumns, read_track
+from gaze_core.driver.tiles import tile
 from gaze_core.errors import BadInput
 from tests.numbered_video import frame_number
 
@@ -15,7 +15,7 @@ pytest.importorskip("anny")
 pytest.importorskip("mitsuba")
 
 
-def test_a_image_shows_the_head_where_the_plan_has_it(tmp_path):
+def test_an_image_shows_the_head_at_the_planned_pose(tmp_path):
     from gaze_core.driver.drive_images import LAYOUT
     from gaze_core.synthesis.factory import make_person
 

@@ -11,10 +11,10 @@ from gaze_core.config import Runtime
 from gaze_core.data.validation import validate_file
 from gaze_core.driver.blocks import BlockConfig
 from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.footage import TileLayout
 from gaze_core.driver.legacy import write_legacy
 from gaze_core.driver.predictions import Drive, read_drive_splits
 from gaze_core.driver.record import DriveRecord
+from gaze_core.driver.tiles import TileLayout
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import StageContext
@@ -79,7 +79,7 @@ def test_a_gaze_of_the_glasses_turns_with_the_head(tiny_drive, driver_faces, ext
     assert "sign of azimuth not verified (no pixel columns)" in produced.notes[0]
 
 
-def test_a_drive_without_a_table_is_all_for_the_test(tiny_drive, extract_into, tmp_path):
+def test_a_drive_without_a_table_has_only_test_frames(tiny_drive, extract_into, tmp_path):
     folder, produced = extract_into(tmp_path, video=tiny_drive.video)
     record = DriveRecord.read(folder)
     assert not record.labelled
@@ -128,7 +128,7 @@ def test_a_table_of_another_drive_is_refused(tiny_drive, extract_into, tmp_path)
         extract_into(tmp_path, video=tiny_drive.video, sensors=table)
 
 
-def test_a_turned_sign_is_turned_back_and_said(tiny_drive, extract_into, tmp_path, caplog):
+def test_a_flipped_sign_is_corrected_with_a_warning(tiny_drive, extract_into, tmp_path, caplog):
     lines = tiny_drive.table.read_text().splitlines()
     rows = [line.split(",") for line in lines[1:]]
     turned = [",".join([*row[:4], row[4], str(-float(row[5])), *row[6:]]) for row in rows]
@@ -159,7 +159,7 @@ class Stop(BaseException):
     """As a kill would."""
 
 
-def test_interrupted_after_decoding_it_decodes_no_more(tiny_drive, extract_into, tmp_path, monkeypatch):
+def test_after_an_interruption_it_does_not_decode_again(tiny_drive, extract_into, tmp_path, monkeypatch):
     steps = []
 
     def progress(step, num_steps, loss):

@@ -7,7 +7,7 @@ from gaze_core.driver.groups import angular_errors_deg, by_scenario, by_zone
 from tests.gaze_core.driver.drives import AFTER, BEFORE, COUNT, TRUTH_DEG, evaluation, record
 
 
-def test_scenarios_divide_the_frames_and_say_what_changed():
+def test_scenarios_partition_the_frames_and_have_verdicts():
     worse_in_city = AFTER.copy()
     worse_in_city[: COUNT // 2] += 15
     before, after = evaluation(BEFORE), evaluation(worse_in_city)
@@ -31,7 +31,7 @@ def test_each_frame_is_in_one_zone_of_azimuth_and_one_of_elevation():
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(1, "cannot tell"), (7, "cannot tell"), (8, "improved")])
-def test_of_few_frames_no_change_is_told(count, verdict):
+def test_groups_of_few_frames_have_no_verdict(count, verdict):
     names = (*["few"] * count, *["rest"] * (COUNT - count))
     frames = tuple(
         frame.model_copy(update={"scenario": name}) for frame, name in zip(record().frames, names, strict=True)

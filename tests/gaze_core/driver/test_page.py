@@ -38,7 +38,7 @@ def written(data, tmp_path):
     return path, read_page(path)[1]
 
 
-def test_the_page_has_every_section_and_says_what_was_found(tmp_path):
+def test_the_page_has_every_section_and_the_results(tmp_path):
     path, text = written(report(), tmp_path)
     assert headings(path) == SECTIONS
     assert_self_contained(path)

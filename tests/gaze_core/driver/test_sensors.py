@@ -103,12 +103,12 @@ def test_files_that_are_no_text_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('8,"1.0,2.0', "gaze.csv: line 9: unexpected end of data; mend the quotes or the delimiters"),
+        ('8,"1.0,2.0', "gaze.csv: line 9: unexpected end of data; correct the quotes or the delimiters"),
         ('8,"1.0"x,2.0', "gaze.csv: line 9: ',' expected after"),
         (f"8,{'1' * 200_000},2.0", "gaze.csv: line 9: field larger than field limit"),
     ],
 )
-def test_a_quote_that_is_not_closed_costs_no_rows_unsaid(tmp_path, line, message):
+def test_an_open_quote_swallows_no_rows_silently(tmp_path, line, message):
     lines = [
         "frame,azimuth,elevation",
         *(f"{n},1,2" for n in range(1, 8)),
@@ -181,7 +181,7 @@ def test_signs_as_documented_raise_no_warning(tmp_path):
 
 
 @pytest.mark.parametrize(("turned", "name"), [((-1, 1), "azimuth"), ((1, -1), "elevation")])
-def test_the_scenes_pixels_settle_a_turned_sign_and_a_warning_says_so(tmp_path, turned, name):
+def test_the_scene_pixels_correct_a_flipped_sign_with_a_warning(tmp_path, turned, name):
     track = read(tmp_path, table(turned))
     check = check_signs(track)
     assert check.factors == turned
@@ -194,7 +194,7 @@ def test_the_scenes_pixels_settle_a_turned_sign_and_a_warning_says_so(tmp_path, 
 
 
 @pytest.mark.parametrize("options", [{"pixels": False}, {"noise": 1e5}])
-def test_signs_that_cannot_be_told_are_kept_with_a_warning(tmp_path, options):
+def test_undecidable_signs_are_kept_with_a_warning(tmp_path, options):
     check = check_signs(read(tmp_path, table((1, -1), **options)))
     assert check.factors == (1, 1)
     assert len(check.warnings) == 2

@@ -9,8 +9,14 @@ import torch
 
 from gaze_core.config import Runtime
 from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, write_splits
-from gaze_core.driver.checkpoints import card_of, frames_seen, load_estimator, require_unseen_frames, save_estimator
-from gaze_core.driver.faces import FaceBatch, FaceChanges, changed, read_faces
+from gaze_core.driver.checkpoints import (
+    estimator_card,
+    frames_seen,
+    load_estimator,
+    require_unseen_frames,
+    save_estimator,
+)
+from gaze_core.driver.faces import FaceAugmentation, FaceBatch, augmented, read_faces
 from gaze_core.driver.predictions import read_drive_splits
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.report import BASELINES
@@ -38,11 +44,13 @@ def context(folder):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """Weights that nobody has trained."""
+    """Untrained weights."""
     torch.manual_seed(0)
     model = FaceEstimator(NETWORK)
     path = tmp_path_factory.mktemp("base") / WEIGHTS_FILE
-    save_estimator(path, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {"train": ["x"]}))
+    save_estimator(
+        path, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {"train": ["x"]})
+    )
     return path.parent
 
 
@@ -51,7 +59,7 @@ def fine_tuned(extracted, base, work, preset="frozen", **changes):
     return finetune.run(config, {"data": extracted, "base": base}, context(work))
 
 
-def test_presets_are_those_that_the_user_asked_for():
+def test_presets_are_the_requested_ones():
     assert (FINETUNE_PRESETS["frozen"].freeze_backbone, FINETUNE_PRESETS["frozen"].epochs) == (True, 15)
     assert (FINETUNE_PRESETS["full"].freeze_backbone, FINETUNE_PRESETS["full"].epochs) == (False, 30)
 
@@ -173,7 +181,7 @@ def with_splits(extracted, folder, **parts):
     return folder
 
 
-def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
+def test_evaluation_on_training_frames_is_refused(extracted, base, tmp_path):
     splits = read_drive_splits(extracted)
     tuned = fine_tuned(extracted, base, tmp_path / "tuned").files[WEIGHTS_FILE].parent
     again = fine_tuned(  # what it saw is handed on
@@ -194,19 +202,19 @@ def test_frames_that_were_trained_on_are_no_test(extracted, base, tmp_path):
     other = frames_seen(card | {"seen_frames": {"other": [[0, 9]]}}, DriveRecord.read(extracted), splits)
     assert (set(other), other["other"]) == ({"other", video}, [[0, 9]])
     del card["seen_frames"]
-    with pytest.raises(ContractViolation, match="has learned from it, but not said from which frames"):
+    with pytest.raises(ContractViolation, match="was trained on it, but its card does not name the frames"):
         require_unseen_frames(card, DriveRecord.read(extracted), splits)
 
 
 def test_an_estimator_of_another_view_is_refused(extracted, tmp_path):
     model = FaceEstimator(NETWORK)
     portrait = {"focal_px": 264.0, "distance_m": 0.68, "size_px": 128}
-    save_estimator(tmp_path / WEIGHTS_FILE, model, card_of(model, "test", 1, None, portrait, {}))
+    save_estimator(tmp_path / WEIGHTS_FILE, model, estimator_card(model, "test", 1, None, portrait, {}))
     with pytest.raises(ContractViolation, match=r"crops are 14.0 cm wide at the face, the estimator's 33.0 cm"):
         fine_tuned(extracted, tmp_path, tmp_path / "work")
 
 
-def test_a_drive_without_labels_teaches_nothing(extracted, base, tmp_path):
+def test_fine_tuning_without_labels_is_refused(extracted, base, tmp_path):
     record = DriveRecord.read(extracted)
     for path in extracted.iterdir():
         if path.name != DRIVE_FILE:
@@ -235,7 +243,7 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
         pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))
 
 
-def test_pretraining_knows_people_by_what_their_files_say_and_keeps_some_for_validation(tmp_path, monkeypatch):
+def test_pretraining_identifies_people_by_their_files_and_holds_some_out_for_validation(tmp_path, monkeypatch):
     for number, (folder, person) in enumerate((("a", "p0"), ("a", "p1"), ("b", "p1"), ("b", "p2"), ("b", "p3"))):
         (tmp_path / "people" / folder).mkdir(parents=True, exist_ok=True)
         name = "same" if number in (1, 2) else f"s{number}"  # one name in two folders
@@ -263,11 +271,11 @@ def spoilt(model, path, card=None, value=None):
     """A weights file of this card, or with one weight of this value."""
     if value is not None:
         torch.nn.init.constant_(model.head[3].bias, value)
-    card = card or card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+    card = card or estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
     save_estimator(path, model, card)
 
 
-def test_weights_that_are_none_are_refused(tmp_path):
+def test_files_that_are_not_weights_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"absent: no such file; expected a face estimator"):
         load_estimator(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
@@ -287,7 +295,7 @@ def test_weights_that_are_not_finite_or_of_something_else_are_refused(tmp_path):
         with pytest.raises(BadInput, match=r"w.safetensors: not finite: head.3.bias; its training diverged"):
             load_estimator(path)
     model = FaceEstimator(NETWORK)
-    card = card_of(model, "test", 1, None, {}, {})
+    card = estimator_card(model, "test", 1, None, {}, {})
     for changes, message in (
         ({"stage": "mesh_head"}, "written by stage 'mesh_head'"),
         ({"network": {"hidden": 8, "image_px": 32}}, "Error.s. in loading state_dict"),
@@ -313,7 +321,7 @@ def test_the_gaze_turns_with_the_image(option):
     still = dict.fromkeys(("shift", "scale", "roll_deg", "brightness", "contrast", "color", "noise"), 0.0)
     torch.manual_seed(1)
     gaze = torch.rand(12, 2) * 1.0 - 0.5
-    after = changed(dots(gaze), FaceChanges(**(still | {"smallest": 1.0} | option)))
+    after = augmented(dots(gaze), FaceAugmentation(**(still | {"smallest": 1.0} | option)))
     assert (after.gaze_camera - gaze).abs().max() > 0.1
     expected = 32 + 28 * vector_from_pitchyaw(after.gaze_camera)[:, :2]
     weights = after.rgb.mean(1)
@@ -322,7 +330,7 @@ def test_the_gaze_turns_with_the_image(option):
     assert (seen - expected).abs().max() < 1.0
 
 
-def test_a_set_that_does_not_fit_the_memory_is_read_from_disk(extracted, monkeypatch):
+def test_a_data_set_larger_than_memory_is_read_from_disk(extracted, monkeypatch):
     kept = read_faces([extracted / "subject.h5"])
     monkeypatch.setattr("gaze_core.driver.faces._MEMORY_BYTES", 0)
     lazy = read_faces([extracted / "subject.h5"])

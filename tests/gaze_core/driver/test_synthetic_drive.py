@@ -47,7 +47,7 @@ def test_eyes_of_each_moment_meet_their_target(moments):
         assert angle_deg(looking, toward).max() < 1e-3
 
 
-def test_the_camera_stands_where_it_is_said_to_and_a_look_into_it_has_no_angle():
+def test_the_camera_has_the_configured_position_and_gaze_into_it_has_no_angle():
     extrinsics = camera_extrinsics()
     place = -extrinsics[:3, :3].T @ extrinsics[:3, 3]
     np.testing.assert_allclose(np.rad2deg(angles(place)), CAMERA_DEG, atol=1e-9)

@@ -1,4 +1,4 @@
-"""What several evaluation tests look at."""
+"""Fixtures of the evaluation tests."""
 
 from importlib import resources
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reports with given values, for tests of what is made of them."""
+"""Reports with given values, for tests of comparisons and pages."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from gaze_core.evaluation.intervals import Bootstrap, Estimate, estimate
 from gaze_core.evaluation.report import (
     AngleRow,
     Check,
+    DistanceRow,
     EvaluationReport,
-    MovedRow,
     ProtocolRecord,
     Row,
     SubjectValues,
@@ -47,11 +47,11 @@ def report(gaze_deg, psnr_db, judge_digest="a" * 12, targets=None, subjects=1, c
         ),
         by_angle=(AngleRow(pitch_deg=0, yaw_deg=-25, gaze_error_deg=Estimate(absent="nothing")),),
         by_distance=(
-            MovedRow(
+            DistanceRow(
                 low_deg=0, high_deg=10, moved_deg=6.0, gaze_error_deg=mean(gaze_deg),
                 identity_copy_gaze_error_deg=Estimate(value=6.0, num_samples=2),
             ),
-            MovedRow(
+            DistanceRow(
                 low_deg=45, high_deg=180, moved_deg=None, gaze_error_deg=Estimate(absent="nothing"),
                 identity_copy_gaze_error_deg=Estimate(absent="nothing"),
             ),

@@ -1,4 +1,4 @@
-"""Each fault that an average hides, put in on purpose, is named; and a sound model has none."""
+"""Each fault that an average hides is named when injected; a correct model has none."""
 
 from importlib import resources
 from pathlib import Path
@@ -40,7 +40,7 @@ def checks_of(render, batch, judge):
 
 
 def recordings(batch):
-    """A redirector that hands back the recorded image of the pose it is asked for, whatever the gaze."""
+    """A redirector that returns the recorded image of the target pose, for any target gaze."""
     poses = [tuple(pose.flatten().tolist()) for pose in batch.head.head_to_world]
 
     def render(camera, head):
@@ -125,11 +125,11 @@ def test_a_sound_model_passes(tiny):
 
 def test_a_judge_that_guesses_is_named(tiny):
     class Guessing(PredictingJudge):
-        def read(self, rgb):
-            reading = super().read(rgb)
+        def predict(self, rgb):
+            prediction = super().predict(rgb)
             torch.manual_seed(0)
-            object.__setattr__(reading, "gaze_camera", torch.randn(len(rgb), 2))
-            return reading
+            object.__setattr__(prediction, "gaze_camera", torch.randn(len(rgb), 2))
+            return prediction
 
     found = checks_of(redirector(), tiny, Guessing())
     assert found["the judge"] == ("fault", "a constant answer is nearer")
@@ -145,5 +145,5 @@ def test_few_samples_prove_nothing(tiny):
 
 def test_the_helpers_of_these_tests_agree(tiny):
     gaze = camera_gaze(tiny.camera, tiny.head, tiny.gaze_head)
-    read = PredictingJudge().read(written(tiny.rgb, gaze, gaze))
-    torch.testing.assert_close(read.gaze_camera, gaze, atol=1e-5, rtol=0)
+    predicted = PredictingJudge().predict(written(tiny.rgb, gaze, gaze))
+    torch.testing.assert_close(predicted.gaze_camera, gaze, atol=1e-5, rtol=0)

@@ -1,4 +1,4 @@
-"""The shipped judge on an identity it has never seen, and how judges are made and refused."""
+"""The shipped judge on an unseen identity, and how judges are trained and refused."""
 
 from importlib import resources
 from pathlib import Path
@@ -42,38 +42,38 @@ def tiny_subjects(tmp_path):
     return [write_tiny_subject(tmp_path / f"{n}.h5", num_images=8, subject=f"tiny_{n}", seed=n) for n in range(3)]
 
 
-def test_reads_a_face_it_has_never_seen(judge, pack):
-    reading = judge.read(pack.rgb_on_white)
-    gaze_deg = angular_error_deg(reading.gaze_camera, pack.gaze_camera).mean()
+def test_predicts_the_gaze_of_an_unseen_person(judge, pack):
+    prediction = judge.predict(pack.rgb_on_white)
+    gaze_deg = angular_error_deg(prediction.gaze_camera, pack.gaze_camera).mean()
     facing = head_pitchyaw(pack.camera.world_to_camera @ pack.head.head_to_world)
     constant_deg = angular_error_deg(pack.gaze_camera.mean(0).expand_as(pack.gaze_camera), pack.gaze_camera).mean()
-    assert reading.valid.all()
+    assert prediction.valid.all()
     assert gaze_deg < 4 < constant_deg
-    assert angular_error_deg(reading.head_pitchyaw, facing).mean() < 2
+    assert angular_error_deg(prediction.head_pitchyaw, facing).mean() < 2
 
 
-def test_pitch_and_yaw_are_read_with_their_signs(judge, pack):
-    read = judge.read(pack.rgb_on_white).gaze_camera
+def test_pitch_and_yaw_are_predicted_with_their_signs(judge, pack):
+    predicted = judge.predict(pack.rgb_on_white).gaze_camera
     for axis in range(2):
-        slope = np.polyfit(pack.gaze_camera[:, axis].numpy(), read[:, axis].numpy(), 1)[0]
+        slope = np.polyfit(pack.gaze_camera[:, axis].numpy(), predicted[:, axis].numpy(), 1)[0]
         assert 0.85 < slope < 1.15
-        other = np.corrcoef(pack.gaze_camera[:, 1 - axis].numpy(), read[:, axis].numpy())[0, 1]
+        other = np.corrcoef(pack.gaze_camera[:, 1 - axis].numpy(), predicted[:, axis].numpy())[0, 1]
         assert abs(other) < 0.6
 
 
 def test_a_mirrored_face_has_the_mirrored_gaze(judge, pack):
     rgb = pack.rgb_on_white[:4]
-    seen, mirror = judge.read(rgb), judge.read(rgb.flip(-1))
+    seen, mirror = judge.predict(rgb), judge.predict(rgb.flip(-1))
     flip = torch.tensor([1.0, -1.0])
     torch.testing.assert_close(mirror.gaze_camera, seen.gaze_camera * flip, atol=1e-5, rtol=0)
     torch.testing.assert_close(mirror.head_pitchyaw, seen.head_pitchyaw * flip, atol=1e-5, rtol=0)
 
 
-def test_the_size_and_the_company_of_an_image_matter_little(judge, pack):
+def test_image_size_and_other_images_of_the_batch_matter_little(judge, pack):
     rgb = pack.rgb_on_white[:3]
-    together = judge.read(rgb).gaze_camera
-    torch.testing.assert_close(judge.read(rgb[1:2]).gaze_camera, together[1:2], atol=1e-4, rtol=0)
-    larger = judge.read(functional.interpolate(rgb, scale_factor=2, mode="bicubic")).gaze_camera
+    together = judge.predict(rgb).gaze_camera
+    torch.testing.assert_close(judge.predict(rgb[1:2]).gaze_camera, together[1:2], atol=1e-4, rtol=0)
+    larger = judge.predict(functional.interpolate(rgb, scale_factor=2, mode="bicubic")).gaze_camera
     assert angular_error_deg(larger, together).max() < 3
 
 
@@ -81,16 +81,16 @@ def test_blank_and_broken_images_are_not_valid(judge, pack):
     broken = pack.rgb_on_white[:1].clone()
     broken[0, 0, 5, 5] = torch.nan
     images = torch.cat([pack.rgb_on_white[:1], torch.ones(1, 3, 128, 128), broken])
-    reading = judge.read(images)
-    assert reading.valid.tolist() == [True, False, False]
-    assert reading.gaze_camera.isfinite().all()
+    prediction = judge.predict(images)
+    assert prediction.valid.tolist() == [True, False, False]
+    assert prediction.gaze_camera.isfinite().all()
 
 
 def test_is_small_and_names_the_subjects_it_knows(judge):
     assert sum(p.numel() for p in GazeNet(GazeNetConfig()).parameters()) <= 400_000
     assert len(judge.seen.people) == len(judge.card["training_subjects"]) > 40
-    assert judge.seen.knows(f"synthetic/{judge.card['training_subjects'][0]}")
-    assert not judge.seen.knows("synthetic/synthetic_128")
+    assert judge.seen.has_seen(f"synthetic/{judge.card['training_subjects'][0]}")
+    assert not judge.seen.has_seen("synthetic/synthetic_128")
 
 
 def test_refuses_what_is_not_a_judge(tmp_path):
@@ -102,17 +102,17 @@ def test_refuses_what_is_not_a_judge(tmp_path):
 
 
 def test_the_iris_judge_hands_over_bytes_and_takes_angles():
-    def read_gaze(images):
+    def predict_gaze(images):
         assert images.dtype == np.uint8
         assert images.shape == (2, 4, 6, 3)
         return images[:, 0, 0, :2] / 255.0, images[:, 0, 0, 2] > 0
 
     rgb = torch.zeros(2, 3, 4, 6)
     rgb[0, :, 0, 0] = torch.tensor([0.2, 0.4, 1.0])
-    reading = IrisJudge(read_gaze).read(rgb)
-    torch.testing.assert_close(reading.gaze_camera[0], torch.tensor([0.2, 0.4]))
-    assert reading.valid.tolist() == [True, False]
-    assert reading.head_pitchyaw is None
+    prediction = IrisJudge(predict_gaze).predict(rgb)
+    torch.testing.assert_close(prediction.gaze_camera[0], torch.tensor([0.2, 0.4]))
+    assert prediction.valid.tolist() == [True, False]
+    assert prediction.head_pitchyaw is None
 
 
 def test_training_is_deterministic_and_its_file_is_a_judge(tiny_subjects, tmp_path):
@@ -175,13 +175,13 @@ def test_augmentation_moves_labels_with_the_image(tiny_subjects):
         torch.testing.assert_close(as_complex(after[:, :2]), turned, atol=1e-5, rtol=0)
         torch.testing.assert_close(after[:, 2], before[:, 2])
     # The darkness of the image moves as the points do: compare the centroids of what is not white.
-    centre, centre_before = (as_complex(ink_centre(picture)) for picture in (image, still))
+    centre, centre_before = (as_complex(ink_centre(one)) for one in (image, still))
     expected = q_mean[:, 0] + factor * (centre_before - p_mean[:, 0])
     assert (centre - expected).abs().max() < 0.25
 
 
 def ink_centre(rgb: torch.Tensor) -> torch.Tensor:
-    """Centroid (x, y) of what is not white, pixels."""
+    """Centroid (x, y) of the non-white pixels."""
     ink, grid = (1 - rgb).sum(dim=1), torch.arange(rgb.shape[-1]) + 0.5
     x, y = ((ink.sum(dim=axis) * grid).sum(-1) / ink.sum(dim=(1, 2)) for axis in (1, 2))
     return torch.stack([x, y], dim=-1)
@@ -213,17 +213,19 @@ def test_the_command_takes_files_for_each_purpose(tiny_subjects, tmp_path, monke
         main(["--training", "a.h5", "--out", str(tmp_path)])
 
 
-def test_errors_are_those_of_the_judge_that_reads_twice(judge, pack, tmp_path):
+def test_errors_are_those_of_the_judge_with_mirrored_images(judge, pack, tmp_path):
     subject = write_tiny_subject(tmp_path / "tiny.h5", num_images=4, size_px=128)
     faces = read_faces([SubjectDataset(subject)])
     errors = errors_deg(judge._model, faces)
-    read = judge.read(faces.rgb_on_white)
+    predicted = judge.predict(faces.rgb_on_white)
     assert errors["images"] == 4
-    assert errors["gaze"] == pytest.approx(float(angular_error_deg(read.gaze_camera, faces.gaze_camera).mean()))
-    assert errors["head"] == pytest.approx(float(angular_error_deg(read.head_pitchyaw, faces.head_pitchyaw).mean()))
+    assert errors["gaze"] == pytest.approx(float(angular_error_deg(predicted.gaze_camera, faces.gaze_camera).mean()))
+    assert errors["head"] == pytest.approx(
+        float(angular_error_deg(predicted.head_pitchyaw, faces.head_pitchyaw).mean())
+    )
 
 
-def test_the_shipped_judge_was_tested_on_people_it_never_saw(judge):
+def test_the_shipped_judge_was_tested_on_unseen_people(judge):
     errors = judge.card["errors_deg"]
     assert len(errors["test"]) >= 4
     assert not {*judge.card["training_subjects"]} & {*errors["test"], *errors["validation"]}

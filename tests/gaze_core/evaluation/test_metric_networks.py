@@ -1,4 +1,4 @@
-"""Networks that others trained: their known answers where their weights are at hand, and the reasons where not."""
+"""Pretrained metric networks: known values where their weights are available, else the reasons."""
 
 import sys
 import types
@@ -22,7 +22,7 @@ from gaze_core.evaluation.perceptual import Lpips, StLpips
 
 
 class Itself(torch.nn.Module):
-    """The first numbers of each image as its features, so that a library's answer can be asked for."""
+    """The first numbers of each image as its features, so that the result of a library can be computed."""
 
     num_features = 4
 
@@ -34,15 +34,15 @@ class Itself(torch.nn.Module):
 def features():
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(4, 4, generator=generator).double()
-    drawn = torch.randn(50, 4, generator=generator).double() @ mixing
-    return drawn, torch.randn(60, 4, generator=generator).double() + 0.3
+    rendered = torch.randn(50, 4, generator=generator).double() @ mixing
+    return rendered, torch.randn(60, 4, generator=generator).double() + 0.3
 
 
 def test_fid_is_that_of_the_formula_and_of_torchmetrics(features):
-    drawn, recorded = (part.numpy() for part in features)
-    ours, theirs = np.cov(drawn.T), np.cov(recorded.T)
+    rendered, recorded = (part.numpy() for part in features)
+    ours, theirs = np.cov(rendered.T), np.cov(recorded.T)
     root = scipy.linalg.sqrtm(ours @ theirs).real
-    expected = ((drawn.mean(0) - recorded.mean(0)) ** 2).sum() + np.trace(ours + theirs - 2 * root)
+    expected = ((rendered.mean(0) - recorded.mean(0)) ** 2).sum() + np.trace(ours + theirs - 2 * root)
     assert fid(*features) == pytest.approx(expected, rel=1e-6)
     library = _compute_fid(*(value for part in features for value in (part.mean(0), torch.cov(part.T))))
     assert fid(*features) == pytest.approx(library.item(), rel=1e-6)
@@ -50,19 +50,19 @@ def test_fid_is_that_of_the_formula_and_of_torchmetrics(features):
 
 
 def test_kid_is_the_unbiased_mmd_of_the_formula_and_of_torchmetrics(features):
-    drawn, recorded = features
+    rendered, recorded = features
 
     def kernel(a, b):
         return (a @ b.T / a.shape[1] + 1) ** 3
 
     within = [
-        (kernel(x, x).sum() - kernel(x, x).trace()) / (len(x) * (len(x) - 1)) for x in (drawn[:50], recorded[:50])
+        (kernel(x, x).sum() - kernel(x, x).trace()) / (len(x) * (len(x) - 1)) for x in (rendered[:50], recorded[:50])
     ]
-    expected = within[0] + within[1] - 2 * kernel(drawn[:50], recorded[:50]).mean()
-    assert kid(drawn, recorded[:50]) == pytest.approx(expected.item(), rel=1e-9)
+    expected = within[0] + within[1] - 2 * kernel(rendered[:50], recorded[:50]).mean()
+    assert kid(rendered, recorded[:50]) == pytest.approx(expected.item(), rel=1e-9)
     metric = KernelInceptionDistance(feature=Itself(), subsets=1, subset_size=50)
-    metric.real_features, metric.fake_features = [recorded[:50]], [drawn]
-    assert kid(drawn, recorded[:50]) == pytest.approx(metric.compute()[0].item(), rel=1e-6)
+    metric.real_features, metric.fake_features = [recorded[:50]], [rendered]
+    assert kid(rendered, recorded[:50]) == pytest.approx(metric.compute()[0].item(), rel=1e-6)
 
 
 def test_inception_gives_features_of_images_with_the_given_weights(tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_the_descriptor_knows_a_person_from_another(synthetic_pack):
     assert (upside_down > 0.5).all()
 
 
-def test_what_is_not_at_hand_is_absent_with_a_reason(monkeypatch):
+def test_an_unavailable_network_is_absent_with_a_reason(monkeypatch):
     nowhere = {name: replace(asset, package=asset.package and "absent==1") for name, asset in assets.ASSETS.items()}
     monkeypatch.setattr(assets, "ASSETS", nowhere)
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, "")
@@ -191,11 +191,11 @@ def test_what_is_not_at_hand_is_absent_with_a_reason(monkeypatch):
     assert set(loaded.absent) == {"lpips", "st_lpips", "identity_distance", "kid", "fid"}
     assert "is not on this machine; get weights-inception" in loaded.absent["kid"]
     assert "pip install absent==1" in loaded.absent["st_lpips"]
-    with pytest.raises(MissingArtifact, match="instrument inception: weights-inception"):
+    with pytest.raises(MissingArtifact, match="metric network inception: weights-inception"):
         load_metric_networks(CnnJudge(), ("inception",))
 
 
-def test_what_was_not_asked_for_is_absent_too():
+def test_a_network_that_was_not_requested_is_absent_too():
     at_hand("st_lpips")
     assert load_metric_networks(CnnJudge(), ()).absent["st_lpips"] == "not asked for: st_lpips"
     assert "st_lpips" in load_metric_networks(CnnJudge(), ("st_lpips",)).digests

@@ -22,7 +22,7 @@ def test_psnr_is_per_image_and_agrees_with_torchmetrics():
     torch.testing.assert_close(psnr_db(image, target), torch.stack(expected))
 
 
-def test_psnr_looks_only_at_the_mask():
+def test_psnr_is_restricted_to_the_mask():
     target, mask = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
     mask[..., :2, :] = 1
     image = torch.where(mask > 0, 0.1, 1.0).expand_as(target)

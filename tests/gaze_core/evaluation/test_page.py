@@ -67,16 +67,16 @@ def data(images):
     )
 
 
-def test_the_page_asks_for_nothing_outside_itself(data, tmp_path):
+def test_the_page_is_self_contained(data, tmp_path):
     path, _ = write_report(data, tmp_path / "new" / "folder")
     page, _ = read_page(path)
     assert_self_contained(path)
-    # Heads x (original, drawn, baseline; gazes; poses; eyes), and the one point of the curve that could be read.
+    # Heads x (original, rendered, baseline; gazes; poses; eyes), and the one point of the curve with a valid prediction.
     assert len(page.addresses) == 2 * (3 + 5 + 3 + 6) + 1
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
 
 
-def test_the_page_says_what_was_found(data, tmp_path):
+def test_the_page_contains_the_results(data, tmp_path):
     path, _ = write_report(data, tmp_path)
     _, text = read_page(path)
     assert "Redirection of <script>alert(1)</script>" in text  # as text, not as a tag
@@ -117,7 +117,7 @@ def test_a_run_without_baseline_curves_or_stages_has_a_page_too(images, tmp_path
     assert json.loads(facts.read_text())["baseline"] is None
 
 
-def test_a_fault_is_said_before_any_number(images, tmp_path):
+def test_a_fault_comes_before_any_number(images, tmp_path):
     faulty = evaluation(6.5, 24, checks=(FAULT,))
     path, facts = write_report(ReportData("Faulty", faulty, images, seconds=3), tmp_path)
     _, text = read_page(path)
@@ -129,7 +129,7 @@ def test_a_fault_is_said_before_any_number(images, tmp_path):
 
 
 def test_images_read_what_the_evaluate_stage_writes(images, tmp_path):
-    path = tmp_path / "pictures.npz"
+    path = tmp_path / "images.npz"
     names = {"gazes": "gaze_labels", "poses": "pose_labels", "heads": "head_labels", "curve": "curve_gazes_deg"}
     labels = json.dumps({key: getattr(images, name) for key, name in names.items()})
     arrays = {name: getattr(images, name) for name in _ARRAYS}

@@ -29,7 +29,7 @@ def test_the_verdict_is_the_same_over_every_kind_of_unit(units):
     assert (verdict(1.0, tolerance=1.5), verdict(-1.0, tolerance=1.5)) == ("within noise", "within noise")
 
 
-def test_units_are_drawn_whole():
+def test_the_bootstrap_resamples_whole_units():
     same = np.repeat(RNG.normal(0.4, 1, 10), 50)  # ten people of fifty equal samples
     one_by_one, by_person = paired_gain(subjects(same), Bootstrap()), paired_gain(subjects(same, 10), Bootstrap())
     assert one_by_one.value == pytest.approx(by_person.value)
@@ -43,7 +43,7 @@ def test_blocks_weigh_by_their_samples_and_subjects_equally():
     assert Units.of_subjects([values[:3], values[3:]]).mean == -0.5
 
 
-def test_of_a_single_unit_or_no_interval_nothing_can_be_told():
+def test_a_single_unit_or_no_interval_gives_no_verdict():
     assert paired_gain(subjects(np.array([5.0])), Bootstrap()).verdict == "cannot tell"
     assert paired_gain(blocks(np.ones(6)), Bootstrap()).verdict == "cannot tell"
     assert paired_verdict(Estimate(absent="nothing")) == "cannot tell"

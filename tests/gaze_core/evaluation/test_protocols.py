@@ -87,7 +87,7 @@ def test_the_table_is_complete():
         assert (row.pairs == "list") == bool(row.list_file) == bool(row.pairs_per_subject)
 
 
-def test_a_source_finds_its_protocol_and_a_published_list_must_be_asked_for():
+def test_a_source_has_a_default_protocol_and_published_lists_are_explicit():
     assert protocol_of_source("synthetic").name == "synthetic"
     assert protocol_of_source("video").name == "recording"
     assert protocol_of_source("columbia").name == "published_by_seed"
@@ -106,7 +106,7 @@ def test_subjects_of_others_are_refused():
         eth.require("columbia", "0012")
 
 
-def test_pairs_are_never_made_up_where_a_list_is_needed(tmp_path):
+def test_a_protocol_that_needs_a_list_makes_no_pairs_of_its_own(tmp_path):
     with pytest.raises(MissingArtifact, match="columbia_evaluation_target_single_subject.txt"):
         pairs_of(protocol("columbia"), "0001", (0, 1, 2), 0, None)
     path = tmp_path / "pairs.csv"
@@ -117,7 +117,7 @@ def test_pairs_are_never_made_up_where_a_list_is_needed(tmp_path):
     assert pairs_of(protocol("synthetic"), "s", (0, 1), 0, None) == Pairs((0, 1), (1, 0))
 
 
-def test_the_record_says_what_is_missing(tmp_path):
+def test_the_record_lists_the_differences(tmp_path):
     record = protocol("eth_xgaze_person_specific").record(0, None, 3, 128)
     assert "3 of the 15 subjects were evaluated." in record.differs
     assert "Images are 128 px wide, the published ones 512 px." in record.differs

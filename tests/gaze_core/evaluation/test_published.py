@@ -33,7 +33,7 @@ def test_metrics_that_are_ours_too_have_our_names():
         ("gaze_capture", "DiT-Gaze", "lpips", 0.181),
     ],
 )
-def test_the_tables_say_what_the_papers_say(experiment, method, metric, value):
+def test_the_tables_match_the_papers(experiment, method, metric, value):
     assert published_table(experiment, (metric,))[method][metric].value == value
 
 
@@ -45,7 +45,7 @@ def test_the_shifted_column_is_marked():
     assert not copied_from.fault
 
 
-def test_each_protocol_has_numbers_to_stand_beside():
+def test_each_protocol_has_published_numbers():
     for protocol in protocols().values():
         table = published_table(protocol.published, ("gaze_error_vs_original_deg",))
         assert len(table) >= 5, protocol.name

@@ -34,14 +34,14 @@ def written(background, gaze, head):
 
 
 class PredictingJudge:
-    """Reads what `written` wrote; it cannot read a pitch over the limit."""
+    """Predicts the labels that `written` wrote; a pitch over the limit is invalid."""
 
     name, digest, training_subjects = "written", "0" * 12, ()
 
     def __init__(self, sees_head=True, unreadable_pitch_over_rad=10.0):
         self.sees_head, self.limit = sees_head, unreadable_pitch_over_rad
 
-    def read(self, rgb):
+    def predict(self, rgb):
         text = (rgb[:, 0, 0, :4] - 0.5) * 2 * HALF_TURN
         gaze, head = text[:, :2], text[:, 2:]
         return JudgePrediction(gaze, head if self.sees_head else None, gaze[:, 0] < self.limit)
@@ -53,7 +53,7 @@ def camera_gaze(camera, head, gaze_head):
 
 
 def redirector(change=lambda gaze_head: gaze_head):
-    """Draws exactly the target gaze, after `change` of its head-frame angles."""
+    """Renders exactly the target gaze, after `change` of its head-frame angles."""
 
     def draw(camera, head):
         gaze = camera_gaze(camera, head, change(head.gaze_head_eyes.mean(dim=1)))
@@ -96,7 +96,7 @@ def test_a_perfect_redirector_has_no_error(heldout):
     assert report.num_unreadable == 0
 
 
-def test_handing_back_the_original_scores_what_the_copy_baseline_scores(heldout):
+def test_a_redirector_that_copies_scores_like_the_identity_baseline(heldout):
     originals = {tuple(pose.flatten().tolist()): i for i, pose in enumerate(heldout.head.head_to_world)}
 
     def copy(camera, head):
@@ -110,7 +110,7 @@ def test_handing_back_the_original_scores_what_the_copy_baseline_scores(heldout)
     assert report.numbers["ssim"] == pytest.approx(1, abs=1e-4)
 
 
-def test_the_asked_gaze_is_the_partners_gaze_in_the_head_of_the_source(heldout):
+def test_the_target_gaze_is_the_gaze_of_the_target_frame_in_the_input_head(heldout):
     partner = partners(heldout)
     asked = camera_gaze(heldout.camera, heldout.head, heldout.gaze_head[partner])
     report = evaluate(redirector(), heldout, PredictingJudge(), seed=0)
@@ -189,7 +189,7 @@ def test_one_sample_cannot_be_redirected(heldout):
         evaluate(redirector(), heldout[:1], PredictingJudge())
 
 
-def test_the_rows_beside_the_model_are_always_there(heldout):
+def test_the_baseline_rows_are_always_present(heldout):
     report = evaluate(redirector(), heldout, PredictingJudge())
     assert [row.name for row in report.rows] == ["model", "copy", "constant", "floor"]
     for row in report.rows:
@@ -222,7 +222,7 @@ def test_a_head_that_moves_with_the_gaze_and_a_gaze_that_moves_with_the_head_are
     assert found["gaze_moved_by_head_deg"] == pytest.approx(expected_deg, abs=0.05)
 
 
-def test_a_listed_pair_asks_the_input_for_what_the_target_shows(heldout):
+def test_a_listed_pair_redirects_the_input_to_the_target(heldout):
     report = evaluate(redirector(), heldout, PredictingJudge(), pairs=Pairs((0, 1, 0), (5, 6, 7)))
     subject = report.subjects[0]
     assert (subject.input_index, subject.target_index) == ((0, 1, 0), (5, 6, 7))
@@ -231,7 +231,7 @@ def test_a_listed_pair_asks_the_input_for_what_the_target_shows(heldout):
     assert subject.moved_deg[0] == pytest.approx(moved_deg, abs=1e-3)
 
 
-def test_several_subjects_count_the_same_and_are_what_is_drawn_again(heldout):
+def test_several_subjects_weigh_equally_and_are_the_resampled_units(heldout):
     one = evaluate(redirector(), heldout, PredictingJudge())
     two = evaluate(redirector(), heldout, PredictingJudge(), subjects=("a", "b"))
     copied = two.estimate("gaze_error_deg", "copy")
@@ -240,7 +240,7 @@ def test_several_subjects_count_the_same_and_are_what_is_drawn_again(heldout):
     assert copied.low == copied.high == copied.value  # both subjects are the same, so no resample differs
 
 
-def test_what_was_not_measured_says_why(heldout):
+def test_unmeasured_metrics_have_a_reason(heldout):
     report = evaluate_subjects(
         redirector(),
         [HeldOut("tiny", seeded_pairs(range(20), 0), lambda frames: heldout[list(frames)])],

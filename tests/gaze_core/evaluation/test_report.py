@@ -104,7 +104,7 @@ def test_with_a_fault_on_both_sides_nobody_is_better(spread):
     assert compare(report(gaze - 3, psnr, checks=(FAULT,)), faulty, Tolerance()).verdict == "equal"
 
 
-def test_a_first_model_must_be_better_than_the_unchanged_image(spread):
+def test_a_first_model_must_beat_the_identity_baseline(spread):
     gaze, psnr = spread
     good = report(gaze, psnr)
     assert compare(good, copy_as_baseline(good), Tolerance()).verdict == "better"
@@ -112,7 +112,7 @@ def test_a_first_model_must_be_better_than_the_unchanged_image(spread):
     assert compare(useless, copy_as_baseline(useless), Tolerance()).verdict == "regressed"
 
 
-def test_subjects_are_what_is_drawn_again(spread):
+def test_subjects_are_the_resampled_units(spread):
     # Each sample of subject 0 gains 2 degrees and each of subject 1 loses 1: over samples that is a sure gain of 0.5,
     # but of two people drawn with replacement a quarter of the time both are the one who loses.
     gaze, psnr = spread

@@ -27,7 +27,7 @@ def test_face_straight_ahead_is_only_scaled():
     assert view.intrinsics_px[0, 0] == pytest.approx(1920)
 
 
-def test_camera_looks_at_the_face_and_a_look_into_the_camera_is_zero():
+def test_camera_looks_at_the_face_and_gaze_into_the_camera_is_zero():
     center = np.array([0.5, 0, 0.5])  # 45 degrees to image right
     view = normalize(CAMERA, center, np.eye(3), XGAZE)
     np.testing.assert_allclose(view.direction(center / np.linalg.norm(center)), [0, 0, 1], atol=1e-12)

@@ -72,7 +72,7 @@ def test_axis_angle_round_trip_and_zero():
     assert identity.grad.isfinite().all()
 
 
-def test_eye_rotation_turns_the_rest_gaze_into_the_asked_one():
+def test_eye_rotation_turns_the_rest_gaze_into_the_target_gaze():
     gaze = torch.tensor([[0.3, 0.0], [0.0, 0.5], [-0.2, -0.4]])
     turned = eye_rotation(gaze) @ vector_from_pitchyaw(torch.zeros(2))
     torch.testing.assert_close(turned, vector_from_pitchyaw(gaze))

@@ -3,7 +3,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gaze_core.losses.disentangle import orthogonality
-from gaze_core.losses.image import dissimilarity, hidden_matter, masked_l1, silhouette
+from gaze_core.losses.image import dissimilarity, masked_l1, opacity_regulariser, silhouette
 from gaze_core.losses.mesh import laplacian_smoothness
 
 
@@ -63,8 +63,8 @@ def test_orthogonality_by_hand_and_with_gradient():
     assert gaze.grad.abs().max() > 0.1
 
 
-def test_what_hides_where_nothing_was_seen_is_counted():
+def test_opacity_regulariser_counts_opacity_outside_the_observed_pixels():
     alpha, observed = torch.full((1, 1, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
-    assert hidden_matter(alpha, observed) == 0
+    assert opacity_regulariser(alpha, observed) == 0
     observed[..., :2] = 0
-    assert hidden_matter(alpha, observed).item() == pytest.approx(0.25)
+    assert opacity_regulariser(alpha, observed).item() == pytest.approx(0.25)

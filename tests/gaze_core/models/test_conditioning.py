@@ -10,7 +10,7 @@ from gaze_core.models.conditioning import (
     BOTH_EYES,
     GAZE,
     IDENTITY,
-    REST,
+    POSE_IDENTITY,
     SHAPE,
     Condition,
     gaze_code,
@@ -33,7 +33,7 @@ def test_gaze_cannot_leak_through_the_expression_code():
         assert bool(code.any()) != name.startswith("eyeLook"), name
 
 
-def test_codes_of_another_basis_are_whole():
+def test_codes_of_another_basis_are_unchanged():
     code = torch.rand(2, 64) + 0.1
     found = shape_code(replace(head(), expression_code=code, expression_is_arkit=torch.tensor([True, False])))[:, :64]
     blank = torch.tensor([name.startswith("eyeLook") for name in ARKIT] + [False] * 12)
@@ -72,21 +72,21 @@ def test_split_first_layer_equals_one_layer_on_the_concatenation():
 
 
 @pytest.mark.parametrize(
-    ("condition", "width"), [(SHAPE, 144), (REST, 134), (GAZE, 18), (BOTH_EYES, 36), (IDENTITY, 80)]
+    ("condition", "width"), [(SHAPE, 144), (POSE_IDENTITY, 134), (GAZE, 18), (BOTH_EYES, 36), (IDENTITY, 80)]
 )
 def test_each_condition_is_as_wide_as_its_code(condition, width):
     """The widths are those of the first layers in checkpoints."""
     assert condition(head(3)).shape == (3, condition.width) == (3, width)
 
 
-def test_gaze_is_the_mean_of_both_eyes_and_the_eyes_are_apart():
+def test_gaze_is_the_mean_of_both_eyes_and_eye_codes_are_separate():
     looking = replace(head(1), gaze_head_eyes=torch.tensor([[[0.1, 0.4], [0.3, 0.2]]]))
     torch.testing.assert_close(GAZE(looking), gaze_code(torch.tensor([[0.2, 0.3]])))
     torch.testing.assert_close(BOTH_EYES(looking)[:, :2], torch.tensor([[0.1, 0.4]]))
     torch.testing.assert_close(BOTH_EYES(looking)[:, 18:20], torch.tensor([[0.3, 0.2]]))
 
 
-def test_another_system_declares_its_own_conditions():
+def test_conditions_of_another_type_of_sample():
     @dataclass(frozen=True)
     class Speech:
         sound: torch.Tensor

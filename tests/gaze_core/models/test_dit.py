@@ -12,7 +12,7 @@ WIDTH, HEADS, CODE, TOKENS = 8, 2, 5, 6
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights away from the zeros at the start, in float64."""
+    """Random instead of zero initial weights, in float64."""
     torch.manual_seed(seed)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.4)
@@ -83,21 +83,21 @@ def small_dit():
     return randomised(DiT(3, CODE, side_px=4, token_width=WIDTH, depth=2, num_heads=HEADS, patch_px=2))
 
 
-def test_a_block_is_the_published_one():
+def test_a_block_matches_the_published_equations():
     block = randomised(DiTBlock(WIDTH, HEADS, CODE))
     tokens, code = torch.randn(2, TOKENS, WIDTH).double(), torch.randn(2, CODE).double()
     expected = np.stack([block_of(block, *pair) for pair in zip(tokens.numpy(), code.numpy(), strict=True)])
     np.testing.assert_allclose(block(tokens, code).detach(), expected, atol=1e-10)
 
 
-def test_the_whole_transformer_is_the_published_one():
+def test_the_transformer_matches_the_published_equations():
     dit = small_dit()
     maps, code = torch.randn(2, 3, 4, 4).double(), torch.randn(2, CODE).double()
     expected = np.stack([transformer(dit, *pair) for pair in zip(maps.numpy(), code.numpy(), strict=True)])
     np.testing.assert_allclose(dit(maps, code).detach(), expected, atol=1e-9)
 
 
-def test_a_block_does_not_know_the_order_of_its_tokens_and_each_token_sees_the_others():
+def test_a_block_is_permutation_equivariant_and_each_token_attends_to_the_others():
     block = randomised(DiTBlock(WIDTH, HEADS, CODE))
     tokens, code = torch.randn(1, TOKENS, WIDTH).double(), torch.randn(1, CODE).double()
     order = torch.tensor([3, 0, 5, 1, 4, 2])
@@ -107,8 +107,8 @@ def test_a_block_does_not_know_the_order_of_its_tokens_and_each_token_sees_the_o
     assert (block(other, code) - block(tokens, code))[:, 1:].abs().amax(dim=-1).min() > 1e-3
 
 
-def test_the_transformer_knows_where_each_patch_lies():
-    """Patches in another order give the same patches in that order only if nothing tells their places."""
+def test_the_transformer_depends_on_the_position_of_each_patch():
+    """Permuted patches would give permuted outputs if the transformer had no position embedding."""
     dit = small_dit()
     maps, code = torch.randn(1, 3, 4, 4).double(), torch.randn(1, CODE).double()
     swapped = torch.cat([maps[..., 2:], maps[..., :2]], dim=-1)

@@ -1,4 +1,4 @@
-"""What can be known before the first stage: one BadInput for each kind, within seconds, without a stage."""
+"""Checks before the first stage: one BadInput for each kind of fault, within seconds, without running a stage."""
 
 import json
 from importlib import resources
@@ -10,7 +10,7 @@ import torch
 from gaze_core import assets
 from gaze_core.artifacts import file_sha256
 from gaze_core.config import Config, Runtime
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.evaluation import judge
@@ -32,7 +32,7 @@ def subject(tmp_path_factory):
 
 @pytest.fixture
 def without_assets(monkeypatch):
-    """Nothing is at hand, and nothing can be downloaded."""
+    """No asset is available, and none can be downloaded."""
     monkeypatch.setenv("GAZEWORKS_ASSETS", "")
     monkeypatch.setattr(assets, "ASSETS", {n: at_no_address(a) for n, a in assets.ASSETS.items()})
 
@@ -65,7 +65,7 @@ def test_a_plan_that_can_be_run_passes(subject, tmp_path):
         ("evaluate.protocol=moon", "no protocol named 'moon'; there are: synthetic"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_fit_together(subject, tmp_path, change, message):
+def test_incompatible_settings(subject, tmp_path, change, message):
     assert message in refused(subject, tmp_path, change)
 
 
@@ -89,14 +89,14 @@ def test_missing_weights_of_the_perceptual_loss_the_landmarker_and_the_iris_judg
 
 def test_missing_weights_of_the_shipped_judge(subject, tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "resources", type("Empty", (), {"files": lambda _: tmp_path}))
-    assert "judge.safetensors: the weights of the gaze judge are gone" in refused(subject, tmp_path)
+    assert "judge.safetensors: the weights of the gaze judge are missing" in refused(subject, tmp_path)
 
 
 def test_a_missing_autoencoder(subject, tmp_path):
     pytest.importorskip("diffusers", reason="gazeworks[vae] is not installed")
     autoencoder = json.dumps({"source": str(tmp_path / "vae")})
     text = refused(subject, tmp_path, f"gaze_gaussian.model.renderer.autoencoder={autoencoder}")
-    assert "neither at hand nor to be had" in text
+    assert "not found and cannot be downloaded" in text
 
 
 def test_a_missing_critic_and_the_judge_as_critic(subject, tmp_path):
@@ -110,20 +110,20 @@ def test_a_missing_critic_and_the_judge_as_critic(subject, tmp_path):
         assert message in refused(subject, tmp_path, *changes)
 
 
-def test_a_folder_without_subject_files_and_a_file_that_is_none(tmp_path):
+def test_a_folder_without_subject_files_and_a_file_of_another_kind(tmp_path):
     assert "a folder without subject files" in refused(tmp_path, tmp_path / "out")
     (tmp_path / "v.mp4").write_bytes(b"video")
     assert "v.mp4: not a readable HDF5 file" in refused(tmp_path / "v.mp4", tmp_path / "out")
 
 
-def test_a_place_for_results_and_a_device_that_are_not_there(subject, tmp_path):
+def test_an_unwritable_output_folder_and_a_missing_device(subject, tmp_path):
     (tmp_path / "file").touch()
     assert "expected a folder that can be written to" in refused(subject, tmp_path / "file" / "out")
     if not torch.cuda.is_available():
         assert "no CUDA device" in refused(subject, tmp_path, runtime=Runtime(device="cuda"))
 
 
-def test_a_system_that_says_nothing_is_checked_all_the_same(tmp_path):
+def test_a_system_without_own_checks_is_checked_too(tmp_path):
     class Empty(Plan):
         part: Config = Config()
 
@@ -139,18 +139,18 @@ def drive(tiny_drive, tmp_path, shared_data, monkeypatch):
     monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
     model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
     weights = tmp_path / "base.safetensors"
-    save_estimator(weights, model, card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
+    save_estimator(weights, model, estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {}))
     inputs = {"video": tiny_drive.video, "sensors": tiny_drive.table, "road": None, "weights": weights}
-    return inputs, driver_plan("frozen", "whole", changes=[f"extract.layout={json.dumps(LAYOUT)}"])
+    return inputs, driver_plan("frozen", "whole", overrides=[f"extract.layout={json.dumps(LAYOUT)}"])
 
 
-def refused_drive(drive, tmp_path, **changed):
+def refused_drive(drive, tmp_path, **replaced):
     with pytest.raises(BadInput) as raised:
-        preflight(drive[1], drive[0] | changed, tmp_path / "out", CPU)
+        preflight(drive[1], drive[0] | replaced, tmp_path / "out", CPU)
     return str(raised.value)
 
 
-def test_what_a_drive_lacks_is_said_before_frames_are_extracted(drive, tmp_path):
+def test_missing_parts_of_a_drive_are_refused_before_extraction(drive, tmp_path):
     preflight(drive[1], drive[0], tmp_path / "out", CPU)
     assert "no gaze labels to learn from" in refused_drive(drive, tmp_path, sensors=None)
     assert "absent.pth: no such file" in refused_drive(drive, tmp_path, weights=tmp_path / "absent.pth")
@@ -159,15 +159,15 @@ def test_what_a_drive_lacks_is_said_before_frames_are_extracted(drive, tmp_path)
     assert "not a readable video" in refused_drive(drive, tmp_path, road=tmp_path / "v.mp4")
 
 
-def test_an_estimator_of_another_view_is_refused_before_frames_are_extracted(drive, tmp_path):
+def test_an_estimator_of_another_view_is_refused_before_extraction(drive, tmp_path):
     wide = DRIVER_FACE.model_copy(update={"focal_px": DRIVER_FACE.focal_px / 2})
-    plan = driver_plan("frozen", "whole", changes=[
+    plan = driver_plan("frozen", "whole", overrides=[
         f"extract.layout={json.dumps(LAYOUT)}", f"extract.normalization={wide.model_dump_json()}",
     ])  # fmt: skip
     assert "wide at the face" in refused_drive((drive[0], plan), tmp_path)
 
 
 @pytest.mark.usefixtures("without_assets")
-def test_a_missing_landmarker_is_said_before_frames_are_extracted(drive, tmp_path, monkeypatch):
+def test_a_missing_landmarker_is_refused_before_extraction(drive, tmp_path, monkeypatch):
     monkeypatch.setenv("GAZEWORKS_ASSETS", "")
     assert "face_landmarker.task" in refused_drive(drive, tmp_path)

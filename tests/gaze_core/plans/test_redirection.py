@@ -39,7 +39,7 @@ def test_text_and_nested_values_can_be_set():
         ("novalue", "expected KEY=VALUE"),
     ],
 )
-def test_bad_overrides_say_what_is_known(override, message):
+def test_invalid_overrides_list_the_known_keys(override, message):
     with pytest.raises(BadInput, match=message):
         redirection_plan("tiny", overrides=[override])
 
@@ -61,7 +61,7 @@ def test_a_critic_can_be_given_from_the_command_line():
     assert str(redirection_plan("paper", overrides=[given]).gaze_gaussian.critic.path) == "critic.safetensors"
 
 
-def test_the_files_labels_decide_on_corrections(tmp_path):
+def test_the_label_source_decides_on_corrections(tmp_path):
     """The digests of runs on exact labels and on videos are those of the releases before this was decided by the file."""
     plan = redirection_plan("tiny")
     write_tiny_subject(tmp_path / "a.h5", num_images=2)
@@ -79,8 +79,8 @@ def test_the_files_labels_decide_on_corrections(tmp_path):
     assert off.for_recording(tmp_path).gaze_gaussian.corrections is None
 
 
-def test_runs_with_critics_have_results_of_their_own():
-    """Earlier releases kept other weights of them."""
+def test_runs_with_critics_have_their_own_digests():
+    """Earlier releases selected other weights in such runs."""
     config = redirection_plan("tiny", overrides=["gaze_gaussian.loss_weights.gaze_deg=0.1"]).gaze_gaussian
     assert config.digest() != Config.digest(config)
     plain = redirection_plan("tiny").gaze_gaussian

@@ -1,10 +1,10 @@
-"""Settings of a file and of single keys: what wins, what is refused, and what is said to be near."""
+"""Settings of a file and of single keys: precedence, refusals and suggestions."""
 
 import pytest
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.plans.settings import changed, named, nearest, read_settings, validated
+from gaze_core.plans.settings import lookup, nearest, overridden, read_settings, validated
 
 
 class Fit(Config):
@@ -19,10 +19,10 @@ class Sample(Config):
     encoder: Fit | None = None
 
 
-def test_a_file_wins_over_the_preset_and_single_changes_win_over_the_file(tmp_path):
+def test_a_file_wins_over_the_preset_and_overrides_win_over_the_file(tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text("head: {num_steps: 20, learning_rate: 1e-3}\ncodes: [3]\nencoder: {num_steps: 5}\n")
-    plan = changed(Sample(), ["head.num_steps=30", "encoder.learning_rate=2"], file)
+    plan = overridden(Sample(), ["head.num_steps=30", "encoder.learning_rate=2"], file)
     assert plan == Sample(
         head=Fit(num_steps=30, learning_rate=1e-3), codes=(3,), encoder=Fit(num_steps=5, learning_rate=2)
     )
@@ -30,7 +30,7 @@ def test_a_file_wins_over_the_preset_and_single_changes_win_over_the_file(tmp_pa
 
 def test_the_same_settings_in_json(tmp_path):
     (tmp_path / "settings.json").write_text('{"eyes": {"num_steps": 7}}')
-    assert changed(Sample(), (), tmp_path / "settings.json") == Sample(eyes=Fit(num_steps=7))
+    assert overridden(Sample(), (), tmp_path / "settings.json") == Sample(eyes=Fit(num_steps=7))
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_the_same_settings_in_json(tmp_path):
         ("head", "expected KEY=VALUE, for example head.num_steps"),
     ],
 )
-def test_a_change_that_cannot_be_made(change, message):
+def test_an_invalid_override(change, message):
     with pytest.raises(BadInput) as raised:
-        changed(Sample(), [change])
+        overridden(Sample(), [change])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -68,22 +68,22 @@ def test_a_change_that_cannot_be_made(change, message):
 def test_a_file_that_cannot_be_used(tmp_path, text, message):
     (tmp_path / "settings.yaml").write_text(text)
     with pytest.raises(BadInput) as raised:
-        changed(Sample(), (), tmp_path / "settings.yaml")
+        overridden(Sample(), (), tmp_path / "settings.yaml")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_or_is_no_text(tmp_path):
+def test_a_missing_file_and_a_file_that_is_not_text(tmp_path):
     (tmp_path / "settings.json").write_bytes(b"\xff\xfe")
     for path in (tmp_path / "absent.json", tmp_path / "settings.json", tmp_path):
         with pytest.raises(BadInput, match="no readable JSON"):
             read_settings(path)
 
 
-def test_names_of_a_table_and_what_is_near():
-    assert named("preset", "a", {"a": 1}) == 1
+def test_names_of_a_table_and_suggestions():
+    assert lookup("preset", "a", {"a": 1}) == 1
     with pytest.raises(BadInput, match="unknown preset 'tinny'; expected one of: tiny, small; did you mean tiny"):
-        named("preset", "tinny", {"tiny": 1, "small": 2})
+        lookup("preset", "tinny", {"tiny": 1, "small": 2})
     assert nearest("huge", ["tiny"]) == ""
     with pytest.raises(BadInput, match="num_steps: Field required|num_steps: Input should be"):
         validated(Fit, {"num_steps": None})

@@ -18,7 +18,7 @@ def landmarker(shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(shared_data: Path) -> Callable[[str, tuple[int, ...]], list[np.ndarray]]:
+def video_frames(shared_data: Path) -> Callable[[str, tuple[int, ...]], list[np.ndarray]]:
     """Reads frames (BGR) of a recording by index."""
 
     def read(name: str, wanted: tuple[int, ...]) -> list[np.ndarray]:
@@ -39,7 +39,7 @@ def pictures(shared_data: Path) -> Callable[[str, tuple[int, ...]], list[np.ndar
 def folder_of(tmp_path: Path) -> Callable[[list[np.ndarray], str], Path]:
     """Writes images (BGR) as a folder of PNG files."""
 
-    def write(images: list[np.ndarray], name: str = "pictures") -> Path:
+    def write(images: list[np.ndarray], name: str = "images") -> Path:
         folder = tmp_path / name
         folder.mkdir()
         for index, image in enumerate(images):

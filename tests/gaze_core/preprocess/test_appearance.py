@@ -23,7 +23,7 @@ def test_one_person_may_change_step_by_step():
     assert other_people({}) == set()
 
 
-def test_a_second_person_is_told_by_pattern_and_by_color():
+def test_a_second_person_is_detected_by_pattern_and_by_color():
     main = {index: face() for index in range(9)}
     for other in (face(1.2), face(0.3, chroma=(160.0, 180.0))):
         assert other_people(main | {index: other for index in range(20, 24)}) == {20, 21, 22, 23}
@@ -89,8 +89,8 @@ def test_two_people_in_turn(shared_data, seen, tmp_path):
     assert seen(paths[1])[1] == {}  # a third of a second apart: nothing is concluded
 
 
-def test_a_face_that_is_too_small_to_read(pictures, folder_of, seen):
-    (image,) = pictures("portrait_pexels.mp4", (280,))
+def test_a_face_that_is_too_small_is_left_out(video_frames, folder_of, seen):
+    (image,) = video_frames("portrait_pexels.mp4", (280,))
     scale = 30 / 300  # the face is about 300 px high
     kept, dropped = seen(folder_of([cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)]))
     assert (kept, dropped) == (set(), {"face_too_small": 1})

@@ -17,7 +17,7 @@ from gaze_core.preprocess.head_pose import (
     lift,
     smooth_poses,
 )
-from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, GazePrediction, camera_gaze, read_eyes
+from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, GazePrediction, camera_gaze, gaze_from_irises
 
 CAMERA = intrinsics_of((640, 480), 1.2)
 CENTERS_M = np.array([[0.031, 0, 0], [-0.031, 0, 0]])  # (left, right): the subject's left is image right
@@ -60,25 +60,25 @@ def mesh_px(head, eyes_rad, pose=POSE):
 @pytest.mark.parametrize(
     "eyes_rad", [[[0.0, 0.0], [0.0, 0.0]], [[0.2, 0.3], [0.2, 0.3]], [[-0.3, -0.4], [-0.25, -0.5]]]
 )
-def test_gaze_is_read_back_exactly(head, eyes_rad):
-    reading = read_eyes(mesh_px(head, eyes_rad), NO_EXPRESSION, POSE, head, CAMERA)
-    np.testing.assert_allclose(reading.gaze_head_eyes, eyes_rad, atol=1e-6)
-    np.testing.assert_allclose(reading.gaze_head, np.mean(eyes_rad, axis=0), atol=1e-6)
-    assert reading.valid
+def test_gaze_is_recovered_exactly(head, eyes_rad):
+    prediction = gaze_from_irises(mesh_px(head, eyes_rad), NO_EXPRESSION, POSE, head, CAMERA)
+    np.testing.assert_allclose(prediction.gaze_head_eyes, eyes_rad, atol=1e-6)
+    np.testing.assert_allclose(prediction.gaze_head, np.mean(eyes_rad, axis=0), atol=1e-6)
+    assert prediction.valid
 
 
 def test_closed_lids_blinks_and_impossible_eyes_make_gaze_invalid(head):
     points = mesh_px(head, [[0.0, 0.0], [0.0, 0.0]])
     shut = points.copy()
     shut[LID_MIDDLES.left[0], :2] = shut[LID_MIDDLES.left[1], :2]
-    assert read_eyes(shut, NO_EXPRESSION, POSE, head, CAMERA).eyes_open == (False, True)
-    assert not read_eyes(shut, NO_EXPRESSION, POSE, head, CAMERA).valid
+    assert gaze_from_irises(shut, NO_EXPRESSION, POSE, head, CAMERA).eyes_open == (False, True)
+    assert not gaze_from_irises(shut, NO_EXPRESSION, POSE, head, CAMERA).valid
     blink = NO_EXPRESSION.copy()
     blink[9] = 0.9  # eyeBlinkRight
-    assert read_eyes(points, blink, POSE, head, CAMERA).eyes_open == (True, False)
+    assert gaze_from_irises(points, blink, POSE, head, CAMERA).eyes_open == (True, False)
     far = points.copy()
     far[IRISES.left, :2] += 40
-    assert not read_eyes(far, NO_EXPRESSION, POSE, head, CAMERA).valid
+    assert not gaze_from_irises(far, NO_EXPRESSION, POSE, head, CAMERA).valid
 
 
 def test_gaze_of_a_turned_head_in_the_camera():
@@ -107,7 +107,7 @@ def test_moved_landmarks_make_a_misfit(head):
     assert estimate_pose(points, head, CAMERA)[1] > 0.06
 
 
-def test_lifted_points_project_onto_their_landmarks(head):
+def test_points_in_the_head_frame_project_onto_their_landmarks(head):
     points = mesh_px(head, [[0.0, 0.0], [0.0, 0.0]])
     lifted = lift(points, POSE, head, CAMERA)
     np.testing.assert_allclose(project(lifted), points[:NUM_MESH, :2], atol=1e-6)
@@ -145,13 +145,13 @@ def test_a_face_points_where_its_gaze_would_straight_ahead():
         np.testing.assert_allclose(np.rad2deg(camera_gaze(np.zeros(2), turn)), expected, atol=1e-9)
 
 
-def test_readings_of_two_eyes_that_disagree_are_no_gaze():
-    def reading(left, right):
+def test_predictions_of_two_eyes_that_disagree_are_invalid():
+    def prediction(left, right):
         return GazePrediction(np.array([left, right]), np.zeros(2), (True, True))
 
-    assert reading((0.0, 0.3), (0.0, 0.0)).valid
-    assert not reading((0.0, 0.4), (0.0, 0.0)).valid  # though no eye looks further than an eye can
-    assert not reading((-0.2, 0.0), (0.2, 0.0)).valid
+    assert prediction((0.0, 0.3), (0.0, 0.0)).valid
+    assert not prediction((0.0, 0.4), (0.0, 0.0)).valid  # though no eye looks further than an eye can
+    assert not prediction((-0.2, 0.0), (0.2, 0.0)).valid
 
 
 def test_named_points_are_distinct():

@@ -27,7 +27,7 @@ def test_thinned_video_keeps_the_recordings_own_indices(video):
     assert recording.expected_count == 3
     assert [index for index, _ in frames] == [0, 3, 6]
     assert [round(image.mean() / 20) for _, image in frames] == [0, 3, 6]
-    assert [index for index, _ in recording.frames()] == [0, 3, 6]  # a second reading
+    assert [index for index, _ in recording.frames()] == [0, 3, 6]  # a second pass
 
 
 def test_images_come_in_the_order_of_names_as_rgb(folder_of):
@@ -53,7 +53,7 @@ def test_file_that_is_no_video(tmp_path):
         list(Recording(path, 1, None).frames())
 
 
-def test_images_that_cannot_be_read_are_counted_and_the_others_are_read_on(folder_of, tmp_path):
+def test_unreadable_images_are_counted_and_skipped(folder_of, tmp_path):
     folder = folder_of([np.full((8, 8, 3), 20 * index, np.uint8) for index in range(5)])
     (folder / "0001.png").write_bytes(b"\x89PNG broken")
     (folder / "0002.png").write_bytes(b"")

@@ -34,7 +34,7 @@ def test_an_image_that_claims_gigabytes_is_refused_unopened(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG broken", b"text", None])
-def test_what_is_no_image_is_refused(tmp_path, content):
+def test_files_that_are_not_images_are_refused(tmp_path, content):
     path = tmp_path / "x.png"
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(BadInput, match=r"x\.png: not a readable image"):
@@ -72,7 +72,7 @@ def test_an_image_with_a_preview_is_read(tmp_path):
         assert read_image(tmp_path / name).shape == (6, 8, 3)
 
 
-def test_heic_says_what_to_do(tmp_path):
+def test_heic_gives_advice(tmp_path):
     (tmp_path / "x.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UnreadableImage, match=r"x\.HEIC: HEIC images are not read; convert them to JPEG or PNG"):
         read_image(tmp_path / "x.HEIC")

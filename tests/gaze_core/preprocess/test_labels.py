@@ -5,7 +5,7 @@ import numpy as np
 from gaze_core.geometry.normalization import NORMALIZATIONS, normalize
 from gaze_core.preprocess.head_pose import intrinsics_of
 from gaze_core.preprocess.labels import warp
-from gaze_core.preprocess.raw import _of_opencv
+from gaze_core.preprocess.raw import _opencv_intrinsics
 
 
 def test_a_crop_shows_at_each_pixel_what_lies_there_in_the_image():
@@ -25,4 +25,4 @@ def test_a_crop_shows_at_each_pixel_what_lies_there_in_the_image():
 
 def test_a_camera_of_opencv_counts_pixels_from_their_centres():
     camera = intrinsics_of((640, 480), 1.2)
-    np.testing.assert_array_equal(_of_opencv(camera) - camera, [[0, 0, -0.5], [0, 0, -0.5], [0, 0, 0]])
+    np.testing.assert_array_equal(_opencv_intrinsics(camera) - camera, [[0, 0, -0.5], [0, 0, -0.5], [0, 0, 0]])

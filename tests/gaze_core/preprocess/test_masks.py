@@ -1,4 +1,4 @@
-"""Masks of drawn scenes whose answer is known."""
+"""Masks of drawn scenes with known ground truth."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def test_eye_mask_covers_the_pixels_inside_the_contour():
     assert (mask > 0).sum() <= 4 * 6
 
 
-def test_head_is_cut_out_with_its_hair():
+def test_head_is_segmented_with_its_hair():
     rng = np.random.default_rng(0)
     height, width, middle = 240, 320, (150, 120)
     image = np.full((height, width, 3), (90, 130, 170), np.uint8)

@@ -1,4 +1,4 @@
-"""A face never leaves the machine: reading landmarks opens no network socket, also not in native code."""
+"""A face never leaves the machine: landmark detection opens no network socket, not even in native code."""
 
 import os
 import shutil
@@ -44,6 +44,6 @@ def test_the_trap_sees_a_call_home(tmp_path):
     assert network_calls(CALL_HOME, tmp_path / "log")
 
 
-def test_landmarks_stay_here(shared_data, landmarker, tmp_path):
+def test_landmark_detection_opens_no_socket(shared_data, landmarker, tmp_path):
     recording = shared_data / "carphone.mp4"
     assert network_calls(LANDMARKS, tmp_path / "log", recording, tmp_path / "s.h5", landmarker) == []

@@ -23,8 +23,8 @@ CONFIG = RawConfig(num_person_frames=2)
 
 
 @pytest.fixture(scope="module")
-def images(pictures):
-    return pictures("portrait_pexels.mp4", (0, 60))
+def images(video_frames):
+    return video_frames("portrait_pexels.mp4", (0, 60))
 
 
 def frame_of(path: Path, image: np.ndarray, index: int = 0, **changes) -> RawFrame:
@@ -62,9 +62,9 @@ def test_labels_point_at_the_target(frames, landmarker, tmp_path):
         np.testing.assert_allclose(values["gaze_camera"][k], angles_of(rotation @ mean), atol=2e-3)
 
 
-def test_an_estimate_never_passes_for_a_label(frames, pictures, landmarker, tmp_path):
-    """A target that was not measured leaves the photograph without a gaze; its irises could have been read."""
-    (eyes_open,) = pictures("portrait_pexels.mp4", (200,))
+def test_an_estimate_never_passes_for_a_label(frames, video_frames, landmarker, tmp_path):
+    """A target that was not measured leaves the photograph without a gaze label, even if its irises are visible."""
+    (eyes_open,) = video_frames("portrait_pexels.mp4", (200,))
     unlabelled = frame_of(tmp_path / "open.png", eyes_open, 7, gaze_target_camera_m=None)
     assert preprocess_raw([frames[0], unlabelled], tmp_path / "out.h5", CONFIG, "test", landmarker).num_kept == 2
     with h5py.File(tmp_path / "out.h5") as file:
@@ -98,7 +98,7 @@ def test_published_labels_start_at_the_centre_of_the_face(frames, landmarker, tm
     assert pitches[1] > pitches[0]  # from lower in the face the same target is higher
 
 
-def test_what_cannot_be_used_costs_itself_alone(frames, images, landmarker, tmp_path):
+def test_unusable_photographs_are_skipped_alone(frames, images, landmarker, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes((tmp_path / "0.png").read_bytes()[:2000])
     empty = frame_of(tmp_path / "wall.png", np.full_like(images[0], 90), 7)
@@ -140,14 +140,14 @@ def test_distortion_is_taken_out(images, landmarker, tmp_path):
     assert expected.shape == (1, 68, 2)
 
 
-def test_no_face_at_all_is_said(images, landmarker, tmp_path):
+def test_no_face_at_all_is_an_error(images, landmarker, tmp_path):
     wall = frame_of(tmp_path / "wall.png", np.full_like(images[0], 90))
     with pytest.raises(BadInput, match=r"no photograph of 1 shows one usable face \(no_face: 1\)"):
         preprocess_raw([wall], tmp_path / "out.h5", CONFIG, "test", landmarker)
     assert not list(tmp_path.glob("*out.h5*"))
 
 
-def test_people_are_done_once_and_one_failure_stops_nobody(frames, images, landmarker, tmp_path):
+def test_people_are_processed_once_and_one_failure_stops_no_other(frames, images, landmarker, tmp_path):
     wall = frame_of(tmp_path / "wall.png", np.full_like(images[0], 90))
     absent = partial(mpii_face_gaze_frames, tmp_path / "p02")
     subjects = {"p00": partial(list, frames), "p01": partial(list, [wall]), "p02": absent}

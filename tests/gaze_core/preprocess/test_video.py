@@ -9,7 +9,7 @@ import pytest
 from gaze_core.data.schema import ATTRIBUTES, FIELDS
 from gaze_core.data.subjects import SubjectDataset, open_subject
 from gaze_core.errors import BadInput
-from gaze_core.preprocess.iris_judge import read_gaze
+from gaze_core.preprocess.iris_judge import predict_gaze
 from gaze_core.preprocess.video import VideoConfig, preprocess_video
 
 # She looks to image left, ahead, and to image right; nearly frontal all the time.
@@ -41,17 +41,17 @@ def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
         mask = np.asarray(file["head_mask"]) > 0
     assert 0.2 < mask.mean() < 0.5
     batch = SubjectDataset(out).everything
-    # Landmarks in metres, drawn by the stored camera, lie on the landmarks in pixels.
-    drawn = batch.camera.seen_from(batch.head.head_to_world).project(batch.landmarks_3d_head_m)
-    np.testing.assert_allclose(drawn, batch.landmarks_2d_px, atol=1e-3)
+    # Landmarks in metres, projected by the stored camera, lie on the landmarks in pixels.
+    projected = batch.camera.seen_from(batch.head.head_to_world).project(batch.landmarks_3d_head_m)
+    np.testing.assert_allclose(projected, batch.landmarks_2d_px, atol=1e-3)
     # The eyes' midpoint is the head frame's origin and stands near the middle of the crop.
     np.testing.assert_allclose(batch.eye_centers_head_m.mean(dim=1), 0, atol=1e-6)
     assert (batch.eye_centers_head_m[:, 0, 0] > batch.eye_centers_head_m[:, 1, 0]).all()
     assert (batch.landmarks_2d_px[:, 36:48].mean(dim=1) - 64).abs().max() < 6
 
 
-def test_the_same_recording_gives_the_same_file(pictures, folder_of, landmarker, tmp_path):
-    folder = folder_of(pictures("carphone.mp4", (0, 10, 20)))
+def test_the_same_recording_gives_the_same_file(video_frames, folder_of, landmarker, tmp_path):
+    folder = folder_of(video_frames("carphone.mp4", (0, 10, 20)))
     first, second = tmp_path / "a.h5", tmp_path / "b.h5"
     for out in (first, second):
         preprocess_video(folder, out, VideoConfig(), landmarker)
@@ -59,8 +59,8 @@ def test_the_same_recording_gives_the_same_file(pictures, folder_of, landmarker,
         np.testing.assert_array_equal(a, b)
 
 
-def test_frames_without_a_face_are_counted_and_left_out(pictures, folder_of, landmarker, tmp_path):
-    images = pictures("carphone.mp4", (0, 10, 20))
+def test_frames_without_a_face_are_counted_and_left_out(video_frames, folder_of, landmarker, tmp_path):
+    images = video_frames("carphone.mp4", (0, 10, 20))
     black = np.zeros_like(images[0])
     clip = [images[0], black, images[1], black, black, images[2]]
     summary = preprocess_video(folder_of(clip), tmp_path / "subject.h5", VideoConfig(), landmarker)
@@ -70,8 +70,8 @@ def test_frames_without_a_face_are_counted_and_left_out(pictures, folder_of, lan
         assert json.loads(file.attrs["dropped"]) == {"no_face": 3}
 
 
-def test_two_people_and_cut_faces_are_left_out(pictures, folder_of, landmarker, tmp_path):
-    (image,) = pictures("portrait_pexels.mp4", (200,))
+def test_two_people_and_truncated_faces_are_left_out(video_frames, folder_of, landmarker, tmp_path):
+    (image,) = video_frames("portrait_pexels.mp4", (200,))
     person = image[:, 280:]
     two = np.concatenate([person, person], axis=1)
     one = np.concatenate([person, np.zeros_like(person)], axis=1)
@@ -80,29 +80,29 @@ def test_two_people_and_cut_faces_are_left_out(pictures, folder_of, landmarker, 
     assert summary.dropped == {"several_faces": 1, "out_of_picture": 1}
 
 
-def test_a_blurred_frame_among_sharp_ones_is_left_out(pictures, folder_of, landmarker, tmp_path):
-    images = pictures("portrait_pexels.mp4", (196, 200, 204))
+def test_a_blurred_frame_among_sharp_ones_is_left_out(video_frames, folder_of, landmarker, tmp_path):
+    images = video_frames("portrait_pexels.mp4", (196, 200, 204))
     images.append(cv2.GaussianBlur(images[0], None, 6))
     summary = preprocess_video(folder_of(images), tmp_path / "s.h5", VideoConfig(), landmarker)
     assert summary.dropped == {"blurred": 1}
 
 
-def test_closed_eyes_stay_with_an_invalid_gaze(pictures, folder_of, landmarker, tmp_path):
-    folder = folder_of(pictures("portrait_pexels.mp4", (60, 200)))  # closed, open
+def test_closed_eyes_stay_with_an_invalid_gaze(video_frames, folder_of, landmarker, tmp_path):
+    folder = folder_of(video_frames("portrait_pexels.mp4", (60, 200)))  # closed, open
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     gaze, left, right = labels(tmp_path / "s.h5", "valid/gaze", "valid/left_eye", "valid/right_eye")
     assert gaze.tolist() == left.tolist() == right.tolist() == [False, True]
 
 
-def test_extreme_poses_can_be_refused(pictures, folder_of, landmarker, tmp_path):
-    folder = folder_of(pictures("portrait_pexels.mp4", (200, 430)))
+def test_extreme_poses_can_be_refused(video_frames, folder_of, landmarker, tmp_path):
+    folder = folder_of(video_frames("portrait_pexels.mp4", (200, 430)))
     config = VideoConfig(max_yaw_deg=0.01)
     with pytest.raises(BadInput, match="pose_out_of_range: 2"):
         preprocess_video(folder, tmp_path / "s.h5", config, landmarker)
 
 
-def test_mirroring_negates_yaw_only(pictures, folder_of, landmarker, tmp_path):
-    images = pictures("portrait_pexels.mp4", LOOKS)
+def test_mirroring_negates_yaw_only(video_frames, folder_of, landmarker, tmp_path):
+    images = video_frames("portrait_pexels.mp4", LOOKS)
     plain, mirrored = tmp_path / "plain.h5", tmp_path / "mirrored.h5"
     preprocess_video(folder_of(images, "plain"), plain, VideoConfig(), landmarker)
     preprocess_video(folder_of([i[:, ::-1] for i in images], "mirrored"), mirrored, VideoConfig(), landmarker)
@@ -119,9 +119,9 @@ def test_mirroring_negates_yaw_only(pictures, folder_of, landmarker, tmp_path):
     np.testing.assert_allclose(other_head[:, :3, :3], flip @ head[:, :3, :3] @ flip, atol=0.06)
 
 
-def test_eyes_point_where_they_seem_to(pictures, folder_of, landmarker, tmp_path):
+def test_eyes_point_where_they_seem_to(video_frames, folder_of, landmarker, tmp_path):
     # Judged by eye on enlarged images: frames 168 and 184 toward image left, 224 and 232 toward image right.
-    folder = folder_of(pictures("portrait_pexels.mp4", LOOKS))
+    folder = folder_of(video_frames("portrait_pexels.mp4", LOOKS))
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     (gaze,) = labels(tmp_path / "s.h5", "gaze_head")
     yaw = dict(zip(LOOKS, np.rad2deg(gaze[:, 1]), strict=True))
@@ -129,15 +129,15 @@ def test_eyes_point_where_they_seem_to(pictures, folder_of, landmarker, tmp_path
     assert max(yaw[224], yaw[232]) < -10
 
 
-def test_judge_reads_crops_in_the_order_of_their_labels(pictures, folder_of, landmarker, tmp_path):
-    folder = folder_of(pictures("portrait_pexels.mp4", LOOKS))
+def test_judge_predicts_crops_in_the_order_of_their_labels(video_frames, folder_of, landmarker, tmp_path):
+    folder = folder_of(video_frames("portrait_pexels.mp4", LOOKS))
     preprocess_video(folder, tmp_path / "s.h5", VideoConfig(), landmarker)
     images, gaze, valid = labels(tmp_path / "s.h5", "image", "gaze_camera", "valid/gaze")
-    read, found = read_gaze(images, landmarker)
+    predicted, found = predict_gaze(images, landmarker)
     both = valid & found
     assert both.sum() >= 9
-    assert np.corrcoef(read[both, 1], gaze[both, 1])[0, 1] > 0.9
-    nothing, found = read_gaze(np.full((1, 128, 128, 3), 255, np.uint8), landmarker)
+    assert np.corrcoef(predicted[both, 1], gaze[both, 1])[0, 1] > 0.9
+    nothing, found = predict_gaze(np.full((1, 128, 128, 3), 255, np.uint8), landmarker)
     assert not found.any()
     assert (nothing == 0).all()
 
@@ -150,8 +150,8 @@ def test_recording_without_a_face_leaves_no_file(folder_of, landmarker, tmp_path
     assert not out.exists()
 
 
-def test_failure_in_the_second_reading_keeps_the_old_file(pictures, folder_of, landmarker, tmp_path):
-    folder = folder_of(pictures("carphone.mp4", (0, 10)))
+def test_failure_in_the_second_pass_keeps_the_old_file(video_frames, folder_of, landmarker, tmp_path):
+    folder = folder_of(video_frames("carphone.mp4", (0, 10)))
     out = tmp_path / "subject.h5"
     out.write_bytes(b"good")
 
@@ -172,11 +172,11 @@ def test_file_that_is_no_landmarker(shared_data, tmp_path):
         preprocess_video(shared_data / "carphone.mp4", tmp_path / "s.h5", VideoConfig(), broken)
 
 
-def test_a_face_of_a_few_pixels_is_left_out_and_said(pictures, folder_of, landmarker, tmp_path):
+def test_a_face_of_a_few_pixels_is_left_out_with_a_reason(video_frames, folder_of, landmarker, tmp_path):
     images = [
         cv2.resize(image, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA)
-        for image in pictures("carphone.mp4", (0,))
+        for image in video_frames("carphone.mp4", (0,))
     ]
     canvas = [cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in images]
-    with pytest.raises(BadInput, match=r"face_too_small: 1\); small faces are only guessed at"):
+    with pytest.raises(BadInput, match=r"face_too_small: 1\); landmarks of small faces are unreliable"):
         preprocess_video(folder_of(canvas), tmp_path / "s.h5", VideoConfig(), landmarker)

@@ -26,7 +26,7 @@ def assert_numbered(frames):
     ]
 
 
-def test_frames_are_those_that_were_asked_for(tmp_path):
+def test_frames_are_the_requested_ones(tmp_path):
     wanted = [0, 5, 17, 58, 59]
     video, frames = read(write_numbered(tmp_path / "v.mp4"), wanted)
     assert (video.num_frames, video.size_px, video.frames_per_s) == (60, (320, 352), 30)
@@ -69,7 +69,7 @@ def test_all_frames_of_a_variable_rate_have_their_times(tmp_path, name):
 
 
 @pytest.mark.parametrize("options", [{"codec": "mpeg4"}, {"codec": "libx264", "bidirectional": 2}])
-def test_lost_packets_cost_their_frames_up_to_the_next_key_frame_and_move_no_other(tmp_path, options):
+def test_lost_packets_damage_frames_up_to_the_next_key_frame_and_shift_no_other(tmp_path, options):
     path = zero_packets(write_numbered(tmp_path / "v.mp4", **options), range(28, 31))
     _, frames = read(path)
     assert [frame.number for frame in frames] == list(range(60))
@@ -80,7 +80,7 @@ def test_lost_packets_cost_their_frames_up_to_the_next_key_frame_and_move_no_oth
     assert {frame.number for frame in frames if frame.rgb is None} <= set(range(25, 36))
 
 
-def test_a_truncated_video_gives_what_it_has(tmp_path):
+def test_a_truncated_video_yields_its_readable_frames(tmp_path):
     path = write_numbered(tmp_path / "v.ts", codec="libx264")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     video, frames = read(path)
@@ -129,7 +129,7 @@ def test_pixels_become_square(tmp_path):
         ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
     ],
 )
-def test_frames_are_turned_and_mirrored_as_the_file_says(tmp_path, matrix, shown):
+def test_frames_follow_the_display_matrix(tmp_path, matrix, shown):
     _, (plain,) = read(write_numbered(tmp_path / "plain.mp4", 2), [1])
     video, (frame,) = read(turn(write_numbered(tmp_path / "v.mp4", 2), matrix), [1])
     np.testing.assert_array_equal(frame.rgb, shown(plain.rgb))

@@ -24,7 +24,7 @@ def test_titles_have_units_where_the_number_has_one():
     ]  # fmt: skip
 
 
-def test_weighted_terms_are_folded_away_below_those_in_their_units():
+def test_weighted_terms_are_collapsed_below_those_in_their_units():
     blocks = curve_blocks({"mesh_head": curves_of(ROWS), "untrained": {}})
     assert [type(block) for block in blocks] == [Heading, Heading, Charts, Fold]
     assert [chart.name for chart in blocks[2].items] == ["validation: head l1", "loss", "gaze, °", "rgb l1"]

@@ -34,7 +34,7 @@ def page(*parts: blocks.Block) -> Page:
     return Page(EVIL, EVIL, Verdict("better", EVIL, EVIL), parts, EVIL)
 
 
-def test_every_kind_of_block_is_tried_here():
+def test_every_kind_of_block_is_tested_here():
     kinds = {kind for kind in vars(blocks).values() if isinstance(kind, type) and issubclass(kind, blocks.Block)}
     assert {type(block) for block in EVERY} == kinds - {blocks.Block}
 
@@ -62,7 +62,7 @@ def _count(value) -> int:
 
 def test_bars_have_one_scale_and_absent_ones_are_left_out():
     bars = blocks.Bars("", [blocks.Bar("a", 2.0, ""), blocks.Bar("b", 0.5, ""), blocks.Bar("c", None, "")])
-    assert [(bar.name, percent) for bar, percent in bars.shown] == [("a", 100.0), ("b", 25.0)]
+    assert [(bar.name, percent) for bar, percent in bars.visible] == [("a", 100.0), ("b", 25.0)]
 
 
 def test_a_row_that_does_not_fit_its_columns_is_an_error():

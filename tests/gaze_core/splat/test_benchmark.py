@@ -1,7 +1,7 @@
 from gaze_core.splat import benchmark
 
 
-def test_rows_have_the_promised_keys_and_a_ratio_from_the_same_run(monkeypatch):
+def test_rows_have_the_documented_keys_and_a_speedup_of_the_same_run(monkeypatch):
     monkeypatch.setattr(benchmark, "SCENES", ((200, 24, (3,)),))
     monkeypatch.setattr(benchmark, "first_call_s", lambda: {"cold": 1.0, "warm": 0.1})
     result = benchmark.run(num_repeats=1)

@@ -43,19 +43,19 @@ def test_arguments_and_results_are_mapped(monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat draws on CUDA only, and there is none here")
 @pytest.mark.parametrize("channels", [3, 32])
-def test_parity_with_the_oracle_on_cuda(channels):
+def test_parity_with_the_reference_on_cuda(channels):
     pytest.importorskip("gsplat")
-    oracle = random_scene(2000, 2, channels, (96, 80), seed=1)
-    oracle.tensors["scales"] = (oracle.tensors["scales"].detach() * 0.3).requires_grad_()
-    fast = oracle.to(torch.float32)
+    reference = random_scene(2000, 2, channels, (96, 80), seed=1)
+    reference.tensors["scales"] = (reference.tensors["scales"].detach() * 0.3).requires_grad_()
+    fast = reference.to(torch.float32)
     on_cuda = Scene({n: t.detach().cuda().requires_grad_() for n, t in fast.tensors.items()}, fast.Ks.cuda(),
                     fast.size_px)  # fmt: skip
-    exact, found = oracle.render(rasterize, "reference"), on_cuda.render(rasterize, "gsplat")
+    exact, found = reference.render(rasterize, "reference"), on_cuda.render(rasterize, "gsplat")
     errors = (found.features.detach().cpu().double() - exact.features).abs()
     assert errors.quantile(0.999) <= 1e-4
     gradients = [
         torch.autograd.grad(rendering.features.square().sum(), [scene.tensors[name] for name in INPUTS])
-        for scene, rendering in ((oracle, exact), (on_cuda, found))
+        for scene, rendering in ((reference, exact), (on_cuda, found))
     ]
     for name, right, fast_one in zip(INPUTS, *gradients, strict=True):
         assert (fast_one.cpu().double() - right).abs().max() <= 1e-3 * right.abs().max(), name

@@ -1,4 +1,4 @@
-"""The rasteriser: by hand, gradients of the oracle, and the compiled backend against the oracle."""
+"""The rasteriser: by hand, gradients of the reference, and the compiled backend against the reference."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -64,16 +64,16 @@ def test_gradients_of_the_reference_are_those_of_finite_differences():
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 16, 33])
 @pytest.mark.parametrize(("batch", "size_px"), [(1, (40, 24)), (3, (21, 17))])
-def test_numba_agrees_with_the_float64_oracle(channels, batch, size_px):
-    oracle = random_scene(120, batch, channels, size_px)
-    fast = oracle.to(torch.float32)
-    rendered = [scene.render(rasterize, backend) for scene, backend in ((oracle, "reference"), (fast, "numba"))]
+def test_numba_agrees_with_the_float64_reference(channels, batch, size_px):
+    reference = random_scene(120, batch, channels, size_px)
+    fast = reference.to(torch.float32)
+    rendered = [scene.render(rasterize, backend) for scene, backend in ((reference, "reference"), (fast, "numba"))]
     for name in ("features", "alpha", "depth_m"):
         torch.testing.assert_close(
             getattr(rendered[1], name).double(), getattr(rendered[0], name), atol=1e-5, rtol=1e-5
         )
     gradients = []
-    for scene, rendering in zip((oracle, fast), rendered, strict=True):
+    for scene, rendering in zip((reference, fast), rendered, strict=True):
         weights = torch.linspace(-1, 1, rendering.features.numel(), dtype=rendering.features.dtype)
         total = (rendering.features.flatten() * weights).sum() + rendering.alpha.square().sum()
         total = total + (rendering.depth_m * rendering.alpha).square().sum()
@@ -114,7 +114,7 @@ def test_same_bits_whatever_the_number_of_threads_and_callers():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", ["behind", "outside", "transparent", "none"])
-def test_what_cannot_be_seen_leaves_the_background_and_zero_gradients(backend, case):
+def test_invisible_gaussians_leave_the_background_and_zero_gradients(backend, case):
     scene = random_scene(0 if case == "none" else 6, dtype=torch.float32)
     changes = {}
     if case in ("behind", "outside"):
@@ -155,7 +155,7 @@ def test_opaque_gaussian_is_limited_and_its_opacity_has_no_gradient_there(backen
         ([0.0040, 0.5], 0.996 * 0.5),
     ],
 )
-def test_what_is_seen_through_a_gaussian_in_front(backend, opacities, expected):
+def test_colour_seen_through_a_gaussian_in_front(backend, opacities, expected):
     """Two wide Gaussians before one pixel; only the one behind has a colour."""
     rendering = rasterize(
         torch.tensor([[[0.0, 0, 1], [0.0, 0, 2]]]), torch.tensor([[[1.0, 0, 0, 0]] * 2]), torch.full((1, 2, 3), 1000.0),
@@ -184,7 +184,7 @@ def test_non_finite_input_is_refused_by_name(name):
         ("background", (3,)),
     ],
 )
-def test_mis_shaped_input_is_refused_by_name(name, shape):
+def test_input_of_a_wrong_shape_is_refused_by_name(name, shape):
     scene = random_scene(4, dtype=torch.float32)
     with pytest.raises(BadInput, match=f"{name} has shape .*{shape[-1]},?\\), expected"):
         scene.render(rasterize, "numba", **{name: torch.ones(shape)})

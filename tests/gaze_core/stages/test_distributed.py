@@ -1,4 +1,4 @@
-"""Several processes: the same training as in one, its messages handed on, its errors raised, nobody left behind."""
+"""Training in several processes: same result as in one, messages forwarded, errors raised, no process left behind."""
 
 import os
 import sys
@@ -49,7 +49,7 @@ class Told:
         self.steps.append(step)
 
 
-def test_two_processes_train_as_one_with_their_batches_together(root, tmp_path, started):
+def test_two_processes_train_like_one_with_the_whole_batch(root, tmp_path, started):
     train("gaze_gaussian", root, tmp_path / "one")
     told = Told()
     runtime = Runtime(device="cpu", num_processes=2, log_every_steps=1)
@@ -88,7 +88,7 @@ def run(config, inputs, context):
     return Produced("report", {"seen.txt": seen})
 
 
-def test_every_process_gets_the_inputs_as_one_process_would(tmp_path):
+def test_every_process_gets_the_same_inputs_as_a_single_process(tmp_path):
     inputs = {
         "absent": None,
         "one": tmp_path,
@@ -109,7 +109,7 @@ def test_an_error_of_the_stage_is_the_error_of_the_run(root, tmp_path, started):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_whichever_process_fails_its_error_is_told_and_ends_the_others(rank, tmp_path, started):
+def test_an_error_of_any_process_is_raised_and_ends_the_others(rank, tmp_path, started):
     context = StageContext(Runtime(device="cpu", num_processes=2), tmp_path / "work")
     with pytest.raises(BadInput, match=f"rank {rank}: no such thing"):
         run_stage(sys.modules[__name__], Choice(failing_rank=rank), {}, context)

@@ -32,7 +32,7 @@ def rendered(monkeypatch):
     return calls
 
 
-def test_people_get_files_seeds_and_sizes_of_their_own(rendered, tmp_path):
+def test_people_have_their_own_files_seeds_and_sizes(rendered, tmp_path):
     people = subject_configs(3, 10, 64, 7, rig="eth_xgaze", lights=("window", "flash"))
     files = subject_files(people, tmp_path / "people")
     assert [path.name for path in files] == ["synthetic_0007.h5", "synthetic_0008.h5", "synthetic_0009.h5"]

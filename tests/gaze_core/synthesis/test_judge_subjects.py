@@ -1,4 +1,4 @@
-"""Whom the judge learns from: different people for each purpose, none of them a shipped subject."""
+"""The judge's people: disjoint for training, validation and test, none of them a shipped subject."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from gaze_core.synthesis.packs import PACKS
 from gaze_core.synthesis.scene import LIGHTS
 
 
-def test_nobody_serves_two_purposes_or_is_shipped():
+def test_people_of_training_validation_and_test_are_disjoint_and_not_shipped():
     for one, other in itertools.combinations(SPLITS.values(), 2):
         assert not set(one) & set(other)
     shipped = {pack.identity_seed for pack in PACKS.values()}
@@ -19,7 +19,7 @@ def test_nobody_serves_two_purposes_or_is_shipped():
     assert len(SPLITS["test"]) >= 4
 
 
-def test_they_do_more_than_the_subjects_that_are_judged():
+def test_their_ranges_exceed_those_of_the_judged_subjects():
     ordinary = PACKS["synthetic_128"].ranges
     for name in ("gaze_pitch_deg", "gaze_yaw_deg", "head_pitch_deg", "head_yaw_deg", "head_roll_deg"):
         low, high = getattr(WIDE, name)

@@ -118,7 +118,7 @@ def test_draws_repeat_by_seed_stay_in_range_and_never_close_the_eyes():
     assert expressions[:, ARKIT.index("eyeBlinkLeft")].max() <= 0.35
 
 
-def test_every_action_but_sideways_looks_occurs_and_most_images_lack_it():
+def test_every_action_except_sideways_eye_movements_occurs_in_a_minority_of_images():
     draws = [draw_moment(np.random.default_rng([2, i]), Ranges(), EYES_M).expression for i in range(300)]
     occurs = dict(zip(ARKIT, (np.stack(draws) > 0).mean(axis=0), strict=True))
     still = {name for name, share in occurs.items() if share == 0}
@@ -126,7 +126,7 @@ def test_every_action_but_sideways_looks_occurs_and_most_images_lack_it():
     assert max(share for name, share in occurs.items() if not name.startswith("eyeLook")) < 0.5
 
 
-def test_a_full_blink_is_drawn_when_asked_for():
+def test_a_full_blink_is_sampled_on_request():
     ranges = Ranges(blink=(1.0, 1.0))
     blinks = {draw_moment(np.random.default_rng(i), ranges, EYES_M).expression[ARKIT.index("eyeBlinkLeft")] > 0.8
               for i in range(40)}  # fmt: skip
@@ -134,16 +134,16 @@ def test_a_full_blink_is_drawn_when_asked_for():
 
 
 def test_irises_differ_in_size_and_are_painted_to_it():
-    looks = [draw_identity(seed)[1] for seed in range(40)]
-    limbus_deg = np.rad2deg([look.limbus_rad for look in looks])
+    colorings = [draw_identity(seed)[1] for seed in range(40)]
+    limbus_deg = np.rad2deg([coloring.limbus_rad for coloring in colorings])
     assert limbus_deg.min() < 25.5
     assert limbus_deg.max() > 28.5
-    for look in (min(looks, key=lambda x: x.limbus_rad), max(looks, key=lambda x: x.limbus_rad)):
-        ball = make_eyeball(look)
+    for coloring in (min(colorings, key=lambda x: x.limbus_rad), max(colorings, key=lambda x: x.limbus_rad)):
+        ball = make_eyeball(coloring)
         from_axis = np.arctan2(np.hypot(*ball.vertices[:, :2].T), -ball.vertices[:, 2])
         white = ball.color.mean(axis=1) > 0.6
-        assert from_axis[white].min() >= look.limbus_rad
-        assert from_axis[white].min() < look.limbus_rad + np.deg2rad(3)
+        assert from_axis[white].min() >= coloring.limbus_rad
+        assert from_axis[white].min() < coloring.limbus_rad + np.deg2rad(3)
 
 
 def test_identities_differ_and_repeat():
@@ -159,7 +159,7 @@ def test_eyeball_is_a_sphere_with_a_cornea():
 
 
 @pytest.mark.parametrize(("load", "package"), [(head.load_anny.__wrapped__, "anny"), (scene.load_mitsuba, "mitsuba")])
-def test_missing_package_says_what_to_install(load, package, monkeypatch):
+def test_missing_package_names_what_to_install(load, package, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(BadInput, match=r"pip install gazeworks\[synthesis\]"):
         load()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and cards that say by what they were written."""
+"""Checkpoint files: atomic writes, and the stage and version in their cards."""
 
 import pytest
 import torch

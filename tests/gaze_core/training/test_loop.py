@@ -1,4 +1,4 @@
-"""The one loop: exact resume, early stopping, clipping and refusal to go on from a non-finite loss."""
+"""The training loop: exact resume, early stopping, clipping, and an error for a non-finite loss."""
 
 import logging
 import math
@@ -16,8 +16,8 @@ from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, DivergedError
 from gaze_core.training.checkpoint import load_resume_state
 from gaze_core.training.history import STATS_FILE, read_history, write_history
-from gaze_core.training.loop import FitConfig, Opponent, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
-from gaze_core.training.processes import own_share
+from gaze_core.training.loop import Adversary, FitConfig, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
+from gaze_core.training.processes import process_slice
 from gaze_core.training.sampling import step_indices
 
 RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
@@ -25,7 +25,7 @@ RUNTIME = Runtime(device="cpu", checkpoint_every_steps=3, log_every_steps=1)
 
 @dataclass
 class Items:
-    """The least that the loop asks of a batch."""
+    """A minimal batch."""
 
     values: torch.Tensor
 
@@ -41,7 +41,7 @@ class Interrupt(Exception):
 
 
 def measured(values, batch_sizes=(4,)):
-    """A validation that finds these values one after another; it moves nothing."""
+    """A validation that returns these values one after another."""
     sequence = iter(values)
 
     def measure(model, batch):
@@ -187,7 +187,7 @@ def test_every_epoch_sees_every_sample_once():
     assert flat[:10] != flat[10:]
 
 
-def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the_rest_of_it(tmp_path):
+def test_a_run_from_first_step_on_equals_the_rest_of_the_whole_run(tmp_path):
     def run(folder, **config):
         read, drawn = [], []
         task = make_task()
@@ -212,13 +212,13 @@ def test_a_run_that_goes_on_with_another_one_s_samples_and_random_numbers_is_the
 
 
 def test_ranks_share_one_epoch_without_overlap():
-    both = [step_indices(12, 6, step, seed=1)[own_share(6, rank, 2)] for step in range(2) for rank in range(2)]
+    both = [step_indices(12, 6, step, seed=1)[process_slice(6, rank, 2)] for step in range(2) for rank in range(2)]
     assert sorted(index for part in both for index in part) == list(range(12))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(BadInput, match="batch_size 5 cannot be shared by 2 processes; .* for example 6"):
-        own_share(5, 0, 2)
+        process_slice(5, 0, 2)
 
 
 def test_length_in_epochs_by_hand():
@@ -230,7 +230,7 @@ def test_length_in_epochs_by_hand():
             FitConfig(**wrong)
 
 
-def test_an_epoch_is_told_validated_and_kept_even_across_an_interruption(tmp_path, caplog):
+def test_an_epoch_is_logged_validated_and_saved_even_across_an_interruption(tmp_path, caplog):
     config = FitConfig(num_epochs=4, batch_size=5, validate_every_epoch=True, keep_every_epochs=2)  # 2 steps an epoch
 
     def run(folder, stop_at=-1):
@@ -257,10 +257,10 @@ def discriminator():
     torch.manual_seed(5)
     model = nn.Linear(1, 1)
 
-    def loss_terms(opponent, batch, step):
-        return {"real": Term((opponent(batch.values[:, :1]) - 1).square().mean(), 0.5)}
+    def loss_terms(adversary, batch, step):
+        return {"real": Term((adversary(batch.values[:, :1]) - 1).square().mean(), 0.5)}
 
-    return Opponent("critic", model, [{"params": list(model.parameters()), "lr": 0.1}], loss_terms, from_step=2)
+    return Adversary("critic", model, [{"params": list(model.parameters()), "lr": 0.1}], loss_terms, from_step=2)
 
 
 def grow(task):
@@ -290,7 +290,7 @@ VARIANTS = {
     "accumulated": ({"batch_size": 4, "accumulate": 2}, None),
     "averaged": ({"ema_decay": 0.9, "validate_every_steps": 3, "patience": 99}, None),
     "frozen": ({"frozen": ("0.*", "1.*")}, None),
-    "opponent": ({}, lambda task: replace(task, opponents=(discriminator(),))),
+    "adversary": ({}, lambda task: replace(task, adversaries=(discriminator(),))),
     "selected late": ({"validate_every_epoch": True, "validations_per_epoch": 2, "patience": 99,
                        "selection": SelectionConfig(from_step=6)}, None),
     "grown": ({}, grow),
@@ -315,12 +315,12 @@ def test_each_variant_resumes_bit_identical(tmp_path, name, stop_at):
     run(tmp_path / "parts", stop_at)
     resumed = run(tmp_path / "parts")
     assert_same_weights(resumed, whole)
-    for one, other in zip(resumed.opponents, whole.opponents, strict=True):
+    for one, other in zip(resumed.adversaries, whole.adversaries, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
 
 
-def test_a_batch_in_parts_gives_the_gradient_of_the_whole_batch(tmp_path):
+def test_gradient_accumulation_gives_the_gradient_of_the_batch(tmp_path):
     def run(folder, accumulate):
         torch.manual_seed(0)
         model = nn.Linear(4, 1)
@@ -361,7 +361,7 @@ def test_frozen_parameters_and_their_statistics_stay_and_are_free_again_afterwar
             fit(make_task(), FitConfig(num_steps=1, frozen=patterns), RUNTIME, tmp_path / "bad")
 
 
-def test_the_averaged_weights_are_validated_and_kept(tmp_path):
+def test_averaged_weights_are_validated_and_kept(tmp_path):
     task, seen = make_task(), []
     measure = lambda m, b: seen.append(weights(task)["3.weight"]) or {"error": torch.tensor(0.0)}  # noqa: E731
     task = replace(task, validation=Validation(lambda: [Items(torch.zeros(1, 4))], measure))
@@ -378,14 +378,14 @@ def test_the_averaged_weights_are_validated_and_kept(tmp_path):
     assert torch.allclose(weights(task)["3.weight"], expected, atol=1e-7)
 
 
-def test_an_opponent_takes_part_from_its_step_on_and_learns_alone(tmp_path):
-    with_opponent = replace(make_task(), opponents=(discriminator(),))
-    before = with_opponent.opponents[0].model.weight.detach().clone()
+def test_an_adversary_is_trained_from_its_first_step_on_with_its_own_optimizer(tmp_path):
+    with_adversary = replace(make_task(), adversaries=(discriminator(),))
+    before = with_adversary.adversaries[0].model.weight.detach().clone()
     alone = make_task()
-    summary = fit(with_opponent, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "two")
+    summary = fit(with_adversary, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "two")
     fit(alone, FitConfig(num_steps=5, learning_rate=0.05), RUNTIME, tmp_path / "one")
-    assert_same_weights(with_opponent, alone)
-    assert not torch.equal(with_opponent.opponents[0].model.weight, before)
+    assert_same_weights(with_adversary, alone)
+    assert not torch.equal(with_adversary.adversaries[0].model.weight, before)
     assert ["critic/real" in row for row in summary.history] == [False, False, True, True, True]
     assert summary.history[-1]["critic/weighted/real"] == pytest.approx(0.5 * summary.history[-1]["critic/real"])
 
@@ -433,7 +433,7 @@ def test_patience_and_the_best_survive_an_interruption(tmp_path):
     assert_same_weights(resumed, task)
 
 
-def test_rows_that_were_written_after_the_last_checkpoint_are_not_told_twice(tmp_path):
+def test_rows_written_after_the_last_checkpoint_are_not_logged_twice(tmp_path):
     config = FitConfig(num_steps=8, learning_rate=0.05)
     with pytest.raises(Interrupt):
         fit(make_task(stop_at=4), config, RUNTIME, tmp_path)
@@ -449,7 +449,7 @@ def test_every_step_of_every_process_has_its_own_random_numbers(tmp_path, monkey
     def run(rank):
         drawn = []
         monkeypatch.setattr(Fabric, "global_rank", property(lambda _: rank))
-        monkeypatch.setattr("gaze_core.training.loop.own_share", lambda *_: slice(None))
+        monkeypatch.setattr("gaze_core.training.loop.process_slice", lambda *_: slice(None))
 
         def loss_terms(model, batch, step):
             drawn.append(torch.rand(()).item())
@@ -461,7 +461,7 @@ def test_every_step_of_every_process_has_its_own_random_numbers(tmp_path, monkey
     assert len({*run(0), *run(1)}) == 6
 
 
-def test_validation_means_weigh_every_sample_and_nothing_to_validate_is_told(tmp_path):
+def test_validation_means_weigh_every_sample_and_empty_validation_is_refused(tmp_path):
     config = FitConfig(num_steps=1, validate_every_steps=1)
     task = make_task(validation=measured([1.0, 5.0], batch_sizes=(3, 1)))
     assert fit(task, config, RUNTIME, tmp_path / "some").best_validation == 2.0
@@ -477,17 +477,17 @@ def test_terms_are_logged_in_their_unit_and_weighted_beside_it(tmp_path):
     assert "weighted/square" not in row  # its weight is 1
 
 
-def test_a_history_that_was_cut_short_is_read_to_its_last_whole_line(tmp_path):
+def test_a_truncated_history_is_read_up_to_its_last_complete_line(tmp_path):
     (tmp_path / STATS_FILE).write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
     assert read_history(tmp_path) == [{"step": 1, "loss": 2.0}]
 
 
-def test_a_resume_state_of_another_format_is_not_gone_on_from(tmp_path):
+def test_a_resume_state_of_another_format_is_ignored(tmp_path):
     torch.save({"step": 3, "model": {}}, tmp_path / "last.train.pt")
     assert fit(make_task(), FitConfig(num_steps=2), RUNTIME, tmp_path).resumed_from_step == 0
 
 
-def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
+def test_fields_added_later_do_not_change_older_cache_keys():
     assert FitConfig(num_steps=400, batch_size=4, learning_rate=1e-3).digest() == "f078bc3a02dd"
     assert FitConfig(num_steps=400, accumulate=2).digest() != FitConfig(num_steps=400).digest()
 
@@ -495,15 +495,15 @@ def test_fields_that_came_later_leave_older_cache_keys_as_they_were():
 def test_of_several_processes_only_the_first_writes(tmp_path, monkeypatch):
     config = FitConfig(num_epochs=2, batch_size=5, validate_every_epoch=True, keep_every_epochs=1)
 
-    def run(is_first):
+    def run(is_main_process):
         kept = []
         task = replace(make_task(validation=measured([2.0, 1.0])), save_epoch=kept.append)
-        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_first))
+        monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: is_main_process))
         fit(task, config, RUNTIME.model_copy(update={"checkpoint_every_steps": 1}), tmp_path)
         return kept, {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
-    kept, written = run(is_first=True)
+    kept, written = run(is_main_process=True)
     assert len(kept) == 2
     (tmp_path / "last.train.pt").unlink()  # so that the other process begins at the beginning, too
     del written["last.train.pt"]
-    assert run(is_first=False) == ([], written)
+    assert run(is_main_process=False) == ([], written)

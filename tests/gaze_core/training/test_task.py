@@ -3,7 +3,7 @@
 from gaze_core.training.task import FitSummary, ended_in_words
 
 
-def test_a_manifest_says_why_a_training_ended_and_which_step_was_kept():
+def test_a_manifest_gives_why_training_ended_and_which_step_was_kept():
     whole = FitSummary(260, 0, 9.0, 0.0213, kept_step=240)
     early = FitSummary(120, 0, 9.0, 0.5, kept_step=80, stopped_early=True)
     unselected = FitSummary(30, 0, 9.0, None, kept_step=30)
@@ -14,6 +14,6 @@ def test_a_manifest_says_why_a_training_ended_and_which_step_was_kept():
     ]
 
 
-def test_of_older_manifests_it_says_what_they_know():
+def test_older_manifests_give_what_they_contain():
     assert ended_in_words({"num_steps": 300.0, "best_validation": 0.1}) == "ended after step 300"
     assert ended_in_words({"gaze_error_deg": 3.0}) == ""

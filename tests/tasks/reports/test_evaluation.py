@@ -1,4 +1,4 @@
-"""What the report says of a run's losses."""
+"""The report's notes on a run's losses."""
 
 from tasks.reports.evaluation import _loss_notes
 

@@ -1,4 +1,4 @@
-"""The processes behind `make server`: what is started, what it is told, and that nothing stays of a failed start."""
+"""The processes behind `make server`: commands, environments, and that a failed start leaves no process."""
 
 import http.server
 import json
@@ -17,7 +17,7 @@ SLEEP = ("-c", "import time; time.sleep(60)")
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    """A server that asks for a login."""
+    """A server that requires a login."""
 
     def do_GET(self) -> None:  # noqa: N802
         self.send_response(401)
@@ -105,7 +105,7 @@ def test_waiting_for_our_own_server_asks_no_proxy(refusing: int, monkeypatch, tm
         served.shutdown()
 
 
-def test_what_a_process_is_remembered_by_is_written_whole(tmp_path: Path) -> None:
+def test_the_record_of_a_process_is_written_whole(tmp_path: Path) -> None:
     started = processes.spawn("good", [services.sys.executable, *SLEEP], {}, tmp_path)
     try:
         assert json.loads((tmp_path / "good.json").read_text())["pid"] == started.pid

@@ -1,4 +1,4 @@
-"""A trained head as an MLflow model: saved without a pickle, read again in another process, asked for a gaze."""
+"""A trained head as an MLflow model: saved without a pickle, loaded in another process, rendered with a target gaze."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def ask(model, *rows: dict) -> list[dict]:
     return model.predict(pd.DataFrame(list(rows))).to_dict("records")
 
 
-def test_a_request_is_answered_with_a_image_of_each_row(served: Path) -> None:
+def test_a_request_gets_one_image_per_row(served: Path) -> None:
     model = mlflow.pyfunc.load_model(str(served))
     ahead, aside, turned = ask(
         model,
@@ -63,7 +63,7 @@ def test_nothing_in_the_folder_is_a_pickle(served: Path) -> None:
     [
         ({"frame": 99}, "frame 99: the recording has 12 usable frames"),
         ({"frame": -1}, "frame -1"),
-        ({"gaze_yaw_deg": 75.0}, "gaze_yaw_deg 75: lies within 60 degrees"),
+        ({"gaze_yaw_deg": 75.0}, "gaze_yaw_deg 75: expected at most 60 degrees to either side"),
         ({"gaze_yaw_deg": float("nan")}, "expected two numbers"),
         ({"head_pitch_deg": 3.0}, "expected both or neither"),
     ],
@@ -75,7 +75,7 @@ def test_a_bad_request_says_what_is_expected(served: Path, row: dict, message: s
 
 
 def test_the_scoring_server_answers_json(served: Path) -> None:
-    """What `mlflow models serve` runs, in a process of its own, asked as its clients ask."""
+    """Runs the server of `mlflow models serve` in its own process and sends a client's request."""
     script = (
         "import sys, mlflow\n"
         "from fastapi.testclient import TestClient\n"

@@ -39,7 +39,7 @@ def publish(store: Store, produced: Produced, **parents: ArtifactRef) -> Artifac
 
 
 def overwrite(store: Store, ref: ArtifactRef, name: str, content: bytes | None) -> None:
-    """Changes or removes a stored file behind the store's back, wherever it lies."""
+    """Changes or removes a stored file directly, on disk or in the bucket."""
     parts = urlsplit(store.uri(ref))
     if parts.scheme == "s3":
         client, key = boto3.client("s3"), f"{parts.path.strip('/')}/{name}"
@@ -54,7 +54,7 @@ def overwrite(store: Store, ref: ArtifactRef, name: str, content: bytes | None) 
         path.write_bytes(content)
 
 
-def test_what_was_published_is_fetched(store: Store, produced: Produced) -> None:
+def test_a_published_artifact_is_fetched(store: Store, produced: Produced) -> None:
     ref = publish(store, produced)
     folder = store.fetch(ref)
     assert (folder / "weights.bin").read_bytes() == bytes(range(256))
@@ -82,7 +82,7 @@ def test_publishing_the_same_again_changes_nothing(store: Store, produced: Produ
 
 
 @pytest.mark.parametrize("content", [None, b"other"])
-def test_a_lost_or_changed_file_is_said_and_repaired_by_publishing(
+def test_a_lost_or_changed_file_is_reported_and_repaired_by_publishing(
     store: Store, produced: Produced, content: bytes | None
 ) -> None:
     ref = publish(store, produced)
@@ -158,7 +158,7 @@ def test_a_crash_while_files_travel_to_a_bucket_leaves_no_manifest(
 
 @pytest.mark.parametrize("changed", ["sha256", "files"])
 def test_a_manifest_of_another_content_is_refused(store: Store, produced: Produced, changed: str) -> None:
-    """Each of the two is checked by itself: the files are whole as their manifest names them."""
+    """Manifest and content are checked separately: the files match their manifest."""
     ref = publish(store, produced)
     manifest = json.loads(store.manifest(ref).model_dump_json())
     if changed == "files":  # of which one less is named
@@ -190,7 +190,7 @@ def test_only_what_the_manifest_names_is_handed_out(store: Store, produced: Prod
         assert not store.exists(ref)
 
 
-def test_what_is_deleted_counts_no_longer_from_the_first_step_on(bucket: Store, produced: Produced) -> None:
+def test_an_artifact_is_gone_from_the_first_step_of_its_deletion_on(bucket: Store, produced: Produced) -> None:
     before_it_in_the_alphabet = {f"a{number}": produced.files["weights.bin"] for number in range(20)}
     ref = publish(bucket, Produced("checkpoint", before_it_in_the_alphabet))
     deleted: list[str] = []

@@ -1,4 +1,4 @@
-"""What a store holds and what of it may go, on a disk and in a bucket."""
+"""Listing, verification and garbage collection of a store, on a disk and in a bucket."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_everything_is_listed_with_size_and_parents(store: Store, family: dict[s
         stored(store, "mod")
 
 
-def test_what_is_not_whole_is_found(store: Store, family: dict[str, ArtifactRef]) -> None:
+def test_incomplete_artifacts_are_found(store: Store, family: dict[str, ArtifactRef]) -> None:
     overwrite(store, family["head"], "w.bin", b"rotten")
     overwrite(store, family["two"], "manifest.json", None)
     found = {row.uri: fault for row, fault in faults(store, stored(store))}
@@ -67,7 +67,7 @@ def test_what_is_not_whole_is_found(store: Store, family: dict[str, ArtifactRef]
     assert (found[store.uri(family["data"])], found[store.uri(family["one"])]) == ("", "")
 
 
-def test_what_is_kept_keeps_all_that_it_was_made_from(store: Store, family: dict[str, ArtifactRef]) -> None:
+def test_a_kept_artifact_keeps_its_ancestors(store: Store, family: dict[str, ArtifactRef]) -> None:
     rows = stored(store)
     assert uris(unneeded(rows, [family["one"].model_dump_json()], NOW)) == {store.uri(family["two"])}
     assert uris(unneeded(rows, [family["head"].name], NOW)) == {store.uri(family["one"]), store.uri(family["two"])}
@@ -134,7 +134,7 @@ def gazeworks(
     return int(stopped.value.code or 0), printed.out, printed.err
 
 
-def test_the_command_deletes_only_when_told_to(experiment, monkeypatch, capsys, home, tmp_path):
+def test_the_command_deletes_only_with_its_option(experiment, monkeypatch, capsys, home, tmp_path):
     store = Store.from_environment()
     kept, gone = publish(store, tmp_path, "model", "kept"), publish(store, tmp_path, "model", "gone")
     run_that_used(kept)
@@ -169,7 +169,7 @@ def test_nothing_is_deleted_while_mlflow_is_away(monkeypatch, tmp_path):
 
 
 def aged(folder: Path, days: float = 2) -> None:
-    """As if nothing in the folder had been touched for so long."""
+    """Sets the times of all files in the folder back by so much."""
     for path in folder.rglob("*"):
         os.utime(path, (time.time() - days * 86400,) * 2)
 
@@ -179,7 +179,7 @@ def folder_of(store: Store, ref: ArtifactRef) -> Path:
 
 
 @pytest.mark.parametrize("mark", ["deleted", "a-host"])
-def test_what_a_killed_deletion_or_publication_left_may_go_once_nobody_can_be_at_work_on_it(mark: str, tmp_path: Path):
+def test_remains_of_a_killed_deletion_or_publication_may_be_deleted_after_a_day(mark: str, tmp_path: Path):
     store = Store((tmp_path / "s").as_uri(), tmp_path / "cache")
     folder = folder_of(store, publish(store, tmp_path, "model", "kept"))
     half = folder.rename(folder.with_name(f".{folder.name}.{mark}"))
@@ -192,7 +192,7 @@ def test_what_a_killed_deletion_or_publication_left_may_go_once_nobody_can_be_at
     assert stored(store) == []
 
 
-def test_what_is_not_ours_is_neither_listed_nor_deleted(monkeypatch, capsys, home, tmp_path):
+def test_other_folders_are_neither_listed_nor_deleted(monkeypatch, capsys, home, tmp_path):
     store = Store.from_environment()
     ref, used = publish(store, tmp_path, "model", "gone"), publish(store, tmp_path, "model", "used")
     run_that_used(used)
@@ -330,7 +330,7 @@ def test_no_database_is_made_and_one_of_another_store_is_refused(experiment, mon
     assert Store.from_environment().exists(ref)
 
 
-def test_what_waits_for_mlflow_is_kept_even_if_it_can_no_longer_be_sent(experiment, home, tmp_path):
+def test_artifacts_of_waiting_operations_are_kept_even_if_these_cannot_be_sent(experiment, home, tmp_path):
     refs = {name: publish(Store.from_environment(), tmp_path, "model", name) for name in ("told", "in_file", "broken")}
     box = outbox.Outbox.create()
     box.add({"kind": "tags", "rows": [[f"{runs.USED_TAG}.0", refs["told"].name]]})
@@ -356,7 +356,9 @@ def test_a_stage_that_is_not_there_is_named(command: str, monkeypatch, capsys, h
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_copies_of_what_is_gone_or_long_unused_are_freed(store: Store, family: dict[str, ArtifactRef]) -> None:
+def test_copies_of_deleted_artifacts_and_unused_copies_are_deleted(
+    store: Store, family: dict[str, ArtifactRef]
+) -> None:
     folders = {name: store.fetch(ref) for name, ref in family.items()}
     (store.cache_dir / "my notes").mkdir()
     half = scratch_file(store.cache_dir)  # of a download that was killed
@@ -384,7 +386,7 @@ def test_copies_of_what_is_gone_or_long_unused_are_freed(store: Store, family: d
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_the_command_says_which_copies_it_freed(
+def test_the_command_lists_the_copies_that_it_deleted(
     store: Store, family: dict[str, ArtifactRef], experiment, monkeypatch, capsys, home
 ) -> None:
     monkeypatch.setenv("GAZEWORKS_STORE", store.root_uri)

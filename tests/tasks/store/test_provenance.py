@@ -1,4 +1,4 @@
-"""Which code made something: documents and records that were edited make it no other code."""
+"""The commit in a manifest: edited code is marked, edited documents and records are not."""
 
 import subprocess
 
@@ -9,7 +9,7 @@ from tasks.store import provenance
 
 @pytest.fixture
 def checkout(monkeypatch, tmp_path):
-    """A git checkout of one commit that `provenance` takes for its own; returns its folder."""
+    """The folder of a git checkout with one commit, which `provenance` inspects."""
 
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *arguments], cwd=tmp_path, check=True)

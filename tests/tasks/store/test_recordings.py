@@ -1,4 +1,4 @@
-"""From a path of the user's to a recording in the store."""
+"""Import of a user's recording into the store."""
 
 import os
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.Monke
     assert import_recording.fn(Path()) == named
 
 
-def test_a_fault_is_said_of_the_users_own_file(tmp_path: Path) -> None:
+def test_an_error_names_the_users_own_file(tmp_path: Path) -> None:
     (folder := tmp_path / "work").mkdir()
     (folder / "1.jpg").write_bytes(b"one")
     ref = import_recording.fn(folder)

@@ -1,4 +1,4 @@
-"""MLflow's file appears whole, and only a half-made one without anything in it is made anew."""
+"""MLflow's file is created completely, and only a partial one without content is created again."""
 
 import logging
 import sqlite3

@@ -6,7 +6,7 @@ from gaze_core.training.history import STATS_FILE, write_history
 from tasks.tracking.figures import CURVES_FILE, figures_of, plot_curves
 
 
-def test_a_training_becomes_a_image_of_its_curves(tmp_path):
+def test_training_curves_become_one_image(tmp_path):
     write_history(tmp_path, [{"step": step, "loss": 1 / step, "psnr": float(step)} for step in range(1, 30)])
     (tmp_path / "weights").write_bytes(b"")
     (drawn,) = figures_of({STATS_FILE: tmp_path / STATS_FILE, "weights": tmp_path / "weights"}, tmp_path)
@@ -28,13 +28,13 @@ def test_panels_stand_in_the_order_of_a_report_under_their_units(tmp_path, monke
     assert titles == ["validation: head l1", "loss", "gaze, °", "weighted: gaze deg"]
 
 
-def test_what_a_stage_drew_itself_is_shown_unless_it_is_huge(tmp_path):
+def test_images_of_a_stage_are_logged_unless_they_are_huge(tmp_path):
     for name, size in (("small.png", 10), ("huge.png", 6_000_000), ("data.bin", 10)):
         (tmp_path / name).write_bytes(bytes(size))
     found = figures_of({path.name: path for path in tmp_path.iterdir()}, tmp_path)
     assert [path.name for path in found] == ["small.png"]
 
 
-def test_a_training_without_logged_steps_is_drawn_empty(tmp_path):
+def test_a_training_without_logged_steps_gives_an_empty_plot(tmp_path):
     write_history(tmp_path, [])
     assert figures_of({STATS_FILE: tmp_path / STATS_FILE}, tmp_path)[0].is_file()

@@ -1,4 +1,4 @@
-"""The champion moves only for what is better, and only from the model that was beaten."""
+"""The alias champion moves only to a better model, and only from the model that was compared."""
 
 import uuid
 

@@ -126,7 +126,7 @@ def test_training_outlives_the_deletion_of_its_experiment(
     assert sent.data.metrics == {"loss": 1.0}
 
 
-def test_what_can_neither_be_told_nor_kept_ends_no_run(
+def test_an_operation_that_can_neither_be_sent_nor_kept_ends_no_run(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
@@ -164,7 +164,7 @@ def test_a_database_that_raises_what_no_one_expects_is_an_outage(monkeypatch: py
         ("http://127.0.0.1:{port}", "404"),
     ],
 )
-def test_an_address_that_can_never_work_is_said_before_a_flow_begins(
+def test_an_address_that_can_never_work_is_reported_before_a_flow_begins(
     uri: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "text").write_text("not a database, and long enough that nobody takes it for an empty one" * 9)

@@ -41,7 +41,7 @@ class Page:
         self._call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """What an expression of JavaScript comes to."""
+        """The value of a JavaScript expression."""
         return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     @property

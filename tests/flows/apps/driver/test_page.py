@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from gaze_core.driver.checkpoints import card_of, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, save_estimator
 from gaze_core.driver.predictions import Drive
 from gaze_core.driver.record import DRIVE_FILE, DriveRecord
 from gaze_core.driver.view import DRIVER_FACE
@@ -27,13 +27,13 @@ PAGE = Path(__file__).parents[4] / "flows" / "apps" / "driver" / "page.py"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Two estimators that read differently."""
+    """Two estimators with different predictions."""
     folder = tmp_path_factory.mktemp("weights")
     for seed, name in enumerate(("first", "second")):
         torch.manual_seed(seed)
         model = FaceEstimator(FaceEstimatorConfig(image_px=32, hidden=8))
         torch.nn.init.normal_(model.head[3].bias, std=0.3)
-        card = card_of(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
+        card = estimator_card(model, "test", 1, None, DRIVER_FACE.model_dump(mode="json"), {})
         save_estimator(folder / f"{name}.safetensors", model, card)
     return folder
 
@@ -53,7 +53,7 @@ def metrics(page):
     return {metric.label: metric.value for metric in page.metric}
 
 
-def test_another_estimator_and_another_time_change_what_is_shown(extracted, weights, monkeypatch):
+def test_choosing_another_estimator_or_time_changes_the_numbers(extracted, weights, monkeypatch):
     page = open_page(monkeypatch, extracted, weights / "first.safetensors", weights / "second.safetensors")
     assert not page.exception
     second = metrics(page)
@@ -69,11 +69,11 @@ def test_another_estimator_and_another_time_change_what_is_shown(extracted, weig
     assert not page.exception
     assert page.metric[0].delta != ""
     drive = Drive.open(extracted)
-    shown = drive.record.frames[drive.splits.test[-1]]
-    assert page.metric[0].delta == f"true {shown.azimuth_deg:+.1f}°"
+    chosen = drive.record.frames[drive.splits.test[-1]]
+    assert page.metric[0].delta == f"true {chosen.azimuth_deg:+.1f}°"
 
 
-def test_a_path_can_be_typed_and_a_wrong_one_is_said(extracted, weights, monkeypatch):
+def test_a_path_can_be_typed_and_a_wrong_one_is_reported(extracted, weights, monkeypatch):
     page = open_page(monkeypatch, extracted, weights / "first.safetensors")
     page.sidebar.radio(key="estimator").set_value("Another file ...").run()
     assert "Give the path" in page.info[0].value
@@ -122,11 +122,11 @@ def test_the_page_in_a_browser_and_its_end(served, tmp_path):
     angle = re.compile(r"Angle between them\s+([\d.]+)°")
     with browser(tmp_path) as page:
         page.open(url)
-        shown = ("Azimuth", "Angle between them", "Errors on the blocks of time held out", "second", "first")
-        before = page.wait_for(*shown, "● second")
+        expected = ("Azimuth", "Angle between them", "Errors on the blocks of time held out", "second", "first")
+        before = page.wait_for(*expected, "● second")
         page.click("label", "first")
         # What is chosen shows at once, the numbers when the server has answered.
-        after = page.wait_for(*shown, "● first", without=angle.search(before)[0])
+        after = page.wait_for(*expected, "● first", without=angle.search(before)[0])
         assert page.run("document.querySelectorAll('img').length") >= 2  # driver and road
     assert angle.search(before)[1] != angle.search(after)[1]
     assert "Traceback" not in after

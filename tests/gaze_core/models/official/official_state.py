@@ -158,12 +158,12 @@ def eyes(state, code, gaze, turns=2):
     x, f, g = state[f"{EYES}.xyz"], torch.tanh(state[f"{EYES}.feature"]), pe(gaze)
     offset = torch.tanh(mlp(state, f"{EYES}.shape_deform_mlp", pe(x), code))
     mask = weight(x, state[f"{EYES}.landmarks_3d_neutral"][:6]) > 0
-    turned = x.clone()
+    rotated = x.clone()
     for _ in range(turns):
-        q = mlp(state, f"{EYES}.eye_deform_mlp", pe(turned[mask].mean(0, keepdim=True)), g)[0]
-        turned[mask] = (rotation(q) @ turned[mask].T).T
+        q = mlp(state, f"{EYES}.eye_deform_mlp", pe(rotated[mask].mean(0, keepdim=True)), g)[0]
+        rotated[mask] = (rotation(q) @ rotated[mask].T).T
     color = mlp(state, f"{EYES}.eye_color_mlp", f, g) + mlp(state, f"{EYES}.shape_color_mlp", f, code)
-    return turned + 0.3 * offset, color, mlp(state, f"{EYES}.eye_attributes_mlp", f, g)
+    return rotated + 0.3 * offset, color, mlp(state, f"{EYES}.eye_attributes_mlp", f, g)
 
 
 def activated(state, part, changes):

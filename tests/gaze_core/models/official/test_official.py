@@ -15,7 +15,7 @@ from gaze_core.models.official.clouds import Codes, nearness
 from gaze_core.models.official.frames import OfficialConfig, codes_of, placement, poses
 from gaze_core.models.official.gaze_gaussian import OfficialGazeGaussian
 from gaze_core.models.official.layout import OFFICIAL_NAMES, translate
-from gaze_core.models.official.networks import EnlargingBlock
+from gaze_core.models.official.networks import UpsamplingBlock
 from gaze_core.models.redirection.renderers import PixelShuffleRenderer, RendererConfig
 from gaze_core.stages.redirection.import_gazegaussian import model_of
 from tests.gaze_core.models.official import official_state as published
@@ -63,7 +63,7 @@ def head_of(inputs, model):
     pitch_down, yaw = inputs["gaze"]
     to_label = published.so3(torch.deg2rad(torch.tensor([6.0, 3.0, 0.0]).double()))
     gaze = pitchyaw_from_vector(to_label.T @ vector_from_pitchyaw(torch.stack([-pitch_down, yaw])))
-    apart = torch.tensor([[0.02, -0.05], [-0.02, 0.05]]).double()  # each eye its own; the model knows the mean
+    apart = torch.tensor([[0.02, -0.05], [-0.02, 0.05]]).double()  # the eyes differ; the model uses the mean
     fit = PublishedFit(to_label[None], torch.tensor([SCALE]).double(), origin_m[None], torch.tensor([True]))
     codes = inputs["code"][None]
     return HeadParameters(to_world[None], (gaze + apart)[None], codes[:, 64:], codes[:, :64], published=fit)
@@ -86,7 +86,7 @@ def test_the_table_has_every_published_tensor_and_every_parameter():
     assert sum(state[name].numel() for name in read) == 29_081
 
 
-def test_face_is_blended_of_both_branches(model, state, inputs, codes):
+def test_face_is_a_blend_of_both_branches(model, state, inputs, codes):
     means, colors, changes = published.face(state, inputs["code"], inputs["pose"])
     weights = published.weight(state[f"{published.FACE}.xyz"], state[f"{published.FACE}.landmarks_3d_neutral"])
     for count in ((weights == 1).sum(), (weights == 0).sum(), ((weights > 0) & (weights < 1)).sum()):
@@ -104,7 +104,7 @@ def compare_activated(found, state, part, changes):
     same(found.opacities, opacities)
 
 
-def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
+def test_eyes_rotate_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     means, colors, changes = published.eyes(state, inputs["code"], inputs["gaze"])
     found = model.eyes(codes)
     same(found.means_dm, means)
@@ -113,7 +113,7 @@ def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     once, _, _ = published.eyes(state, inputs["code"], inputs["gaze"], turns=1)
     never, _, _ = published.eyes(state, inputs["code"], inputs["gaze"], turns=0)
     assert (means - once).norm(dim=1).max() > 0.05
-    # The eye at image right (the subject's left) has points that no gaze moves.
+    # The eye at image right (the subject's left) has points that do not move with gaze.
     still = (means - never).norm(dim=1) < 1e-12
     x_dm = state[f"{published.EYES}.xyz"][:, 0]
     assert still.any()
@@ -121,10 +121,10 @@ def test_eyes_turn_twice_by_one_eyes_landmarks(model, state, inputs, codes):
     assert not still[x_dm < 0].any()
 
 
-def test_no_point_near_the_eye_is_no_mistake(state, codes):
+def test_no_point_near_the_eye_is_no_error(state, codes):
     far = state | {f"{published.EYES}.landmarks_3d_neutral": torch.full((12, 3), 9.0).double()}
     model = model_of(far, CONFIG, "test").double()
-    same(model.eyes.turned(codes.gaze), far[f"{published.EYES}.xyz"])
+    same(model.eyes.rotated(codes.gaze), far[f"{published.EYES}.xyz"])
 
 
 def test_gaussians_lie_in_the_world_where_the_published_pose_puts_them(model, state, inputs):
@@ -151,7 +151,7 @@ def test_renderer_with_folded_attention_equals_the_attention_written_out(model, 
     raster, code = torch.randn(2, 32, 8, 8).double(), 3 * torch.randn(2, 144).double()
     expected = published.renderer(state, raster, code)
     same(model.renderer(raster, code), expected)
-    assert (published.renderer(state, raster, code.flip(0)) - expected).abs().max() > 1e-3  # the code is not idle
+    assert (published.renderer(state, raster, code.flip(0)) - expected).abs().max() > 1e-3  # the code has an effect
 
 
 def test_image_is_the_published_one(model, state, inputs):
@@ -170,11 +170,11 @@ def test_image_is_the_published_one(model, state, inputs):
 def test_a_redirected_head_keeps_the_frame_of_its_label(model, inputs):
     head = head_of(inputs, model)
     target = torch.tensor([[0.1, -0.3]]).double()
-    turned = head.with_gaze(target).with_pose(head.head_to_world @ head.head_to_world)
+    rotated = head.with_gaze(target).with_pose(head.head_to_world @ head.head_to_world)
     expected = head.published.gaze_rotation[0] @ vector_from_pitchyaw(target[0])
     origin_m = placement(head, CONFIG, model.origin_m).origin_m
-    for asked in (head.with_gaze(target), turned):
-        (code,) = codes_of(camera(), asked, CONFIG, origin_m)
+    for requested in (head.with_gaze(target), rotated):
+        (code,) = codes_of(camera(), requested, CONFIG, origin_m)
         same(code.gaze[:2], pitchyaw_from_vector(expected) * torch.tensor([-1.0, 1.0]))
 
 
@@ -206,13 +206,13 @@ def test_the_face_is_computed_once_while_only_the_gaze_changes(state, inputs):
     model.face.register_forward_hook(lambda *_: counted.append(1))
     looking = dataclasses.replace(head, gaze_head_eyes=head.gaze_head_eyes + 0.2)
     smiling = dataclasses.replace(looking, expression_code=head.expression_code + 0.2)
-    turned = dataclasses.replace(looking, head_to_world=head.head_to_world @ head.head_to_world)
+    rotated = dataclasses.replace(looking, head_to_world=head.head_to_world @ head.head_to_world)
     with torch.no_grad():
-        for asked, times in ((head, 1), (looking, 1), (smiling, 2), (turned, 3), (head, 4)):
-            image = model(camera(), asked).rgb
+        for requested, times in ((head, 1), (looking, 1), (smiling, 2), (rotated, 3), (head, 4)):
+            image = model(camera(), requested).rgb
             assert len(counted) == times
-            torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), asked).rgb)
-    model.float().double()(camera(), head)  # moved: nothing is kept
+            torch.testing.assert_close(image, model_of(state, CONFIG, "test").double()(camera(), requested).rgb)
+    model.float().double()(camera(), head)  # on another device or dtype the face is computed again
     assert len(counted) == 5
 
 
@@ -225,7 +225,7 @@ def test_other_recordings_get_neutral_codes_and_the_published_camera(state, inpu
     head = dataclasses.replace(head_of(inputs, model), head_to_world=to_world[None])
     origin_m = torch.zeros(1, 3).double()
     pose = poses(view, head, config, origin_m)[0]
-    assert pose[:3].norm() < 0.1  # rad: published heads that face the camera have no turn
+    assert pose[:3].norm() < 0.1  # rad: published heads that face the camera have no rotation
     assert pose[3:].norm() < 0.3  # dm: and lie about the world's origin
     blank = dataclasses.replace(head, identity_code=head.identity_code * 0, expression_code=head.expression_code * 0)
     same(model(view, head).rgb, model(view, blank).rgb)
@@ -249,8 +249,8 @@ def test_quaternions_are_divided_over_the_points(model, state):
     assert (found - each_by_itself).abs().max() > 0.3
 
 
-def test_the_published_shuffle_mixes_channels_and_ours_keeps_them():
-    block, ours = EnlargingBlock(4), PixelShuffleRenderer(RendererConfig(channels=4), 4, 8, 2).blocks[0]
+def test_the_published_shuffle_mixes_channels_and_ours_does_not():
+    block, ours = UpsamplingBlock(4), PixelShuffleRenderer(RendererConfig(channels=4), 4, 8, 2).blocks[0]
     x = torch.zeros(1, 4, 6, 6)
     x[:, 1] = 1
     for module in (block, ours):
@@ -313,7 +313,7 @@ def test_documented_spellings_are_the_same(state, prefix, replaced):
     assert ours.keys() == expected.keys()
 
 
-def test_what_no_code_reads_may_be_absent(state):
+def test_unused_tensors_may_be_absent(state):
     idle = ("appea_", "eye_offset", "bg_featmap", ".f")
     kept = {n: t for n, t in state.items() if not any(part in n for part in idle[:3]) and not n.endswith(idle[3])}
     kept = {n: t for n, t in kept.items() if not n.startswith(f"{published.EYES}.pose_")}

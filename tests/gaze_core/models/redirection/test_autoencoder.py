@@ -5,14 +5,14 @@ import torch
 
 from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
-from gaze_core.models.redirection.renderers import RendererConfig, enlarge, make_renderer
+from gaze_core.models.redirection.renderers import RendererConfig, make_renderer, upsample
 
 diffusers = pytest.importorskip("diffusers", reason="the extra gazeworks[vae] is not installed")
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A folder as the hub gives it; the image is four times as wide as the latent."""
+    """A folder in the hub's layout; the image is four times as wide as the latent."""
     torch.manual_seed(0)
     model = diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
@@ -31,14 +31,14 @@ def latent_renderer(source, patch_px=4, image_px=32):
     return make_renderer(config, 6, 10, 16, image_px)
 
 
-def test_starts_as_the_autoencoders_copy_of_the_raw_image(source):
+def test_initial_output_is_the_autoencoders_reconstruction_of_the_raw_image(source):
     model, frozen = latent_renderer(source), FrozenAutoencoder(AutoencoderConfig(source=source))
     features, code = torch.rand(2, 6, 16, 16), torch.randn(2, 10)
-    copy = frozen.decode(frozen.encode(enlarge(features[:, :3], 2)))
+    copy = frozen.decode(frozen.encode(upsample(features[:, :3], 2)))
     torch.testing.assert_close(model(features, code), copy)
 
 
-def test_latents_are_scaled_as_the_autoencoder_says(source):
+def test_latents_are_scaled_by_the_autoencoders_factor(source):
     frozen = FrozenAutoencoder(AutoencoderConfig(source=source))
     image = torch.rand(1, 3, 32, 32)
     raw = diffusers.AutoencoderKL.from_pretrained(source).encode(2 * image - 1).latent_dist.mode()
@@ -55,7 +55,7 @@ def test_the_transformer_sees_the_whole_latent_and_its_patches_tile_it(source):
         latent_renderer(source, patch_px=16)
 
 
-def test_adapter_and_transformer_learn_while_the_autoencoder_stays(source):
+def test_adapter_and_transformer_are_trained_while_the_autoencoder_is_frozen(source):
     model = latent_renderer(source)
     before = model.autoencoder.digest
     features = torch.rand(2, 6, 16, 16, requires_grad=True)
@@ -71,6 +71,6 @@ def test_adapter_and_transformer_learn_while_the_autoencoder_stays(source):
     assert f"frozen, {sum(p.numel() for p in model.autoencoder._model.parameters())} parameters" in str(model.summary())
 
 
-def test_a_source_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(MissingArtifact, match="neither at hand nor to be had .* config.json"):
+def test_a_missing_source_is_named(tmp_path):
+    with pytest.raises(MissingArtifact, match="not found and cannot be downloaded .* config.json"):
         FrozenAutoencoder(AutoencoderConfig(source=str(tmp_path)))

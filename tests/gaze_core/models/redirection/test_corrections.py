@@ -1,4 +1,4 @@
-"""Corrections of training frames: nothing at the start, and able to find by how much labels are off."""
+"""Corrections of training frames: zero at initialisation, and able to recover errors of labels."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def batch(tmp_path_factory):
     return SubjectDataset(path).batch([1, 4, 6])
 
 
-def test_nothing_changes_at_the_start(batch):
+def test_initial_corrections_are_zero(batch):
     corrections = FrameCorrections(batch.subject_index, batch.sample_index)
     head = corrections(batch)
     for name in ("head_to_world", "identity_code", "expression_code", "gaze_head_eyes"):
@@ -36,8 +36,8 @@ def test_each_frame_has_its_own_row_whatever_the_order(batch):
         torch.testing.assert_close(moved[:, 0, 3], torch.tensor([1.0, 2.0, 3.0])[order])
 
 
-def test_wrong_poses_are_found_by_gradient_descent(batch):
-    """Landmarks are seen where the true pose puts them; the labels' poses are off by some degrees and millimetres."""
+def test_pose_errors_are_recovered_by_gradient_descent(batch):
+    """Observed landmarks are at the true pose; the labelled poses have errors of some degrees and millimetres."""
     turn, shift = 0.08 * torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.full((3, 3), 0.004)
     true = batch.head.head_to_world
     wrong = true @ torch.linalg.inv(rigid_transform(matrix_from_axis_angle(turn), shift))

@@ -1,4 +1,4 @@
-"""Splitting and pruning the face: what is drawn hardly changes, what is asked for is split, and it resumes exactly."""
+"""Densification of the face: renderings hardly change, the right Gaussians are split, and runs resume exactly."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def root(tmp_path_factory):
     return root
 
 
-def test_the_chosen_ones_are_two_and_the_transparent_are_gone(root):
+def test_selected_gaussians_are_split_and_transparent_ones_pruned(root):
     model, _ = gaze_gaussian.load(root / "gaze_gaussian")
     count = model.face.num_points
     with torch.no_grad():
@@ -94,8 +94,8 @@ def test_the_critics_share_of_the_run_goes_on_after_densification(root, tmp_path
     assert told == [(step, step / 7) for step in range(7)]
 
 
-def test_the_criterion_is_the_gradient_of_the_faces_own_points(root):
-    """What cannot be seen has no gradient, so those that are made transparent tell whose gradients were added up."""
+def test_the_criterion_is_the_gradient_of_the_face_gaussians(root):
+    """Transparent Gaussians have no gradient, so they show which gradients are summed."""
     model, _ = gaze_gaussian.load(root / "gaze_gaussian")
     hidden = torch.zeros(model.face.num_points, dtype=torch.bool)
     hidden[::2] = True

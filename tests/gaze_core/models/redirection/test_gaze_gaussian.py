@@ -7,7 +7,7 @@ from gaze_core.data.subjects import SubjectDataset
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector
 from gaze_core.losses.disentangle import orthogonality
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead, MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.models.redirection.streams import eyeball_cap, lid_opening
@@ -30,7 +30,7 @@ def model(batch):
     torch.manual_seed(0)
     head = MeshHead(MESH, batch.landmarks_3d_head_m[0])
     config = GazeGaussianConfig(image_px=32, raster_px=16, cell_m=0.025, points_per_eye=40, renderer=RENDERER)
-    return start_from_mesh_head(config, head, batch.eye_centers_head_m[0])
+    return initialise_from_mesh_head(config, head, batch.eye_centers_head_m[0])
 
 
 def eye_offsets(cloud, model, side):
@@ -44,12 +44,12 @@ def distances(points):
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_each_eye_turns_rigidly_about_its_own_centre_to_the_asked_gaze(model, batch, side):
+def test_each_eye_rotates_rigidly_about_its_own_centre_to_the_target_gaze(model, batch, side):
     asked = torch.tensor([[0.2, -0.4]]).expand(3, 2)
     rest = eye_offsets(model.eyes(batch.head.with_gaze(torch.zeros(3, 2))), model, side)
     turned = eye_offsets(model.eyes(batch.head.with_gaze(asked)), model, side)
     torch.testing.assert_close(distances(turned), distances(rest), atol=1e-6, rtol=0)
-    # The cap is symmetric about the gaze, but for the spiral, so its mean direction is the gaze.
+    # The cap is symmetric about the gaze except for the spiral, so its mean direction is the gaze.
     assert angular_error_deg(pitchyaw_from_vector(turned.mean(1)), asked).max() < 1.5
 
 
@@ -63,7 +63,7 @@ def test_one_eye_does_not_move_the_other(model, batch):
     assert difference[model.eyes.side == 1].max() == 0
 
 
-def test_eyes_start_on_the_ball_that_the_lids_touch(model):
+def test_eye_gaussians_are_initialised_on_the_sphere_that_the_lids_touch(model):
     expected = EYE_RADIUS_M * (1 + 0.5**2) ** 0.5  # distance of the test subject's lid landmarks from the eye's centre
     for side, center in enumerate(EYES_M):
         mine = model.eyes.means_m[model.eyes.side == side]
@@ -71,14 +71,14 @@ def test_eyes_start_on_the_ball_that_the_lids_touch(model):
         torch.testing.assert_close(radius, torch.full_like(radius, expected), atol=1e-6, rtol=0)
 
 
-def test_cap_is_centred_on_the_rest_gaze():
+def test_eyeball_cap_is_centred_on_the_rest_gaze():
     cap = eyeball_cap(400)
     torch.testing.assert_close(cap.norm(dim=-1), torch.ones(400))
     assert cap.mean(0)[:2].abs().max() < 0.01
     assert cap[:, 2].max() < -0.25  # 75 degrees from -z
 
 
-def test_openings_are_in_front_of_the_eyes_only(batch):
+def test_lid_openings_are_in_front_of_the_eyes_only(batch):
     landmarks = batch.landmarks_3d_head_m[0]
     points = torch.tensor([[0.03, 0, -0.01], [-0.03, 0, -0.01], [0.0, 0, -0.01], [0.03, 0.04, -0.01], [0.03, 0, 0.15]])
     assert lid_opening(points, landmarks).tolist() == [1, 1, 0, 0, 0]
@@ -92,8 +92,8 @@ def test_batch_equals_single_samples(model, batch):
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
 
 
-def test_training_reaches_every_part(model, batch):
-    # Layers that start at zero hold gradients back from what lies before them for a few steps.
+def test_every_parameter_gets_gradients_in_training(model, batch):
+    # Zero-initialised layers block the gradients of earlier layers for a few steps.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(4):
         optimizer.zero_grad()

@@ -49,7 +49,7 @@ def test_degenerate_triangles_have_finite_values_and_gradients(shape):
     assert vertices.grad.isfinite().all()
 
 
-def test_starts_as_a_head_sized_blob_where_the_head_is(model, batch):
+def test_initial_surface_has_the_size_and_position_of_the_head(model, batch):
     rendering = model(batch.camera, batch.head).rendering
     overlap = (rendering.alpha * batch.head_mask).sum() / torch.maximum(rendering.alpha, batch.head_mask).sum()
     assert overlap > 0.6

@@ -5,7 +5,7 @@ import torch
 
 from gaze_core.errors import BadInput
 from gaze_core.models.dit import DiTBlock
-from gaze_core.models.redirection.renderers import RendererConfig, ShuffleBlock, enlarge, make_renderer
+from gaze_core.models.redirection.renderers import RendererConfig, ShuffleBlock, make_renderer, upsample
 
 KINDS = ["dit", "pixel_shuffle"]
 
@@ -18,12 +18,12 @@ def renderer(kind, raster_px=16, image_px=32):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("image_px", [16, 32, 64])
-def test_starts_as_the_enlarged_raw_image(kind, image_px):
+def test_initial_output_is_the_upsampled_raw_image(kind, image_px):
     features, code = torch.rand(2, 6, 16, 16), torch.randn(2, 10)
     image = renderer(kind, image_px=image_px)(features, code)
     expected = features[:, :3]
     for factor in [image_px // 16] if kind == "dit" else [2] * (image_px // 32):
-        expected = enlarge(expected, factor)
+        expected = upsample(expected, factor)
     torch.testing.assert_close(image, expected)
 
 
@@ -32,7 +32,7 @@ def test_every_parameter_is_trained_after_two_steps(kind):
     model = renderer(kind)
     features, code, target = torch.rand(2, 6, 16, 16), torch.randn(2, 10), torch.rand(2, 3, 32, 32)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(4):  # zero-initialised outputs hold gradients back from what lies before them for some steps
+    for _ in range(4):  # zero-initialised outputs block the gradients of earlier layers at first
         optimizer.zero_grad()
         (model(features, code) - target).square().mean().backward()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""What may move which points of the face: expression near the landmarks, pose elsewhere, gaze at the lids."""
+"""The codes that move each point of the face: expression near the landmarks, pose elsewhere, gaze at the lids."""
 
 from dataclasses import replace
 
@@ -52,12 +52,12 @@ def face():
     ("name", "moves"), [("expression", (NEAR > 0) | (LIDS > 0)), ("pose", NEAR < 1), ("gaze", LIDS > 0)]
 )
 @pytest.mark.parametrize("what", ["means", "scales", "features"])
-def test_each_code_reaches_its_own_points_of_the_face_alone(face, name, moves, what):
+def test_each_code_moves_only_its_own_points_of_the_face(face, name, moves, what):
     before, after = (getattr(face(parameters), what)[0] for parameters in (head(), changed(name)))
     assert torch.equal((after - before).abs().amax(dim=-1) > 1e-6, moves)
 
 
-def test_between_near_and_far_both_branches_act_in_part(face):
+def test_both_branches_are_blended_between_near_and_far(face):
     """Without lids, a point's offset is the mean of both branches, weighted by its nearness."""
     face.lids.zero_()
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_between_near_and_far_both_branches_act_in_part(face):
         assert (near - far).norm() > 1e-4
 
 
-def test_lids_are_what_lies_within_millimetres_of_an_eyelid():
+def test_lid_weight_is_limited_to_millimetres_around_an_eyelid():
     landmarks = torch.zeros(68, 3) + torch.tensor([0.0, 9.0, 0.0])
     landmarks[36:48] = torch.tensor([0.0, 0.0, 0.0])
     points = torch.tensor([[0.0, 0, 0], [0.005, 0, 0], [0.0105, 0, 0], [0.016, 0, 0], [0.0, 9.0, 0.0]])
@@ -100,12 +100,12 @@ def test_nearness_of_the_mesh_by_hand(mesh_head):
     ("name", "moved"),
     [("expression", [True, True, True, False]), ("pose", [False, False, True, True]), ("gaze", [False] * 4)],
 )
-def test_each_code_moves_its_own_part_of_the_mesh_alone(mesh_head, name, moved):
+def test_each_code_moves_only_its_own_part_of_the_mesh(mesh_head, name, moved):
     before, after = (mesh_head.offsets(PLACES, parameters)[0] for parameters in (head(), changed(name)))
     assert ((after - before).norm(dim=-1) > 1e-6).tolist() == moved
 
 
-def test_gaze_colours_the_mesh_about_the_eyes_alone(mesh_head):
+def test_gaze_changes_mesh_colours_only_around_the_eyes(mesh_head):
     surface = replace(mesh_head.surface(), vertices_m=PLACES, features=torch.rand(4, 8))
     before, after = (mesh_head.colors(surface, parameters)[0] for parameters in (head(), changed("gaze")))
     # Fully within a third of near_m (1 cm) of an eyelid, not at all beyond a third of far_m (1.7 cm).

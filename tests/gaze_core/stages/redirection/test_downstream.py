@@ -1,4 +1,4 @@
-"""The downstream experiment: what is measured, and images that carry the labels that were asked for."""
+"""The downstream experiment: its errors, and redirected images labelled with their target gaze."""
 
 import shutil
 
@@ -53,7 +53,7 @@ def test_both_arms_are_measured_on_the_same_test_images_and_twice_alike(inputs, 
     assert "trained on more images (9 of tiny) than the 3 real ones" in report.caveat
 
 
-def test_redirected_images_carry_what_was_asked(inputs):
+def test_redirected_images_are_labelled_with_the_target_gaze(inputs):
     model, _ = gaze_gaussian.load(inputs["checkpoint"])
     real = SubjectDataset(inputs["data"] / "subject.h5").batch([0, 1])
     faces = redirected(model, real, TINY, generator("test"))

@@ -1,4 +1,4 @@
-"""What a run says is active is active: switched off, the gradients change that it should change, and no others."""
+"""Enhancements listed as active are active: switching one off changes exactly the gradients that it affects."""
 
 import logging
 
@@ -10,11 +10,11 @@ from gaze_core.config import Runtime
 from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.evaluation import judge
-from gaze_core.losses.gaze import SyntheticGazeConfig, draw_gaze
+from gaze_core.losses.gaze import SyntheticGazeConfig, sample_target_gaze
 from gaze_core.models.estimation.gaze_net import GazeNet, GazeNetConfig
 from gaze_core.models.redirection.densify import DensifyConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
-from gaze_core.models.redirection.initialisation import start_from_mesh_head
+from gaze_core.models.redirection.initialisation import initialise_from_mesh_head
 from gaze_core.models.redirection.mesh_head import MeshHead
 from gaze_core.models.redirection.renderers import RendererConfig
 from gaze_core.stages.context import StageContext
@@ -48,9 +48,9 @@ def a_model(batch, kind="dit"):
     torch.manual_seed(0)
     renderer = RendererConfig(kind=kind, channels=8, token_width=16, depth=1, num_heads=2, patch_px=4)
     config = GazeGaussianConfig(image_px=32, raster_px=16, cell_m=0.025, points_per_eye=40, renderer=renderer)
-    model = start_from_mesh_head(config, MeshHead(CONFIGS["mesh_head"].model, batch.landmarks_3d_head_m[0]),
+    model = initialise_from_mesh_head(config, MeshHead(CONFIGS["mesh_head"].model, batch.landmarks_3d_head_m[0]),
                                  batch.eye_centers_head_m[0])  # fmt: skip
-    for parameter in model.parameters():  # away from the zeros at the start, which hold gradients back
+    for parameter in model.parameters():  # zero initial weights would block gradients
         parameter.data += 0.01 * torch.randn_like(parameter)
     return model
 
@@ -75,7 +75,7 @@ def changed(first, second):
     }
 
 
-def test_orthogonality_reaches_the_weights_of_the_three_branches_alone(batch, critic):
+def test_orthogonality_has_gradients_to_the_three_branches_only(batch, critic):
     on, terms = gradients(batch, critic, orthogonality=10.0)
     off, _ = gradients(batch, critic, orthogonality=0.0)
     assert terms["orthogonality"] > 0
@@ -84,7 +84,7 @@ def test_orthogonality_reaches_the_weights_of_the_three_branches_alone(batch, cr
     assert any(not torch.allclose(on[n], off[n]) for n in first_layers if n.startswith("face"))
 
 
-def test_synthetic_gaze_reaches_eyes_and_renderer_and_leaves_the_face(batch, critic):
+def test_synthetic_gaze_has_gradients_to_eyes_and_renderer_but_not_to_the_face(batch, critic):
     on, terms = gradients(batch, critic, synthetic_gaze_deg=1.0)
     off, _ = gradients(batch, critic)
     assert terms["synthetic_gaze_deg"] > 0
@@ -93,7 +93,7 @@ def test_synthetic_gaze_reaches_eyes_and_renderer_and_leaves_the_face(batch, cri
     assert not [part for part in parts if part.startswith("face")]
 
 
-def test_gaze_loss_reaches_the_face_too(batch, critic):
+def test_gaze_loss_has_gradients_to_the_face_too(batch, critic):
     on, terms = gradients(batch, critic, gaze_deg=1.0)
     off, _ = gradients(batch, critic)
     assert 0 < terms["gaze_deg"] < 180
@@ -109,7 +109,7 @@ def test_the_renderers_have_their_own_parameters(batch, critic):
     }
 
 
-def test_critics_wait_for_their_part_of_the_run(batch, critic):
+def test_critics_act_only_in_the_later_part_of_the_run(batch, critic):
     model, weights = a_model(batch), GazeGaussianLossWeights(gaze_deg=1.0, critics_after=0.25)
     critics = Critics(weights, critic, SyntheticGazeConfig(), seed=0)
     output = model(batch.camera, batch.head)
@@ -117,23 +117,25 @@ def test_critics_wait_for_their_part_of_the_run(batch, critic):
     assert list(critics.terms(model, output, batch, batch.head, 5, 0.25)) == ["gaze_deg"]
 
 
-def test_asked_gazes_start_near_the_middle_and_end_all_over():
+def test_target_gazes_start_near_straight_ahead_and_end_in_the_full_range():
     config = SyntheticGazeConfig(max_deg=20, first_share=0.25, full_after=0.5)
     numbers = torch.arange(400)
     early, late = (
-        torch.rad2deg(draw_gaze(config, progress, torch.zeros(400, dtype=int), numbers, 0, 7))
+        torch.rad2deg(sample_target_gaze(config, progress, torch.zeros(400, dtype=int), numbers, 0, 7))
         for progress in (0.0, 0.5)
     )
     assert early.abs().max() == pytest.approx(5)
     assert late.abs().max() == pytest.approx(20)
     assert (late.abs() > 15).any(dim=1).float().mean() > 0.25
     assert late.mean(dim=0).abs().max() < 2
-    other_order = draw_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers.flip(0), 0, 7)
-    assert torch.equal(torch.rad2deg(other_order).flip(0), late)  # whoever computes it, in whatever order
-    assert not torch.equal(torch.rad2deg(draw_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers, 0, 8)), late)
+    other_order = sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers.flip(0), 0, 7)
+    assert torch.equal(torch.rad2deg(other_order).flip(0), late)  # independent of process and order
+    assert not torch.equal(
+        torch.rad2deg(sample_target_gaze(config, 0.5, torch.zeros(400, dtype=int), numbers, 0, 8)), late
+    )
 
 
-def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
+def test_the_run_lists_what_is_active_and_what_is_not(tmp_path, critic, caplog):
     write_dataset(tmp_path)
     train("mesh_head", tmp_path, tmp_path / "mesh_head")
     weights = GazeGaussianLossWeights(gaze_deg=0.1, synthetic_gaze_deg=0.2, critics_after=0.5)
@@ -156,7 +158,7 @@ def test_the_run_says_what_is_active_and_what_is_not(tmp_path, critic, caplog):
     assert ["gaze loss", "weight 0.1 a degree, from 50% of the run on"] in card["enhancements"]
 
 
-def test_the_samples_go_on_where_densification_interrupts_them(tmp_path, monkeypatch):
+def test_the_sample_order_continues_after_densification(tmp_path, monkeypatch):
     write_dataset(tmp_path)
     train("mesh_head", tmp_path, tmp_path / "mesh_head")
     read, inner = [], TrainingData.batches
@@ -170,7 +172,7 @@ def test_the_samples_go_on_where_densification_interrupts_them(tmp_path, monkeyp
     assert sorted(read[:7]) == sorted(read[7:]) == list(range(7))
 
 
-def test_what_is_asked_for_and_not_there_stops_the_run(tmp_path, critic):
+def test_missing_weights_stop_the_run(tmp_path, critic):
     with pytest.raises(
         BadInput, match=r"loss_weights.gaze_deg is 0.1, which needs a gaze estimator; expected weights that"
     ):

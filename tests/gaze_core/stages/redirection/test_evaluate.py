@@ -12,7 +12,7 @@ from gaze_core.evaluation.judge import CnnJudge, require_no_critic
 from gaze_core.evaluation.pairs import Pairs, write_pairs
 from gaze_core.evaluation.report import EvaluationReport
 from gaze_core.evaluation.report_images import ReportImages
-from gaze_core.evaluation.shown import close_up, posed
+from gaze_core.evaluation.report_renderings import eye_crops, facing_pose
 from gaze_core.geometry.angles import pitchyaw_from_vector
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import evaluate, gaze_gaussian
@@ -31,7 +31,7 @@ def root(tmp_path_factory):
     return root
 
 
-def test_evaluates_the_test_frames_and_draws_what_was_asked(root, tmp_path):
+def test_evaluates_the_test_frames_and_renders_the_configured_examples(root, tmp_path):
     inputs = {"data": root / "data", "checkpoint": root / "gaze_gaussian"}
     config = EvaluateConfig(num_shown=2)
     first = evaluate.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))
@@ -63,7 +63,7 @@ def as_synthetic(root, folder, subject):
     return folder
 
 
-def test_a_judge_that_knows_the_subject_does_not_judge_it(root, tmp_path):
+def test_a_judge_trained_on_the_subject_is_refused(root, tmp_path):
     known = CnnJudge().card["training_subjects"][0]
     data = as_synthetic(root, tmp_path / "data", known)
     for call in (
@@ -88,25 +88,25 @@ def test_a_checkpoint_is_not_judged_by_its_own_critic(root, tmp_path):
         evaluate.run(EvaluateConfig(), inputs, StageContext(Runtime(device="cpu"), tmp_path))
 
 
-def test_a_posed_head_faces_the_asked_way_where_it_was(root):
+def test_facing_pose_turns_the_head_to_the_target_direction_in_place(root):
     batch = SubjectDataset(root / "data" / "subject.h5").batch([0, 1])
-    asked = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
-    pose = posed(batch.camera, batch.head, asked)
+    target_pose = torch.tensor([[0.1, -0.3], [0.0, 0.2]])
+    pose = facing_pose(batch.camera, batch.head, target_pose)
     facing = pitchyaw_from_vector(-(batch.camera.world_to_camera @ pose)[:, :3, 2])
-    torch.testing.assert_close(facing, asked)
+    torch.testing.assert_close(facing, target_pose)
     torch.testing.assert_close(pose[:, :3, 3], batch.head.head_to_world[:, :3, 3])
 
 
-def test_close_up_puts_the_middle_between_the_eyes_in_the_middle():
+def test_eye_crops_put_the_middle_between_the_eyes_in_the_middle():
     image, landmarks = torch.zeros(1, 3, 64, 64), torch.zeros(1, 68, 2)
     image[..., 30:34, 30:34] = 1
     landmarks[:, 36], landmarks[:, 45] = torch.tensor([22.0, 32]), torch.tensor([42.0, 32])
-    rows, columns = torch.nonzero(close_up(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
+    rows, columns = torch.nonzero(eye_crops(image, landmarks, (160, 64))[0, 0] > 0.5, as_tuple=True)
     assert (columns.float().mean() + 0.5, rows.float().mean() + 0.5) == (80, 32)
     assert columns.max() - columns.min() + 1 == pytest.approx(4 * 160 / 30, abs=1.5)  # 30 px wide on 160
 
 
-def test_a_judge_that_trained_the_model_does_not_judge_it():
+def test_a_judge_that_was_the_critic_is_refused():
     judge = CnnJudge()
     require_no_critic(judge, None)
     require_no_critic(judge, "0" * 64)
@@ -162,7 +162,7 @@ def test_several_subjects_are_evaluated_one_after_the_other(root, tmp_path):
     assert [label.split(",")[0] for label in images.head_labels] == ["tiny", "tiny", "other"]
 
 
-def test_too_few_held_out_frames_are_said_before_training(tmp_path):
+def test_too_few_held_out_frames_are_refused_before_training(tmp_path):
     write_tiny_subject(tmp_path / SUBJECT_FILE, num_images=4)
     splits = Splits(subject="tiny", train=(0, 1), validation=(2,), test=(3,))
     write_splits(tmp_path / SPLITS_FILE, DatasetSplits(subjects=(splits,)))

@@ -1,4 +1,4 @@
-"""The published file becomes an artifact that the drawing stages take; any other file is refused in words."""
+"""Import of the published file as an artifact for the rendering stages; other files are refused with a message."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_the_artifact_says_what_it_is_and_where_it_comes_from(artifact, checkpoi
     assert all(torch.equal(table, content[name].detach()) for name, table in tables.items())
 
 
-def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
+def test_the_rendering_stages_load_the_same_model(artifact, checkpoint):
     loaded, card = gaze_gaussian.load(artifact)
     assert isinstance(loaded, OfficialGazeGaussian)
     assert not loaded.training
@@ -79,7 +79,7 @@ def test_the_drawing_stages_load_the_very_model(artifact, checkpoint):
     assert torch.equal(*images)
 
 
-def test_images_of_the_shipped_subject_can_be_drawn(artifact, tmp_path):
+def test_images_of_the_shipped_subject_can_be_rendered(artifact, tmp_path):
     """With random weights they show noise; what is tested is that the stage runs and that gaze reaches the image."""
     data = shipped_data(tmp_path / "data", "synthetic_128")
     config = sample.SampleConfig(gazes_deg=((0, 0), (0, 25)), poses_deg=((0, 10),), sweep_s=0.1)
@@ -95,7 +95,7 @@ SIDE_PX = 64
 
 @pytest.fixture(scope="module")
 def published_file(tmp_path_factory):
-    """Three frames whose fit is turned 6 and 3 degrees against the label's head pose, each of its own scale."""
+    """Three frames whose fit is rotated by 6 and 3 degrees against the label's head pose, each with another scale."""
     path = write_gazegaussian(tmp_path_factory.mktemp("h5") / "xgaze_subject0096.h5", make_scenes(3, 3))
     with h5py.File(path, "a") as file:
         apart = published.so3(torch.deg2rad(torch.tensor([6.0, 3.0, 0.0]).double()))
@@ -113,7 +113,7 @@ def converted(published_file, tmp_path):
 
 
 def test_a_converted_file_gives_the_image_of_the_raw_one(published_file, converted):
-    """Label, fit, scale, origin and camera as the published loader reads them, against ours through the subject file."""
+    """Compares the published loader's label, fit, scale, origin and camera with ours from the subject file."""
     state = published.official_state(raster_px=SIDE_PX // 4)
     config = OfficialConfig(image_px=SIDE_PX, raster_px=SIDE_PX // 4)
     model = model_of(state, config, "x")
@@ -138,7 +138,7 @@ def test_a_converted_file_gives_the_image_of_the_raw_one(published_file, convert
             assert (away[index] - images[index]).abs().max() > 0.02
 
 
-def test_the_networks_are_told_what_the_published_loader_tells_them(published_file, converted):
+def test_the_codes_are_those_of_the_published_loader(published_file, converted):
     config = CONFIG.model_copy(update={"recordings": "published"})
     told = codes_of(converted.camera, converted.head, config, converted.head.published.origin_m)
     with h5py.File(published_file) as file:
@@ -151,7 +151,7 @@ def test_the_networks_are_told_what_the_published_loader_tells_them(published_fi
 
 
 def shipped_data(folder, subject):
-    """The shipped subject as the preprocess stage leaves it, with three test frames, under a name of choice."""
+    """The shipped subject as written by the preprocess stage, with three test frames, under a name of choice."""
     folder.mkdir()
     (folder / SUBJECT_FILE).symlink_to(pack_path("synthetic_128"))
     splits = split_with_held_out(subject, range(3, 20), range(3), 0.2, seed=0)
@@ -162,7 +162,7 @@ def shipped_data(folder, subject):
 def test_evaluation_measures_it(artifact, tmp_path):
     inputs = {"checkpoint": artifact, "data": shipped_data(tmp_path / "data", "synthetic_128")}
     produced = evaluate.run(evaluate.EvaluateConfig(num_shown=1), inputs, StageContext(Runtime(device="cpu"), tmp_path))
-    assert 0 < produced.metrics["psnr_db"] < 20  # random weights draw noise
+    assert 0 < produced.metrics["psnr_db"] < 20  # random weights render noise
 
 
 def test_evaluation_refuses_people_of_the_training(artifact, tmp_path):
@@ -226,9 +226,9 @@ def write_bad(kind, path):
     ("kind", "message"),
     [
         ("absent", "no such file; expected the published GazeGaussian checkpoint"),
-        ("cut", "not a torch file, or cut short; expected the published GazeGaussian checkpoint"),
-        ("text", "not a torch file, or cut short"),
-        ("empty", "not a torch file, or cut short"),
+        ("cut", "not a torch file, or truncated; expected the published GazeGaussian checkpoint"),
+        ("text", "not a torch file, or truncated"),
+        ("empty", "not a torch file, or truncated"),
         ("code", "would run code when loaded .*mkdir.*; refused"),
         ("module", "would run code when loaded .*torch.nn.modules.linear.Linear.*; refused"),
         ("bare", "no 'gazegaussian' in it .found fg_CD_predictor_eyes.appea"),

@@ -1,4 +1,4 @@
-"""Inversion: a person nobody trained on is found from images, codes get gradients, refusals."""
+"""Inversion: an unseen person is recovered from images, codes get gradients, refusals."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_the_encoder_tells_people_apart_and_places_a_third_between_them(root):
     assert read["light"] == pytest.approx(0.3, abs=0.25)
 
 
-def test_inversion_beats_the_mean_person_on_images_it_has_not_seen(root, tmp_path):
+def test_inversion_beats_the_mean_person_on_held_out_images(root, tmp_path):
     metrics = {
         mode: invert_stranger(root, tmp_path / mode, mode=mode, num_images=2).metrics for mode in ("codes", "full")
     }
@@ -96,7 +96,9 @@ def test_codes_alone_leave_the_weights_as_they_are(root, tmp_path):
     assert before.person is None
     batch = SubjectDataset(root / "stranger" / "stranger.h5").batch([0])
     other = replace(batch.head, identity_code=batch.head.identity_code + 5)
-    assert torch.equal(after(batch.camera, batch.head).rgb, after(batch.camera, other).rgb)  # one person, whoever asks
+    assert torch.equal(
+        after(batch.camera, batch.head).rgb, after(batch.camera, other).rgb
+    )  # the identity does not depend on the labels
     assert card["seen"]["frames"]["synthetic/stranger"] == [[0, 0, 0]]
     assert set(card["seen"]["frames"]) == {"synthetic/dark", "synthetic/light", "synthetic/stranger"}
 

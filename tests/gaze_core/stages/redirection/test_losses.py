@@ -1,4 +1,4 @@
-"""Where each loss of GazeGaussian looks, and which samples count."""
+"""The pixels and samples that each loss of GazeGaussian uses."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def rendering(rgb, alpha):
 
 
 def terms(batch, face_rgb=None, face_alpha=None):
-    """The values for a perfect output whose face alone is drawn otherwise."""
+    """The loss values of a perfect output, except for the given rendering of the face."""
     target, empty = batch.rgb_on_white, torch.zeros_like(batch.head_mask)
     face = rendering(target if face_rgb is None else face_rgb, empty if face_alpha is None else face_alpha)
     perfect = rendering(target, batch.head_mask)
@@ -36,7 +36,7 @@ def terms(batch, face_rgb=None, face_alpha=None):
     return {name: float(term.value) for name, term in loss_terms(output, batch, GazeGaussianLossWeights()).items()}
 
 
-def test_the_face_is_not_asked_for_the_eyeballs(batch):
+def test_the_face_is_not_trained_on_eyeball_pixels(batch):
     assert terms(batch)["raw_l1"] == pytest.approx(0, abs=1e-6)
     black_eyes = batch.rgb_on_white * (1 - batch.eyes_mask)
     assert terms(batch, face_rgb=black_eyes)["raw_l1"] == pytest.approx(0, abs=1e-6)
@@ -44,12 +44,12 @@ def test_the_face_is_not_asked_for_the_eyeballs(batch):
     assert terms(batch, face_rgb=black_skin)["raw_l1"] > 0.1
 
 
-def test_only_matter_before_the_eyeballs_is_in_the_openings(batch):
+def test_only_face_opacity_in_front_of_the_eyeballs_is_penalised(batch):
     assert terms(batch, face_alpha=batch.eyes_mask)["face_in_openings"] == pytest.approx(1)
     assert terms(batch, face_alpha=1 - batch.eyes_mask)["face_in_openings"] == 0
 
 
-def test_a_gaze_label_that_may_not_be_used_is_no_loss(batch, critic):  # noqa: F811
+def test_an_invalid_gaze_label_has_no_loss(batch, critic):  # noqa: F811
     model = a_model(batch)
     critics = Critics(GazeGaussianLossWeights(gaze_deg=1.0, critics_after=0), critic, SyntheticGazeConfig(), seed=0)
     output = model(batch.camera, batch.head)
@@ -67,7 +67,7 @@ def corrections_of(batch):
     return corrections
 
 
-def test_synthetic_gaze_says_nothing_about_the_frames_labels(batch, critic):  # noqa: F811
+def test_synthetic_gaze_has_no_gradient_to_the_corrections(batch, critic):  # noqa: F811
     weights = GazeGaussianLossWeights(synthetic_gaze_deg=1.0, critics_after=0)
     model, corrections = a_model(batch), corrections_of(batch)
     critics, head = Critics(weights, critic, SyntheticGazeConfig(), seed=0), corrections(batch)
@@ -77,7 +77,7 @@ def test_synthetic_gaze_says_nothing_about_the_frames_labels(batch, critic):  # 
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in corrections.parameters())
 
 
-def test_the_gaze_loss_of_the_recorded_gaze_does(batch, critic):  # noqa: F811
+def test_the_gaze_loss_of_the_recorded_gaze_has_a_gradient_to_the_corrections(batch, critic):  # noqa: F811
     weights = GazeGaussianLossWeights(gaze_deg=1.0, critics_after=0)
     model, corrections = a_model(batch), corrections_of(batch)
     critics, head = Critics(weights, critic, SyntheticGazeConfig(), seed=0), corrections(batch)
@@ -89,30 +89,30 @@ def selection(weights, file=None, given=SelectionConfig(), full_after=0.5):  # n
     return Critics(weights, file, SyntheticGazeConfig(full_after=full_after), seed=0).selection(given, 100)
 
 
-def test_weights_are_selected_once_every_term_acts_by_what_the_critic_sees(critic):  # noqa: F811
+def test_weights_are_selected_by_the_critics_error_once_every_term_acts(critic):  # noqa: F811
     gaze = GazeGaussianLossWeights(gaze_deg=0.1, critics_after=0.25)
     assert selection(gaze, critic) == SelectionConfig(metric=CRITIC_ERROR, from_step=26)
     both = gaze.model_copy(update={"synthetic_gaze_deg": 0.1})
-    assert selection(both, critic).from_step == 51  # the whole range of gazes is drawn from half of the run on
+    assert selection(both, critic).from_step == 51  # the full range of target gazes is sampled from half of the run on
     assert selection(both, critic, full_after=0.1).from_step == 26
     assert selection(GazeGaussianLossWeights()) == SelectionConfig()  # no critics: as ever
 
 
-def test_what_is_asked_of_the_selection_is_kept(critic):  # noqa: F811
+def test_configured_selection_is_kept(critic):  # noqa: F811
     gaze = GazeGaussianLossWeights(gaze_deg=0.1, critics_after=0.25)
     given = SelectionConfig(enabled=False, metric="head_l1", from_step=40)
     assert selection(gaze, critic, given) == given
 
 
-def test_validation_asks_for_other_gazes_the_same_each_time(batch, critic):  # noqa: F811
+def test_validation_redirects_to_the_same_target_gazes_each_time(batch, critic):  # noqa: F811
     model = a_model(batch).eval()
     critics = Critics(GazeGaussianLossWeights(gaze_deg=0.1), critic, SyntheticGazeConfig(), seed=0)
     seen = []
     model.register_forward_pre_hook(lambda _, given: seen.append(given[1].gaze_head_eyes))
     with torch.no_grad():
-        first, second = (critics.measured(model, batch) for _ in range(2))
+        first, second = (critics.validation_metrics(model, batch) for _ in range(2))
     assert list(first) == [CRITIC_ERROR]
     assert 0 < first[CRITIC_ERROR] == second[CRITIC_ERROR]
     assert (seen[0] - batch.head.gaze_head_eyes).abs().amax(dim=(1, 2)).min() > 0.01
     plain = Critics(GazeGaussianLossWeights(), None, SyntheticGazeConfig(), seed=0)
-    assert plain.measured(model, batch) == {}
+    assert plain.validation_metrics(model, batch) == {}

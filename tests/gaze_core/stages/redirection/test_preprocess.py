@@ -40,22 +40,22 @@ def test_one_file_is_one_subject_with_the_frames_it_names(tmp_path):
 
 
 def parts_of(splits):
-    """Who stands where, and with how many frames."""
+    """The number of frames by role and subject."""
     return {
         role: {one.subject: len(getattr(one, role)) for one in splits if getattr(one, role)}
         for role in ("train", "validation", "test")
     }
 
 
-def test_people_of_a_folder_are_split_by_subject_and_nobody_stands_on_two_sides(people, tmp_path):
+def test_people_of_a_folder_are_split_by_subject_without_overlap(people, tmp_path):
     produced, splits = run(people.parent, tmp_path / "work")
     assert [(one.subject, one.file) for one in splits] == [(n, f"{n}.h5") for n in ("anna", "bert", "carl")]
     sides = parts_of(splits)
     assert [len(side) for side in sides.values()] == [1, 1, 1]
     assert len(set().union(*sides.values())) == 3
     assert {role: tuple(side) for role, side in sides.items()} == produced.subjects
-    assert list(sides["test"].values()) == [20]  # all frames of whom nobody is trained on
-    assert list(sides["train"].values()) == [15]  # without those that the file itself keeps for a test
+    assert list(sides["test"].values()) == [20]  # all frames of test subjects
+    assert list(sides["train"].values()) == [15]  # without the frames that the file itself holds out
     assert len({tuple(parts_of(run(people.parent, tmp_path / f"{n}", seed=n)[1])["train"]) for n in range(8)}) > 1
 
 
@@ -64,14 +64,14 @@ def test_given_test_people_are_the_only_ones_and_the_others_are_split_nine_to_on
         write_tiny_subject(people / f"p{number}.h5", num_images=4, subject=f"p{number}")
     others = tmp_path / "others" / "test"
     others.mkdir(parents=True)
-    write_tiny_subject(others / "anna.h5", num_images=4, subject="zoe")  # a file's name says nothing
+    write_tiny_subject(others / "anna.h5", num_images=4, subject="zoe")  # the file name does not identify the person
     produced, splits = run(people.parent, tmp_path / "work", others.parent)
     sides = parts_of(splits)
     assert [len(side) for side in sides.values()] == [18, 2, 1]
     assert sides["test"] == {"zoe": 4}
     assert {"anna.h5", "test_anna.h5"} <= set(produced.files)
     write_tiny_subject(others / "bert.h5", num_images=4, subject="bert")
-    with pytest.raises(BadInput, match="subject bert stands in bert.h5, test_bert.h5"):
+    with pytest.raises(BadInput, match="subject bert is in bert.h5, test_bert.h5"):
         run(people.parent, tmp_path / "again", others.parent)
 
 
@@ -87,7 +87,7 @@ def test_all_frames_are_the_test_where_nothing_is_trained(people, tmp_path):
     assert produced.subjects["train"] == ()
 
 
-def test_a_file_that_names_no_frame_has_blocks_kept_back_with_gaps_between_them(tmp_path):
+def test_a_file_without_held_out_frames_gets_held_out_blocks_with_gaps_between_them(tmp_path):
     (tmp_path / "recording").mkdir()
     path = write_tiny_subject(tmp_path / "recording" / "any.h5", num_images=60)
     with h5py.File(path, "r+") as file:
@@ -105,7 +105,7 @@ def test_a_file_that_names_no_frame_has_blocks_kept_back_with_gaps_between_them(
     assert sparse.validation[0] - sparse.train[-1] == 1  # two frames of the video lie between neighbours anyway
 
 
-def test_nothing_but_named_frames_is_kept_back_where_all_are_wanted(people, tmp_path):
+def test_only_named_frames_are_held_out_without_keep_back(people, tmp_path):
     with h5py.File(people / "bert.h5", "r+") as file:
         file["held_out"][...] = False
     _, (anna, bert, _) = run(people.parent, tmp_path / "work", keep_back=False)
@@ -119,7 +119,7 @@ def test_folders_that_hold_no_people_or_one_twice_are_refused(people, tmp_path):
     with pytest.raises(BadInput, match="photos: a folder without subject files .* use source video"):
         run(tmp_path / "empty", tmp_path / "work")
     write_tiny_subject(people / "copy.h5", num_images=20, subject="anna")
-    with pytest.raises(BadInput, match="subject anna stands in anna.h5, copy.h5; expected one file for each"):
+    with pytest.raises(BadInput, match="subject anna is in anna.h5, copy.h5; expected one file for each"):
         run(people.parent, tmp_path / "again")
 
 

@@ -23,7 +23,7 @@ def run(inputs, work_dir, **changes):
     return sample.run(SampleConfig(**changes), inputs, StageContext(Runtime(device="cpu"), work_dir)).files
 
 
-def test_a_image_for_each_gaze_and_pose_a_sheet_and_a_video(inputs, tmp_path):
+def test_an_image_for_each_gaze_and_pose_a_sheet_and_a_video(inputs, tmp_path):
     files = run(inputs, tmp_path, gazes_deg=((0, 20), (10, 0)), poses_deg=((0, -15),), sweep_s=0.4)
     names = {"head_+0_-15_gaze_+0_+20.png", "head_+0_-15_gaze_+10_+0.png", "contact_sheet.png", "gaze_sweep.mp4"}
     assert set(files) == names
@@ -36,7 +36,7 @@ def test_a_image_for_each_gaze_and_pose_a_sheet_and_a_video(inputs, tmp_path):
     assert frames[0].shape == (32, 32, 3)
 
 
-def test_the_video_goes_to_both_ends_of_both_axes_and_joins_up():
+def test_the_video_reaches_both_ends_of_both_axes_and_loops():
     gazes = np.array(sweep(SampleConfig(sweep_deg=(10, 20), sweep_s=4, frames_per_s=20)))
     assert len(gazes) == 80
     np.testing.assert_allclose(gazes.min(axis=0), [-10, -20], atol=1e-9)
@@ -62,12 +62,12 @@ def test_contact_sheet_has_poses_in_rows_and_gazes_in_columns():
     ("changes", "message"),
     [({"frame": 99}, "frame 99: the recording has 12 usable frames"), ({"gazes_deg": ((0, 75),)}, "within 60 degrees")],
 )
-def test_what_cannot_be_drawn_is_said(inputs, tmp_path, changes, message):
+def test_settings_that_cannot_be_rendered_are_refused(inputs, tmp_path, changes, message):
     with pytest.raises(BadInput, match=message):
         run(inputs, tmp_path, **changes)
 
 
-def test_angles_that_round_to_the_same_have_files_of_their_own(inputs, tmp_path):
+def test_angles_that_round_to_the_same_value_have_separate_files(inputs, tmp_path):
     files = run(inputs, tmp_path, gazes_deg=((0, 0.1), (0, 0.4), (-0.0, 5)), poses_deg=((0, 0),), sweep_s=0.1)
     assert {name for name in files if name.startswith("head")} == {
         f"head_+0_+0_gaze_{gaze}.png" for gaze in ("+0_+0.1", "+0_+0.4", "+0_+5")

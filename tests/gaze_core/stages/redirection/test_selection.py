@@ -1,4 +1,4 @@
-"""What critics teach is kept: weights are selected once all terms act, by an error that sees the gaze.
+"""Selection in runs with critics: weights are selected once all terms act, by a gaze error.
 
 The gaze estimators are ridge regressions from all pixels of heads that face the camera; critic and judge are fitted to
 different images. The judge takes no part in training.
@@ -15,7 +15,7 @@ from gaze_core.data.splits import SPLITS_FILE, DatasetSplits, split_with_held_ou
 from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.evaluation.renderings import gaze_in_camera
 from gaze_core.geometry.angles import angular_error_deg
-from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, draw_gaze
+from gaze_core.losses.gaze import GazeCritic, SyntheticGazeConfig, sample_target_gaze
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig
@@ -48,12 +48,12 @@ WITH_CRITICS = PLAIN.model_copy(
 
 
 def frontal(path, num_images, seed):
-    """Large eyes in heads that hardly turn, so that linear regression can tell the gaze."""
+    """Large eyes in heads with little rotation, so that linear regression can predict the gaze."""
     return write_tiny_subject(path, num_images, SIDE_PX, seed=seed, turning=0.15, eye_radius_m=0.02)
 
 
 def ridge(path):
-    """An estimator with the calls of a GazeNet: `[pitch, yaw]` as a linear function of all pixels."""
+    """An estimator with the interface of a GazeNet: `[pitch, yaw]` as a linear function of all pixels."""
     batch = SubjectDataset(path).everything
     pixels, gaze = batch.rgb_on_white.flatten(1).double(), batch.gaze_camera.double()
     middle, offset = pixels.mean(dim=0), gaze.mean(dim=0)
@@ -87,8 +87,8 @@ def trained(root, name, config):
 
 
 def error_deg(model, judge, batch):
-    """Of heads that are asked for other gazes than the recorded ones."""
-    target = draw_gaze(SyntheticGazeConfig(), 1.0, batch.subject_index, batch.sample_index, 5)
+    """Gaze error of heads that are redirected to other gazes than the recorded ones."""
+    target = sample_target_gaze(SyntheticGazeConfig(), 1.0, batch.subject_index, batch.sample_index, 5)
     with torch.no_grad():
         image = model(batch.camera, batch.head.with_gaze(target)).rgb
     return float(angular_error_deg(judge(image).gaze_camera, gaze_in_camera(batch, target)).mean())

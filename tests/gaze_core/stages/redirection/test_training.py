@@ -1,4 +1,4 @@
-"""The training stages: exact resume after SIGKILL, checkpoints that carry what they need, refusals."""
+"""The training stages: exact resume after SIGKILL, self-contained checkpoints, refusals."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def test_a_killed_training_run_again_ends_with_the_same_bytes(root, tmp_path, st
     assert resumed.files[WEIGHTS_FILE].read_bytes() == whole.files[WEIGHTS_FILE].read_bytes()
 
 
-def test_a_checkpoint_says_what_it_was_trained_on_and_can_be_loaded_alone(root, tmp_path):
+def test_a_card_names_the_training_data_and_a_checkpoint_loads_without_it(root, tmp_path):
     train("gaze_gaussian", root, tmp_path)
     model, card = gaze_gaussian.load(tmp_path)
     assert {n for _, first, last in card["seen"]["frames"]["synthetic/tiny"] for n in range(first, last + 1)} == {
@@ -83,7 +83,7 @@ def test_images_of_another_size_are_refused(root, tmp_path):
                           StageContext(Runtime(device="cpu"), tmp_path))  # fmt: skip
 
 
-def test_corrections_are_optimised_and_left_behind(root, tmp_path):
+def test_corrections_are_optimised_and_not_saved(root, tmp_path):
     config = CONFIGS["gaze_gaussian"].model_copy(update={"corrections": CorrectionsConfig()})
     inputs = {"data": root / "data", "mesh_head": root / "mesh_head"}
     produced = gaze_gaussian.run(config, inputs, StageContext(Runtime(device="cpu"), tmp_path))

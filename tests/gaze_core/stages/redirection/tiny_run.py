@@ -1,4 +1,4 @@
-"""Both training stages at a size of seconds; as a script, killed without warning at a step of its own choosing.
+"""Both training stages at a size of seconds; as a script, it kills itself at a given step.
 
 python -m tests.gaze_core.stages.redirection.tiny_run STAGE ROOT WORK_DIR STEP
 """
@@ -35,7 +35,7 @@ STAGES = {"mesh_head": mesh_head, "gaze_gaussian": gaze_gaussian}
 
 
 def write_dataset(root: Path) -> Path:
-    """A folder as the preprocess stage leaves it."""
+    """A folder as written by the preprocess stage."""
     folder = root / "data"
     folder.mkdir(parents=True)
     write_tiny_subject(folder / SUBJECT_FILE, num_images=12)

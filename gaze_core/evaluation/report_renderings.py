@@ -28,7 +28,7 @@ NUM_CURVE_HEADS = 2
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportTargets:
     """Targets of the heads in a report, in degrees: gazes in the head frame, poses in the camera frame."""
 
     gazes_deg: Sequence[PitchYawDeg]
@@ -36,15 +36,15 @@ class Shown:
 
 
 def report_images(
-    redirector: Redirector, heads: Sequence[tuple[str, GazeBatch]], shown: Shown, judge: Judge
+    redirector: Redirector, heads: Sequence[tuple[str, GazeBatch]], targets: ReportTargets, judge: Judge
 ) -> dict[str, np.ndarray]:
-    """uint8 images of each (subject, frame), under the names that `pictures.ReportImages` reads."""
-    rows = [_head(redirector, batch, shown) for _, batch in heads]
+    """uint8 images of each (subject, frame), under the names that `report_images.ReportImages` reads."""
+    rows = [_head(redirector, batch, targets) for _, batch in heads]
     curves = [_curve(redirector, batch, judge) for _, batch in heads[:NUM_CURVE_HEADS]]
     labels = {
         "heads": [f"{subject}, frame {int(batch.sample_index[0])}" for subject, batch in heads],
-        "gazes": [f"gaze {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in shown.gazes_deg],
-        "poses": [f"head {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in shown.poses_deg],
+        "gazes": [f"gaze {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in targets.gazes_deg],
+        "poses": [f"head {pitch:+.0f}°, {yaw:+.0f}°" for pitch, yaw in targets.poses_deg],
         "curve": CURVE_GAZES_DEG,
     }
     return {
@@ -54,41 +54,43 @@ def report_images(
     }
 
 
-def _head(redirector: Redirector, batch: GazeBatch, shown: Shown) -> dict[str, np.ndarray]:
+def _head(redirector: Redirector, batch: GazeBatch, targets: ReportTargets) -> dict[str, np.ndarray]:
     head, camera = batch.head, batch.camera
-    gazes = [render(redirector, camera, head.with_gaze(radians(gaze, batch))) for gaze in shown.gazes_deg]
+    gazes = [render(redirector, camera, head.with_gaze(radians(gaze, batch))) for gaze in targets.gazes_deg]
     poses = [
-        render(redirector, camera, head.with_pose(posed(camera, head, radians(pose, batch))))
-        for pose in shown.poses_deg
+        render(redirector, camera, head.with_pose(facing_pose(camera, head, radians(pose, batch))))
+        for pose in targets.poses_deg
     ]
-    closer = [close_up(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
+    eyes = [eye_crops(images, batch.landmarks_2d_px) for images in (batch.rgb_on_white, *gazes)]
     return {
         "original": _as_uint8(batch.rgb_on_white)[0],
         "reconstruction": _as_uint8(render(redirector, camera, head))[0],
         "gazes": _as_uint8(torch.cat(gazes)),
         "poses": _as_uint8(torch.cat(poses)),
-        "eyes": _as_uint8(torch.cat(closer)),
+        "eyes": _as_uint8(torch.cat(eyes)),
     }
 
 
 def _curve(redirector: Redirector, batch: GazeBatch, judge: Judge) -> dict[str, np.ndarray]:
-    """Each gaze of `CURVE_GAZES_DEG`: eyes, how far they were moved, and the errors of the rendering and of a copy."""
+    """Each gaze of `CURVE_GAZES_DEG`: eyes, angle between original and target gaze, errors of the rendering and of a copy."""
     original = Prediction.of(judge, batch.rgb_on_white)
     rendered, numbers = [], []
     for angle in CURVE_GAZES_DEG:
         gaze = radians(angle, batch)
-        image, reading = redirect(redirector, batch, gaze, judge)
+        image, prediction = redirect(redirector, batch, gaze, judge)
         target_gaze = gaze_in_camera(batch, gaze)
         moved = gaze_error_deg(batch.gaze_camera, target_gaze)
-        numbers.append(torch.stack([moved, reading.gaze_error_deg(target_gaze), original.gaze_error_deg(target_gaze)]))
-        rendered.append(close_up(image, batch.landmarks_2d_px))
+        numbers.append(
+            torch.stack([moved, prediction.gaze_error_deg(target_gaze), original.gaze_error_deg(target_gaze)])
+        )
+        rendered.append(eye_crops(image, batch.landmarks_2d_px))
     return {
         "curve_eyes": _as_uint8(torch.cat(rendered)),
         "curve_deg": torch.cat(numbers, dim=1).T.cpu().double().numpy(),
     }
 
 
-def close_up(
+def eye_crops(
     images: Float[Tensor, "b 3 h w"], landmarks_px: Float[Tensor, "b 68 2"], size_px: tuple[int, int] = (160, 64)
 ) -> Float[Tensor, "b 3 k l"]:
     """Both eyes of each image, enlarged to `size_px` (width, height): 1.5 times as wide as the outer corners are apart."""
@@ -101,11 +103,11 @@ def close_up(
     return functional.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
-def posed(camera: Camera, head: HeadParameters, pitchyaw: Float[Tensor, "b 2"]) -> Float[Tensor, "b 4 4"]:
+def facing_pose(camera: Camera, head: HeadParameters, pitchyaw: Float[Tensor, "b 2"]) -> Float[Tensor, "b 4 4"]:
     """Head-to-world of a head that stays where it is and faces `[pitch, yaw]` in the camera frame, without roll."""
     to_camera = camera.world_to_camera @ head.head_to_world
-    turned = rigid_transform(eye_rotation(pitchyaw), to_camera[:, :3, 3])
-    return torch.linalg.inv(camera.world_to_camera) @ turned
+    facing = rigid_transform(eye_rotation(pitchyaw), to_camera[:, :3, 3])
+    return torch.linalg.inv(camera.world_to_camera) @ facing
 
 
 def radians(pitchyaw_deg: PitchYawDeg, batch: GazeBatch) -> Float[Tensor, "b 2"]:

@@ -1,4 +1,4 @@
-"""Which paths a run may read, write and import."""
+"""Paths that a run may read, write and import."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from gaze_core.errors import BadInput
 from gaze_core.models.redirection.autoencoder import AutoencoderConfig
 from gaze_core.plans.redirection import redirection_plan
 from tasks import environment
-from tasks.store import roots
+from tasks.store import permitted_paths
 from tasks.store.artifacts import Store
 from tasks.store.recordings import import_recording, require_recording
 from tests.tasks.store.test_artifacts import Settings
@@ -19,9 +19,14 @@ from tests.tasks.store.test_artifacts import Settings
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(params=[(roots.INPUTS_VARIABLE, roots.input_path), (roots.OUTPUTS_VARIABLE, roots.output_path)])
+@pytest.fixture(
+    params=[
+        (permitted_paths.INPUTS_VARIABLE, permitted_paths.input_path),
+        (permitted_paths.OUTPUTS_VARIABLE, permitted_paths.output_path),
+    ]
+)
 def check(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Either check, with `data` as the one folder that is permitted."""
+    """Either check, with `data` as the only permitted folder."""
     (tmp_path / "data" / "inside").mkdir(parents=True)
     monkeypatch.setenv(request.param[0], str(tmp_path / "data"))
     return request.param[1]
@@ -49,7 +54,7 @@ def test_a_link_below_a_permitted_folder_must_not_lead_out(check, target: str, t
 
 
 @pytest.mark.parametrize("text", ["data/.env", "data/.git/config", "data/a\0b"])
-def test_what_is_hidden_or_no_path_is_refused(check, text: str, tmp_path: Path) -> None:
+def test_a_hidden_path_or_no_path_is_refused(check, text: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing hidden|not a path"):
         check(f"{tmp_path}/{text}")
 
@@ -62,20 +67,22 @@ def test_every_path_that_a_configuration_names_is_checked(tmp_path: Path, monkey
         inner: Inner | None = None
         autoencoder: AutoencoderConfig = AutoencoderConfig()
 
-    monkeypatch.setenv(roots.INPUTS_VARIABLE, str(tmp_path / "data"))
-    roots.require_inputs(Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "data" / "b")})))
-    roots.require_inputs(redirection_plan("paper"))
+    monkeypatch.setenv(permitted_paths.INPUTS_VARIABLE, str(tmp_path / "data"))
+    permitted_paths.require_inputs(
+        Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "data" / "b")}))
+    )
+    permitted_paths.require_inputs(redirection_plan("paper"))
     for bad in (
         Outer(inner=Inner(weights={"a": (tmp_path / "data" / "a", tmp_path / "secret")})),
         Outer(autoencoder=AutoencoderConfig(source=str(tmp_path / "secret"))),
         Outer(autoencoder=AutoencoderConfig(source="../secret")),
     ):
         with pytest.raises(BadInput, match="runs on this worker may read from"):
-            roots.require_inputs(bad)
+            permitted_paths.require_inputs(bad)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stabilityai" / "sd-vae-ft-mse").mkdir(parents=True)  # then it is no id of the hub
     with pytest.raises(BadInput, match="runs on this worker may read from"):
-        roots.require_inputs(AutoencoderConfig())
+        permitted_paths.require_inputs(AutoencoderConfig())
     for name in ("revision", "subfolder"):
         with pytest.raises(ValueError, match="pattern"):
             AutoencoderConfig(**{name: "../../secret"})
@@ -89,7 +96,7 @@ def refused(path: Path) -> bool:
     return False
 
 
-def test_what_gazeworks_keeps_is_never_imported(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gazeworks_own_files_are_never_imported(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.from_environment()
     (tmp_path / "w.bin").write_text("x")
     ref = store.publish(
@@ -133,7 +140,7 @@ def test_a_list_of_videos_in_other_files_is_no_recording(text: str, tmp_path: Pa
         require_recording(tmp_path / "list.m3u8")
 
 
-def test_all_that_is_kept_in_the_home_is_known() -> None:
+def test_every_file_in_the_home_is_known() -> None:
     sources = "".join(path.read_text() for package in ("tasks", "flows") for path in (ROOT / package).rglob("*.py"))
     named = set(re.findall(r"""home\(\) / ["']([\w.]+)["']""", sources))
     assert {"store", "mlflow.db", "work"} <= named

@@ -1,7 +1,7 @@
-"""Which paths may be read, written and imported: the one owner of that question.
+"""Permitted paths: which paths a run may read, write and import.
 
-Who may start a run on a server may name any path in its form, and what a run reads ends in the store for all to see. So
-the paths of a form stay below folders that this worker's owner has named, and nobody imports what Gazeworks itself keeps.
+Users of a server can enter any path in a form, and a run publishes what it reads in the store, where all can see it. So
+paths in a form must lie below folders that the worker's owner has named, and Gazeworks' own files are never imported.
 """
 
 import os
@@ -19,18 +19,18 @@ def input_path(text: str) -> Path:
     """A path that a run may read: below a folder of `$GAZEWORKS_INPUTS`, or else below this folder or the home.
 
     Raises:
-        BadInput: it leads elsewhere, also by way of `..`, of a link, or of a link below it; or it is hidden.
+        BadInput: it lies elsewhere, also by `..` or a link, or a link below it leads elsewhere; or it is hidden.
     """
-    return _below(text, _roots(INPUTS_VARIABLE, [Path(), environment.home()]), INPUTS_VARIABLE, "read from")
+    return _below(text, _permitted_folders(INPUTS_VARIABLE, [Path(), environment.home()]), INPUTS_VARIABLE, "read from")
 
 
 def output_path(text: str) -> Path:
-    """A path to which a run may write: below a folder of `$GAZEWORKS_OUTPUTS`, or else below `reports` here.
+    """A path that a run may write to: below a folder of `$GAZEWORKS_OUTPUTS`, or else below `reports` here.
 
     Raises:
         BadInput: as `input_path`.
     """
-    return _below(text, _roots(OUTPUTS_VARIABLE, [Path("reports")]), OUTPUTS_VARIABLE, "write to")
+    return _below(text, _permitted_folders(OUTPUTS_VARIABLE, [Path("reports")]), OUTPUTS_VARIABLE, "write to")
 
 
 def require_inputs(config: Config) -> None:
@@ -39,10 +39,10 @@ def require_inputs(config: Config) -> None:
         input_path(str(path))
 
 
-def require_foreign(path: Path) -> None:
-    """Raises BadInput for what must not be imported as a recording: what Gazeworks keeps, or a folder that holds it.
+def require_importable(path: Path) -> None:
+    """Raises BadInput if `path` is one of Gazeworks' own files or folders, or a folder that holds one.
 
-    What lies in the store may be: an artifact's content is there already. Hidden files of a folder are not imported.
+    Artifacts in the store may be imported: their content is there already. Hidden files of a folder are never imported.
     """
     path, kept = path.resolve(), list(_kept_here())
     store = environment.local_path(environment.store_uri())
@@ -60,29 +60,29 @@ def require_foreign(path: Path) -> None:
         )
 
 
-def _roots(variable: str, default: Sequence[Path]) -> list[Path]:
+def _permitted_folders(variable: str, default: Sequence[Path]) -> list[Path]:
     named = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
-    return [root.resolve() for root in named or default]
+    return [folder.resolve() for folder in named or default]
 
 
-def _below(text: str, roots: Sequence[Path], variable: str, what: str) -> Path:
+def _below(text: str, folders: Sequence[Path], variable: str, what: str) -> Path:
     try:
         path = Path(text).resolve()
         places = [path, *_links_below(path)]
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
         raise BadInput(f"{text!r}: not a path ({error})") from error
     for place in places:
-        if not any(place.is_relative_to(root) and not _is_hidden(place.relative_to(root)) for root in roots):
+        if not any(place.is_relative_to(folder) and not _is_hidden(place.relative_to(folder)) for folder in folders):
             leads = "" if place == path else f" holds a link to {place};"
             raise BadInput(
-                f"{text}:{leads} runs on this worker may {what} {', '.join(map(str, roots))} only, and nothing hidden; its "
+                f"{text}:{leads} runs on this worker may {what} {', '.join(map(str, folders))} only, and nothing hidden; its "
                 f"owner can name more in {variable}"
             )
     return path
 
 
 def _links_below(path: Path) -> Iterator[Path]:
-    """Where each link below a folder leads."""
+    """The targets of all links below a folder."""
     for folder, folders, files in os.walk(path):
         entries = (Path(folder, name) for name in (*folders, *files))
         yield from (entry.resolve() for entry in entries if entry.is_symlink())
@@ -93,7 +93,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _kept_here() -> Iterator[Path]:
-    """Files and folders of this machine in which Gazeworks and its servers keep their things."""
+    """Files and folders of Gazeworks and its servers on this machine."""
     yield from (path for path in environment.home().glob("*") if path.name.startswith(environment.OWN_NAMES))
     addresses = (environment.store_uri(), environment.tracking_uri(), environment.figures_uri() or "")
     yield from filter(None, map(environment.local_path, addresses))

@@ -1,4 +1,4 @@
-"""Gaze drawn into images of the driver and of the road. RGB arrays in, RGB arrays out."""
+"""Overlays: gaze arrows on images of the driver, gaze points on images of the road. RGB arrays in, RGB arrays out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _FACE_M = 0.14
 
 @dataclass(frozen=True, eq=False)
 class Gaze:
-    """One estimator's and the tracker's gaze of all frames: directions in the face camera's frame."""
+    """Predicted and true gaze (the tracker's) of all frames, as directions in the face camera's frame."""
 
     predicted: Float[ndarray, "n 3"]
     true: Float[ndarray, "n 3"] | None
@@ -35,14 +35,14 @@ class Gaze:
         return [*true, (self.predicted[position], PREDICTED)]
 
 
-def read_gaze(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Gaze:
-    """Puts what an estimator read of each crop beside the labels."""
-    everything = range(len(drive.record.frames))
+def gaze_of_drive(drive: Drive, gaze_view: Float[ndarray, "n 2"]) -> Gaze:
+    """An estimator's predictions for the crops of a drive, with the labels, as directions in the face camera's frame."""
+    all_items = range(len(drive.record.frames))
     predicted = _in_camera(drive, gaze_view)
     if not drive.record.labelled:
         return Gaze(predicted, None, np.rad2deg(gaze_view), None)
     labels = np.asarray(drive.dataset.labels["gaze_camera"], dtype=np.float64)
-    in_label_frame = np.rad2deg(drive.in_label_frame(gaze_view, everything))
+    in_label_frame = np.rad2deg(drive.in_label_frame(gaze_view, all_items))
     return Gaze(predicted, _in_camera(drive, labels), in_label_frame, np.rad2deg(drive.record.tracker))
 
 
@@ -72,7 +72,7 @@ def driver_view(drive: Drive, position: int, arrows: Sequence[tuple[Float[ndarra
 
 
 def road_view(drive: Drive, gaze: Gaze, position: int, to_road: Float[ndarray, "3 2"] | None) -> RgbImage | None:
-    """The road with a ring where each gaze meets it; None without an image of the road."""
+    """The road with a ring at each gaze point; None if there is no road image."""
     if not drive.record.has_road:
         return None
     image, scale = _enlarged(read_image(drive.record.image(drive.folder, position, "road")))
@@ -87,9 +87,9 @@ def road_view(drive: Drive, gaze: Gaze, position: int, to_road: Float[ndarray, "
 
 
 def fit_road(drive: Drive, gaze: Gaze) -> Float[ndarray, "3 2"] | None:
-    """Where a gaze in the face camera's frame meets the road tile: linear in its angles, learned from training blocks.
+    """Map from a gaze in the face camera's frame to a point of the road tile: linear in the angles, fitted on training blocks.
 
-    None if fewer than 20 training frames have a point on the road.
+    Returns None if fewer than 20 training frames have a point on the road.
     """
     known = [n for n in drive.splits.train if drive.record.frames[n].road_px is not None]
     if gaze.true is None or len(known) < 20:
@@ -104,7 +104,7 @@ def _features(direction: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
 
 
 def _enlarged(image: RgbImage) -> tuple[RgbImage, float]:
-    """Small recordings are shown at twice or three times their size, so that arrows are finer than faces."""
+    """A small image enlarged two or three times, so that arrows are thin compared with the face, and the factor."""
     scale = max(1, 480 // image.shape[0])
     if scale == 1:
         return image, 1.0
@@ -120,7 +120,7 @@ def _arrow(image: RgbImage, start: ndarray, end: ndarray, color: tuple[int, int,
 
 
 def _ring(image: RgbImage, center: ndarray, color: tuple[int, int, int]) -> None:
-    """A ring, at the border where the point lies beyond it."""
+    """A ring around the point, moved to the border if the point lies outside the image."""
     radius = max(6, round(image.shape[0] / 28))
     x, y = np.clip(center, radius, np.array([image.shape[1], image.shape[0]]) - radius)
     place = (int(round(x)), int(round(y)))

@@ -1,4 +1,4 @@
-"""Which frames of a drive's video are taken, and the tiles in them."""
+"""The layout of a drive's video: which tile of each frame shows the driver and which the road."""
 
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ Box = tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt]  # x, y, w
 
 
 class TileLayout(Config):
-    """Where the views lie in a frame. Without `driver` the whole frame shows the driver; without `road` none the road."""
+    """Tiles of a frame. Without `driver` the whole frame shows the driver; without `road` there is no road view."""
 
     frame_px: tuple[PositiveInt, PositiveInt] | None = None  # (width, height) that the video must have
     driver: Box | None = None
@@ -36,11 +36,11 @@ LAYOUTS = {
 }
 
 
-def open_footage(path: Path, layout: TileLayout) -> Video:
+def open_drive_video(path: Path, layout: TileLayout) -> Video:
     """Opens a drive's video and checks it against its layout.
 
     Raises:
-        BadInput: no such file, no video, or frames of another size.
+        BadInput: the file is missing, is not a video, or its frames have another size.
     """
     video = open_video(path)
     width, height = video.size_px

@@ -1,4 +1,4 @@
-"""Which frames are asked for, and the tiles in them."""
+"""The chosen frames, and the tiles in them."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from gaze_core.driver.drive_files import write_video
 from gaze_core.driver.drive_images import panel_tile
-from gaze_core.driver.footage import LAYOUTS, TileLayout, open_footage, tile
+from gaze_core.driver.tiles import LAYOUTS, TileLayout, open_drive_video, tile
 from gaze_core.errors import BadInput
 from gaze_core.sampling import evenly_spaced
 from tests.numbered_video import frame_number
@@ -28,9 +28,9 @@ def test_samples_are_even_unique_and_reach_both_ends():
 def test_the_layout_must_fit_the_video(tmp_path):
     path = write_numbered(tmp_path / "v.mp4", 3)
     with pytest.raises(BadInput, match=r"320 x 352 px, the layout is for 3008 x 1080; choose one of whole, dashgaze"):
-        open_footage(path, LAYOUTS["dashgaze"])
+        open_drive_video(path, LAYOUTS["dashgaze"])
     with pytest.raises(BadInput, match=r"tile driver \(300, 0, 50, 50\) reaches beyond its frames of 320 x 352"):
-        open_footage(path, TileLayout(driver=(300, 0, 50, 50)))
+        open_drive_video(path, TileLayout(driver=(300, 0, 50, 50)))
     with pytest.raises(ValidationError, match="reaches beyond the frame"):
         TileLayout(frame_px=(100, 100), road=(50, 0, 51, 10))
 

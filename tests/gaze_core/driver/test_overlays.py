@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaze_core.driver.drawing import (
+from gaze_core.driver.overlays import (
     BEFORE,
     PREDICTED,
     TRUE,
     driver_view,
     fit_road,
+    gaze_of_drive,
     label_in_camera,
-    read_gaze,
     road_view,
 )
 from gaze_core.driver.predictions import Drive
@@ -20,7 +20,7 @@ from gaze_core.driver.predictions import Drive
 def test_arrows_end_where_the_gaze_points(extracted):
     drive = Drive.open(extracted)
     labels = np.asarray(drive.dataset.labels["gaze_camera"], dtype=float)
-    gaze = read_gaze(drive, labels)  # an estimator that is always right
+    gaze = gaze_of_drive(drive, labels)  # an estimator that is always right
     np.testing.assert_allclose(gaze.predicted, gaze.true, atol=1e-6)
     np.testing.assert_allclose(gaze.predicted_deg, gaze.true_deg, atol=1e-4)
     everything = range(len(drive.record.frames))
