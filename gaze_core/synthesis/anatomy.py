@@ -40,3 +40,6 @@ LOCAL_CHANGES = (
     "eye-eyefold-up", "eye-bag-incr", "eye-corner2-up", "eye-height2-incr",
 )  # fmt: skip
 SIDED = ("cheek-", "ear-", "eye-")
+
+# The middle of each lid's margin, (left, right).
+UPPER_LIDS, LOWER_LIDS = ((3420, 3437), (1353, 1370)), ((2195, 2201), (41, 47))

