@@ -77,6 +77,7 @@ def run(config: DownstreamConfig, inputs: Inputs, context: StageContext) -> Prod
     repeats, examples = [], None
     for path, splits in subjects:
         _require_enough(splits, config)
+        gaze_gaussian.require_image_px(model, SubjectDataset(path))
         origin = Origin.read(path)
         test, own = origin.at(splits.test), origin.at(tuple(splits.seen))
         # The experiment is about people whom the pretrained estimator does not know.

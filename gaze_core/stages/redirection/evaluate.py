@@ -75,7 +75,8 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
 
     Raises:
         ContractViolation: the checkpoint, or the judge, has seen a test frame or the subject.
-        BadInput, MissingArtifact: the data do not fit the protocol, or its pair list is missing.
+        BadInput, MissingArtifact: the data do not fit the protocol or the size that the checkpoint renders, or the
+            protocol's pair list is missing.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     networks = _with_readers(load_metric_networks(judge_of(config), config.instruments), config, inputs["data"])
@@ -93,7 +94,9 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         require_unseen(f"judge {networks.judge.name!r}", networks.judge.seen, origin.person, frames)
         if config.split != "validation":
             require_unseen("the checkpoint", Seen.of_card(card), origin.person, frames)
-        subjects.append(_held_out(path, splits.subject, chosen_pairs, device, dropped))
+        dataset = SubjectDataset(path)
+        gaze_gaussian.require_image_px(model, dataset)
+        subjects.append(_held_out(dataset, splits.subject, chosen_pairs, device, dropped))
     examples = _example_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), examples[0][1].rgb.shape[-1])
     if config.split == "last_block":
@@ -183,9 +186,10 @@ def _protocol(config: EvaluateConfig, data_dir: Path) -> Protocol:
     return chosen
 
 
-def _held_out(path: Path, subject: str, chosen_pairs: Pairs, device: torch.device, dropped: Counter[str]) -> HeldOut:
+def _held_out(
+    dataset: SubjectDataset, subject: str, chosen_pairs: Pairs, device: torch.device, dropped: Counter[str]
+) -> HeldOut:
     """The pairs whose frames are both usable; the others are counted in `dropped`."""
-    dataset = SubjectDataset(path)
     position = {int(frame): k for k, frame in enumerate(dataset.indices)}
     pairs = [pair for pair in zip(chosen_pairs.inputs, chosen_pairs.targets, strict=True) if set(pair) <= set(position)]
     if len(pairs) < len(chosen_pairs.inputs):

@@ -14,6 +14,7 @@ from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import GazeBatch
 from gaze_core.data.seen import Seen
+from gaze_core.data.subjects import SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.losses.gaze import SyntheticGazeConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig, FrameCorrections
@@ -175,6 +176,17 @@ def _people(data: TrainingData) -> dict[str, list[float]]:
     """Mean and standard deviation of the identity codes over the people; an inversion starts at the mean."""
     people = data.identity_codes()
     return {"mean": people.mean(dim=0).tolist(), "std": people.std(dim=0, correction=0).tolist()}
+
+
+def require_image_px(model: GazeGaussian, *datasets: SubjectDataset) -> None:
+    """Raises BadInput for images of another size than the model renders. An imported model resamples its renderings."""
+    for dataset in datasets:
+        if isinstance(model, GazeGaussian) and dataset.size_px != (model.config.image_px,) * 2:
+            width_px, height_px = dataset.size_px
+            raise BadInput(
+                f"{dataset.path}: images of {width_px} x {height_px} px, the checkpoint renders {model.config.image_px} px; "
+                "give images of that size, or train a checkpoint of theirs"
+            )
 
 
 def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:

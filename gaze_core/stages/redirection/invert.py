@@ -64,12 +64,13 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     frames and, if the data has held-out frames, on those, at each stage of the inversion.
 
     Raises:
-        BadInput: the data has several people, or fewer than `num_images` training frames.
+        BadInput: the data has several people, images of another size than the checkpoint renders, or fewer than
+            `num_images` training frames.
         ContractViolation: the checkpoint was trained on the person.
     """
     model, card = gaze_gaussian.load(inputs["checkpoint"])
     require_trained_here(card, "inversion")
-    seen, others, splits = _images(config, inputs["data"])
+    seen, others, splits = _images(config, inputs["data"], model)
     origin, known = Origin.read(inputs["data"] / splits.file), Seen.of_card(card)
     if known.has_seen(origin.person):
         raise ContractViolation(f"the checkpoint was trained on {origin.person}; expected someone unseen")
@@ -102,7 +103,7 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     )
 
 
-def _images(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBatch | None, Splits]:
+def _images(config: InvertConfig, dataset_dir: Path, model: GazeGaussian) -> tuple[GazeBatch, GazeBatch | None, Splits]:
     """The frames to invert and, if some are held out, frames to measure on."""
     splits = read_splits(dataset_dir / SPLITS_FILE)
     if len(splits.subjects) != 1:
@@ -111,6 +112,7 @@ def _images(config: InvertConfig, dataset_dir: Path) -> tuple[GazeBatch, GazeBat
         )
     (own,) = splits.subjects
     usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
+    gaze_gaussian.require_image_px(model, usable)
     if len(usable) < config.num_images:
         raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {config.num_images}")
     seen = usable.batch(evenly_spaced(len(usable), config.num_images))

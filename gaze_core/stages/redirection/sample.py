@@ -45,12 +45,13 @@ def run(config: SampleConfig, inputs: Inputs, context: StageContext) -> Produced
     """Renders the head of `inputs["data"]` with `inputs["checkpoint"]`: a PNG for each gaze and pose, a sheet, a video.
 
     Raises:
-        BadInput: there is no such frame, or an angle is beyond 60 degrees.
+        BadInput: there is no such frame, its size is not what the checkpoint renders, or an angle is beyond 60 degrees.
     """
     _require_angles(config)
     model, _ = gaze_gaussian.load(inputs["checkpoint"])
     model = model.to(choose_device(context.runtime))
     dataset = SubjectDataset(inputs["data"] / SUBJECT_FILE)
+    gaze_gaussian.require_image_px(model, dataset)
     if config.frame >= len(dataset):
         raise BadInput(f"frame {config.frame}: the recording has {len(dataset)} usable frames, from 0")
     original = dataset.batch([config.frame]).to(next(model.parameters()).device)

@@ -80,12 +80,12 @@ def test_a_redirector_that_has_seen_the_test_frames_is_refused(inputs, tmp_path)
         run(inputs | {"data": tmp_path / "data"}, tmp_path / "run")
 
 
-def report(gain, low, high, frames=3):
+def report(gain, low, high, frames=3, num_images=20):
     arms = [(name, Estimate(value=value, low=value - 1, high=value + 1, num_samples=4, num_subjects=1))
             for name, value in (("start", 6.0), ("real", 5.0), ("augmented", 5.0 - gain))]  # fmt: skip
     return DownstreamReport(
         arms=tuple(Arm(name=name, error_deg=error) for name, error in arms),
-        gain_deg=Estimate(value=gain, low=low, high=high, num_samples=4, num_subjects=1),
+        gain_deg=Estimate(value=gain, low=low, high=high, num_samples=num_images, num_subjects=1),
         num_real=3, num_generated=5, redirector_frames={"ann": frames},
         repeats=(Repeat(subject="ann", number=0, real_frames=(1,), errors_deg={"real": (5.0,), "augmented": (4.0,)}),),
     )  # fmt: skip
@@ -99,6 +99,10 @@ def test_the_verdict_is_that_of_the_interval(gain, low, high, verdict):
     assert found.verdict == verdict
     assert found.repeats[0].gain_deg == 1
     assert found.caveat == "The redirector was trained on no more images than the estimator."
+
+
+def test_few_test_images_decide_nothing():
+    assert report(1, 0.5, 1.5, num_images=19).verdict == "undecided"
 
 
 def test_the_page_says_what_was_found_and_asks_for_nothing_outside(tmp_path):
