@@ -1,20 +1,27 @@
-"""Gaze redirection: preprocess -> MeshHead -> GazeGaussian -> evaluate -> compare with the baseline -> report."""
+"""Gaze redirection: preprocess -> MeshHead -> GazeGaussian -> evaluate -> compare with the baseline -> report.
+
+From a known head: preprocess -> the head prior, adapted to the person -> evaluate -> compare -> report.
+"""
 
 import time
 from pathlib import Path
 
 from prefect import flow
 
+from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.plans.preflight import preflight
 from gaze_core.plans.redirection import RedirectionPlan
 from gaze_core.stages.redirection.evaluate import require_pairs, require_unseen_by_judge
+from gaze_core.stages.redirection.head_prior import HeadPriorConfig
 from tasks.reports.evaluation import RunFacts, publish_report, write_redirection_report
 from tasks.reports.result import RunResult, finished, number_lines
 from tasks.stage_task import tracked_flow
 from tasks.stages.redirection import (
     compare,
     evaluate_held_out,
+    head_prior,
+    invert,
     preprocess_recording,
     train_gaze_gaussian,
     train_mesh_head,
@@ -39,6 +46,21 @@ class RedirectionResult(RunResult):
         return {name: value for name, value in self.numbers.items() if name in _LAST_BLOCK}
 
 
+def _trained(data: ArtifactRef, plan: RedirectionPlan, runtime: Runtime) -> dict[str, ArtifactRef]:
+    """The candidate, the baseline if there is one, and the MeshHead of what starts from scratch."""
+    refs: dict[str, ArtifactRef] = {}
+    if plan.adapt:
+        prior = head_prior(HeadPriorConfig.shipped(), runtime)
+        refs["candidate"] = invert(prior, None, data, plan.adapt, runtime)
+    if plan.baseline or not plan.adapt:
+        refs["mesh_head"] = train_mesh_head(data, plan.mesh_head, runtime)
+    if not plan.adapt:
+        refs["candidate"] = train_gaze_gaussian(data, refs["mesh_head"], plan.gaze_gaussian, runtime)
+    if plan.baseline:
+        refs["baseline"] = train_gaze_gaussian(data, refs["mesh_head"], plan.baseline, runtime)
+    return refs
+
+
 @flow(name="redirection", persist_result=False)
 def redirection(
     recording: Path,
@@ -50,6 +72,9 @@ def redirection(
     test: Path | None = None,
 ) -> RedirectionResult:
     """Trains a candidate and, if the plan has one, a baseline on one recording, and reports which is better.
+
+    A plan with `adapt` adapts the shipped head prior instead of training the candidate from scratch; the baseline always
+    starts from scratch.
 
     Subject files of a folder are split by subject; those of `test` are evaluated only.
     If the candidate is worse, the run ends in a completed state named `Regressed`. `force` names stages to compute again.
@@ -65,11 +90,7 @@ def redirection(
         folder = Store.from_environment().fetch(data)  # refused before training, not after it
         require_unseen_by_judge(plan.evaluate, folder)
         require_pairs(plan.evaluate, folder)
-        head = train_mesh_head(data, plan.mesh_head, runtime)
-        candidate = train_gaze_gaussian(data, head, plan.gaze_gaussian, runtime)
-        refs = {"data": data, "mesh_head": head, "candidate": candidate}
-        if plan.baseline:
-            refs["baseline"] = train_gaze_gaussian(data, head, plan.baseline, runtime)
+        refs = {"data": data, **_trained(data, plan, runtime)}
         measures = plan.evaluate.with_available_metrics()
         for role in [role for role in ("candidate", "baseline") if role in refs]:
             refs |= evaluate_held_out(role, data, refs[role], measures, runtime)

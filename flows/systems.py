@@ -60,7 +60,8 @@ _REDIRECT = {"recording": REQUIRED, "source": "video", "preset": "tiny"}
 SYSTEMS: tuple[System, ...] = (
     System(
         "redirect", RedirectionRequest, "flows.redirection:redirection",
-        ("preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"), RUNTIME, defaults=_REDIRECT,
+        ("preprocess", "head_prior", "invert", "mesh_head", "gaze_gaussian", "evaluate", "compare"), RUNTIME,
+        defaults=_REDIRECT,
     ),
     System(
         "driver", DriverRequest, "flows.driver:driver",

@@ -18,11 +18,13 @@ from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig
 from gaze_core.models.redirection.renderers import RendererConfig, make_renderer
 from gaze_core.plans.preflight import Plan
-from gaze_core.plans.requests.redirection import PresetName, Source
+from gaze_core.plans.requests.redirection import PresetName, Source, Start
 from gaze_core.plans.settings import lookup, overridden
 from gaze_core.preprocess.video_config import VideoConfig
+from gaze_core.stages.redirection import head_prior
 from gaze_core.stages.redirection.evaluate import EvaluateConfig, judge_of
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig, recorded_subjects
@@ -30,11 +32,15 @@ from gaze_core.training.loop import FitConfig
 
 
 class RedirectionPlan(Plan):
-    """Plan of the redirection pipeline. The optional baseline is the same model with another renderer, trained alike."""
+    """Plan of the redirection pipeline. The optional baseline is the same model with another renderer, trained from scratch.
+
+    With `adapt` the candidate is the shipped head prior, adapted to the person; without, it is trained from scratch, too.
+    """
 
     preprocess: PreprocessConfig = PreprocessConfig()
     mesh_head: MeshHeadStageConfig = MeshHeadStageConfig()
     gaze_gaussian: GazeGaussianStageConfig = GazeGaussianStageConfig()
+    adapt: InvertConfig | None = None
     baseline_renderer: RendererConfig | None = RendererConfig(kind="pixel_shuffle")
     evaluate: EvaluateConfig = EvaluateConfig()
     tolerance: Tolerance = Tolerance()
@@ -65,8 +71,12 @@ class RedirectionPlan(Plan):
             protocol(self.evaluate.protocol)
         require_no_critic(judge_of(self.evaluate), trained.critic.sha256 if trained.critic else None)
 
+    @property
+    def _image_px(self) -> int:
+        return int(head_prior.card()["image_px"]) if self.adapt else self.gaze_gaussian.model.image_px
+
     def _require_images(self, recordings: Sequence[Path]) -> None:
-        expected_px = self.gaze_gaussian.model.image_px
+        expected_px = self._image_px
         sizes_px: dict[str, int] = {}
         if self.preprocess.source == "video":
             resolve("face_landmarker")
@@ -129,17 +139,48 @@ PRESETS: dict[PresetName, Schedule] = {
     "paper": Schedule("10 epochs",  1,     "30 epochs",  1,     1e-4,     True),
     "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
 }  # fmt: skip
+HEAD_PRIOR_PX = 128
+# What a recording does not teach anew: how the head moves with expression, pose and gaze.
+_MOTION = tuple(f"model.{part}.*" for part in (
+    "face.deform", "face.attribute", "eyes.deform", "eyes.rotate", "eyes.place_ball", "eyes.attribute", "eyes.color.gaze",
+))  # fmt: skip
+
+
+def _adapted(codes: int, weights: int) -> InvertConfig:
+    """The head prior adapted to a recording in this many steps: codes alone, then what is not motion."""
+    return InvertConfig(
+        num_images=None,
+        codes=FitConfig(num_steps=codes, batch_size=4, learning_rate=3e-2, final_learning_rate_ratio=0.1),
+        weights=FitConfig(
+            num_steps=weights, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
+        ),
+    )
+
+
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(60, 300), "small": _adapted(100, 900)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
 
-def redirection_plan(preset: str, source: Source = "synthetic", overrides: Sequence[str] = ()) -> RedirectionPlan:
+def redirection_plan(
+    preset: str, source: Source = "synthetic", overrides: Sequence[str] = (), start: Start = "auto"
+) -> RedirectionPlan:
     """The plan of a preset for a source, with `dotted.key=value` overrides.
 
     Raises:
-        BadInput: an unknown preset, key or value; the message lists the known ones.
+        BadInput: an unknown preset, key or value; the message lists the known ones. Or a preset of another image size is to
+            start from the known head.
     """
-    return overridden(_plan(lookup("preset", preset, SIZES), lookup("preset", preset, PRESETS), source), overrides)
+    size, schedule = lookup("preset", preset, SIZES), lookup("preset", preset, PRESETS)
+    plan = _plan(size, schedule, source)
+    if start == "known" or (start == "auto" and source == "video" and size.image_px == HEAD_PRIOR_PX):
+        if size.image_px != HEAD_PRIOR_PX:
+            raise BadInput(
+                f"--start known: the known head renders {HEAD_PRIOR_PX} px, preset {preset} trains for {size.image_px} px; "
+                "choose preset tiny or small, or --start scratch"
+            )
+        plan = plan.model_copy(update={"adapt": ADAPT[preset]})
+    return overridden(plan, overrides)
 
 
 def _label_sources(path: Path) -> frozenset[str]:

@@ -15,6 +15,8 @@ from gaze_core.preprocess.iris_gaze import camera_gaze, gaze_from_irises
 from gaze_core.preprocess.landmarks import Face
 from gaze_core.preprocess.masks import eye_masks
 
+_CAMERA = np.zeros(3)
+
 
 def label_frame(
     image: UInt8[ndarray, "h w 3"],
@@ -24,11 +26,13 @@ def label_frame(
     intrinsics_px: Float[ndarray, "3 3"],
     config: NormalizationConfig,
     head_mask: UInt8[ndarray, "h w"],
+    origin_m: Float[ndarray, "3"] = _CAMERA,
 ) -> dict[str, Any]:
-    """All fields of one frame except `frame_index`. The world frame is the real camera's frame.
+    """All fields of one frame except `frame_index`. The world has the axes of the real camera.
 
-    `image` and `head_mask` (0 or 255) cover the full image.
+    `image` and `head_mask` (0 or 255) cover the full image; `origin_m` is the world's origin in the camera's frame.
     """
+    in_world = Pose(pose.rotation, pose.translation_m - origin_m)
     center = pose.to_camera(face_center_m(head.points_m[list(IBUG_68)], config.face_center))
     view = normalize(intrinsics_px, center, pose.rotation, config)
     crop = warp(image, view, config.width_height_px)
@@ -47,8 +51,8 @@ def label_frame(
         "landmarks_3d_head_m": lift(face.points_px, pose, head, intrinsics_px)[list(IBUG_68)],
         "eye_centers_head_m": head.eye_centers_m,
         "intrinsics_px": view.intrinsics_px,
-        "world_to_camera": view.world_to_camera,
-        "head_to_world": pose.matrix,
+        "world_to_camera": view.world_to_camera @ _shift(origin_m),
+        "head_to_world": in_world.matrix,
         "gaze_camera": camera_gaze(prediction.gaze_head, view.rotation @ pose.rotation),
         "gaze_head": prediction.gaze_head,
         "gaze_head_eyes": prediction.gaze_head_eyes,
@@ -63,6 +67,12 @@ def label_frame(
         "valid/right_eye": prediction.eyes_open[1] and bool(right.any()),
         "camera_index": 0,
     }
+
+
+def _shift(by_m: Float[ndarray, "3"]) -> Float[ndarray, "4 4"]:
+    out = np.eye(4)
+    out[:3, 3] = by_m
+    return out
 
 
 def warp(image: UInt8[ndarray, "h w *c"], view: Normalization, size_px: tuple[int, int]) -> UInt8[ndarray, "y x *c"]:

@@ -80,12 +80,14 @@ def preprocess_video(
     if config.max_frames is not None:
         poses = _most_varied(poses, detections, person.head, intrinsics_px, config.max_frames, dropped)
     view = config.normalization.resized(config.size_px)
+    # The world's origin is where the head is most of the time, as in a rig: models are conditioned on the pose in the world.
+    origin_m = np.median([pose.translation_m for pose in poses.values()], axis=0)
     missing = set(poses)
     with SubjectWriter(out, config.size_px) as writer:
         for index, image, head_mask in _masked(recording, poses, detections, config, advance):
             missing.remove(index)
             face = detections.faces[index]
-            values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask)
+            values = label_frame(image, face, poses[index], person.head, intrinsics_px, view, head_mask, origin_m)
             writer.append({**values, "frame_index": index})
         if missing:
             raise BadInput(

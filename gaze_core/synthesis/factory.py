@@ -37,7 +37,7 @@ from gaze_core.synthesis.scene import (
 )
 
 _LOADING = threading.Lock()  # threads of one process may generate several subjects at once
-GENERATOR_VERSION = 4  # raise when the same configuration no longer gives the same images
+GENERATOR_VERSION = 5  # raise when the same configuration no longer gives the same images
 
 
 class SubjectConfig(Config):
@@ -126,7 +126,7 @@ def render_moment(
         "landmarks_3d_head_m": landmarks_m,
         "eye_centers_head_m": person.head.eye_centers_m,
         "observed_mask": np.full_like(image.head_mask, 255),
-        "identity_code": identity_code(person.head.shape, person.coloring),
+        "identity_code": identity_code(person.head.shape, person.coloring, light),
         "camera_index": camera_index,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from gaze_core.data.schema import ARKIT, NUM_IDENTITY
 from gaze_core.synthesis.anatomy import LOCAL_CHANGES, PHENOTYPES
 from gaze_core.synthesis.appearance import HAIR_SRGB, IRIS_SRGB, SHIRT_SRGB, Coloring
 from gaze_core.synthesis.head import Shape, lid_actions
+from gaze_core.synthesis.scene import LIGHTS, LightName
 
 Interval = tuple[float, float]
 
@@ -94,15 +95,19 @@ def draw_identity(seed: int) -> tuple[Shape, Coloring]:
     return shape, coloring
 
 
-def identity_code(shape: Shape, coloring: Coloring) -> Float[ndarray, "80"]:
-    """All numbers of an identity as the subject file's code, zero-padded."""
+def identity_code(shape: Shape, coloring: Coloring, light: LightName) -> Float[ndarray, "80"]:
+    """All numbers of an identity as the subject file's code, zero-padded, with the light in which it is seen.
+
+    Without the light, a model of people in several lights could only learn their mean.
+    """
     code = np.zeros(NUM_IDENTITY)
     colors = [
         coloring.skin_tone / 5, coloring.hair / len(HAIR_SRGB), coloring.iris / len(IRIS_SRGB),
         coloring.shirt / len(SHIRT_SRGB), coloring.lip_red, coloring.blush, coloring.brow_weight, coloring.stubble,
         100 * coloring.hair_m, 100 * coloring.hairline_m, coloring.pupil_rad, coloring.limbus_rad, 100 * shape.lid_cover_m,
     ]  # fmt: skip
-    values = np.concatenate([shape.phenotypes, shape.local_changes, colors])
+    lit = [float(name == light) for name in LIGHTS]
+    values = np.concatenate([shape.phenotypes, shape.local_changes, colors, lit])
     code[: len(values)] = values
     return code
 

@@ -41,6 +41,11 @@ _NOTES = {
         "predictions stand in a row of their own.",
     ),
 }
+_START_NOTES = {
+    True: "The candidate starts from the known head, a model of rendered people that ships with the package; the baseline, if "
+    "there is one, from scratch. Their difference is therefore that of the starts as well.",
+    False: "Training starts from scratch: no model of other people is used.",
+}
 _LOSS_IN_NOTES = "perceptual loss"
 
 
@@ -74,7 +79,7 @@ class WrittenReport:
 def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, out: Path) -> WrittenReport:
     """Writes `report.html` and `report.json` to `out`.
 
-    `refs` by role: data, mesh_head, candidate, candidate_evaluation, comparison, and where there is one baseline and
+    `refs` by role: data, candidate, candidate_evaluation, comparison, and where there is one mesh_head, baseline and
     baseline_evaluation; of a recording also candidate_last_block and baseline_last_block.
     """
     store = Store.from_environment()
@@ -93,10 +98,10 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         title=f"Gaze redirection: {subject}",
         subtitle=f"{source}, preset {facts.preset}, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         candidate=candidate,
-        candidate_name="DiT renderer",
+        candidate_name="known head" if facts.plan.adapt else "DiT renderer",
         images=images,
         baseline=baseline,
-        baseline_name="pixel-shuffle renderer",
+        baseline_name="from scratch, pixel-shuffle renderer" if facts.plan.adapt else "pixel-shuffle renderer",
         baseline_images=baseline_images,
         last_block=_last_block(folders),
         comparison=comparison,
@@ -107,7 +112,7 @@ def write_redirection_report(refs: Mapping[str, ArtifactRef], facts: RunFacts, o
         sources=sources_of(
             store, refs, facts.outcomes, manifest.dropped, {"judge": candidate.judge_digest}, "baseline"
         ),
-        notes=(*_NOTES[source], *_loss_notes(enhancements)),
+        notes=(*_NOTES[source], _START_NOTES[facts.plan.adapt is not None], *_loss_notes(enhancements)),
         seconds=time.monotonic() - facts.started_s,
     )
     return _written(data, out)

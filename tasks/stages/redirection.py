@@ -10,6 +10,7 @@ from gaze_core.stages.redirection import compare as compare_stage
 from gaze_core.stages.redirection import downstream as downstream_stage
 from gaze_core.stages.redirection import evaluate as evaluate_stage
 from gaze_core.stages.redirection import gaze_gaussian as gaze_gaussian_stage
+from gaze_core.stages.redirection import head_prior as head_prior_stage
 from gaze_core.stages.redirection import invert as invert_stage
 from gaze_core.stages.redirection import mesh_head as mesh_head_stage
 from gaze_core.stages.redirection import preprocess as preprocess_stage
@@ -17,6 +18,7 @@ from gaze_core.stages.redirection.code_encoder import CodeEncoderStageConfig
 from gaze_core.stages.redirection.downstream import DownstreamConfig
 from gaze_core.stages.redirection.evaluate import EvaluateConfig
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.head_prior import HeadPriorConfig
 from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
@@ -91,6 +93,12 @@ def evaluate_held_out(
 @stage_task("code_encoder", code_encoder_stage)
 def train_code_encoder(data: ArtifactRef, config: CodeEncoderStageConfig, runtime: Runtime) -> ArtifactRef:
     """Trains the encoder that predicts the identity codes of the people of `data` from images."""
+    ...
+
+
+@stage_task("head_prior", head_prior_stage)
+def head_prior(config: HeadPriorConfig, runtime: Runtime) -> ArtifactRef:
+    """The head prior that ships with the package, as a checkpoint."""
     ...
 
 

@@ -181,3 +181,29 @@ def test_a_recording_is_evaluated_between_its_training_frames_and_at_its_end(tmp
     assert last["baseline"]["psnr_db"] > 5
     assert result.numbers["last_block_psnr_db"] == last["psnr_db"]
     assert any(line.startswith("last_block_psnr_db") for line in result.headline())
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_recording_starts_from_the_known_head_and_its_baseline_from_scratch(tmp_path):
+    from flows.redirection import redirection
+
+    subject = write_tiny_subject(tmp_path / "subject.h5", num_images=12, size_px=128)
+    shorter = ["adapt.codes.num_steps=1", "adapt.weights.num_steps=2"]
+    plan = redirection_plan("tiny", "synthetic", [*STEPS, *shorter], start="known")
+    redirection(subject, plan, tmp_path / "out", RUNTIME, "tiny")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    names = [stage["name"] for stage in report["stages"]]
+    assert names == [
+        "preprocess", "head_prior", "invert", "mesh_head", "gaze_gaussian", "evaluate", "evaluate (baseline)", "compare"
+    ]  # fmt: skip
+    assert report["artifacts"]["candidate"]["stage"] == "invert"
+    assert report["artifacts"]["baseline"]["stage"] == "gaze_gaussian"
+    (start,) = [row["detail"] for row in report["enhancements"] if row["name"] == "start"]
+    assert "adapted to tiny by" in start
+    assert any("starts from the known head" in note for note in report["notes"])
+
+    alone = plan.model_copy(update={"baseline_renderer": None})
+    redirection(subject, alone, tmp_path / "alone", RUNTIME, "tiny", return_state=True)
+    report = json.loads((tmp_path / "alone" / "report.json").read_text())
+    assert [stage["name"] for stage in report["stages"]] == ["preprocess", "head_prior", "invert", "evaluate", "compare"]
+    assert all(stage["cached"] for stage in report["stages"][:4])

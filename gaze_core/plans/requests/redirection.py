@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gaze_core.plans.redirection import RedirectionPlan
 
 Source = Literal["synthetic", "video"]
+Start = Literal["auto", "known", "scratch"]
 PresetName = Literal["tiny", "small", "paper", "h200"]
 
 
@@ -31,11 +32,16 @@ class RedirectionRequest(Request):
         None, description="Subject files of people who are only evaluated, for a folder of subject files."
     )
     preset: PresetName = Field("small", description="Size of the models: tiny, small, paper or h200.")
+    start: Start = Field(
+        "auto",
+        description="What training starts from: known (the shipped model of rendered people), scratch, or auto: "
+        "known for recordings with the presets of 128 px.",
+    )
     baseline: bool = Field(True, description="Train the baseline renderer too, and compare with it.")
 
     def base_plan(self) -> "RedirectionPlan":
         """The preset for the source, with or without the baseline."""
         from gaze_core.plans.redirection import redirection_plan
 
-        plan = redirection_plan(self.preset, self.source)
+        plan = redirection_plan(self.preset, self.source, start=self.start)
         return plan if self.baseline else plan.model_copy(update={"baseline_renderer": None})

@@ -190,16 +190,20 @@ def require_image_px(model: GazeGaussian, *datasets: SubjectDataset) -> None:
 
 
 def load(directory: Path) -> tuple[GazeGaussian, dict[str, Any]]:
+    """The trained model of a checkpoint's folder; see `load_file`."""
+    return load_file(directory / WEIGHTS_FILE)
+
+
+def load_file(path: Path) -> tuple[GazeGaussian, dict[str, Any]]:
     """The trained model, in evaluation mode, and its card.
 
     Raises:
         MissingArtifact: no readable checkpoint.
         ContractViolation: a checkpoint of another stage or stage version, or made with another autoencoder.
     """
-    path = directory / WEIGHTS_FILE
     card = read_card(path, NAME)
     if card.get("compat") == official_checkpoint.COMPAT:
-        return cast(GazeGaussian, official_checkpoint.load(directory, card)), card  # same call signature
+        return cast(GazeGaussian, official_checkpoint.load(path.parent, card)), card  # same call signature
     if card["stage_version"] != VERSION:
         raise ContractViolation(f"{path}: {NAME} v{card['stage_version']}, expected v{VERSION}; train it again")
     config = GazeGaussianStageConfig.model_validate(card["config"])

@@ -1,10 +1,11 @@
-"""Stage: adapts a trained GazeGaussian to an unseen person, from one or a few images.
+"""Stage: adapts a trained GazeGaussian to an unseen person, from one image, a few, or a recording.
 
 The first part optimises the person's identity code and the corrections of the images' labels with frozen weights; the
 optional second part fine-tunes all weights. The published method (GazeNeRF, GazeGaussian) is the second part only, about
 a minute per image on a GPU (Chen et al., RTGaze, table 1), with codes that never receive a gradient.
 """
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,20 +36,23 @@ from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.redirection.losses import loss_terms
 from gaze_core.stages.redirection.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
+from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, Task, Term, fit
 
-NAME, VERSION = "invert", 2
+NAME, VERSION = "invert", 3
 _MAX_MEASURED = 16
+_MAX_IMAGES = 600  # in memory at once; of a longer recording, evenly spaced ones
 
 
 class InvertConfig(Config):
     """The number of images of the person, and what is optimised.
 
-    Mode `codes` keeps the weights; `full` also fine-tunes all weights, which is closer to the images. The learning rate
-    of `weights` is that of the networks; those of other parameters are relative to it, as in training.
+    Mode `codes` keeps the weights; `full` also fine-tunes the weights that `weights.frozen` does not name, which is closer
+    to the images. The learning rate of `weights` is that of the networks; those of other parameters are relative to it,
+    as in training.
     """
 
-    num_images: PositiveInt = 1
+    num_images: PositiveInt | None = 1  # None: all training frames
     mode: Literal["codes", "full"] = "full"
     codes: FitConfig = FitConfig(num_steps=30, batch_size=1, learning_rate=3e-2, final_learning_rate_ratio=0.1)
     weights: FitConfig = FitConfig(num_steps=40, batch_size=1, learning_rate=5e-4, final_learning_rate_ratio=0.1)
@@ -85,11 +89,12 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     measure("start", start)
     started_s = time.monotonic()
     inversion = _Inversion(model, start, people, seen, config, GazeGaussianStageConfig.model_validate(card["config"]))
-    identity = _optimise(inversion, config, context)
+    identity, metrics = _optimise(inversion, config, context)
     seconds = time.monotonic() - started_s
     measure("inverted", identity)
     adapted = card | {
         "person": identity.cpu().tolist(),
+        "enhancements": [*card["enhancements"], ("start", _start(known, seen, splits))],
         "adapted": {"to": splits.subject, "config": config.model_dump(mode="json")},
         "seen": (known | Seen(frames={origin.person: stretches(origin, seen.sample_index.tolist())})).model_dump(),
     }
@@ -97,10 +102,15 @@ def run(config: InvertConfig, inputs: Inputs, context: StageContext) -> Produced
     save_weights(context.work_dir / WEIGHTS_FILE, model, adapted)
     return Produced(
         kind="checkpoint",
-        files={WEIGHTS_FILE: context.work_dir / WEIGHTS_FILE},
-        metrics=measure.values | {"seconds": seconds, "num_images": float(len(seen))},
+        files={name: context.work_dir / name for name in (WEIGHTS_FILE, STATS_FILE)},
+        metrics=metrics | measure.values | {"seconds": seconds, "num_images": float(len(seen))},
         subjects={"train": (splits.subject,)},
     )
+
+
+def _start(known: Seen, seen: GazeBatch, own: Splits) -> str:
+    people = {*known.people, *known.frames}
+    return f"a checkpoint of {len(people)} people, adapted to {own.subject} by {len(seen)} frames"
 
 
 def _images(config: InvertConfig, dataset_dir: Path, model: GazeGaussian) -> tuple[GazeBatch, GazeBatch | None, Splits]:
@@ -113,9 +123,10 @@ def _images(config: InvertConfig, dataset_dir: Path, model: GazeGaussian) -> tup
     (own,) = splits.subjects
     usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
     gaze_gaussian.require_image_px(model, usable)
-    if len(usable) < config.num_images:
-        raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {config.num_images}")
-    seen = usable.batch(evenly_spaced(len(usable), config.num_images))
+    wanted = config.num_images or min(len(usable), _MAX_IMAGES)
+    if len(usable) < wanted:
+        raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {wanted}")
+    seen = usable.batch(evenly_spaced(len(usable), wanted))
     if not own.test:
         return seen, None, own
     held_out = SubjectDataset(dataset_dir / own.file, subset=own.test)
@@ -167,13 +178,18 @@ class _Inversion(nn.Module):
         return groups + gaze_gaussian.parameter_groups(self.model, None, config)
 
 
-def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext) -> Float[Tensor, " 80"]:
-    """Runs the parts, resuming interrupted ones; returns the identity code."""
+def _optimise(
+    inversion: _Inversion, config: InvertConfig, context: StageContext
+) -> tuple[Float[Tensor, " 80"], dict[str, float]]:
+    """Runs the parts, resuming interrupted ones; returns the identity code and how the last part ended.
+
+    The history of the last part is in the work folder.
+    """
     parts = [("codes", config.codes)] + ([("weights", config.weights)] if config.mode == "full" else [])
     seen = inversion.seen
     inversion.train()
     for name, given in parts:
-        frozen = ("model.*",) if name == "codes" else ()
+        frozen = ("model.*",) if name == "codes" else given.frozen
         settings = given.model_copy(update={"batch_size": min(given.batch_size, len(seen)), "frozen": frozen})
         task = Task(
             model=inversion,
@@ -182,9 +198,11 @@ def _optimise(inversion: _Inversion, config: InvertConfig, context: StageContext
             read_batches=lambda order: (seen[items] for items in order),
             loss_terms=lambda _, batch, step: inversion.terms(batch),
         )
-        fit(task, settings, context.runtime, context.work_dir / name, context.log, context.progress)
+        folder = context.work_dir / name
+        summary = fit(task, settings, context.runtime, folder, context.log, context.progress, context.logger)
+        shutil.copyfile(folder / STATS_FILE, context.work_dir / STATS_FILE)
     inversion.eval()
-    return inversion.identity.detach()
+    return inversion.identity.detach(), summary.metrics()
 
 
 class _Measure:

@@ -17,6 +17,19 @@ def test_the_baseline_differs_in_the_renderer_alone(preset):
     assert plan.baseline.model_copy(update={"model": restored}) == plan.gaze_gaussian
 
 
+def test_recordings_of_128_px_start_from_the_known_head_and_rendered_subjects_from_scratch():
+    starts = {
+        (preset, source): redirection_plan(preset, source).adapt is not None
+        for preset in PRESETS
+        for source in ("synthetic", "video")
+    }
+    assert {key for key, known in starts.items() if known} == {("tiny", "video"), ("small", "video")}
+    assert redirection_plan("tiny", "video", start="scratch").adapt is None
+    assert redirection_plan("tiny", "synthetic", start="known").adapt is not None
+    with pytest.raises(BadInput, match="the known head renders 128 px, preset paper trains for 512 px; choose preset tiny"):
+        redirection_plan("paper", "video", start="known")
+
+
 def test_overrides_change_one_key_and_the_digest():
     plain, changed = (redirection_plan("tiny", overrides=keys) for keys in ([], ["gaze_gaussian.fit.num_steps=7"]))
     assert changed.gaze_gaussian.fit.num_steps == 7

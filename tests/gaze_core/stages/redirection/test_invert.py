@@ -15,6 +15,7 @@ from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import code_encoder, gaze_gaussian, invert, mesh_head
 from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.training.checkpoint import WEIGHTS_FILE
+from gaze_core.training.history import read_history
 from gaze_core.training.loop import FitConfig
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS
 from tests.tiny_subject import write_tiny_subject
@@ -101,6 +102,24 @@ def test_codes_alone_leave_the_weights_as_they_are(root, tmp_path):
     )  # the identity does not depend on the labels
     assert card["seen"]["frames"]["synthetic/stranger"] == [[0, 0, 0]]
     assert set(card["seen"]["frames"]) == {"synthetic/dark", "synthetic/light", "synthetic/stranger"}
+
+
+def test_what_is_frozen_keeps_its_bytes_and_the_rest_is_fitted_to_all_training_frames(root, tmp_path):
+    short = FitConfig(num_steps=3, batch_size=4)
+    frozen = ("model.face.deform.*", "model.eyes.rotate.*")
+    produced = invert_stranger(
+        root, tmp_path, num_images=None, codes=short, weights=short.model_copy(update={"frozen": frozen})
+    )
+    before, after = (gaze_gaussian.load(folder)[0].state_dict() for folder in (root / "gaze_gaussian", tmp_path))
+    same = {name for name, value in before.items() if torch.equal(after[name], value)}
+    held = {name for name in before if name.startswith(("face.deform.", "eyes.rotate."))}
+    assert held <= same
+    assert {"face.means_m", "face.features", "eyes.features", "renderer.decode.4.weight"}.isdisjoint(same)
+    assert produced.metrics["num_images"] == 7
+    assert produced.metrics["num_steps"] == 3
+    assert len(read_history(tmp_path)) > 0
+    _, card = gaze_gaussian.load(tmp_path)
+    assert card["enhancements"][-1] == ["start", "a checkpoint of 2 people, adapted to stranger by 7 frames"]
 
 
 def test_an_interrupted_inversion_ends_with_the_same_bytes(root, tmp_path):
