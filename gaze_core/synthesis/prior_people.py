@@ -17,12 +17,12 @@ import numpy as np
 from gaze_core.errors import BadInput
 from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.identity import Ranges
-from gaze_core.synthesis.rig import View
-from gaze_core.synthesis.scene import use_one_thread
+from gaze_core.synthesis.rig import RigName, View
+from gaze_core.synthesis.scene import LightName, use_one_thread
 
 SEEDS = {"training": range(2001, 2161), "test": range(2901, 2913)}
 NUM_IMAGES = {("near", "training"): 10, ("near", "test"): 20, ("around", "training"): 24, ("around", "test"): 24}
-_LIGHTS = ("studio", "window", "office", "flash")
+_LIGHTS: tuple[LightName, ...] = ("studio", "window", "office", "flash")
 _NEAR = Ranges(
     gaze_pitch_deg=(-32, 26), gaze_yaw_deg=(-40, 40), head_pitch_deg=(-18, 18), head_yaw_deg=(-20, 20),
     head_roll_deg=(-10, 10), blink=(0, 0.35),
@@ -40,6 +40,7 @@ def prior_person(name: str, identity_seed: int, num_images: int) -> SubjectConfi
     Raises:
         BadInput: no such set.
     """
+    rig: RigName
     if name == "near":
         # Lenses differ: the same face at another distance, with the focal length that keeps its size.
         distance_m = float(np.random.default_rng([identity_seed, 2]).uniform(0.3, 1.0))
@@ -55,8 +56,8 @@ def prior_person(name: str, identity_seed: int, num_images: int) -> SubjectConfi
         num_images=num_images,
         num_held_out=0,
         view=view,
-        rig=rig,  # type: ignore[arg-type]  # a literal by the branch above
-        lights=_LIGHTS,  # type: ignore[arg-type]
+        rig=rig,
+        lights=_LIGHTS,
         ranges=ranges,
         num_samples=12 if name == "near" else 16,
         subdivisions=1,
@@ -75,16 +76,15 @@ def main(arguments: list[str]) -> None:
             f"{len(arguments)} arguments; expected two: near or around, and the folder for the subject files"
         )
     name, folder = arguments[0], Path(arguments[1])
-    people = [(split, seed) for split, seeds in SEEDS.items() for seed in seeds]
-    files = [folder / split / f"{name}_{seed}.h5" for split, seed in people]
-    missing = [
-        (prior_person(name, seed, NUM_IMAGES[name, split]), file)
-        for (split, seed), file in zip(people, files, strict=True)
-        if not file.exists()
-    ]
+    missing = {
+        file: prior_person(name, seed, NUM_IMAGES[name, split])
+        for split, seeds in SEEDS.items()
+        for seed in seeds
+        if not (file := folder / split / f"{name}_{seed}.h5").exists()
+    }
     # mitsuba and torch run threads, which do not survive a fork.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), use_one_thread) as pool:
-        for _ in pool.map(synthesize_subject, *zip(*missing, strict=True)):
+        for _ in pool.map(synthesize_subject, missing.values(), missing):
             pass
 
 

@@ -205,5 +205,11 @@ def test_a_recording_starts_from_the_known_head_and_its_baseline_from_scratch(tm
     alone = plan.model_copy(update={"baseline_renderer": None})
     redirection(subject, alone, tmp_path / "alone", RUNTIME, "tiny", return_state=True)
     report = json.loads((tmp_path / "alone" / "report.json").read_text())
-    assert [stage["name"] for stage in report["stages"]] == ["preprocess", "head_prior", "invert", "evaluate", "compare"]
+    assert [stage["name"] for stage in report["stages"]] == [
+        "preprocess",
+        "head_prior",
+        "invert",
+        "evaluate",
+        "compare",
+    ]
     assert all(stage["cached"] for stage in report["stages"][:4])

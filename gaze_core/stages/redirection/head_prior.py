@@ -6,7 +6,7 @@ by these commands:
 
     python -m gaze_core.synthesis.prior_people around people
     gazeworks redirect --source synthetic --input people/training --test people/test --preset tiny --no-baseline \\
-        --config docs/measured/head_prior/settings.yaml --out reports/head_prior
+        --config benchmarks/head_prior.yaml --out reports/head_prior
     python -m gaze_core.stages.redirection.head_prior CHECKPOINT   # the candidate's folder, which that run prints
 
 `docs/decisions/0011-head-prior.md` has the reasons and the results.

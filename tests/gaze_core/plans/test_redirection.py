@@ -26,7 +26,9 @@ def test_recordings_of_128_px_start_from_the_known_head_and_rendered_subjects_fr
     assert {key for key, known in starts.items() if known} == {("tiny", "video"), ("small", "video")}
     assert redirection_plan("tiny", "video", start="scratch").adapt is None
     assert redirection_plan("tiny", "synthetic", start="known").adapt is not None
-    with pytest.raises(BadInput, match="the known head renders 128 px, preset paper trains for 512 px; choose preset tiny"):
+    with pytest.raises(
+        BadInput, match="the known head renders 128 px, preset paper trains for 512 px; choose preset tiny"
+    ):
         redirection_plan("paper", "video", start="known")
 
 

@@ -20,6 +20,7 @@ from gaze_core.synthesis.identity import (
     identity_code,
 )
 from gaze_core.synthesis.rig import RIGS, View, camera_positions, normalized_extrinsics
+from gaze_core.synthesis.scene import LIGHTS
 
 EYES_M = np.array([[0.03, 0, 0], [-0.03, 0, 0]])  # left, right
 FACE_M = np.array([0.0, 0.035, -0.017])
@@ -147,10 +148,17 @@ def test_irises_differ_in_size_and_are_painted_to_it():
 
 
 def test_identities_differ_and_repeat():
-    codes = np.stack([identity_code(*draw_identity(seed)) for seed in (1, 2, 1)])
+    codes = np.stack([identity_code(*draw_identity(seed), "studio") for seed in (1, 2, 1)])
     np.testing.assert_array_equal(codes[0], codes[2])
     assert np.abs(codes[0] - codes[1]).max() > 0.1
     assert codes.shape == (3, 80)
+
+
+def test_the_code_of_an_identity_says_in_which_light_it_is_seen():
+    codes = np.stack([identity_code(*draw_identity(1), light) for light in LIGHTS])
+    lit = codes.std(axis=0) > 0
+    assert lit.sum() == len(LIGHTS)
+    np.testing.assert_array_equal(codes[:, lit], np.eye(len(LIGHTS)))
 
 
 def test_eyeball_is_a_sphere_with_a_cornea():
