@@ -236,7 +236,7 @@ def test_recordings_with_estimated_labels_are_swept_and_read_a_second_time(root,
     assert {(line.reader, line.axis) for line in report.sweep} == {
         (name, axis) for name in ("cnn", "openvino") for axis in ("yaw", "pitch")
     }
-    assert set(report.readers_absent) == {"iris"}
+    assert set(report.readers_absent) == {"iris", "landmarks"}
     assert images.sweep_eyes["yaw"].shape == (2, 5, 64, 160, 3)
     assert images.sweep_labels[0].startswith("tiny, frame ")
     for name in ("openvino_gaze_error_deg", "identity_copy_openvino_gaze_error_deg", "openvino_floor_deg"):
@@ -284,7 +284,7 @@ def test_openvino_judges_where_it_is_at_hand(shared_data, monkeypatch):
     if importlib.util.find_spec("openvino") is None or not all(file.is_file() for file in needed):
         pytest.skip(f"openvino is not installed, or its files are not at {shared_data}")
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, os.pathsep.join(map(str, folders)))
-    assert available_readers() == ("cnn", "iris", "openvino")
+    assert available_readers() == ("cnn", "landmarks", "iris", "openvino")
     judge = evaluate.judge_of(EvaluateConfig(judge="openvino"))
     assert (judge.name, judge.digest) == ("openvino", "d525d095-v1")
     assert not judge.predict(torch.ones(2, 3, 64, 64)).valid.any()
