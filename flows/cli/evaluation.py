@@ -14,7 +14,9 @@ from tasks.server.own_server import prefect_server
 
 Judge = Annotated[
     Literal["cnn", "landmarks", "iris", "openvino"],
-    typer.Option(help="Gaze estimator of the evaluation: network; for people also eyeball model or OpenVINO."),
+    typer.Option(
+        help="Gaze estimator of the evaluation: network; for people also eye landmarks, eyeball model, OpenVINO."
+    ),
 ]
 Protocol = Annotated[str, typer.Option(help="Name of a protocol; default: that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]

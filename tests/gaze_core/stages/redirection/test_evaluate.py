@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.evaluation import readers
 from gaze_core.evaluation.judge import CnnJudge, JudgePrediction, require_no_critic
+from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.pairs import Pairs, write_pairs
 from gaze_core.evaluation.readers import available_readers
 from gaze_core.evaluation.report import EvaluationReport
@@ -260,6 +262,18 @@ def test_a_second_reader_that_is_not_at_hand_is_absent_with_its_reason(root, tmp
     assert "gaze-estimation-adas-0002.bin is not on this machine, get " in reason
     assert report.estimate("openvino_gaze_error_deg").absent == reason
     assert f"sweep: openvino does not read: {reason}" in caplog.messages
+
+
+def test_the_expected_error_of_the_labels_is_reported_where_it_is_known(root, tmp_path):
+    report, _ = evaluated(root, tmp_path / "without", "exact")
+    assert report.label_error_deg is None
+    other = tmp_path / "root"
+    shutil.copytree(root, other)
+    with h5py.File(other / "data" / SUBJECT_FILE, "r+") as file:
+        file["gaze_sigma_rad"] = np.full(len(file["image"]), np.deg2rad(6.0), np.float32)
+    report, _ = evaluated(other, tmp_path / "with", "exact")
+    assert report.label_error_deg == pytest.approx(6, abs=1e-3)
+    assert any(term == "gaze labels" and "off by 6.0" in text for term, text in measurement_facts(report))
 
 
 def test_where_labels_are_exact_nobody_else_is_asked(root, tmp_path):
