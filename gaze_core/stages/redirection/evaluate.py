@@ -1,7 +1,7 @@
 """Stage: evaluates a trained GazeGaussian on unseen frames, and renders examples."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

@@ -456,4 +456,4 @@ def test_an_expected_error_of_the_gaze_is_a_positive_angle(subject, value):
         file["gaze_sigma_rad"][:] = sigma_rad
     (fault,) = validate_file(subject)
     assert fault.where == "gaze_sigma_rad"
-    assert "frame 3" in fault.found
+    assert "first 3" in fault.found
