@@ -42,7 +42,7 @@ ASSETS = {
             "face_landmarker.task",
         ),
         licence="Apache-2.0",
-        purpose="landmarks, blendshapes and irises of videos; the iris judge",
+        purpose="landmarks, blendshapes and irises of videos; the judges landmarks and iris",
     ),
     "vgg16": Asset(
         file="vgg16-397923af.pth",

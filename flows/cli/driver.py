@@ -74,7 +74,7 @@ def extract(
     print_line(f"kept {len(record.frames)} of {record.requested} frames{reasons}")
     if record.mount:
         print_line(
-            f"eye tracker and iris model differ by {record.mount.residual_median_deg:.1f} deg (median, training blocks)"
+            f"eye tracker and eye landmarks differ by {record.mount.residual_median_deg:.1f} deg (median, training blocks)"
         )
     print_line(str(folder))
 

@@ -13,8 +13,10 @@ from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
 Judge = Annotated[
-    Literal["cnn", "iris", "openvino"],
-    typer.Option(help="Gaze estimator of the evaluation: network; for people also eyeball model or OpenVINO."),
+    Literal["cnn", "landmarks", "iris", "openvino"],
+    typer.Option(
+        help="Gaze estimator of the evaluation: network; for people also eye landmarks, eyeball model, OpenVINO."
+    ),
 ]
 Protocol = Annotated[str, typer.Option(help="Name of a protocol; default: that of the data's source.")]
 PairFile = Annotated[Path | None, typer.Option(help="Pair file, made by: gazeworks pairs.")]
@@ -168,7 +170,7 @@ def augment(
     print_line(f"redirected images: {result.verdict}\n{result.caveat}\nreport: {result.report}")
 
 
-def _config(protocol: str, judge: Literal["cnn", "iris", "openvino"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
+def _config(protocol: str, judge: Literal["cnn", "landmarks", "iris", "openvino"], seed: int, pair_file: Path | None):  # type: ignore[no-untyped-def]
     """The configuration of the evaluation, with all available metric networks, and the pair file in the store."""
     from gaze_core.evaluation.protocols import protocol as protocol_named
     from gaze_core.stages.redirection.evaluate import EvaluateConfig

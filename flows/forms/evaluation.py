@@ -27,10 +27,10 @@ class _MeasuredRequest(Config):
         description="Report, data set, or subject files to measure on. Empty: the test frames of the model's own data.",
     )
     protocol: str = Field("", description="A published protocol by name. Empty: random pairs of test frames.")
-    judge: Literal["cnn", "iris", "openvino"] = Field(
+    judge: Literal["cnn", "landmarks", "iris", "openvino"] = Field(
         "cnn",
-        description="Gaze estimator of the evaluation: the shipped network; for recordings of people the iris model, or "
-        "OpenVINO's network (extra openvino).",
+        description="Gaze estimator of the evaluation: the shipped network; for recordings of people the landmarks "
+        "of the eyes, the eyeball model, or OpenVINO's network (extra openvino).",
     )
     seed: int = Field(0, ge=0, description="Seed of the pairs.")
 

@@ -124,6 +124,8 @@ class GazeBatch(TensorRecord):
     valid: Validity
     sample_index: Int[Tensor, " b"]  # the frame of its subject's file
     subject_index: Int[Tensor, " b"]  # index of the subject file among those of the loader
+    gaze_sigma_rad: Float[Tensor, " b"]  # expected error of the gaze labels; 0 where none is known
+    gaze_weight: Float[Tensor, " b"]  # how much the gaze labels count, on average 1 in each subject's file
 
     def __len__(self) -> int:
         return len(self.sample_index)

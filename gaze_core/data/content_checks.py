@@ -141,6 +141,11 @@ def _no_coefficients(code: ndarray, valid: ndarray) -> ndarray:
     return np.asarray((beyond.any(axis=1) | (padding != 0).any(axis=1)) & valid)
 
 
+def _no_sigma(sigma_rad: ndarray, valid: ndarray) -> ndarray:
+    finite = np.nan_to_num(sigma_rad, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(((finite <= 0) | (finite > np.pi)) & valid)
+
+
 def _eyes_not_finite(pitchyaw: ndarray, valid: ndarray) -> ndarray:
     return np.asarray((~np.isfinite(pitchyaw).all(axis=-1) & valid).any(axis=1))
 
@@ -187,6 +192,8 @@ CHECKS = (
         Check(name, _ANGLES, (name, "valid/gaze"), _out_of_range)
         for name in _GAZES
     ),
+    Check("gaze_sigma_rad", "an angle above 0 and up to pi where valid/gaze is true", ("gaze_sigma_rad", "valid/gaze"),
+          _no_sigma),
     Check("gaze_camera_eyes", "finite numbers where valid/gaze_eyes is true",
           ("gaze_camera_eyes", "valid/gaze_eyes"), _eyes_not_finite),
     Check("gaze_camera_eyes", _ANGLES, ("gaze_camera_eyes", "valid/gaze_eyes"), _eyes_out_of_range),

@@ -4,7 +4,8 @@ A file has one of the `PROFILES`, which list what it holds: redirection needs ev
 clips with crops of both eyes, a talking head the sound of each frame, one-shot redirection only images and gaze.
 The attribute `profile` names it; a file without that attribute has the profile "redirection".
 
-Frames. World: the frame of the recording rig; for single-camera recordings it is the camera's. Head: origin midway
+Frames. World: the frame of the recording rig; of a video, the camera's axes about the median
+place of the head. Head: origin midway
 between the two eyeball centres, axes of the camera when the head faces it (x image right, y down, z away from the
 camera), metres. Angles follow `geometry/angles.py`, landmarks and the (left, right) eye axis `geometry/landmarks.py`.
 Images are normalised crops (see `geometry/normalization.py`); intrinsics belong to the stored image size.
@@ -79,10 +80,11 @@ FIELDS = {
     "camera_index":        Field((),            "int32",   "camera of the rig"),
 }  # fmt: skip
 
-# Optional fields, which save work.
+# Optional fields, which save work or tell more.
 OPTIONAL_FIELDS = {
     "held_out":            Field((),            "bool",    "held out for the test; if absent, preprocess chooses"),
     "head_area_px":        Field((),            "int32",   "set pixels of head_mask; if absent, masks are scanned"),
+    "gaze_sigma_rad":      Field((),            "float32", "expected error of the gaze labels, rad; if absent, none is known"),
     # Of converted GazeGaussian files, whose face fit and gaze label have their own coordinate frames; for imported models.
     "published/gaze_rotation": Field((3, 3),    "float32", "rotation from the head frame to the published label's"),
     "published/scale":         Field((),        "float32", "size of the fitted head, canonical units to decimetres"),
@@ -149,13 +151,14 @@ ATTRIBUTES = {
     "schema_version": "int, SCHEMA_VERSION",
     "subject": "str, unique within the source",
     "source": "str, what the subject comes from: synthetic, video, driver, or a data set of docs/datasets.md",
-    "label_source": "str: 'exact' (rendered), 'iris' (eyeball model on landmarks), 'target' (known gaze target) or 'tracker'",
+    "label_source": "str: 'exact' (rendered), 'landmarks' (learned map of the eyes' landmarks), 'iris' (eyeball model on "
+    "landmarks; older files), 'target' (known gaze target) or 'tracker'",
     "normalization": "JSON of geometry.normalization.NormalizationConfig",
     "provenance": "JSON object: how the file was made (generator, seed, tool versions)",
     "dropped": "JSON object: reason -> number of frames that were left out",
 }
 JSON_ATTRIBUTES = ("normalization", "provenance", "dropped", "audio")
-LABEL_SOURCES = ("exact", "iris", "target", "tracker")
+LABEL_SOURCES = ("exact", "landmarks", "iris", "target", "tracker")
 
 
 def expression_basis(attributes: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 import h5py
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -30,6 +30,7 @@ from gaze_core.geometry.cameras import Camera
 
 SUBJECT_FILE = "subject.h5"
 REQUIRED_LABELS = ("gaze", "head_pose", "expression", "landmarks_3d")  # of redirection; an estimator needs gaze alone
+_SIGMA_OF_HALF_RAD = float(np.deg2rad(5.0))
 _MASKS = ("head_mask", "observed_mask", "left_eye_mask", "right_eye_mask")  # bit k of `Pixels.masks` is number k
 _LABELS = tuple(name for name, field in FIELDS.items() if "h" not in field.shape)
 B_co = TypeVar("B_co", covariant=True)
@@ -223,11 +224,24 @@ def _optional_labels(file: h5py.File, frames: ndarray) -> dict[str, ndarray]:
         np.zeros((count, 3), np.float32),
     )
     values = [file[name][:][frames] for name in names] if known else neutral
+    sigma_rad = file["gaze_sigma_rad"][:][frames] if "gaze_sigma_rad" in file else np.zeros(count, np.float32)
     return {
         **dict(zip(names, values, strict=True)),
         "published/known": np.full(count, known),
         "expression_is_arkit": np.full(count, expression_basis(file.attrs) == "arkit"),
+        "gaze_sigma_rad": sigma_rad,
+        "gaze_weight": gaze_weights(sigma_rad),
     }
+
+
+def gaze_weights(sigma_rad: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """How much the gaze labels of one recording count by their expected errors: half at 5 degrees, then divided by the mean.
+
+    On average they count as much as labels without an expected error, else the eyes of all recordings of people
+    would count less than the rest of the face.
+    """
+    weights = 1 / (1 + (sigma_rad / _SIGMA_OF_HALF_RAD) ** 2)
+    return (weights / weights.mean()).astype(np.float32) if len(weights) else weights
 
 
 def _has_head(file: h5py.File, frames: ndarray) -> ndarray:
@@ -275,6 +289,8 @@ def assemble(
         landmarks_3d_head_m=values["landmarks_3d_head_m"],
         eye_centers_head_m=values["eye_centers_head_m"],
         valid=Validity(**{label: values[f"valid/{label}"] for label in Validity.__dataclass_fields__}),
+        gaze_sigma_rad=values["gaze_sigma_rad"],
+        gaze_weight=values["gaze_weight"],
         sample_index=torch.from_numpy(frames.astype(np.int64)),
         subject_index=torch.from_numpy(subjects.astype(np.int64)),
     )

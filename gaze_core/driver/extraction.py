@@ -32,8 +32,8 @@ from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import Pose, intrinsics_of
 from gaze_core.preprocess.images import read_image
-from gaze_core.preprocess.iris_gaze import gaze_from_irises
 from gaze_core.preprocess.labels import label_frame
+from gaze_core.preprocess.landmark_gaze import LandmarkGaze
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.person import Person, fit_person
 from gaze_core.preprocess.video_config import VideoConfig
@@ -75,7 +75,7 @@ def label_drive(
 ) -> tuple[DriveRecord, Splits]:
     """Writes the subject file `folder/subject.h5` from the images of the decoded frames (number -> time).
 
-    Without a table the labels are the gaze predicted from the irises, and all frames are test frames.
+    Without a table the labels are the gaze read from the eyes' landmarks, and all frames are test frames.
 
     Raises:
         BadInput: no frame shows a usable face, or the frames are too few to split or to calibrate.
@@ -84,8 +84,8 @@ def label_drive(
     found, poses, person, intrinsics_px = _find_faces(name, folder, decoded, config, landmarker, dropped, advance)
     numbers = [sorted(decoded)[position] for position in found]
     times_s = np.array([decoded[number] for number in numbers])
-    iris_gazes = [
-        gaze_from_irises(face.points_px, face.expression, pose, person.head, intrinsics_px)
+    readings = [
+        LandmarkGaze.load().read(face, pose, person.head, intrinsics_px)
         for face, pose in zip(found.values(), poses, strict=True)
     ]
     if track:
@@ -100,13 +100,14 @@ def label_drive(
         duration_s=duration_s, requested=len(decoded), dropped=dict(dropped), row_faults=track.row_faults if track else {},
         sign_correlations=signs.correlations if signs else (None, None), warnings=signs.warnings if signs else (),
     )  # fmt: skip
-    irises = np.stack([iris_gaze.gaze_head for iris_gaze in iris_gazes])
-    readable = np.array([iris_gaze.valid for iris_gaze in iris_gazes])
+    seen = np.stack([reading.gaze_head for reading in readings])
+    readable = np.array([reading.valid for reading in readings])
     if track and config.gaze_frame == "scene":
-        mount = fit_mount(record.tracker, irises, readable, splits.train)
+        mount = fit_mount(record.tracker, seen, readable, splits.train)
         record = record.model_copy(update={"mount": mount})
     view = config.normalization.resized(config.size_px)
-    with SubjectWriter(folder / SUBJECT_FILE, config.size_px) as writer:
+    optional = () if track else ("gaze_sigma_rad",)  # a tracker's labels are no estimates of the landmarks
+    with SubjectWriter(folder / SUBJECT_FILE, config.size_px, optional=optional) as writer:
         for row, (number, (_, face), pose) in enumerate(zip(numbers, found.items(), poses, strict=True)):
             image = read_image(folder / image_name(number, "driver"))
             full_mask = np.full(image.shape[:2], 255, np.uint8)  # the estimator reads the crop with its background
@@ -181,7 +182,7 @@ def drive_frames(
 def tracker_labels(
     pitchyaw: Float[ndarray, "2"], values: Mapping[str, Any], frame: GazeFrame, mount: Mount | None
 ) -> dict[str, Any]:
-    """The tracker's gaze in all coordinate frames of the schema, replacing the gaze predicted from the irises."""
+    """The tracker's gaze in all coordinate frames of the schema, replacing the gaze read from the eyes' landmarks."""
     head_to_view = values["world_to_camera"][:3, :3] @ values["head_to_world"][:3, :3]
     if frame == "scene":
         assert mount is not None
@@ -201,7 +202,7 @@ def _attributes(record: DriveRecord, config: ExtractConfig, person: Person) -> d
     return {
         "subject": record.name,
         "source": "driver",
-        "label_source": "tracker" if record.labelled else "iris",
+        "label_source": "tracker" if record.labelled else "landmarks",
         "normalization": config.normalization.resized(config.size_px).model_dump(mode="json"),
         "provenance": {
             "generator": "gaze_core.driver.extraction.label_drive",

@@ -27,6 +27,17 @@ def measurement_facts(report: EvaluationReport) -> list[tuple[str, str]]:
             "How far the judge's prediction of the head changes when only the target gaze does, and of the gaze in the "
             "head when only the target head pose does. The judge's own error is included.",
         ),
+        *(
+            [
+                (
+                    "gaze labels",
+                    f"Estimates, expected to be off by {report.label_error_deg:.1f}° (mean over the target frames of what the "
+                    "reader of the labels expects of itself). A difference below that may be the labels'.",
+                )
+            ]
+            if report.label_error_deg is not None
+            else []
+        ),
         (
             "identity baseline",
             "The original image, returned unchanged, against the target, over the same pairs. A redirector must beat it.",

@@ -10,18 +10,21 @@ from gaze_core.errors import MissingArtifact
 from gaze_core.evaluation.catalog import SECOND_METRIC
 from gaze_core.evaluation.judge import CnnJudge, Judge, LandmarkJudge
 from gaze_core.evaluation.metric_networks import MetricNetworks
-from gaze_core.preprocess import iris_judge, openvino_gaze
+from gaze_core.preprocess import iris_judge, landmark_gaze, openvino_gaze
+from gaze_core.preprocess.landmark_gaze import LandmarkGaze
 from gaze_core.preprocess.openvino_gaze import OpenvinoGaze
 
-ReaderName = Literal["cnn", "iris", "openvino"]
+ReaderName = Literal["cnn", "landmarks", "iris", "openvino"]
 READERS: Mapping[ReaderName, str] = {
     "cnn": "the shipped network, trained on rendered people",
+    "landmarks": "the map of eye landmarks that labels recordings, learned from rendered people",
     "iris": "the eyeball model on MediaPipe's landmarks",
     "openvino": "OpenVINO gaze-estimation-adas-0002",
 }
 _SECOND: ReaderName = "openvino"
 _ASSETS: Mapping[ReaderName, tuple[str, ...]] = {
     "cnn": (),
+    "landmarks": ("face_landmarker",),
     "iris": ("face_landmarker",),
     "openvino": ("face_landmarker", openvino_gaze.NETWORK, openvino_gaze.WEIGHTS),
 }
@@ -36,6 +39,9 @@ def reader(name: ReaderName) -> Judge:
     if name == "cnn":
         return CnnJudge()
     landmarker = resolve("face_landmarker")
+    if name == "landmarks":
+        digest = LandmarkGaze.load().digest
+        return LandmarkJudge(name, digest, lambda images: landmark_gaze.predict_gaze(images, landmarker))
     if name == "iris":
         return LandmarkJudge(name, "iris-v1", lambda images: iris_judge.predict_gaze(images, landmarker))
     network = OpenvinoGaze()

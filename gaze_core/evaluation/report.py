@@ -132,6 +132,7 @@ class EvaluationReport(Config):
     subjects: tuple[SubjectValues, ...]
     sweep: tuple[SweepLine, ...] = ()  # of recordings whose labels are estimates
     readers_absent: dict[str, str] = {}  # of those readers that do not read the sweep: why
+    label_error_deg: float | None = None  # expected error of the target frames' gaze labels; None: none is known
 
     def estimate(self, metric: str, row: RowName = "model") -> Estimate:
         """One number with its interval; absent, with the reason, where it was not measured."""

@@ -64,6 +64,7 @@ def _measured(candidate: EvaluationReport, baseline: EvaluationReport | None) ->
         "cannot_tell": list(candidate.cannot_tell),
         "sweep": [line.model_dump(mode="json") for line in candidate.sweep],
         "readers_absent": candidate.readers_absent,
+        "label_error_deg": candidate.label_error_deg,
         "baseline": baseline and {"num_unreadable": baseline.num_unreadable, **baseline.numbers},
     }
 

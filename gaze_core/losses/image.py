@@ -10,11 +10,15 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 
 def masked_l1(
-    image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"]
+    image: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    mask: Float[Tensor, "b 1 h w"],
+    weights: Float[Tensor, " b"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference over the pixels of each image's mask; 0 for an empty mask."""
+    """Mean absolute difference over the pixels of each image's mask, times the image's weight; 0 for an empty mask."""
     difference = ((image - target).abs() * mask).sum(dim=(1, 2, 3))
-    return (difference / (image.shape[1] * mask.sum(dim=(1, 2, 3))).clamp_min(1)).mean()
+    each = difference / (image.shape[1] * mask.sum(dim=(1, 2, 3))).clamp_min(1)
+    return (each if weights is None else each * weights).mean()
 
 
 def dissimilarity(

@@ -223,7 +223,7 @@ def _plan(size: Size, schedule: Schedule, source: Source) -> RedirectionPlan:
                 keep_every_epochs=_SAVE_EVERY_EPOCHS if schedule.critics else 0,
             ),
         ),
-        evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "iris"),
+        evaluate=EvaluateConfig(judge="cnn" if source == "synthetic" else "landmarks"),
     )
 
 

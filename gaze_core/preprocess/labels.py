@@ -11,7 +11,8 @@ from gaze_core.data.schema import NUM_IDENTITY
 from gaze_core.geometry.normalization import Normalization, NormalizationConfig, face_center_m, normalize
 from gaze_core.preprocess.face_mesh import IBUG_68
 from gaze_core.preprocess.head_pose import HeadModel, Pose, lift
-from gaze_core.preprocess.iris_gaze import camera_gaze, gaze_from_irises
+from gaze_core.preprocess.iris_gaze import camera_gaze
+from gaze_core.preprocess.landmark_gaze import LandmarkGaze
 from gaze_core.preprocess.landmarks import Face
 from gaze_core.preprocess.masks import eye_masks
 
@@ -28,7 +29,7 @@ def label_frame(
     head_mask: UInt8[ndarray, "h w"],
     origin_m: Float[ndarray, "3"] = _CAMERA,
 ) -> dict[str, Any]:
-    """All fields of one frame except `frame_index`. The world has the axes of the real camera.
+    """All fields of one frame, `gaze_sigma_rad` among them, except `frame_index`. The world has the axes of the camera.
 
     `image` and `head_mask` (0 or 255) cover the full image; `origin_m` is the world's origin in the camera's frame.
     """
@@ -40,7 +41,7 @@ def label_frame(
     head_crop = warp(head_mask, view, config.width_height_px)
     observed = warp(np.full(image.shape[:2], 255, dtype=np.uint8), view, config.width_height_px)
     left, right = eye_masks(crop.shape[:2], points_px)
-    prediction = gaze_from_irises(face.points_px, face.expression, pose, head, intrinsics_px)
+    prediction = LandmarkGaze.load().read(face, pose, head, intrinsics_px)
     return {
         "image": crop,
         "head_mask": np.where(head_crop > 127, 255, 0),
@@ -56,6 +57,7 @@ def label_frame(
         "gaze_camera": camera_gaze(prediction.gaze_head, view.rotation @ pose.rotation),
         "gaze_head": prediction.gaze_head,
         "gaze_head_eyes": prediction.gaze_head_eyes,
+        "gaze_sigma_rad": prediction.sigma_rad,
         "identity_code": np.zeros(NUM_IDENTITY),
         "expression_code": face.expression,
         "valid/gaze": prediction.valid,

@@ -63,8 +63,10 @@ class OpenvinoGaze:
 
     def __call__(self, posed: PosedFace) -> Float[ndarray, "2"] | None:
         """`[pitch, yaw]` in radians, camera frame; None where an eye is shut."""
-        if not all(eyes_open(posed.face.points_px, posed.face.expression)):
-            return None
+        return self.read(posed) if all(eyes_open(posed.face.points_px, posed.face.expression)) else None
+
+    def read(self, posed: PosedFace) -> Float[ndarray, "2"]:
+        """The same, eyes shut or not."""
         eyes, roll_rad = upright_eyes(posed.image, posed.face.points_px)
         pitch_deg, yaw_deg = posed.pose.facing_deg
         seen = self._vector(eyes, yaw_deg, pitch_deg)

@@ -59,24 +59,42 @@ def read_each(
         `[pitch, yaw]` in radians, camera frame of each image, zero where not valid; and whether a face was found and read.
     """
     landmarker = landmarker or resolve("face_landmarker")
-    find, head = FaceLandmarker(landmarker), average_head(read_average_face(landmarker), _HEAD_SCALE)
+    find, head = FaceLandmarker(landmarker), head_of_images(landmarker)
     gaze, valid = np.zeros((len(images), 2)), np.zeros(len(images), bool)
     for i, image in enumerate(images):
-        posed = _pose(image, find, head, focal_factor)
+        posed = find_posed(image, find, head, focal_factor)
         if posed is not None and (found := read(posed)) is not None:
             gaze[i], valid[i] = found, True
     return gaze, valid
 
 
-def _pose(
+def head_of_images(landmarker: Path) -> HeadModel:
+    """The average head from which the head of each single image is fitted."""
+    return average_head(read_average_face(landmarker), _HEAD_SCALE)
+
+
+def find_posed(
     image: UInt8[ndarray, "h w 3"], find: FaceLandmarker, head: HeadModel, focal_factor: float
-) -> PosedFace | None:  # fmt: skip
-    scale = max(1.0, _MIN_SIDE_PX / max(image.shape[:2]))
-    large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
+) -> PosedFace | None:
+    """The largest face of an image with its pose; None if none is found. `head` is that of `head_of_images`."""
+    large = enlarged(image)
     intrinsics_px = intrinsics_of(large.shape[1::-1], focal_factor)
     for face in find.faces(large)[:1]:
-        pose, _ = estimate_pose(face.points_px, head, intrinsics_px)
-        own = fitted_head([face], [pose], head, intrinsics_px)
-        pose, _ = estimate_pose(face.points_px, own, intrinsics_px)
-        return PosedFace(large, face, pose, own, intrinsics_px)
+        return pose_face(large, face, head, intrinsics_px)
     return None
+
+
+def enlarged(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
+    """The image at a size that the landmarker was made for; a large one as it is."""
+    scale = _MIN_SIDE_PX / max(image.shape[:2])
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
+
+
+def pose_face(
+    image: UInt8[ndarray, "h w 3"], face: Face, head: HeadModel, intrinsics_px: Float[ndarray, "3 3"]
+) -> PosedFace:
+    """Fits the average head to a face: pose, then the image's own eye corners, then the pose again."""
+    pose, _ = estimate_pose(face.points_px, head, intrinsics_px)
+    own = fitted_head([face], [pose], head, intrinsics_px)
+    pose, _ = estimate_pose(face.points_px, own, intrinsics_px)
+    return PosedFace(image, face, pose, own, intrinsics_px)

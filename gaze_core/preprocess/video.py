@@ -23,8 +23,8 @@ from gaze_core.preprocess.face_mesh import read_average_face
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.head_pose import HeadModel, Pose, intrinsics_of, smooth_poses
 from gaze_core.preprocess.images import RgbImage, hints
-from gaze_core.preprocess.iris_gaze import gaze_from_irises
 from gaze_core.preprocess.labels import label_frame
+from gaze_core.preprocess.landmark_gaze import LandmarkGaze
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter, Mask
 from gaze_core.preprocess.person import Person, fit_person
@@ -83,7 +83,7 @@ def preprocess_video(
     # The world's origin is where the head is most of the time, as in a rig: models are conditioned on the pose in the world.
     origin_m = np.median([pose.translation_m for pose in poses.values()], axis=0)
     missing = set(poses)
-    with SubjectWriter(out, config.size_px) as writer:
+    with SubjectWriter(out, config.size_px, optional=("gaze_sigma_rad",)) as writer:
         for index, image, head_mask in _masked(recording, poses, detections, config, advance):
             missing.remove(index)
             face = detections.faces[index]
@@ -143,7 +143,7 @@ def _most_varied(
 ) -> dict[int, Pose]:
     """The frames that differ most in gaze and head pose, of those with a valid gaze if there are any; counts the others."""
     readings = {
-        index: gaze_from_irises(face.points_px, face.expression, poses[index], head, intrinsics_px)
+        index: LandmarkGaze.load().read(face, poses[index], head, intrinsics_px)
         for index, face in detections.faces.items()
         if index in poses
     }
@@ -178,7 +178,7 @@ def _attributes(
     return {
         "subject": recording.path.stem,
         "source": "video",
-        "label_source": "iris",
+        "label_source": "landmarks",
         "normalization": config.normalization.resized(config.size_px).model_dump(mode="json"),
         "provenance": {
             "generator": "gaze_core.preprocess.video.preprocess_video",
@@ -187,6 +187,7 @@ def _attributes(
             "recording_sha256": recording.sha256(),
             "frames_per_s": recording.frames_per_s,
             "head_scale": person.scale,
+            "gaze_reader": LandmarkGaze.load().digest,
             "packages": {"ai-edge-litert": importlib.metadata.version("ai-edge-litert")},
         },
         "dropped": dict(dropped),

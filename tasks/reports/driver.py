@@ -171,7 +171,7 @@ def _provenance(record: DriveRecord) -> list[str]:
         held_out = record.mount.held_out_median_deg
         lines.append(
             f"The glasses are turned by {record.mount.pitch_deg:+.1f} deg (pitch) and {record.mount.yaw_deg:+.1f} deg "
-            f"(yaw) on the head, fitted to {record.mount.num_readings} training frames. Tracker and iris model differ "
+            f"(yaw) on the head, fitted to {record.mount.num_readings} training frames. Tracker and eye landmarks differ "
             f"by {record.mount.residual_median_deg:.1f} deg (median) there, and by "
             f"{'n/a' if held_out is None else f'{held_out:.1f}'} deg on held-out blocks."
         )

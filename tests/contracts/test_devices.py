@@ -40,7 +40,9 @@ from tests.tiny_subject import write_tiny_subject
 
 SHORT = FitConfig(num_steps=2, batch_size=2)
 FIT = SHORT.model_copy(update={"validate_every_steps": 1})
-WITHOUT_TENSORS = {"redirection.preprocess", "redirection.compare", "driver.compare", "driver.extract"}  # on a device
+WITHOUT_TENSORS = {  # on a device
+    "redirection.preprocess", "redirection.compare", "driver.compare", "driver.extract", "judge.landmark_gaze",
+}  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 
 

@@ -176,7 +176,7 @@ def show_provenance(drive: Drive) -> None:
         st.write(f"{record.requested} frames requested, {len(record.frames)} kept; left out: {reasons}.")
         if record.mount:
             st.write(
-                f"Eye tracker and iris model differ by {record.mount.residual_median_deg:.1f}° (median of the training "
+                f"Eye tracker and eye landmarks differ by {record.mount.residual_median_deg:.1f}° (median of the training "
                 "blocks). Angles are in the tracker's coordinate frame."
             )
         for warning in record.warnings:

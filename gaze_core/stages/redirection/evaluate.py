@@ -1,7 +1,7 @@
 """Stage: evaluates a trained GazeGaussian on unseen frames, and renders examples."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     pairs_file = only_entry(inputs["pairs"]) if inputs.get("pairs") else None
     chosen = _protocol(config, inputs["data"])
     dropped: Counter[str] = Counter()
-    subjects = []
+    subjects, sigmas_rad = [], []
     for path, splits in held_out_files(inputs["data"], config.split):
         origin = Origin.read(path)
         chosen_pairs = pairs_of(chosen, splits.subject, getattr(splits, config.split), config.seed, pairs_file)
@@ -97,6 +97,8 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
         dataset = SubjectDataset(path)
         gaze_gaussian.require_image_px(model, dataset)
         subjects.append(_held_out(dataset, splits.subject, chosen_pairs, device, dropped))
+        targets = np.isin(dataset.indices, subjects[-1].pairs.targets)
+        sigmas_rad.append(dataset.labels["gaze_sigma_rad"][targets])
     examples = _example_heads(subjects, config.num_shown)
     record = chosen.record(config.seed, pairs_file, len(subjects), examples[0][1].rgb.shape[-1])
     if config.split == "last_block":
@@ -104,6 +106,7 @@ def run(config: EvaluateConfig, inputs: Inputs, context: StageContext) -> Produc
     report = evaluate(redirector, subjects, networks, record, config.bootstrap)
     swept = sweep(redirector, _named_frames(subjects), networks.readers) if networks.readers else Sweep()
     report = report.model_copy(update={"sweep": swept.lines, "readers_absent": dict(networks.readers_absent)})
+    report = report.model_copy(update={"label_error_deg": _label_error_deg(sigmas_rad)})
     for sentence in sweep_sentences(report):
         context.logger.info(sentence)
     files = {name: context.work_dir / name for name in (EVALUATION_FILE, IMAGES_FILE)}
@@ -210,6 +213,12 @@ def _with_readers(networks: MetricNetworks, config: EvaluateConfig, data_dir: Pa
         why = "the labels are exact; OpenVINO's reader is for recordings of people"
         return replace(networks, absent={**networks.absent, SECOND_METRIC: why})
     return with_readers(networks, config.readers)
+
+
+def _label_error_deg(sigmas_rad: Sequence[np.ndarray]) -> float | None:
+    """Mean expected error of the gaze labels of these frames; None where a file has none."""
+    together = np.concatenate(sigmas_rad)
+    return float(np.rad2deg(together.mean())) if (together > 0).all() else None
 
 
 def _named_frames(subjects: list[HeldOut]) -> list[tuple[str, Callable[[], GazeBatch]]]:

@@ -94,7 +94,7 @@ class Critics:
             distance = self.perceptual.to(visible.device)(visible, batch.rgb_on_white)
             terms["perceptual"] = Term(distance, weights.perceptual)
         if self.gaze is not None and weights.gaze_deg:
-            error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze
+            error_deg = self.gaze.error_deg(output.rgb, batch.gaze_camera) * batch.valid.gaze * batch.gaze_weight
             terms["gaze_deg"] = Term(error_deg.mean(), weights.gaze_deg)
         if self.gaze is not None and weights.synthetic_gaze_deg:
             target_gaze = sample_target_gaze(
@@ -186,7 +186,8 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
     assert output.first_activations is not None
     assert output.eye_centers_m is not None
     target, head_mask, eyes_mask = batch.rgb_on_white, batch.head_mask, batch.eyes_mask
-    observed = batch.observed_mask
+    # Eyes that are drawn for a wrong gaze blur all eyes, so those whose gaze is doubtful count less.
+    observed, certainty = batch.observed_mask, batch.gaze_weight
     raw_head, raw_face, raw_eyes = (_upsampled(r, target) for r in (output.head, output.face, output.eyes))
     raw = masked_l1(raw_head[:, :3], target, observed)
     raw = raw + masked_l1(raw_face[:, :3], target, head_mask * (1 - eyes_mask))
@@ -194,9 +195,9 @@ def loss_terms(output: GazeGaussianOutput, batch: GazeBatch, weights: GazeGaussi
     eye_centers_dm2 = 100 * _squared(output.eye_centers_m - batch.eye_centers_head_m)
     return {
         "raw_l1": Term(raw, weights.raw_l1),
-        "raw_eyes_l1": Term(masked_l1(raw_eyes[:, :3], target, eyes_mask), weights.eyes_l1),
+        "raw_eyes_l1": Term(masked_l1(raw_eyes[:, :3], target, eyes_mask, certainty), weights.eyes_l1),
         "final_l1": Term(masked_l1(output.rgb, target, observed), weights.final_l1),
-        "final_eyes_l1": Term(masked_l1(output.rgb, target, eyes_mask), weights.eyes_l1),
+        "final_eyes_l1": Term(masked_l1(output.rgb, target, eyes_mask, certainty), weights.eyes_l1),
         "final_dissimilarity": Term(dissimilarity(output.rgb, target, observed), weights.dissimilarity),
         "raw_dissimilarity": Term(dissimilarity(raw_head[:, :3], target, observed), weights.dissimilarity),
         "silhouette": Term(silhouette(raw_head[:, 3:], head_mask, observed), weights.silhouette),

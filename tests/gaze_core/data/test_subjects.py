@@ -178,3 +178,17 @@ def test_an_estimator_can_do_without_a_head_pose(tmp_path):
     only_gaze = SubjectDataset(path, required_labels=("gaze",))
     assert only_gaze.indices.tolist() == [0, 1, 2]
     assert only_gaze.dropped == {"invalid_gaze": 1}
+
+
+def test_doubtful_gaze_labels_count_less_and_files_without_doubts_count_alike(subject):
+    plain = SubjectDataset(subject).everything
+    assert plain.gaze_weight.tolist() == [1.0] * len(plain)
+    assert plain.gaze_sigma_rad.tolist() == [0.0] * len(plain)
+    sigma_deg = np.full(8, 1e-4, np.float32)
+    sigma_deg[:4] = 5.0
+    with h5py.File(subject, "a") as file:
+        file["gaze_sigma_rad"] = np.deg2rad(sigma_deg)
+    batch = SubjectDataset(subject, subset=[0, 7]).everything
+    # Half and whole, divided by their mean.
+    torch.testing.assert_close(batch.gaze_weight, torch.tensor([0.5, 1.0]) / 0.75)
+    torch.testing.assert_close(torch.rad2deg(batch.gaze_sigma_rad), torch.tensor([5.0, 1e-4]))

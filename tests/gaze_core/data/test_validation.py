@@ -443,3 +443,17 @@ def test_a_file_truncated_anywhere_raises_nothing(subject, share):
     data = subject.read_bytes()
     subject.write_bytes(data[: int(share * len(data))])
     assert "truncated file" in validate_file(subject)[0].found
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 4.0])
+def test_an_expected_error_of_the_gaze_is_a_positive_angle(subject, value):
+    sigma_rad = np.full(NUM_IMAGES, 0.1, np.float32)
+    with h5py.File(subject, "a") as file:
+        file["gaze_sigma_rad"] = sigma_rad
+    assert validate_file(subject) == []
+    sigma_rad[3] = value
+    with h5py.File(subject, "a") as file:
+        file["gaze_sigma_rad"][:] = sigma_rad
+    (fault,) = validate_file(subject)
+    assert fault.where == "gaze_sigma_rad"
+    assert "first 3" in fault.found

@@ -16,6 +16,14 @@ def test_masked_l1_by_hand():
     assert masked_l1(image, target, torch.zeros_like(mask)).item() == 0
 
 
+def test_masked_l1_counts_each_image_by_its_weight():
+    image, target, mask = torch.zeros(2, 3, 2, 2), torch.ones(2, 3, 2, 2), torch.ones(2, 1, 2, 2)
+    target[1] = 3
+    # The images differ by 1 and by 3: (1 * 1.5 + 3 * 0.5) / 2.
+    assert masked_l1(image, target, mask, torch.tensor([1.5, 0.5])).item() == pytest.approx(1.5)
+    assert masked_l1(image, target, mask).item() == masked_l1(image, target, mask, torch.ones(2)).item() == 2
+
+
 def test_dissimilarity_agrees_with_torchmetrics():
     torch.manual_seed(0)
     image, target = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)

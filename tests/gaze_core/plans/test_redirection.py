@@ -50,7 +50,7 @@ def test_text_and_nested_values_can_be_set():
     [
         ("mesh_head.fitt.num_steps=1", "unknown key 'fitt'; known here: model, loss_weights, fit"),
         ("mesh_head.fit.num_steps.x=1", "unknown key 'x'; known here: nothing below a value"),
-        ("evaluate.judge=mine", "unknown evaluate.judge 'mine'; expected one of: cnn, iris"),
+        ("evaluate.judge=mine", "unknown evaluate.judge 'mine'; expected one of: cnn, landmarks, iris"),
         ("novalue", "expected KEY=VALUE"),
     ],
 )

@@ -31,7 +31,10 @@ def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
     assert ticks[-1] == (16, 16)
     with open_subject(out) as file:
         assert all(name in file.attrs for name in ATTRIBUTES)
-        assert file.attrs["label_source"] == "iris"
+        assert file.attrs["label_source"] == "landmarks"
+        sigma_rad = np.asarray(file["gaze_sigma_rad"])
+        assert sigma_rad.shape == (8,)
+        assert ((sigma_rad > 0.02) & (sigma_rad < 0.5)).all()
         assert json.loads(file.attrs["normalization"])["focal_px"] == 264
         assert file["image"].chunks[0] == 1
         for name, field in FIELDS.items():

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from gaze_core.data.subjects import SUBJECT_FILE, SubjectDataset
 from gaze_core.errors import BadInput, ContractViolation, MissingArtifact
 from gaze_core.evaluation import readers
 from gaze_core.evaluation.judge import CnnJudge, JudgePrediction, require_no_critic
+from gaze_core.evaluation.method import measurement_facts
 from gaze_core.evaluation.pairs import Pairs, write_pairs
 from gaze_core.evaluation.readers import available_readers
 from gaze_core.evaluation.report import EvaluationReport
@@ -236,7 +238,7 @@ def test_recordings_with_estimated_labels_are_swept_and_read_a_second_time(root,
     assert {(line.reader, line.axis) for line in report.sweep} == {
         (name, axis) for name in ("cnn", "openvino") for axis in ("yaw", "pitch")
     }
-    assert set(report.readers_absent) == {"iris"}
+    assert set(report.readers_absent) == {"iris", "landmarks"}
     assert images.sweep_eyes["yaw"].shape == (2, 5, 64, 160, 3)
     assert images.sweep_labels[0].startswith("tiny, frame ")
     for name in ("openvino_gaze_error_deg", "identity_copy_openvino_gaze_error_deg", "openvino_floor_deg"):
@@ -262,6 +264,18 @@ def test_a_second_reader_that_is_not_at_hand_is_absent_with_its_reason(root, tmp
     assert f"sweep: openvino does not read: {reason}" in caplog.messages
 
 
+def test_the_expected_error_of_the_labels_is_reported_where_it_is_known(root, tmp_path):
+    report, _ = evaluated(root, tmp_path / "without", "exact")
+    assert report.label_error_deg is None
+    other = tmp_path / "root"
+    shutil.copytree(root, other)
+    with h5py.File(other / "data" / SUBJECT_FILE, "r+") as file:
+        file["gaze_sigma_rad"] = np.full(len(file["image"]), np.deg2rad(6.0), np.float32)
+    report, _ = evaluated(other, tmp_path / "with", "exact")
+    assert report.label_error_deg == pytest.approx(6, abs=1e-3)
+    assert any(term == "gaze labels" and "off by 6.0" in text for term, text in measurement_facts(report))
+
+
 def test_where_labels_are_exact_nobody_else_is_asked(root, tmp_path):
     report, images = evaluated(root, tmp_path, "exact", readers=("cnn", "iris", "openvino"))
     assert report.sweep == ()
@@ -284,7 +298,7 @@ def test_openvino_judges_where_it_is_at_hand(shared_data, monkeypatch):
     if importlib.util.find_spec("openvino") is None or not all(file.is_file() for file in needed):
         pytest.skip(f"openvino is not installed, or its files are not at {shared_data}")
     monkeypatch.setenv(assets.FOLDERS_VARIABLE, os.pathsep.join(map(str, folders)))
-    assert available_readers() == ("cnn", "iris", "openvino")
+    assert available_readers() == ("cnn", "landmarks", "iris", "openvino")
     judge = evaluate.judge_of(EvaluateConfig(judge="openvino"))
     assert (judge.name, judge.digest) == ("openvino", "d525d095-v1")
     assert not judge.predict(torch.ones(2, 3, 64, 64)).valid.any()

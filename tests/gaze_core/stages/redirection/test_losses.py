@@ -26,13 +26,15 @@ def rendering(rgb, alpha):
     return Rendering(torch.cat([rgb, rgb[:, :1]], dim=1), alpha, alpha, points, points.int())
 
 
-def terms(batch, face_rgb=None, face_alpha=None):
-    """The loss values of a perfect output, except for the given rendering of the face."""
+def terms(batch, face_rgb=None, face_alpha=None, eyes_rgb=None, rgb=None):
+    """The loss values of a perfect output, except for the given renderings of face and eyes and the given image."""
     target, empty = batch.rgb_on_white, torch.zeros_like(batch.head_mask)
     face = rendering(target if face_rgb is None else face_rgb, empty if face_alpha is None else face_alpha)
     perfect = rendering(target, batch.head_mask)
     zeros = torch.ones(3, 2, 4)
-    output = GazeGaussianOutput(target, perfect, face, perfect, (zeros, zeros, zeros), batch.eye_centers_head_m)
+    eyes = perfect if eyes_rgb is None else rendering(eyes_rgb, batch.head_mask)
+    image = target if rgb is None else rgb
+    output = GazeGaussianOutput(image, perfect, face, eyes, (zeros, zeros, zeros), batch.eye_centers_head_m)
     return {name: float(term.value) for name, term in loss_terms(output, batch, GazeGaussianLossWeights()).items()}
 
 
@@ -47,6 +49,27 @@ def test_the_face_is_not_trained_on_eyeball_pixels(batch):
 def test_only_face_opacity_in_front_of_the_eyeballs_is_penalised(batch):
     assert terms(batch, face_alpha=batch.eyes_mask)["face_in_openings"] == pytest.approx(1)
     assert terms(batch, face_alpha=1 - batch.eyes_mask)["face_in_openings"] == 0
+
+
+def test_doubtful_gaze_labels_count_less_in_the_losses_of_eyes_only(batch):
+    black = batch.rgb_on_white.clone()
+    black[0] = 0
+    sure = terms(batch, eyes_rgb=black, rgb=black)
+    doubtful = terms(replace(batch, gaze_weight=torch.tensor([0.5, 1.25, 1.25])), eyes_rgb=black, rgb=black)
+    for name in ("raw_eyes_l1", "final_eyes_l1"):
+        assert sure[name] > 0.01
+        assert doubtful[name] == pytest.approx(0.5 * sure[name])
+    assert {name for name in sure if doubtful[name] != sure[name]} == {"raw_eyes_l1", "final_eyes_l1"}
+
+
+def test_a_doubtful_gaze_label_counts_less_for_the_critic(batch, critic):  # noqa: F811
+    model = a_model(batch)
+    critics = Critics(GazeGaussianLossWeights(gaze_deg=1.0, critics_after=0), critic, SyntheticGazeConfig(), seed=0)
+    output = model(batch.camera, batch.head)
+    error_deg = critics.gaze.error_deg(output.rgb, batch.gaze_camera)
+    weights = torch.tensor([0.5, 2.0, 0.5])
+    found = critics.terms(model, output, replace(batch, gaze_weight=weights), batch.head, 0, 0.0)["gaze_deg"].value
+    torch.testing.assert_close(found, (error_deg * weights).sum() / 3)
 
 
 def test_an_invalid_gaze_label_has_no_loss(batch, critic):  # noqa: F811
