@@ -4,9 +4,8 @@ A file has one of the `PROFILES`, which list what it holds: redirection needs ev
 clips with crops of both eyes, a talking head the sound of each frame, one-shot redirection only images and gaze.
 The attribute `profile` names it; a file without that attribute has the profile "redirection".
 
-Frames. World: the frame of the recording rig; of a video, the camera's axes about the median
-place of the head. Head: origin midway
-between the two eyeball centres, axes of the camera when the head faces it (x image right, y down, z away from the
+Frames. World: the frame of the recording rig; of a video, the camera's axes about the head's median place. Head: origin
+midway between the two eyeball centres, axes of the camera when the head faces it (x image right, y down, z away from the
 camera), metres. Angles follow `geometry/angles.py`, landmarks and the (left, right) eye axis `geometry/landmarks.py`.
 Images are normalised crops (see `geometry/normalization.py`); intrinsics belong to the stored image size.
 """

@@ -179,7 +179,7 @@ def redirection_plan(
                 f"--start known: the known head renders {HEAD_PRIOR_PX} px, preset {preset} trains for {size.image_px} px; "
                 "choose preset tiny or small, or --start scratch"
             )
-        plan = plan.model_copy(update={"adapt": ADAPT[preset]})
+        plan = plan.model_copy(update={"adapt": lookup("preset", preset, ADAPT)})
     return overridden(plan, overrides)
 
 
