@@ -47,6 +47,8 @@ def test_video_becomes_a_usable_subject_file(shared_data, landmarker, tmp_path):
     # Landmarks in metres, projected by the stored camera, lie on the landmarks in pixels.
     projected = batch.camera.seen_from(batch.head.head_to_world).project(batch.landmarks_3d_head_m)
     np.testing.assert_allclose(projected, batch.landmarks_2d_px, atol=1e-3)
+    # The world's origin is the head's median place.
+    np.testing.assert_allclose(batch.head.head_to_world[:, :3, 3].median(dim=0).values, 0, atol=0.005)
     # The eyes' midpoint is the head frame's origin and stands near the middle of the crop.
     np.testing.assert_allclose(batch.eye_centers_head_m.mean(dim=1), 0, atol=1e-6)
     assert (batch.eye_centers_head_m[:, 0, 0] > batch.eye_centers_head_m[:, 1, 0]).all()
