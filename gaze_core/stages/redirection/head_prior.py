@@ -9,7 +9,7 @@ by these commands:
         --config benchmarks/head_prior.yaml --out reports/head_prior
     python -m gaze_core.stages.redirection.head_prior CHECKPOINT   # the candidate's folder, which that run prints
 
-`docs/decisions/0011-head-prior.md` has the reasons and the results.
+`docs/decisions/0012-head-prior.md` has the reasons and the results.
 """
 
 import argparse
