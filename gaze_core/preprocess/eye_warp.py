@@ -28,7 +28,7 @@ _CORNEA_GAIN = 0.55  # of the iris's motion: a reflection on a cornea whose cent
 _SKIN_REACH = (0.42, 0.3)  # over the eye's width: how far above and below the lids the skin moves along
 _RAMP, _MARGIN = 0.08, (0.2, 0.1)  # over the opening's height: blend into the lid; untrusted below and above a lid
 _RIGID, _FADE = 1.15, 1.5  # iris radii: what turns with the iris, and how far the turn fades out
-_EPS = 8 / 255
+_EPS = 0.1  # of the range: ratios of dark colours would amplify noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,11 @@ class Eye:
     def width_px(self) -> float:
         """Distance of the corners."""
         return float(np.linalg.norm(self.lids_px[0] - self.lids_px[8]))
+
+    @property
+    def openness(self) -> float:
+        """Distance of the lids in the middle, over the eye's width."""
+        return float(np.linalg.norm(self.lids_px[4] - self.lids_px[12])) / self.width_px
 
     @property
     def origin_px(self) -> Float[ndarray, "2"]:
@@ -175,7 +180,9 @@ def turn_eye(image: Pixels, eye: Eye, gaze_head: Float[ndarray, "2"]) -> tuple[P
     weight = _falloff((np.linalg.norm(turned, axis=-1) - _RIGID) / _FADE)[..., None]
     source = before + weight * (eye.off_iris(turned, eye.gaze_head) - before)
     half = before + weight * _CORNEA_GAIN * (eye.off_iris(turned, eye.gaze_head) - before)
-    eyeball = (_sample(ball.plain, source - corner) + _EPS) * _sample(ball.margin, before - corner) - _EPS
+    eyeball = (_sample(ball.plain, source - corner) + _EPS) * _sample(ball.shadow, before - corner) - _EPS
+    rim = _sample(ball.rim, before - corner)
+    eyeball += np.where(rim > 0, 1 - eyeball, eyeball) * rim
     eyeball += _sample(ball.highlights, half - corner)
     alpha = _sample(ball.alpha, before - corner)[..., None]
     result = image.copy()
@@ -192,7 +199,8 @@ class _Eyeball:
     """The eye's opening of a patch, taken apart. At the eye's own gaze the parts give the patch back."""
 
     plain: Pixels  # iris and sclera, also behind the lids, without highlights and without what sticks to the lids
-    margin: Pixels  # a factor: lashes and shadow of the lids
+    shadow: Pixels  # a factor up to 1: lashes and shadow of the lids
+    rim: Pixels  # how much of the way to white (above 0) or black the lids' rims move what is behind them
     highlights: Pixels
     alpha: Float[ndarray, "h w"]  # 1 in the opening, 0 on the lids
 
@@ -207,11 +215,15 @@ class _Eyeball:
         base = _radial(patch, radius, known)
         ratio = _extended((patch + _EPS) / (base + _EPS), known)
         plain = (base + _EPS) * ratio - _EPS
-        inside = alpha > 0
-        margin = np.ones_like(patch)
-        margin[inside] = ((patch + _EPS) / (plain + _EPS))[inside]
         highlights = _highlights(plain, radius, eye.iris_radius_m * eye.intrinsics_px[0, 0] / eye.center_m[2])
-        return cls(plain - highlights, margin, highlights, alpha)
+        plain, matt = plain - highlights, patch - highlights
+        inside = (alpha > 0)[..., None]
+        darker = (matt.mean(axis=-1, keepdims=True) + _EPS) / (plain.mean(axis=-1, keepdims=True) + _EPS)
+        shadow = np.where(inside, darker.clip(0, 1), 1).repeat(3, axis=-1)
+        shaded = (plain + _EPS) * shadow - _EPS
+        rest = matt - shaded
+        rim = np.where(inside, rest / np.where(rest > 0, 1 - shaded, shaded).clip(1e-3), 0)
+        return cls(plain, shadow, rim, highlights, alpha)
 
 
 def _radial(patch: Pixels, radius: ndarray, known: Bool[ndarray, "h w"]) -> Pixels:
