@@ -123,7 +123,7 @@ class _Lids:
             x = np.maximum.accumulate(lid[order, 0] + 1e-6 * np.arange(9))
             curves.append(PchipInterpolator(x, lid[order, 1]))
         upper, lower = curves
-        opening_px = float((lower(0.0) - upper(0.0)))
+        opening_px = float(lower(0.0) - upper(0.0))
         gains = (UPPER_LID_GAIN, LOWER_LID_GAIN)
         reach = [0.55 * share * eye.width_px for share in _SKIN_REACH]  # or the skin would fold
         moves = [float(np.clip(gain * iris_down_px, -most, most)) for gain, most in zip(gains, reach, strict=True)]
@@ -185,13 +185,12 @@ def turn_eye(image: Pixels, eye: Eye, gaze_head: Float[ndarray, "2"]) -> tuple[P
     eyeball += np.where(rim > 0, 1 - eyeball, eyeball) * rim
     eyeball += _sample(ball.highlights, half - corner)
     alpha = _sample(ball.alpha, before - corner)[..., None]
-    result = image.copy()
-    result[box] = skin + alpha * (eyeball - skin)
-    changed = np.zeros(image.shape[:2], bool)
     away = np.linalg.norm(source - pixels, axis=-1) > 1e-3
-    changed[box] = (np.abs(moved) > 1e-3) | ((alpha[..., 0] > 0) & away)
-    result[~changed] = image[~changed]
-    return result.clip(0, 1), changed
+    touched = (np.abs(moved) > 1e-3) | ((alpha[..., 0] > 0) & away)
+    result, changed = image.copy(), np.zeros(image.shape[:2], bool)
+    result[box][touched] = (skin + alpha * (eyeball - skin))[touched].clip(0, 1)
+    changed[box] = touched
+    return result, changed
 
 
 @dataclass(frozen=True, eq=False)

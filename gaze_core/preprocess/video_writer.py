@@ -40,7 +40,9 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 for packet in self._stream.encode():
@@ -87,7 +89,9 @@ class VideoWriter:
                 packet.stream = self._audio
                 self._out.mux(packet)
         except av.FFmpegError as error:
-            raise BadInput(f"{self._video.path.name}: its sound cannot be copied ({error}); take it out and run again") from error
+            raise BadInput(
+                f"{self._video.path.name}: its sound cannot be copied ({error}); take it out and run again"
+            ) from error
 
     def _first_frame_s(self) -> float:
         """When the recording's first frame is shown, on the clock of its sound."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -12,7 +11,7 @@ from gaze_core.assets import resolve
 from gaze_core.config import Config
 from gaze_core.errors import BadInput, reasons_text
 from gaze_core.evaluation.readers import ReaderName
-from gaze_core.evaluation.readings import Reading, read_gaze
+from gaze_core.evaluation.readings import read_gaze
 from gaze_core.evaluation.report_renderings import PitchYawDeg
 from gaze_core.preprocess.eye_paste import EyeLimits, Pasted, frontal_crop, paste_eyes
 from gaze_core.preprocess.face_mesh import AverageFace, read_average_face
@@ -26,9 +25,10 @@ from gaze_core.preprocess.posed_face import PosedFace
 from gaze_core.preprocess.video_writer import VideoWriter
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
+from gaze_core.stages.redirection.look_record import RECORD_FILE, LookRecord
 
 NAME, VERSION = "look_paste", 1
-RECORD_FILE = "look.json"
+_FRAME = "the picture's camera, turned toward the face: 0,0 looks into the lens, pitch > 0 up, yaw > 0 to image left"
 
 
 class LookPasteConfig(Config):
@@ -42,21 +42,6 @@ class LookPasteConfig(Config):
     smooth_frames: NonNegativeFloat = 1.0  # sigma of the head's pose over time; videos only
     readers: tuple[ReaderName, ...] = ()
     num_read: PositiveInt = 8  # frames of a video that are read
-
-    added_later: ClassVar[frozenset[str]] = frozenset()
-
-
-class LookRecord(Config):
-    """What was asked for, done and read; `look.json` beside the pictures. Angles in degrees, `[pitch, yaw]`."""
-
-    frame: str = "the picture's camera, turned toward the face: 0,0 looks into the lens, pitch > 0 up, yaw > 0 to image left"
-    asked_deg: PitchYawDeg
-    drawn_deg: PitchYawDeg  # differs from what was asked for if that is beyond the range of eyes
-    focal_length_px: float  # assumed
-    faces: int  # in the picture; the largest is used
-    frames: int = 1
-    left_alone: dict[str, int] = {}  # eyes and frames that were not changed, by reason
-    readings: dict[str, Reading] = {}
 
 
 def run(config: LookPasteConfig, inputs: Inputs, context: StageContext) -> Produced:
@@ -100,6 +85,7 @@ def _photo(
     pasted = paste_eyes(posed, np.deg2rad(config.gaze_deg), config.limits)
     out = write_png(context.work_dir / "look.png", pasted.image, like=path)
     record = LookRecord(
+        frame=_FRAME,
         asked_deg=config.gaze_deg,
         drawn_deg=_degrees(pasted),
         focal_length_px=float(intrinsics_px[0, 0]),
@@ -130,7 +116,9 @@ def _video(
             faces[index] = found[0]
         context.progress(done := done + 1, total, float("nan"))
     if not faces:
-        raise BadInput(f"{recording.path}: no frame shows a usable face ({reasons_text(left_alone)}); use another video")
+        raise BadInput(
+            f"{recording.path}: no frame shows a usable face ({reasons_text(left_alone)}); use another video"
+        )
     intrinsics_px = intrinsics_of(shape[::-1], config.focal_factor)
     person = fit_person(list(faces.values()), average, intrinsics_px)
     poses = dict(zip(faces, smooth_poses(person.poses, list(faces), config.smooth_frames), strict=True))
@@ -157,7 +145,7 @@ def _video(
             left_alone["sound: of a kind that MP4 does not hold"] += 1
     readings = read_gaze(before, after, config.gaze_deg, config.readers) if before else {}
     return out, LookRecord(
-        asked_deg=config.gaze_deg, drawn_deg=drawn, focal_length_px=float(intrinsics_px[0, 0]), faces=most_faces,
+        frame=_FRAME, asked_deg=config.gaze_deg, drawn_deg=drawn, focal_length_px=float(intrinsics_px[0, 0]), faces=most_faces,
         frames=recording.expected_count, left_alone=dict(left_alone), readings=readings,
     )  # fmt: skip
 
@@ -165,7 +153,9 @@ def _video(
 def _fault(faces: list[Face], config: LookPasteConfig) -> str:
     """What is wrong with the faces of a picture; empty if the largest can be used."""
     if not faces:
-        return "no face was found, expected one that is not turned away; cut the picture so that the face fills more of it"
+        return (
+            "no face was found, expected one that is not turned away; cut the picture so that the face fills more of it"
+        )
     if (size := extent_px(faces[0])) < config.min_face_px:
         return f"the face is {size:.0f} px high, expected {config.min_face_px:g} or more; use a larger picture"
     return ""
