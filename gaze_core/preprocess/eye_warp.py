@@ -22,8 +22,8 @@ from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M
 
 Pixels = Float[ndarray, "h w 3"]
 
-UPPER_LID_GAIN = 0.9  # of the iris's motion up and down; near 1 in people (Evinger et al. 1991)
-LOWER_LID_GAIN = 0.35
+UPPER_LID_GAIN = 1.0  # of the iris's motion up and down (Evinger et al. 1991)
+LOWER_LID_GAIN = 0.5
 _CORNEA_GAIN = 0.55  # of the iris's motion: a reflection on a cornea whose centre lies 5.6 mm before the eyeball's
 _SKIN_REACH = (0.42, 0.3)  # over the eye's width: how far above and below the lids the skin moves along
 _RAMP, _MARGIN = 0.08, (0.2, 0.1)  # over the opening's height: blend into the lid; untrusted below and above a lid
