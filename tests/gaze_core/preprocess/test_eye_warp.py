@@ -9,7 +9,9 @@ from gaze_core.preprocess.eye_warp import UPPER_LID_GAIN, Eye, turn_eye
 
 SIZE = 120
 INTRINSICS = np.array([[2000.0, 0, 60], [0, 2000, 60], [0, 0, 1]])  # 4 px a millimetre at the eye
-SKIN, WHITE, IRIS, PUPIL = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.9, 0.9, 0.88), (0.3, 0.4, 0.6), (0.05, 0.05, 0.05)))
+SKIN, WHITE, IRIS, PUPIL = (
+    np.array(c) for c in ((0.8, 0.6, 0.5), (0.9, 0.9, 0.88), (0.3, 0.4, 0.6), (0.05, 0.05, 0.05))
+)
 
 
 def an_eye(pitch_deg=0.0, yaw_deg=0.0):
