@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.angles import parse_angles
 from flows.cli.options import Device, Json, folder_option
+from gaze_core.assets import resolve, search_beside
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside
+from tasks import environment
 from tasks.console import print_json, print_line
+from tasks.server.own_server import prefect_server
 
 if TYPE_CHECKING:
     from flows.look import Looked
@@ -57,27 +61,25 @@ def look(
         raise BadInput(
             f"--paste turns the eyes only and needs no model; leave out {'--head' if head else '--checkpoint'}, or --paste"
         )
-    from flows.look import LookHeadPlan, look
-    from flows.references import checkpoint_ref
-    from gaze_core.assets import search_beside
-    from gaze_core.config import Runtime
-    from gaze_core.data.subjects import is_subject_file
-    from gaze_core.evaluation.readers import LOOK_READERS, why_not
-    from gaze_core.stages.redirection.look_head import LookHeadConfig
-    from gaze_core.stages.redirection.look_paste import LookPasteConfig
-    from gaze_core.stages.redirection.prior import shipped_prior
-    from tasks import environment
-    from tasks.server.own_server import prefect_server
-    from tasks.store.recordings import require_recording
-
     search_beside(recording)
-    if is_subject_file(recording):
-        raise BadInput(f"{recording}: a subject file, expected a photograph or a video; see gazeworks sample")
-    require_recording(recording, "video")
     require_outside(out, recording)
-    prior = None if paste else checkpoint or shipped_prior()
     environment.configure_logging()
-    with prefect_server() as ready:
+    with prefect_server() as ready:  # its start takes as long as these imports
+        from flows.look import LookHeadPlan, look
+        from flows.references import checkpoint_ref
+        from gaze_core.config import Runtime
+        from gaze_core.data.subjects import is_subject_file
+        from gaze_core.evaluation.readers import LOOK_READERS, why_not
+        from gaze_core.stages.redirection.look_head import LookHeadConfig
+        from gaze_core.stages.redirection.look_paste import LookPasteConfig
+        from gaze_core.stages.redirection.prior import shipped_prior
+        from tasks.store.recordings import require_recording
+
+        if is_subject_file(recording):
+            raise BadInput(f"{recording}: a subject file, expected a photograph or a video; see gazeworks sample")
+        require_recording(recording, "video")
+        resolve("face_landmarker")
+        prior = None if paste else checkpoint_ref(checkpoint or shipped_prior())
         readers = tuple(name for name in LOOK_READERS if not why_not(name))
         plan = (
             LookPasteConfig(gaze_deg=gaze_deg, readers=readers)
@@ -85,7 +87,7 @@ def look(
             else LookHeadPlan(look=LookHeadConfig(gaze_deg=gaze_deg, head_deg=head_deg, readers=readers))
         )
         ready()
-        results = look(recording.resolve(), plan, checkpoint_ref(prior) if prior else None, Runtime(device=device))
+        results = look(recording.resolve(), plan, prior, Runtime(device=device))
     records = _write(results, out)
     if as_json:
         print_json(records)
@@ -96,8 +98,6 @@ def look(
 
 
 def _angles(text: str, option: str) -> tuple[float, float]:
-    from flows.sampling import parse_angles
-
     angles = parse_angles(text, option)
     if len(angles) != 1 or not all(abs(angle) <= _MAX_DEG for angle in angles[0]):
         raise BadInput(f'{option} {text!r}: expected one "pitch,yaw", each within {_MAX_DEG:g} degrees: "0,20"')

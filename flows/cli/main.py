@@ -71,7 +71,8 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Render a trained head with the target gazes: images, a contact sheet and a video."""
-    from flows.sampling import parse_angles, render_samples
+    from flows.angles import parse_angles
+    from flows.sampling import render_samples
     from gaze_core.config import Runtime
 
     given = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}
