@@ -17,7 +17,8 @@ from gaze_core.config import Config
 from gaze_core.geometry.angles import vector_from_pitchyaw
 from gaze_core.geometry.landmarks import Eyes
 from gaze_core.geometry.normalization import NORMALIZATIONS, Normalization, normalize
-from gaze_core.preprocess.eye_warp import Eye, turn_eye
+from gaze_core.preprocess.eye_geometry import Eye
+from gaze_core.preprocess.eye_warp import turn_eye
 from gaze_core.preprocess.face_mesh import IRISES, LIDS
 from gaze_core.preprocess.iris_gaze import IRIS_DEPTH_M, MAX_GAZE_RAD, MIN_OPENNESS, angles_of, gaze_from_irises
 from gaze_core.preprocess.labels import warp
@@ -32,13 +33,19 @@ _NAMES: tuple[EyeName, EyeName] = ("left", "right")
 class EyeLimits(Config):
     """How far eyes are turned from straight ahead of the head, degrees. A wish beyond it is drawn at the limit."""
 
-    max_pitch_deg: float = Field(20, gt=0, le=40)
+    max_up_deg: float = Field(20, gt=0, le=40)
+    max_down_deg: float = Field(30, gt=0, le=40)
     max_yaw_deg: float = Field(25, gt=0, le=40)
+
+    @property
+    def range_rad(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The least and the most `[pitch, yaw]` in the head frame."""
+        up, down, yaw = np.deg2rad([self.max_up_deg, self.max_down_deg, self.max_yaw_deg]).tolist()
+        return (-down, -yaw), (up, yaw)
 
     def clamped(self, gaze_head: Float[ndarray, "2"]) -> Float[ndarray, "2"]:
         """`[pitch, yaw]` in radians, head frame, within the limits."""
-        most = np.deg2rad([self.max_pitch_deg, self.max_yaw_deg])
-        return np.asarray(np.clip(gaze_head, -most, most))
+        return np.asarray(np.clip(gaze_head, *self.range_rad))
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,8 +139,7 @@ def looking(batch: GazeBatch, config: LookHeadConfig) -> tuple[HeadParameters, P
     turned = rigid_transform(turn @ to_camera[:, :3, :3], to_camera[:, :3, 3])
     wanted = vector_from_pitchyaw(_radians(config.gaze_deg, batch))[..., None]
     in_head = pitchyaw_from_vector((turned[:, :3, :3].transpose(-1, -2) @ wanted)[..., 0])
-    limits = torch.deg2rad(in_head.new_tensor([config.limits.max_pitch_deg, config.limits.max_yaw_deg]))
-    gaze = in_head.clamp(-limits, limits)
+    gaze = in_head.clamp(*in_head.new_tensor(config.limits.range_rad))
     drawn = pitchyaw_from_vector((turned[:, :3, :3] @ vector_from_pitchyaw(gaze)[..., None])[..., 0])
     pitch, yaw = torch.rad2deg(drawn[0]).tolist()
     head = replace(batch.head, head_to_world=torch.linalg.inv(world_to_camera) @ turned)

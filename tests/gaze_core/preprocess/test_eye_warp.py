@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaze_core.preprocess.eye_warp import UPPER_LID_GAIN, Eye, turn_eye
+from gaze_core.preprocess.eye_geometry import UPPER_LID_GAIN, Eye
+from gaze_core.preprocess.eye_warp import turn_eye
 
 SIZE = 120
 INTRINSICS = np.array([[2000.0, 0, 60], [0, 2000, 60], [0, 0, 1]])  # 4 px a millimetre at the eye

@@ -15,6 +15,8 @@ from gaze_core.stages.redirection import look_head
 from gaze_core.stages.redirection.look_head import LookHeadConfig, looking
 from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset
 
+WIDE = {"max_up_deg": 40, "max_down_deg": 40, "max_yaw_deg": 40}
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -37,7 +39,7 @@ def facing(batch, head):
 
 
 def test_the_gaze_of_the_head_is_the_asked_one_in_the_camera_s_frame(batch):
-    config = LookHeadConfig(gaze_deg=(4.0, -9.0), limits={"max_pitch_deg": 40, "max_yaw_deg": 40})
+    config = LookHeadConfig(gaze_deg=(4.0, -9.0), limits=WIDE)
     head, drawn = looking(batch, config)
     in_camera = torch.rad2deg(gaze_in_camera(batch, head.gaze_head_eyes.mean(dim=1)))
     assert in_camera.numpy() == pytest.approx(np.tile([4.0, -9.0], (3, 1)), abs=1e-3)
@@ -46,7 +48,7 @@ def test_the_gaze_of_the_head_is_the_asked_one_in_the_camera_s_frame(batch):
 
 
 def test_a_turn_is_added_to_the_head_s_own_pose_and_the_gaze_stays(batch):
-    config = LookHeadConfig(gaze_deg=(0.0, 0.0), head_deg=(0.0, 10.0), limits={"max_pitch_deg": 40, "max_yaw_deg": 40})
+    config = LookHeadConfig(gaze_deg=(0.0, 0.0), head_deg=(0.0, 10.0), limits=WIDE)
     head, drawn = looking(batch, config)
     before, after = facing(batch, batch.head), facing(batch, head)
 
