@@ -38,6 +38,14 @@ def drawn(eye, lids=None):
     return fine.reshape(SIZE, 4, SIZE, 4, 3).mean(axis=(1, 3)).astype(np.float32)
 
 
+def beneath_upper_lid():
+    """Pixels of the opening up to 1.2 mm below the upper lid's margin, away from the corners."""
+    ys, xs = np.mgrid[:SIZE, :SIZE]
+    x, y = (xs + 0.5 - 60) / 4000, (ys + 0.5 - 60) / 4000
+    depth = y + 0.006 * (1 - (x / 0.012) ** 2)
+    return (depth > 0.0003) & (depth < 0.0012) & (np.abs(x) < 0.009)
+
+
 def interior(eye):
     """Pixels well inside the opening."""
     ys, xs = np.mgrid[:SIZE, :SIZE]
@@ -55,6 +63,17 @@ def test_an_eye_turned_aside_is_the_drawn_eye_of_that_gaze(yaw_deg):
     unturned = np.abs(drawn(before) - drawn(truth))[inside].mean()
     assert unturned > 0.05
     assert error < 0.2 * unturned
+
+
+def test_the_shadow_of_a_lid_stays_with_the_lid():
+    before, truth = an_eye(), an_eye(yaw_deg=18)
+    band = beneath_upper_lid()
+    image, expected = drawn(before), drawn(truth)
+    image[band] *= 0.5
+    expected[band] *= 0.5
+    result, _ = turn_eye(image, before, truth.gaze_head)
+    assert np.abs(image - expected)[band].mean() > 0.08
+    assert np.abs(result - expected)[band].mean() < 0.05
 
 
 def test_without_a_change_of_gaze_every_pixel_keeps_its_value():
