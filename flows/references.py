@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Produced
 from gaze_core.data.subjects import is_subject_file
 from gaze_core.errors import BadInput
-from gaze_core.training.checkpoint import WEIGHTS_FILE
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from tasks.store.artifacts import Store
 from tasks.store.recordings import require_recording
 
@@ -33,6 +34,25 @@ def checkpoint_ref(path: Path) -> ArtifactRef:
     if not (path / MANIFEST_FILE).is_file():
         return _candidate(path)
     return Store.from_environment().adopt(path)
+
+
+def prior_ref(path: Path) -> ArtifactRef:
+    """As `checkpoint_ref`; also of a folder with nothing but the weights, as a checkpoint ships with the package.
+
+    Raises:
+        BadInput, MissingArtifact, ContractViolation: it is no checkpoint of GazeGaussian.
+    """
+    weights = path / WEIGHTS_FILE
+    if (path / MANIFEST_FILE).is_file() or not weights.is_file():
+        return checkpoint_ref(path)
+    card = read_card(weights, "gaze_gaussian")
+    return Store.from_environment().publish(
+        Produced(kind="checkpoint", files={WEIGHTS_FILE: weights}),
+        stage="gaze_gaussian",
+        version=card["stage_version"],
+        config=GazeGaussianStageConfig.model_validate(card["config"]),
+        parents={},
+    )
 
 
 def find_reference(place: str, role: str = "candidate") -> ArtifactRef:

@@ -66,7 +66,7 @@ def look(
     environment.configure_logging()
     with prefect_server() as ready:  # its start takes as long as these imports
         from flows.look import LookHeadPlan, look
-        from flows.references import checkpoint_ref
+        from flows.references import prior_ref
         from gaze_core.config import Runtime
         from gaze_core.data.subjects import is_subject_file
         from gaze_core.evaluation.readers import LOOK_READERS, why_not
@@ -79,7 +79,7 @@ def look(
             raise BadInput(f"{recording}: a subject file, expected a photograph or a video; see gazeworks sample")
         require_recording(recording, "video")
         resolve("face_landmarker")
-        prior = None if paste else checkpoint_ref(checkpoint or shipped_prior())
+        prior = None if paste else prior_ref(checkpoint or shipped_prior())
         readers = tuple(name for name in LOOK_READERS if not why_not(name))
         plan = (
             LookPasteConfig(gaze_deg=gaze_deg, readers=readers)
