@@ -103,7 +103,7 @@ def _photo(
     strip = np.concatenate([_enlarged(image, config.enlarge) for image in (recorded, own, asked)], axis=1)
     strip_file = write_png(context.work_dir / STRIP_FILE, strip)
     context.progress(1, 1, float("nan"))
-    return {picture.name: picture, STRIP_FILE: strip_file}, [own], [asked], drawn
+    return {picture.name: picture, STRIP_FILE: strip_file}, [recorded], [asked], drawn
 
 
 def _video(
