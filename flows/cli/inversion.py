@@ -31,9 +31,10 @@ def invert(
     record: Record = None,
 ) -> None:
     """Adapt a trained model to an unseen person from one or a few images, and render that person."""
+    from flows.angles import parse_angles
     from flows.inversion import InversionPlan, inversion
     from flows.references import checkpoint_ref
-    from flows.sampling import parse_angles, render_samples
+    from flows.sampling import render_samples
     from gaze_core.assets import search_beside
     from gaze_core.config import Runtime
     from gaze_core.data.subjects import is_subject_file

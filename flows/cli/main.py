@@ -18,6 +18,7 @@ from rich.text import Text
 
 from flows.cli import evaluation as evaluation_cli
 from flows.cli import inversion as inversion_cli
+from flows.cli import look as look_cli
 from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
@@ -48,6 +49,7 @@ for one in SYSTEMS:
     register(app, one)
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
+look_cli.register(app)
 search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
@@ -69,7 +71,8 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Render a trained head with the target gazes: images, a contact sheet and a video."""
-    from flows.sampling import parse_angles, render_samples
+    from flows.angles import parse_angles
+    from flows.sampling import render_samples
     from gaze_core.config import Runtime
 
     given = {"gazes_deg": gaze and parse_angles(gaze, "--gaze"), "poses_deg": pose and parse_angles(pose, "--pose")}

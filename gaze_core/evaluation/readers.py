@@ -21,6 +21,7 @@ READERS: Mapping[ReaderName, str] = {
     "iris": "the eyeball model on MediaPipe's landmarks",
     "openvino": "OpenVINO gaze-estimation-adas-0002",
 }
+LOOK_READERS: tuple[ReaderName, ...] = ("iris", "openvino")  # of photographs; the network knows rendered people only
 _SECOND: ReaderName = "openvino"
 _ASSETS: Mapping[ReaderName, tuple[str, ...]] = {
     "cnn": (),

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from gaze_core.preprocess.appearance import Appearance, AppearanceReader, covered_mouths, other_people
+from gaze_core.preprocess.face_search import extent_px, find_faces
 from gaze_core.preprocess.frames import Recording
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
 from gaze_core.preprocess.masks import SegmentationSample, downscaled
@@ -43,9 +44,10 @@ def detect(
     size_px = (0, 0)
     is_dense = recording.step_s is not None and recording.step_s <= _MAX_STEP_S
     stride = max(1, recording.expected_count // _NUM_SAMPLES)
+    is_photo = not recording.is_video and recording.expected_count == 1
     for index, image in recording.frames(dropped, advance):
         size_px = (image.shape[1], image.shape[0])
-        found = landmarker.faces(image)
+        found = find_faces(image, landmarker) if is_photo else landmarker.faces(image)
         fault = _fault(found, size_px, config)
         if fault:
             dropped[fault] += 1
@@ -72,18 +74,14 @@ def _fault(faces: list[Face], size_px: tuple[int, int], config: VideoConfig) -> 
     """The reason why the image does not show exactly one complete face; empty if it does."""
     if not faces:
         return "no_face"
-    if len(faces) > 1 and _extent_px(faces[1]) > config.min_second_face * _extent_px(faces[0]):
+    if len(faces) > 1 and extent_px(faces[1]) > config.min_second_face * extent_px(faces[0]):
         return "several_faces"
-    if _extent_px(faces[0]) < config.min_face_px:
+    if extent_px(faces[0]) < config.min_face_px:
         return "face_too_small"
     points = faces[0].points_px[:, :2]
     # Landmarks outside the image are guesses.
     inside = ((points >= 0) & (points <= size_px)).all(axis=1).mean()
     return "" if inside > _MIN_INSIDE else "out_of_picture"
-
-
-def _extent_px(face: Face) -> float:
-    return float(np.ptp(face.points_px[:, :2], axis=0).max())
 
 
 def _sharpness(image: UInt8[ndarray, "h w 3"], face: Face) -> float:

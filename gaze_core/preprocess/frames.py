@@ -48,6 +48,11 @@ class Recording:
         """Time between two chosen frames of a video, seconds; None for images."""
         return self.every_nth / self.frames_per_s if self.frames_per_s else None
 
+    @property
+    def video(self) -> Video:
+        """The video. Only of a recording that is one."""
+        return self._video
+
     def sha256(self) -> str:
         """Digest of the content, which identifies the recording independently of its file name."""
         if self.path.is_file():

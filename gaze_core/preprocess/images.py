@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
+from gaze_core.atomic import replacing
 from gaze_core.errors import BadInput
 
 RgbImage = UInt8[ndarray, "h w 3"]
@@ -66,6 +67,23 @@ def read_image(path: Path) -> RgbImage:
     if image is None:
         raise _not_an_image(path)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def write_png(path: Path, image: RgbImage, like: Path | None = None) -> Path:
+    """Writes an RGB image without loss, with the colour profile of the picture `like`, if that has one."""
+    profile = _color_profile(like) if like else None
+    with replacing(path, ".png") as partial:
+        Image.fromarray(image).save(partial, icc_profile=profile)
+    return path
+
+
+def _color_profile(path: Path) -> bytes | None:
+    """The ICC profile of a file's RGB values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
 def require_pixels(path: Path, width: int, height: int) -> None:

@@ -12,6 +12,8 @@ from gaze_core.stages.redirection import evaluate as evaluate_stage
 from gaze_core.stages.redirection import gaze_gaussian as gaze_gaussian_stage
 from gaze_core.stages.redirection import head_prior as head_prior_stage
 from gaze_core.stages.redirection import invert as invert_stage
+from gaze_core.stages.redirection import look_head as look_head_stage
+from gaze_core.stages.redirection import look_paste as look_paste_stage
 from gaze_core.stages.redirection import mesh_head as mesh_head_stage
 from gaze_core.stages.redirection import preprocess as preprocess_stage
 from gaze_core.stages.redirection.code_encoder import CodeEncoderStageConfig
@@ -20,6 +22,8 @@ from gaze_core.stages.redirection.evaluate import EvaluateConfig
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
 from gaze_core.stages.redirection.head_prior import HeadPriorConfig
 from gaze_core.stages.redirection.invert import InvertConfig
+from gaze_core.stages.redirection.look_head import LookHeadConfig
+from gaze_core.stages.redirection.look_paste import LookPasteConfig
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
 from gaze_core.stages.redirection.preprocess import PreprocessConfig
 from tasks.stage_task import stage_task
@@ -119,4 +123,18 @@ def downstream(data: ArtifactRef, checkpoint: ArtifactRef, config: DownstreamCon
 @stage_task("compare", compare_stage)
 def compare(candidate: ArtifactRef, baseline: ArtifactRef | None, config: Tolerance) -> ArtifactRef:
     """Compares two evaluations; without a baseline, the candidate is compared with the identity copy."""
+    ...
+
+
+@stage_task("look_paste", look_paste_stage)
+def look_paste(recording: ArtifactRef, config: LookPasteConfig, runtime: Runtime) -> ArtifactRef:
+    """Turns the eyes of a photograph or a video, and nothing else."""
+    ...
+
+
+@stage_task("look_head", look_head_stage)
+def look_head(
+    recording: ArtifactRef, data: ArtifactRef, checkpoint: ArtifactRef, config: LookHeadConfig, runtime: Runtime
+) -> ArtifactRef:
+    """Renders the head of a recording at another gaze and pose, with a model that was fitted to it."""
     ...

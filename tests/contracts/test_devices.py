@@ -28,7 +28,16 @@ from gaze_core.stages.driver import evaluate as driver_evaluate
 from gaze_core.stages.driver import finetune, pretrain
 from gaze_core.stages.judge import estimator
 from gaze_core.stages.judge.faces import read_faces
-from gaze_core.stages.redirection import code_encoder, downstream, evaluate, gaze_gaussian, invert, mesh_head, sample
+from gaze_core.stages.redirection import (
+    code_encoder,
+    downstream,
+    evaluate,
+    gaze_gaussian,
+    invert,
+    look_head,
+    mesh_head,
+    sample,
+)
 from gaze_core.stages.redirection.critic import CriticConfig
 from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
 from gaze_core.training.checkpoint import save_weights
@@ -41,7 +50,8 @@ from tests.tiny_subject import write_tiny_subject
 SHORT = FitConfig(num_steps=2, batch_size=2)
 FIT = SHORT.model_copy(update={"validate_every_steps": 1})
 WITHOUT_TENSORS = {  # on a device
-    "redirection.preprocess", "redirection.compare", "driver.compare", "driver.extract", "judge.landmark_gaze",
+    "redirection.preprocess", "redirection.compare", "redirection.look_paste", "driver.compare", "driver.extract",
+    "judge.landmark_gaze",
 }  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 
@@ -65,6 +75,8 @@ def root(tmp_path_factory):
         write_tiny_subject(root / "people" / f"p{seed}.h5", 6, 32, f"p{seed}", seed)
     (root / "one").mkdir()
     write_tiny_subject(root / "one" / SUBJECT_FILE, num_images=4)
+    (root / "photo").mkdir()
+    (root / "photo" / "photo.png").write_bytes(b"named only")
     torch.manual_seed(3)
     network = GazeNetConfig(image_px=64, width=8, eye_width=8)
     card = {"stage": "estimator", "config": {"network": network.model_dump()}, "training_subjects": ["someone"]}
@@ -127,6 +139,11 @@ ROWS = {
         downstream,
         lambda _: downstream.DownstreamConfig(num_real=2, num_generated=2, num_steps=1, batch_size=2, num_repeats=1),
         {"data": "data", "checkpoint": "gaze_gaussian"},
+    ),
+    "redirection.look_head": Row(
+        look_head,
+        lambda _: look_head.LookHeadConfig(gaze_deg=(0, 10)),
+        {"data": "stranger", "checkpoint": "gaze_gaussian", "recording": "photo"},
     ),
     "redirection.sample": Row(
         sample, lambda _: sample.SampleConfig(sweep_s=0.1), {"data": "one", "checkpoint": "gaze_gaussian"}

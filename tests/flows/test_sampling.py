@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from flows.sampling import parse_angles, render_samples
+from flows.angles import parse_angles
+from flows.sampling import render_samples
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from tests.gaze_core.stages.redirection.tiny_run import train, write_dataset

@@ -83,6 +83,9 @@ def run(config: PreprocessConfig, inputs: Inputs, context: StageContext) -> Prod
     test = _copied(only_entry(inputs["test"]), context.work_dir, "test_") if inputs.get("test") else {}
     datasets = {name: SubjectDataset(path) for name, path in {**files, **test}.items()}
     _require_distinct(datasets)
+    if config.source == "video" and not any(len(dataset) for dataset in datasets.values()):
+        reasons = reasons_text(sum((Counter(dataset.dropped) for dataset in datasets.values()), dropped))
+        raise BadInput(f"{recording}: no image whose gaze can be read ({reasons}); give one with both eyes open")
     if config.use == "train":
         require_compatible(list(datasets.values()))
     for dataset in datasets.values():

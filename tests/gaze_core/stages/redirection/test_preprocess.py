@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import h5py
 import pytest
 
@@ -178,3 +179,16 @@ def test_subject_files_are_known_by_their_ending_however_it_is_written(people, t
     write_tiny_subject(people / "bert.hdf5", num_images=20, subject="other")
     with pytest.raises(BadInput, match="two files of one name but for its ending"):
         run(people.parent, tmp_path / "again")
+
+
+def test_a_photo_with_closed_eyes_is_refused_with_the_reason(shared_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
+    capture = cv2.VideoCapture(str(shared_data / "portrait_pexels.mp4"))
+    for _ in range(11):  # her eyes are closed in frame 10
+        decoded, frame = capture.read()
+    if not decoded:
+        pytest.skip("the portrait has no frame 10")
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "photo.png"), frame)
+    with pytest.raises(BadInput, match=r"photo\.png: no image whose gaze can be read \(invalid_gaze: 1\); give one"):
+        run(tmp_path / "in", tmp_path / "work", source="video", keep_back=False)
