@@ -23,7 +23,7 @@ from gaze_core.plans.settings import lookup, overridden
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.redirection import head_prior
 from gaze_core.stages.redirection.evaluate import EvaluateConfig, judge_of
-from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig, LearningRates
 from gaze_core.stages.redirection.invert import InvertConfig
 from gaze_core.stages.redirection.losses import Critics, GazeGaussianLossWeights
 from gaze_core.stages.redirection.mesh_head import MeshHeadStageConfig
@@ -140,24 +140,29 @@ PRESETS: dict[PresetName, Schedule] = {
     "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
 }  # fmt: skip
 HEAD_PRIOR_PX = 128
-# What a recording does not teach anew: how the head moves with expression, pose and gaze.
-_MOTION = tuple(f"model.{part}.*" for part in (
-    "face.deform", "face.attribute", "eyes.deform", "eyes.rotate", "eyes.place_ball", "eyes.attribute", "eyes.color.gaze",
+# What a recording does not teach anew: how the head moves with expression, pose and gaze, and what an eyeball looks like.
+_MOTION = tuple(f"model.{part}" for part in (
+    "face.deform.*", "face.attribute.*", "eyes.means_m", "eyes.centers_m", "eyes.deform.*", "eyes.rotate.*",
+    "eyes.place_ball.*", "eyes.attribute.*", "eyes.color.*",
 ))  # fmt: skip
 
 
-def _adapted(codes: int, weights: int) -> InvertConfig:
-    """The head prior adapted to a recording in this many steps: codes alone, then what is not motion."""
+def _adapted(num_steps: int) -> InvertConfig:
+    """The head prior adapted to a recording: codes alone for a few steps, then the person's appearance and shape."""
     return InvertConfig(
         num_images=None,
-        codes=FitConfig(num_steps=codes, batch_size=4, learning_rate=3e-2, final_learning_rate_ratio=0.1),
+        codes=FitConfig(num_steps=20, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1),
+        code_unit="spread",
         weights=FitConfig(
-            num_steps=weights, batch_size=4, learning_rate=1e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
+            num_steps=num_steps, batch_size=3, learning_rate=3e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
         ),
+        learning_rates=LearningRates(positions=0.5, appearance=8.0, renderer=0.1, eyes=0.1),
+        corrections=CorrectionsConfig(learning_rate=0.06),
+        identity_prior=0.01,
     )
 
 
-ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(60, 300), "small": _adapted(100, 900)}
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(400), "small": _adapted(1200)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 

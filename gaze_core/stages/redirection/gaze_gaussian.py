@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import PositiveFloat
@@ -42,6 +42,10 @@ class LearningRates(Config):
     positions: PositiveFloat = 0.2
     appearance: PositiveFloat = 5.0
     networks: PositiveFloat = 1.0
+    renderer: PositiveFloat = 1.0  # relative to `networks`
+    eyes: PositiveFloat = 1.0  # the eyeballs' appearance, relative to `appearance`
+
+    added_later: ClassVar[frozenset[str]] = frozenset({"renderer", "eyes"})
 
 
 class GazeGaussianStageConfig(Config):
@@ -232,17 +236,19 @@ def active_enhancements(
 def parameter_groups(
     model: GazeGaussian, corrections: FrameCorrections | None, config: GazeGaussianStageConfig
 ) -> list[dict[str, object]]:
-    """Parameter groups of positions, appearance, networks and corrections, with their learning rates."""
+    """Parameter groups of positions, appearance, networks, renderer and corrections, with their learning rates."""
     rates, base = config.learning_rates, config.fit.learning_rate
     positions = [model.face.means_m, model.eyes.means_m, model.eyes.centers_m]
-    appearance = [stream.features for stream in (model.face, model.eyes)]
-    appearance += [stream.attributes for stream in (model.face, model.eyes)]
-    own = {id(p) for p in positions + appearance}
+    face, eyes = ([stream.features, stream.attributes] for stream in (model.face, model.eyes))
+    renderer = list(model.renderer.parameters())
+    own = {id(p) for p in [*positions, *face, *eyes, *renderer]}
     networks = [p for p in model.parameters() if id(p) not in own]
     groups: list[dict[str, object]] = [
         {"params": positions, "lr": base * rates.positions},
-        {"params": appearance, "lr": base * rates.appearance},
+        {"params": face, "lr": base * rates.appearance},
+        {"params": eyes, "lr": base * rates.appearance * rates.eyes},
         {"params": networks, "lr": base * rates.networks},
+        {"params": renderer, "lr": base * rates.networks * rates.renderer},
     ]
     if corrections is not None and isinstance(config.corrections, CorrectionsConfig):
         rate = base * config.corrections.learning_rate

@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from gaze_core.artifacts import Produced, file_sha256
+from gaze_core.atomic import replacing
 from gaze_core.config import Config
 from gaze_core.data.seen import Seen
 from gaze_core.errors import BadInput, MissingArtifact
@@ -98,8 +99,8 @@ def main(arguments: list[str]) -> None:
     source = given.checkpoint / WEIGHTS_FILE
     tensors = {name: _half(tensor) for name, tensor in load_weights(source).items()}
     known = read_card(source, gaze_gaussian.NAME, gaze_gaussian.VERSION)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, given.out, metadata={"card": json.dumps(known, sort_keys=True)})
+    with replacing(given.out) as partial:
+        save_file(tensors, partial, metadata={"card": json.dumps(known, sort_keys=True)})
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import code_encoder, gaze_gaussian
 from gaze_core.stages.redirection.evaluate import render_rgb
-from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig
+from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig, LearningRates
 from gaze_core.stages.redirection.losses import loss_terms
 from gaze_core.stages.redirection.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
@@ -41,6 +41,7 @@ from gaze_core.training.loop import FitConfig, Task, Term, fit
 
 NAME, VERSION = "invert", 3
 _MAX_MEASURED = 16
+_MIN_SPREAD = 1e-3
 _MAX_IMAGES = 600  # in memory at once; of a longer recording, evenly spaced ones
 
 
@@ -56,6 +57,8 @@ class InvertConfig(Config):
     mode: Literal["codes", "full"] = "full"
     codes: FitConfig = FitConfig(num_steps=30, batch_size=1, learning_rate=3e-2, final_learning_rate_ratio=0.1)
     weights: FitConfig = FitConfig(num_steps=40, batch_size=1, learning_rate=5e-4, final_learning_rate_ratio=0.1)
+    learning_rates: LearningRates | None = None  # of `weights`; None: those of the checkpoint's training
+    code_unit: Literal["one", "spread"] = "one"  # of a step of the code; spread: the people's standard deviations
     corrections: CorrectionsConfig = CorrectionsConfig(learning_rate=0.1)
     identity_prior: NonNegativeFloat = 0.002  # weight of the squared distance from the training people
 
@@ -154,27 +157,36 @@ class _Inversion(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.seen, self.config, self.people, self.trained = model, seen, config, people, trained
-        self.identity = nn.Parameter(start.clone())
+        self.start = start
+        self.unit = people.std.clamp_min(_MIN_SPREAD) if config.code_unit == "spread" else torch.ones_like(start)
+        self.change = nn.Parameter(torch.zeros_like(start))  # of the code, in that unit
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
+
+    @property
+    def identity(self) -> Float[Tensor, " 80"]:
+        """The person's code."""
+        return self.start + self.unit * self.change
 
     def terms(self, batch: GazeBatch) -> dict[str, Term]:
         """All loss terms of a batch of the images."""
-        self.model.set_identity(self.identity)
+        identity = self.identity
+        self.model.set_identity(identity)
         terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
         penalties = self.corrections.penalties(self.config.corrections)
         terms |= {name: Term(*row) for name, row in penalties.items()}
-        return terms | {"identity": Term(self.people.identity_prior(self.identity), self.config.identity_prior)}
+        return terms | {"identity": Term(self.people.identity_prior(identity), self.config.identity_prior)}
 
     def groups(self, fit: FitConfig, weights: bool) -> list[dict[str, object]]:
         """Parameter groups of codes and corrections, and of the weights if they are optimised."""
         rate = self.config.codes.learning_rate
         groups: list[dict[str, object]] = [
-            {"params": [self.identity], "lr": rate},
+            {"params": [self.change], "lr": rate},
             {"params": list(self.corrections.parameters()), "lr": rate * self.config.corrections.learning_rate},
         ]
         if not weights:
             return groups
-        config = self.trained.model_copy(update={"fit": fit, "corrections": None})
+        rates = self.config.learning_rates or self.trained.learning_rates
+        config = self.trained.model_copy(update={"fit": fit, "corrections": None, "learning_rates": rates})
         return groups + gaze_gaussian.parameter_groups(self.model, None, config)
 
 
