@@ -154,15 +154,15 @@ def _adapted(num_steps: int) -> InvertConfig:
         codes=FitConfig(num_steps=20, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1),
         code_unit="spread",
         weights=FitConfig(
-            num_steps=num_steps, batch_size=3, learning_rate=3e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
+            num_steps=num_steps, batch_size=3, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
         ),
-        learning_rates=LearningRates(positions=0.5, appearance=8.0, renderer=0.1, eyes=0.1),
+        learning_rates=LearningRates(renderer=0.1, eyes=0.1),
         corrections=CorrectionsConfig(learning_rate=0.06),
         identity_prior=0.01,
     )
 
 
-ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(400), "small": _adapted(1200)}
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(450), "small": _adapted(1200)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
