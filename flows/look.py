@@ -7,6 +7,7 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Config, Runtime
 from gaze_core.errors import BadInput
+from gaze_core.plans.redirection import ADAPT_TO_PHOTO
 from gaze_core.preprocess.images import images_in
 from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.stages.redirection.head_prior import HeadPriorConfig
@@ -29,7 +30,7 @@ class LookHeadPlan(Config):
     preprocess: PreprocessConfig = PreprocessConfig(
         source="video", keep_back=False, video=VideoConfig(min_second_face=1.0)
     )
-    invert: InvertConfig = InvertConfig()
+    invert: InvertConfig = ADAPT_TO_PHOTO
     look: LookHeadConfig
 
 

@@ -147,11 +147,11 @@ _MOTION = tuple(f"model.{part}" for part in (
 ))  # fmt: skip
 
 
-def _adapted(num_steps: int) -> InvertConfig:
-    """The head prior adapted to a recording: codes alone for a few steps, then the person's appearance and shape."""
+def _adapted(num_steps: int, num_code_steps: int = 20) -> InvertConfig:
+    """The head prior adapted to a person: the code alone for a few steps, then the person's appearance and shape."""
     return InvertConfig(
         num_images=None,
-        codes=FitConfig(num_steps=20, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1),
+        codes=FitConfig(num_steps=num_code_steps, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1),
         code_unit="spread",
         weights=FitConfig(
             num_steps=num_steps, batch_size=3, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
@@ -162,6 +162,7 @@ def _adapted(num_steps: int) -> InvertConfig:
     )
 
 
+ADAPT_TO_PHOTO = _adapted(60, num_code_steps=40)
 ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(450), "small": _adapted(1200)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
