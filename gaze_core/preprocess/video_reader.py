@@ -38,6 +38,7 @@ class Video:
     times_s: Float[ndarray, " n"]  # of each frame, from the first one on
     timestamps: tuple[int, ...] | None  # in the file's time base; None if the file has no reliable ones
     decoded_px: tuple[int, int]  # before rotation to upright
+    has_sound: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -64,12 +65,14 @@ def open_video(path: Path) -> Video:
     if not path.is_file():
         raise BadInput(f"{path.name}: no such file; expected a video")
     try:
-        with _opened(path) as container:
+        with opened(path) as container:
             stream = _video_stream(path, container)
-            packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+            # Their times only: the packets themselves are the whole file.
+            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
             unit_s, rate = stream.time_base or Fraction(1, 1000), stream.average_rate or stream.guessed_rate
-            timestamps = _timestamps([p.pts for p in packets], container.format.name)
-            num_frames = len(packets)
+            timestamps = _timestamps(stamps, container.format.name)
+            num_frames = len(stamps)
+            has_sound = bool(container.streams.audio)
         first, aspect = _first_frame(path)
     except av.FFmpegError as error:
         raise _not_a_video(path) from error
@@ -82,7 +85,7 @@ def open_video(path: Path) -> Video:
     decoded_px = _square_px(first.width, first.height, aspect)
     upright = _upright(np.empty((decoded_px[1], decoded_px[0], 0), np.uint8), first).shape
     times_s = np.array([float(time) for time in times])
-    return Video(path, (upright[1], upright[0]), float(declared), times_s, timestamps, decoded_px)
+    return Video(path, (upright[1], upright[0]), float(declared), times_s, timestamps, decoded_px, has_sound)
 
 
 def read_video(video: Video, wanted: Sequence[int]) -> Iterator[VideoFrame | int]:
@@ -138,7 +141,7 @@ def _decoded(video: Video) -> Iterator[tuple[int, av.VideoFrame, FrameFault]]:
 def _results(video: Video) -> Iterator[tuple[av.VideoFrame, int]]:
     """Frames in presentation order, each with the number of packets that failed since the previous frame."""
     num_errors = 0
-    with _opened(video.path) as container:
+    with opened(video.path) as container:
         stream = _video_stream(video.path, container)
         stream.thread_type = "AUTO"
         packets = container.demux(stream)
@@ -170,7 +173,8 @@ def _timestamps(stamps: Sequence[int | None], container_format: str) -> tuple[in
     return tuple(sorted(known)) if len(known) == len(stamps) and container_format != "avi" else None
 
 
-def _opened(path: Path) -> av.container.InputContainer:
+def opened(path: Path) -> av.container.InputContainer:
+    """A video file, open for reading; no other file and no network is read for it."""
     # With a file: scheme, so that a colon in a name is not taken for one; only this protocol is allowed (playlists).
     return av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
 
@@ -185,7 +189,7 @@ def _video_stream(path: Path, container: av.container.InputContainer) -> VideoSt
 
 def _first_frame(path: Path) -> tuple[av.VideoFrame, float]:
     """The first frame that can be decoded, and the width of its pixels over their height."""
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _video_stream(path, container)
         for packet in container.demux(stream):
             try:
