@@ -72,10 +72,13 @@ def gaze(
     environment.configure_logging()
     if is_live and seconds is None:
         print_line("reading the camera; CTRL-C ends")
-    with progress_display(
-        "gaze", Runtime(progress=not as_json and not is_live), logging.getLogger("gazeworks")
-    ) as progress:
-        summary = read_gaze(opened, out, options, progress)
+    logger = logging.getLogger("gazeworks")
+    try:
+        with progress_display("gaze", Runtime(progress=not as_json and not is_live), logger) as progress:
+            summary = read_gaze(opened, out, options, progress)
+    except KeyboardInterrupt:
+        print_line(f"what was read until now: {out / 'gaze.csv.partial'}")
+        raise
     if as_json:
         print_json(_facts(summary, options, out))
         return

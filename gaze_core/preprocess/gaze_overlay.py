@@ -15,8 +15,9 @@ from gaze_core.preprocess.images import RgbImage
 
 _COLOURS = ((0, 225, 255), (255, 196, 0), (255, 110, 210), (160, 240, 90))  # of face 0, 1, ...
 _EDGE = (16, 20, 28)
-_LENGTH, _THICKNESS = 1.2, 0.02  # of an arrow at a right angle to the view, over the face's width
-_CONE_OPACITY = 0.28
+_LENGTH, _THICKNESS = 1.1, 0.014  # of an arrow at a right angle to the view, over the face's width
+_MIN_LENGTH = 4.0  # of an arrow that is drawn, over its thickness
+_CONE_OPACITY = 0.15
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
@@ -73,9 +74,11 @@ def _draw_face(image: RgbImage, reading: FaceReading) -> None:
     if reading.gaze.sigma_rad is not None:
         radius_px = _LENGTH * width_px * np.sin(reading.gaze.sigma_rad)
         _blend(image, [_cone(start, way, radius_px) for start in starts], colour)
+    is_long = np.linalg.norm(way) > _MIN_LENGTH * thick_px  # else the dot alone says: into the camera
     for start in starts:
         for colour_, grow in ((_EDGE, max(1.0, 0.35 * thick_px)), (colour, 0.0)):
-            _fill(image, _arrow(start, way, thick_px, grow), colour_)
+            if is_long:
+                _fill(image, _arrow(start, way, thick_px, grow), colour_)
             _disc(image, start, 0.9 * thick_px + grow, colour_)
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -95,12 +96,14 @@ def read_gaze(source: Source, folder: Path, options: GazeOptions, progress: Prog
     summary = GazeSummary()
     _learn_person(source, reader, options, summary)
     screen = _calibrated(source, reader, options, summary) if options.calibration else None
+    pictures = readings_of(source, reader, options)
+    first = next(pictures)  # before any file is made: there may be no camera
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         rows = files.enter_context(RowWriter(folder, with_screen=screen is not None))
         drawn = files.enter_context(drawings(source, folder)) if options.is_drawn else None
         try:
-            for picture, readings in readings_of(source, reader, options):
+            for picture, readings in chain([first], pictures):
                 summary.add(picture, readings)
                 reason = picture.why_none or "no_face"
                 points = screen_points(screen, readings)
