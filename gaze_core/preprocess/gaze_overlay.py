@@ -41,7 +41,7 @@ def legend(readings: Sequence[FaceReading]) -> str:
         pitch, yaw = np.rad2deg(reading.gaze.camera)
         sigma = reading.gaze.sigma_rad
         doubt = "" if sigma is None else f" (±{np.rad2deg(sigma):.0f}°)"
-        parts.append(f"{name}pitch {pitch:+.0f}°, yaw {yaw:+.0f}°{doubt}")
+        parts.append(f"{name}pitch {round(pitch):+d}°, yaw {round(yaw):+d}°{doubt}")
     return "   ".join(parts)
 
 

@@ -65,6 +65,7 @@ def test_a_run_that_fails_leaves_its_rows_under_another_name(tmp_path):
     def fail():
         with RowWriter(tmp_path) as writer:
             writer.write(rows_of("a.mp4", 0, 0.0, [reading()]))
+            assert (tmp_path / "gaze.csv.partial").read_text().endswith("170.25,\n")  # at once
             raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):

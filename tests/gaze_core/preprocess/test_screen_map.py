@@ -45,6 +45,9 @@ def test_the_error_of_clicks_left_out_grows_with_noise():
     errors = [left_out_errors_px(at + by * noise, at @ AFFINE + OFFSET).mean() for by in (0, 0.005, 0.02)]
     assert errors[0] < 1e-6 < errors[1]
     assert 2 * errors[1] < errors[2]
+    noisy = at + 0.02 * noise
+    fitted = np.linalg.norm(ScreenMap.fit(noisy, at @ AFFINE + OFFSET)(noisy) - (at @ AFFINE + OFFSET), axis=1).mean()
+    assert errors[2] > 1.3 * fitted  # it is of clicks that the map has not seen
 
 
 def test_a_bent_map_needs_six_clicks():
