@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.cli.options import Json, folder_option
-from gaze_core.errors import BadInput, reasons_text
+from gaze_core.errors import BadInput, GazeworksError, reasons_text
 from tasks.console import print_json, print_line
 
 if TYPE_CHECKING:
     from gaze_core.preprocess.gaze_recording import GazeOptions, GazeSummary
+
+
+class _Interrupted(GazeworksError):
+    """CTRL-C: rows stay, but there is nothing from which the same command goes on."""
+
+    exit_code = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -76,9 +82,8 @@ def gaze(
     try:
         with progress_display("gaze", Runtime(progress=not as_json and not is_live), logger) as progress:
             summary = read_gaze(opened, out, options, progress)
-    except KeyboardInterrupt:
-        print_line(f"what was read until now: {out / 'gaze.csv.partial'}")
-        raise
+    except KeyboardInterrupt as stopped:
+        raise _Interrupted(f"interrupted; what was read until now: {out / 'gaze.csv.partial'}") from stopped
     if as_json:
         print_json(_facts(summary, options, out))
         return

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gaze_core.preprocess.gaze_source import VideoFile
 from gaze_core.preprocess.video_reader import open_video
 from gaze_core.preprocess.video_writer import VideoWriter
 from tests.flows.cli.test_main import gazeworks
@@ -135,6 +136,25 @@ def test_clicks_give_points_on_the_screen_and_a_map_for_later(monkeypatch, capsy
     )
     assert code == 0, err
     assert (third / "gaze.csv").read_text() == (second / "gaze.csv").read_text()
+
+
+def test_ctrl_c_says_where_the_rows_are(monkeypatch, capsys, assets, video, tmp_path):
+    frames = VideoFile.pictures
+
+    def stopped(self, wanted=None):
+        for picture in frames(self, wanted):
+            if wanted is None and picture.number == 3:
+                raise KeyboardInterrupt
+            yield picture
+
+    monkeypatch.setattr(VideoFile, "pictures", stopped)
+    out = tmp_path / "out"
+    code, _, err = gazeworks(monkeypatch, capsys, "gaze", "--input", video, "--out", out)
+    assert code == 130
+    assert f"interrupted; what was read until now: {out / 'gaze.csv.partial'}" in err
+    assert "checkpoint" not in err
+    assert sorted(path.name for path in out.iterdir()) == ["gaze.csv.partial", "gaze.jsonl.partial"]
+    assert len((out / "gaze.csv.partial").read_text().splitlines()) == 4
 
 
 def test_a_source_without_a_readable_picture_is_refused(monkeypatch, capsys, assets, tmp_path):

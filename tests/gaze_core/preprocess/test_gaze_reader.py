@@ -13,6 +13,7 @@ from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.preprocess.camera_model import Camera
 from gaze_core.preprocess.face_tracking import DETECT_EVERY
 from gaze_core.preprocess.gaze_reader import GazeReader, PersonFit
+from gaze_core.preprocess.iris_gaze import camera_gaze
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from tests.gaze_core.preprocess.rendered_faces import rendered_face, side_by_side
 
@@ -77,6 +78,18 @@ def test_a_mirrored_picture_has_the_other_yaw_and_roll(reader):
     np.testing.assert_allclose(mirrored.head_angles_rad, np.array(seen.head_angles_rad) * (1, -1, -1), atol=0.03)
     np.testing.assert_allclose(mirrored.pose.translation_m, seen.pose.translation_m * (-1, 1, 1), atol=0.01)
     assert seen.head_angles_rad[2] > np.deg2rad(6)
+
+
+@pytest.mark.parametrize("name", ["landmarks", "iris", "openvino"])
+def test_every_estimator_gives_one_gaze_in_both_frames(name, landmarker, shared_data, monkeypatch):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+        monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data / "weights" / "openvino"))
+    image = rendered_face(5)
+    reading = only(GazeReader(name, landmarker).photograph(image, camera_of(image)))
+    np.testing.assert_allclose(camera_gaze(reading.gaze.head, reading.pose.rotation), reading.gaze.camera, atol=1e-6)
+    assert abs(reading.gaze.head - reading.gaze.camera).max() > 0.02  # the head is turned
+    assert (reading.gaze.sigma_rad is not None) == (name == "landmarks")
 
 
 def test_everybody_in_a_picture_is_read_the_largest_first(reader):
