@@ -114,13 +114,14 @@ class _LiveWriter:
         self._out = av.open(str(path), "w")
         self._stream: Any = self._out.add_stream(_ENCODER, rate=30)  # its type depends on the name
         self._stream.options = {"crf": _LIVE_CRF, "preset": "veryfast"}
-        self._stream.time_base = _LIVE_BASE
+        self._stream.time_base = self._stream.codec_context.time_base = _LIVE_BASE
         self._last = -1
 
     def write(self, time_s: float, image: RgbImage) -> None:
         image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]  # colour at half resolution
-        self._stream.height, self._stream.width = image.shape[:2]
-        self._stream.pix_fmt = "yuv420p"
+        if self._last < 0:
+            self._stream.height, self._stream.width = image.shape[:2]
+            self._stream.pix_fmt = "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         self._last = max(self._last + 1, round(time_s / _LIVE_BASE))
         frame.time_base, frame.pts = _LIVE_BASE, self._last

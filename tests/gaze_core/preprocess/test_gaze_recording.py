@@ -88,6 +88,26 @@ def test_a_drawn_video_has_the_frames_and_times_of_the_recording(tmp_path):
         assert file.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
 
+def test_a_video_of_uneven_times_keeps_them(tmp_path):
+    times_s = [*np.arange(8) / 15, *(8 + np.arange(8) / 15)]  # far denser than the mean rate
+    source = VideoFile(open_video(write_numbered(tmp_path / "v.mp4", len(times_s), times_s=times_s)))
+    with VideoDrawings(tmp_path / "out.mp4", source) as drawings:
+        for picture in source.pictures():
+            drawings.write(picture, picture.image)
+    np.testing.assert_allclose(open_video(tmp_path / "out.mp4").times_s, source.video.times_s, atol=1e-3)
+
+
+def test_what_a_camera_gave_keeps_its_times(tmp_path):
+    times_s = [0.0, 0.01, 0.05, 0.4, 0.41, 1.0]
+    with VideoDrawings(tmp_path / "out.mp4", LiveCamera()) as drawings:
+        for number, time_s in enumerate(times_s):
+            image = np.full((51, 64, 3), 40 * number, np.uint8)
+            drawings.write(Picture("camera", number, time_s, image), image)
+    made = open_video(tmp_path / "out.mp4")
+    assert made.size_px == (64, 50)
+    np.testing.assert_allclose(made.times_s, times_s, atol=2e-3)
+
+
 def test_a_drawn_video_that_fails_leaves_no_file(tmp_path):
     source = VideoFile(open_video(write_numbered(tmp_path / "v.mp4", 6)))
 
