@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from flows.cli import evaluation as evaluation_cli
+from flows.cli import gaze as gaze_cli
 from flows.cli import inversion as inversion_cli
 from flows.cli import look as look_cli
 from flows.cli import search as search_cli
@@ -53,6 +54,7 @@ look_cli.register(app)
 search_cli.register(app)
 app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
+gaze_cli.register(app)
 serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")

@@ -1,9 +1,12 @@
 """Faces in an image: 478 landmarks and 51 blendshapes, from the tflite parts of the MediaPipe Face Landmarker.
 
 LiteRT runs the networks; anchors, crops and the second detection pass are implemented here, because MediaPipe's own
-runtime reports its use over the network (docs/decisions/0004). Every image is processed independently.
+runtime reports its use over the network (docs/decisions/0004). Every image is processed independently, unless the caller
+gives the faces of the image before it.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ _DETECTOR_PX, _MESH_PX = 128, 256
 _DETECTOR_CELLS = ((16, 2), (8, 6))  # (cells a side, anchors a cell)
 _MIN_SCORE, _MAX_OVERLAP = 0.5, 0.3
 _DETECTION_MARGIN, _MESH_MARGIN = 1.5, 1.5  # side of the crop over the larger side of the box
+_SAME_PLACE = 0.33  # distance of two faces' middles over a crop's side below which they are one: half a face
 _RIGHT_EYE_OUTER, _LEFT_EYE_OUTER = 33, 263
 
 # The input points of the blendshape network.
@@ -75,20 +79,30 @@ class _Square:
 
 
 class FaceLandmarker:
-    """The three networks and the average face of one `.task` file. Not thread-safe."""
+    """The three networks and the average face of one `.task` file. Not thread-safe.
 
-    def __init__(self, path: Path) -> None:
+    With 2 workers a face and its mirror image are looked at at the same time; the results are the same.
+    """
+
+    def __init__(self, path: Path, workers: int = 1) -> None:
         self._detector = _Network(path, "face_detector.tflite")
         self._mesh = _Network(path, "face_landmarks_detector.tflite")
+        self._mirror_mesh = _Network(path, "face_landmarks_detector.tflite") if workers > 1 else self._mesh
+        self._pool = ThreadPoolExecutor(1, "landmarks") if workers > 1 else None
         self._blendshapes = _Network(path, "face_blendshapes.tflite")
         self._anchors = _anchors()
         self.average = read_average_face(path)
         self._mirrored = mirrored_points(self.average)
 
-    def faces(self, image: RgbImage) -> list[Face]:
-        """The faces of an image, the largest first."""
+    def faces(self, image: RgbImage, known: Sequence[Face] = ()) -> list[Face]:
+        """The faces of an image that are not in the place of a `known` one, the largest first."""
         squares = sorted(self._detect(image), key=lambda square: -square.side_px)
-        return [face for square in squares if (face := self._face(image, square)) is not None]
+        new = (square for square in squares if not any(_same_place(square, face) for face in known))
+        return [face for square in new if (face := self._face(image, square)) is not None]
+
+    def followed(self, image: RgbImage, face: Face) -> Face | None:
+        """A face of the image before, in this one. Its old landmarks take the place of detector and first pass."""
+        return self._refined(image, _square_of_points(face.points_px))
 
     def _detect(self, image: RgbImage) -> list[_Square]:
         height, width = image.shape[:2]
@@ -105,13 +119,14 @@ class FaceLandmarker:
 
     def _face(self, image: RgbImage, square: _Square) -> Face | None:
         points, score = self._points(image, square)
-        if score < _MIN_SCORE:
-            return None
-        # A second pass on the crop of the first pass's landmarks, since the detector's box is coarse; also on the mirrored
-        # crop, since the network is not symmetric, which would bias yaw.
-        square = _square_of_points(points)
+        # A second pass on the crop of the first pass's landmarks, since the detector's box is coarse.
+        return None if score < _MIN_SCORE else self._refined(image, _square_of_points(points))
+
+    def _refined(self, image: RgbImage, square: _Square) -> Face | None:
+        """The mean of the crop and the mirrored crop, since the network is not symmetric, which would bias yaw."""
+        waiting = self._pool.submit(self._points, image, square, mirror=True) if self._pool else None
         seen, score = self._points(image, square)
-        mirrored, _ = self._points(image, square, mirror=True)
+        mirrored, _ = waiting.result() if waiting else self._points(image, square, mirror=True)
         points = (seen + mirrored) / 2
         if score < _MIN_SCORE:
             return None
@@ -122,7 +137,8 @@ class FaceLandmarker:
 
     def _points(self, image: RgbImage, square: _Square, mirror: bool = False) -> tuple[Float[ndarray, "478 3"], float]:
         crop = square.crop(image, _MESH_PX)
-        points, logit = self._mesh((crop[:, ::-1] if mirror else crop) / 255.0)[:2]
+        mesh, crop = (self._mirror_mesh, crop[:, ::-1]) if mirror else (self._mesh, crop)
+        points, logit = mesh(crop / 255.0)[:2]
         points = points.reshape(NUM_POINTS, 3).astype(np.float64)
         if mirror:
             points = points[self._mirrored] * (-1, 1, 1) + (_MESH_PX, 0, 0)
@@ -193,6 +209,13 @@ def _square_of_points(points_px: Float[ndarray, "478 3"]) -> _Square:
     low, high = points_px[:, :2].min(axis=0), points_px[:, :2].max(axis=0)
     eye_line = points_px[_LEFT_EYE_OUTER, :2] - points_px[_RIGHT_EYE_OUTER, :2]
     return _square((low + high) / 2, float((high - low).max()) * _MESH_MARGIN, eye_line)
+
+
+def _same_place(square: _Square, face: Face) -> bool:
+    """Whether a detection's square shows this face."""
+    known = _square_of_points(face.points_px)
+    apart_px = float(np.hypot(*np.subtract(square.center_px, known.center_px)))
+    return apart_px < _SAME_PLACE * known.side_px
 
 
 def _square(center: ndarray, side_px: float, eye_line: ndarray) -> _Square:

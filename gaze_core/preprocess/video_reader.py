@@ -67,10 +67,11 @@ def open_video(path: Path) -> Video:
     try:
         with opened(path) as container:
             stream = _video_stream(path, container)
-            packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+            # Their times only: the packets themselves are the whole file.
+            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
             unit_s, rate = stream.time_base or Fraction(1, 1000), stream.average_rate or stream.guessed_rate
-            timestamps = _timestamps([p.pts for p in packets], container.format.name)
-            num_frames = len(packets)
+            timestamps = _timestamps(stamps, container.format.name)
+            num_frames = len(stamps)
             has_sound = bool(container.streams.audio)
         first, aspect = _first_frame(path)
     except av.FFmpegError as error:

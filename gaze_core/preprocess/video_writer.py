@@ -31,7 +31,8 @@ class VideoWriter:
         self._out = av.open(str(path), "w")
         self._stream = self._out.add_stream("libx264", rate=Fraction(recording.frames_per_s).limit_denominator(1001))
         self._stream.options = {"crf": str(crf), "preset": "fast"}
-        self._stream.time_base = _TIME_BASE
+        # The encoder's too, or times would be rounded to whole frames of the mean rate, and two frames fall on one.
+        self._stream.time_base = self._stream.codec_context.time_base = _TIME_BASE
         self._source = opened(recording.path)
         self._audio = self._audio_stream()
         self.sound = self._audio is not None
