@@ -112,7 +112,15 @@ def test_the_stages_of_the_form_are_stages():
     stages = {
         name: schema["items"].get("enum", [schema["items"].get("const")]) for name, schema in offered.items() if schema
     }
-    assert stages["redirect"] == ["preprocess", "mesh_head", "gaze_gaussian", "evaluate", "compare"]
+    assert stages["redirect"] == [
+        "preprocess",
+        "head_prior",
+        "invert",
+        "mesh_head",
+        "gaze_gaussian",
+        "evaluate",
+        "compare",
+    ]
     assert stages["driver_gaze"] == ["driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"]
     assert (stages["evaluate"], stages["compare"]) == (["evaluate"], ["evaluate", "compare"])
 

@@ -51,7 +51,7 @@ SHORT = FitConfig(num_steps=2, batch_size=2)
 FIT = SHORT.model_copy(update={"validate_every_steps": 1})
 WITHOUT_TENSORS = {  # on a device
     "redirection.preprocess", "redirection.compare", "redirection.look_paste", "driver.compare", "driver.extract",
-    "judge.landmark_gaze",
+    "judge.landmark_gaze", "redirection.head_prior",
 }  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 

@@ -158,8 +158,8 @@ class _Inversion(nn.Module):
         super().__init__()
         self.model, self.seen, self.config, self.people, self.trained = model, seen, config, people, trained
         self.start = start
-        self.unit = people.std.clamp_min(_MIN_SPREAD) if config.code_unit == "spread" else torch.ones_like(start)
-        self.change = nn.Parameter(torch.zeros_like(start))  # of the code, in that unit
+        self.unit = people.std.clamp_min(_MIN_SPREAD) if config.code_unit == "spread" else start.clone().fill_(1)
+        self.change = nn.Parameter(start.clone().zero_())  # of the code, in that unit
         self.corrections = FrameCorrections(seen.subject_index, seen.sample_index)
 
     @property
