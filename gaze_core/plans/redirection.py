@@ -151,19 +151,22 @@ def _adapted(num_steps: int, num_code_steps: int = 20) -> InvertConfig:
     """The head prior adapted to a person: the code alone for a few steps, then the person's appearance and shape."""
     return InvertConfig(
         num_images=None,
-        codes=FitConfig(num_steps=num_code_steps, batch_size=3, learning_rate=0.05, final_learning_rate_ratio=0.1),
+        max_images=24,
+        codes=FitConfig(num_steps=num_code_steps, batch_size=2, learning_rate=0.05, final_learning_rate_ratio=0.1),
         code_unit="spread",
         weights=FitConfig(
-            num_steps=num_steps, batch_size=3, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
+            num_steps=num_steps, batch_size=2, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
         ),
         learning_rates=LearningRates(renderer=0.1, eyes=0.1),
+        # The prior knows what lies beyond a recording's border; from scratch that must be kept empty.
+        loss_weights=GazeGaussianLossWeights(hidden_matter=0.02),
         corrections=CorrectionsConfig(learning_rate=0.06),
         identity_prior=0.01,
     )
 
 
 ADAPT_TO_PHOTO = _adapted(60, num_code_steps=40)
-ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(450), "small": _adapted(1200)}
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(450), "small": _adapted(1000)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 

@@ -33,7 +33,7 @@ from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.redirection import code_encoder, gaze_gaussian
 from gaze_core.stages.redirection.evaluate import render_rgb
 from gaze_core.stages.redirection.gaze_gaussian import GazeGaussianStageConfig, LearningRates
-from gaze_core.stages.redirection.losses import loss_terms
+from gaze_core.stages.redirection.losses import GazeGaussianLossWeights, loss_terms
 from gaze_core.stages.redirection.official_checkpoint import require_trained_here
 from gaze_core.training.checkpoint import WEIGHTS_FILE, save_weights
 from gaze_core.training.history import STATS_FILE
@@ -42,7 +42,6 @@ from gaze_core.training.loop import FitConfig, Task, Term, fit
 NAME, VERSION = "invert", 3
 _MAX_MEASURED = 16
 _MIN_SPREAD = 1e-3
-_MAX_IMAGES = 600  # in memory at once; of a longer recording, evenly spaced ones
 
 
 class InvertConfig(Config):
@@ -53,11 +52,13 @@ class InvertConfig(Config):
     as in training.
     """
 
-    num_images: PositiveInt | None = 1  # None: all training frames
+    num_images: PositiveInt | None = 1  # None: all training frames, at most `max_images`
+    max_images: PositiveInt = 600  # evenly spaced; all are in memory at once
     mode: Literal["codes", "full"] = "full"
     codes: FitConfig = FitConfig(num_steps=30, batch_size=1, learning_rate=3e-2, final_learning_rate_ratio=0.1)
     weights: FitConfig = FitConfig(num_steps=40, batch_size=1, learning_rate=5e-4, final_learning_rate_ratio=0.1)
     learning_rates: LearningRates | None = None  # of `weights`; None: those of the checkpoint's training
+    loss_weights: GazeGaussianLossWeights | None = None  # None: those of the checkpoint's training
     code_unit: Literal["one", "spread"] = "one"  # of a step of the code; spread: the people's standard deviations
     corrections: CorrectionsConfig = CorrectionsConfig(learning_rate=0.1)
     identity_prior: NonNegativeFloat = 0.002  # weight of the squared distance from the training people
@@ -126,7 +127,7 @@ def _images(config: InvertConfig, dataset_dir: Path, model: GazeGaussian) -> tup
     (own,) = splits.subjects
     usable = SubjectDataset(dataset_dir / own.file, subset=own.train)
     gaze_gaussian.require_image_px(model, usable)
-    wanted = config.num_images or min(len(usable), _MAX_IMAGES)
+    wanted = config.num_images or min(len(usable), config.max_images)
     if len(usable) < wanted:
         raise BadInput(f"{own.subject}: {len(usable)} usable training frames, num_images asks for {wanted}")
     seen = usable.batch(evenly_spaced(len(usable), wanted))
@@ -157,6 +158,7 @@ class _Inversion(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.seen, self.config, self.people, self.trained = model, seen, config, people, trained
+        self.loss_weights = config.loss_weights or trained.loss_weights
         self.start = start
         self.unit = people.std.clamp_min(_MIN_SPREAD) if config.code_unit == "spread" else start.clone().fill_(1)
         self.change = nn.Parameter(start.clone().zero_())  # of the code, in that unit
@@ -171,7 +173,7 @@ class _Inversion(nn.Module):
         """All loss terms of a batch of the images."""
         identity = self.identity
         self.model.set_identity(identity)
-        terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.trained.loss_weights)
+        terms = loss_terms(self.model(batch.camera, self.corrections(batch)), batch, self.loss_weights)
         penalties = self.corrections.penalties(self.config.corrections)
         terms |= {name: Term(*row) for name, row in penalties.items()}
         return terms | {"identity": Term(self.people.identity_prior(identity), self.config.identity_prior)}

@@ -14,6 +14,7 @@ from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.redirection import code_encoder, gaze_gaussian, invert, mesh_head
 from gaze_core.stages.redirection.invert import InvertConfig
+from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
 from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import read_history
 from gaze_core.training.loop import FitConfig
@@ -102,6 +103,15 @@ def test_codes_alone_leave_the_weights_as_they_are(root, tmp_path):
     )  # the identity does not depend on the labels
     assert card["seen"]["frames"]["synthetic/stranger"] == [[0, 0, 0]]
     assert set(card["seen"]["frames"]) == {"synthetic/dark", "synthetic/light", "synthetic/stranger"}
+
+
+def test_of_a_long_recording_evenly_spaced_frames_are_taken_and_losses_may_be_its_own(root, tmp_path):
+    losses = GazeGaussianLossWeights(hidden_matter=0.0, eyes_l1=0.0)
+    short = {"codes": FitConfig(num_steps=1, batch_size=2), "weights": FitConfig(num_steps=2, batch_size=2)}
+    produced = invert_stranger(root, tmp_path, num_images=None, max_images=5, loss_weights=losses, **short)
+    assert produced.metrics["num_images"] == 5
+    usual = invert_stranger(root, tmp_path / "usual", num_images=None, max_images=5, **short)
+    assert usual.files[WEIGHTS_FILE].read_bytes() != produced.files[WEIGHTS_FILE].read_bytes()
 
 
 def test_what_is_frozen_keeps_its_bytes_and_the_rest_is_fitted_to_all_training_frames(root, tmp_path):
