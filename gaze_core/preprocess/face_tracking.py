@@ -4,6 +4,7 @@ from itertools import count
 
 import numpy as np
 
+from gaze_core.preprocess.face_search import extent_px
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.landmarks import Face, FaceLandmarker
 
@@ -38,11 +39,6 @@ class FaceTracker:
                     followed[next(number for number in count() if number not in followed)] = face
         self._known = dict(sorted(followed.items()))
         return self._known
-
-
-def extent_px(face: Face) -> float:
-    """The longer side of the landmarks' box."""
-    return float(np.ptp(face.points_px[:, :2], axis=0).max())
 
 
 def _apart(one: Face, other: Face) -> bool:

@@ -16,7 +16,8 @@ from numpy import ndarray
 from gaze_core.geometry.rotations import eye_rotation
 from gaze_core.preprocess.camera_model import Camera
 from gaze_core.preprocess.face_mesh import AverageFace
-from gaze_core.preprocess.face_tracking import FaceTracker, extent_px
+from gaze_core.preprocess.face_search import extent_px, find_faces
+from gaze_core.preprocess.face_tracking import FaceTracker
 from gaze_core.preprocess.gaze_estimators import EstimatorName, EyeGaze, estimator
 from gaze_core.preprocess.head_pose import HeadModel, Pose, estimate_pose
 from gaze_core.preprocess.images import RgbImage
@@ -115,10 +116,10 @@ class GazeReader:
         return True
 
     def photograph(self, image: RgbImage, camera: Camera) -> list[FaceReading]:
-        """All faces of a picture on its own, the largest first."""
+        """All faces of a picture on its own, the largest first; small ones are searched for if there is no other."""
         large, scale = _enlarged(image)
         near = camera.scaled(scale)
-        found = sorted(self._landmarker.faces(large), key=extent_px, reverse=True)
+        found = find_faces(large, self._landmarker)
         heads = [
             self._person or pose_face(large, _ideal(face, near), self._head, near.intrinsics_px).head for face in found
         ]

@@ -49,6 +49,15 @@ def test_yaw_of_rendered_faces_is_read_and_pitch_in_its_order(reader):
     assert np.ptp(truth_deg, axis=0).min() > 30  # or a constant would do
 
 
+def test_a_face_that_is_small_in_its_photograph_is_read(reader):
+    face = cv2.resize(rendered_face(0), (512, 512))
+    small = np.full((1600, 2800, 3), 90, np.uint8)
+    small[500:756, 1200:1456] = cv2.resize(face, (256, 256), interpolation=cv2.INTER_AREA)
+    assert not reader._landmarker.faces(small)
+    reading = only(reader.photograph(small, camera_of(small)))
+    assert ((reading.points_px > (1200, 500)) & (reading.points_px < (1456, 756))).all()
+
+
 def test_labelled_people_are_read_within_the_bar(reader, shared_data):
     folder = shared_data / "real_gaze" / "xgaze40"
     if not folder.is_dir():
