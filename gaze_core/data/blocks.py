@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -17,12 +17,15 @@ _FEWEST_FRAMES = 60  # below it blocks are hardly more than single frames
 
 
 class BlockConfig(Config):
-    """A recording is cut into stretches of equal length; each gives a block for training, validation and test."""
+    """A recording is cut into stretches of equal length. In the middle of each are a validation and a test block.
+
+    What is before and after is for training, so that training surrounds every held-out block, the last one, too.
+    """
 
     num_stretches: PositiveInt = 10
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
-    gap_s: NonNegativeFloat = 1.0  # left out before each block
+    gap_s: NonNegativeFloat = 1.0  # left out around each held-out block
 
 
 def stretch_of(times_s: Sequence[float], duration_s: float, config: BlockConfig) -> Int[ndarray, " n"]:
@@ -42,19 +45,23 @@ def split_blocks(subject: str, times_s: Sequence[float], duration_s: float, conf
     advice = "use a longer recording, or a smaller blocks.num_stretches or gap_s"
     if usable_s <= 0:
         raise BadInput(f"{subject}: stretches of {stretch_s:.1f} s hold three gaps of {config.gap_s:g} s; {advice}")
-    test_s, validation_s = config.test_fraction * usable_s, config.validation_fraction * usable_s
-    train_s = usable_s - test_s - validation_s
-    starts = np.cumsum([config.gap_s, train_s + config.gap_s, validation_s + config.gap_s])
-    ends = starts + [train_s, validation_s, test_s]
-    within = np.asarray(times_s) - stretch_of(times_s, duration_s, config) * stretch_s
-    parts = [
-        tuple(np.flatnonzero((within >= start) & (within < end)).tolist())
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    validation_s, test_s = config.validation_fraction * usable_s, config.test_fraction * usable_s
+    validation_start_s = (usable_s - validation_s - test_s) / 2 + config.gap_s
+    test_start_s = validation_start_s + validation_s + config.gap_s
+    within_s = np.asarray(times_s) - stretch_of(times_s, duration_s, config) * stretch_s
+    validation = _between(within_s, validation_start_s, validation_start_s + validation_s)
+    test = _between(within_s, test_start_s, test_start_s + test_s)
+    near = _between(within_s, validation_start_s - config.gap_s, test_start_s + test_s + config.gap_s)
+    train = ~near & (np.asarray(times_s) < duration_s)
+    parts = [tuple(np.flatnonzero(chosen).tolist()) for chosen in (train, validation, test)]
     for name, part in zip(("training", "validation", "test"), parts, strict=True):
         if len(part) < 2:
             raise BadInput(f"{subject}: {len(part)} usable frames for {name}, expected 2 or more; {advice}")
     return Splits(subject=subject, train=parts[0], validation=parts[1], test=parts[2])
+
+
+def _between(values: Float[ndarray, " n"], low: float, high: float) -> Bool[ndarray, " n"]:
+    return (values >= low) & (values < high)
 
 
 def split_recording(

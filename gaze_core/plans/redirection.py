@@ -140,14 +140,15 @@ PRESETS: dict[PresetName, Schedule] = {
     "h200":  Schedule("10 epochs",  8,     "30 epochs",  8,     2e-4,     True),
 }  # fmt: skip
 HEAD_PRIOR_PX = 128
-# What a recording does not teach anew: how the head moves with expression, pose and gaze, and what an eyeball looks like.
+# What neither a photo nor a recording teaches anew: how a face moves with expression and gaze, and what an eyeball looks like.
 _MOTION = tuple(f"model.{part}" for part in (
-    "face.deform.*", "face.attribute.*", "eyes.means_m", "eyes.centers_m", "eyes.deform.*", "eyes.rotate.*",
-    "eyes.place_ball.*", "eyes.attribute.*", "eyes.color.*",
+    "face.deform.shape.*", "face.deform.lids.*", "face.attribute.shape.*", "face.attribute.lids.*", "eyes.means_m",
+    "eyes.centers_m", "eyes.deform.*", "eyes.rotate.*", "eyes.place_ball.*", "eyes.attribute.*", "eyes.color.*",
 ))  # fmt: skip
+_POSE = ("model.face.deform.pose.*", "model.face.attribute.pose.*")  # how hair hangs when the head tilts
 
 
-def _adapted(num_steps: int, num_code_steps: int = 20) -> InvertConfig:
+def _adapted(num_steps: int, num_code_steps: int = 20, frozen: tuple[str, ...] = _MOTION) -> InvertConfig:
     """The head prior adapted to a person: the code alone for a few steps, then the person's appearance and shape."""
     return InvertConfig(
         num_images=None,
@@ -155,9 +156,10 @@ def _adapted(num_steps: int, num_code_steps: int = 20) -> InvertConfig:
         codes=FitConfig(num_steps=num_code_steps, batch_size=2, learning_rate=0.05, final_learning_rate_ratio=0.1),
         code_unit="spread",
         weights=FitConfig(
-            num_steps=num_steps, batch_size=2, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=_MOTION
+            num_steps=num_steps, batch_size=2, learning_rate=2e-3, final_learning_rate_ratio=0.1, frozen=frozen
         ),
-        learning_rates=LearningRates(renderer=0.1, eyes=0.1),
+        # Seen from one side, Gaussians that move freely drift along the line of sight, and the turned head falls apart.
+        learning_rates=LearningRates(positions=0.05, renderer=0.1, eyes=0.1),
         # The prior knows what lies beyond a recording's border; from scratch that must be kept empty.
         loss_weights=GazeGaussianLossWeights(hidden_matter=0.02),
         corrections=CorrectionsConfig(learning_rate=0.06),
@@ -165,8 +167,8 @@ def _adapted(num_steps: int, num_code_steps: int = 20) -> InvertConfig:
     )
 
 
-ADAPT_TO_PHOTO = _adapted(60, num_code_steps=40)
-ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(450), "small": _adapted(1000)}
+ADAPT_TO_PHOTO = _adapted(60, num_code_steps=40, frozen=(*_MOTION, *_POSE))
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(700), "small": _adapted(1400)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 

@@ -20,7 +20,7 @@ from gaze_core.preprocess.video_reader import Video, read_video
 from gaze_core.sampling import evenly_spaced
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "driver_extract", 4
+NAME, VERSION = "driver_extract", 5
 _DECODED_FILE, _JPEG_QUALITY = "decoded.json", 95
 _FACE_FRAMES = 25  # decoding that many frames takes about as long as one face detection; for the progress bar
 

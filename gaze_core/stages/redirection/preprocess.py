@@ -37,7 +37,7 @@ from gaze_core.preprocess.video_config import VideoConfig
 from gaze_core.reproducibility import generator
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "preprocess", 7
+NAME, VERSION = "preprocess", 8
 
 
 class PreprocessConfig(Config):
