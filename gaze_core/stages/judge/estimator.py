@@ -2,9 +2,9 @@
 
 It is not part of a flow: the weights are shipped, made by these commands:
 
-    python -m gaze_core.synthesis.judge_subjects people
-    python -m gaze_core.stages.judge.estimator --training people/training/*.h5 --validation people/validation/*.h5 \\
-        --test people/test/*.h5 --out weights
+    python -m gaze_core.synthesis.prior_people around people
+    python -m gaze_core.stages.judge.estimator --training people/training/*.h5 --validation people/test/*290[1-6].h5 \\
+        --test people/test/*290[7-9].h5 people/test/*291*.h5 --out weights
 
 `docs/decisions/0006-judge.md` has the reasons and the results.
 """
@@ -17,12 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gaze_core.config import Config, Runtime
-from gaze_core.data.subjects import SubjectDataset
+from gaze_core.data.subjects import REQUIRED_LABELS, SubjectDataset
 from gaze_core.data.validation import require_valid
 from gaze_core.errors import BadInput
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
@@ -45,6 +46,7 @@ class EstimatorConfig(Config):
     """Configuration of the judge's training."""
 
     network: GazeNetConfig = GazeNetConfig()
+    largest_turn_deg: PositiveFloat = 40.0  # of the face from the camera; eyes that are seen from the side are left out
     augment: AugmentConfig = AugmentConfig()
     num_steps: PositiveInt = 4500
     batch_size: PositiveInt = 32
@@ -71,8 +73,10 @@ def train_judge(
     Raises:
         BadInput: a split has no file, or a subject occurs twice.
     """
-    training_sets = _datasets(training, "training")
-    held_out = {"validation": _datasets(validation, "validation"), "test": _datasets(test, "test")}
+    training_sets = _datasets(training, "training", config)
+    held_out = {
+        "validation": _datasets(validation, "validation", config), "test": _datasets(test, "test", config)
+    }  # fmt: skip
     _require_disjoint(training_sets, *held_out.values())
     faces = read_faces(list(training_sets.values()))
     seed_everything("judge", config.seed)
@@ -96,12 +100,28 @@ def train_judge(
     return card
 
 
-def _datasets(files: Sequence[Path], what: str) -> dict[str, SubjectDataset]:
+def _datasets(files: Sequence[Path], what: str, config: EstimatorConfig) -> dict[str, SubjectDataset]:
     if not files:
         raise BadInput(f"no subject file for {what}; expected one or more; synthesize some")
     for path in files:
         require_valid(path)
-    return {dataset.subject: dataset for dataset in map(SubjectDataset, sorted(files))}
+    datasets = (_seen_from_the_front(path, config.largest_turn_deg) for path in sorted(files))
+    return {dataset.subject: dataset for dataset in datasets}
+
+
+def _seen_from_the_front(path: Path, largest_turn_deg: float) -> SubjectDataset:
+    """The samples whose eyes are open and whose face is turned from the camera by no more than this.
+
+    Raises:
+        BadInput: there is none.
+    """
+    dataset = SubjectDataset(path, required_labels=(*REQUIRED_LABELS, "left_eye", "right_eye"))
+    to_camera = dataset.labels["world_to_camera"] @ dataset.labels["head_to_world"]
+    turn_deg = np.rad2deg(np.arccos(np.clip(to_camera[:, 2, 2], -1, 1)))
+    chosen = dataset.indices[turn_deg <= largest_turn_deg].tolist()
+    if not chosen:
+        raise BadInput(f"{path}: no open eyes of a face within {largest_turn_deg:g} deg of the camera")
+    return SubjectDataset(path, subset=chosen, required_labels=(*REQUIRED_LABELS, "left_eye", "right_eye"))
 
 
 def _require_disjoint(*splits: Mapping[str, SubjectDataset]) -> None:
