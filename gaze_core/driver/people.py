@@ -5,7 +5,7 @@ from gaze_core.synthesis.factory import SubjectConfig
 from gaze_core.synthesis.identity import Ranges
 from gaze_core.synthesis.rig import View
 
-FIRST_SEED = 301  # disjoint from the seeds of shipped packs, of the judge's people and of synthetic drives
+FIRST_SEED = 301  # disjoint from the seeds of shipped packs and of synthetic drives
 WIDE = Ranges(
     gaze_pitch_deg=(-22, 22), gaze_yaw_deg=(-32, 32), head_pitch_deg=(-12, 12), head_yaw_deg=(-18, 18),
     head_roll_deg=(-8, 8), head_shift_m=(-0.03, 0.03),

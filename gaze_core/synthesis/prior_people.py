@@ -2,8 +2,8 @@
 
 `near` has few images of each face, with large variation of lens, gaze and light: the reader of gaze labels learns from
 it (`stages/judge/landmark_gaze.py`). `around` has all sides of each head, at the size that is trained: the head prior
-learns from it. Training people and test people of both sets are the same, and none is in a shipped pack or among the
-judge's.
+and, from the front, the gaze judge (`stages/judge/estimator.py`) learn from it. Training people and test people of both
+sets are the same, and none is in a shipped pack.
 """
 
 import os
