@@ -6,7 +6,6 @@ position embedding alone, or mirrored: then the left eye is mirrored, so that th
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import timm
@@ -18,6 +17,7 @@ from torch.nn import functional
 
 from gaze_core.config import Config
 from gaze_core.data.batch import TensorRecord
+from gaze_core.models.estimation.encoder_weights import EncoderWeights, load_encoder
 from gaze_core.models.estimation.tiny_encoder import TinyEncoder
 
 Variant = Literal["tiny", "lite", "hybrid"]
@@ -28,8 +28,7 @@ _EMBEDDING_STD = 0.02
 class GazeTRConfig(Config):
     """Architecture of the network, and the size of its input images.
 
-    `pretrained` is empty for random weights, `timm` for timm's own ones, or a folder with one file for each encoder
-    (`encoder_weights.py`).
+    Without `face_weights` and `eye_weights` the encoders start from random weights.
     """
 
     variant: Variant = "lite"
@@ -41,7 +40,8 @@ class GazeTRConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = _IMAGENET_MEAN  # of R, G and B in [0, 1]
     std: tuple[float, float, float] = _IMAGENET_STD
-    pretrained: Literal["", "timm"] | Path = ""
+    face_weights: EncoderWeights | None = None
+    eye_weights: EncoderWeights | None = None
 
     @property
     def token_width(self) -> int:
@@ -89,6 +89,17 @@ class GazeTR(nn.Module):
         self.head = _hybrid_head() if config.variant == "hybrid" else _head(config.token_width, config.dropout)
         self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
+
+    def load_pretrained(self) -> None:
+        """Loads the encoders' weights that the configuration names, before training.
+
+        Raises:
+            BadInput: as `load_encoder`.
+        """
+        encoders = self.fusion.face_encoder, self.fusion.eye_encoder
+        for encoder, weights in zip(encoders, (self.config.face_weights, self.config.eye_weights), strict=True):
+            if weights:
+                load_encoder(encoder, weights)
 
     def forward(self, images: EyeFaceImages) -> GazeTROutput:
         """Images of any size; they are resized to the sizes of the configuration."""
