@@ -80,3 +80,12 @@ def _filled(model: M, file: Path) -> M:
     except RuntimeError as error:
         raise BadInput(f"{file}: weights do not fit its card ({str(error).partition(chr(10))[0]})") from error
     return model
+
+
+def require_unseen_participants(trained_on: Mapping[str, Sequence[str]], test: Sequence[str]) -> None:
+    """Raises ContractViolation if a participant who is to be measured has trained the model or chosen its weights."""
+    if seen := sorted({name for names in trained_on.values() for name in names} & set(test)):
+        raise ContractViolation(
+            f"the model has seen {', '.join(seen[:4])} in training, who would be measured; measure it on others, or train "
+            "it again without them"
+        )

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
-from gaze_core.driver.baselines import (
+from gaze_core.evaluation.baselines import (
     Angles,
     affine_correction,
     bias_correction,

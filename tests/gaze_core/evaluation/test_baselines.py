@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaze_core.driver.baselines import (
+from gaze_core.evaluation.baselines import (
     affine_correction,
     bias_correction,
     constant,
