@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.estimation.recording_schema import Split
-from gaze_core.estimation.viewing.film import FilmConfig, film_recording
-from gaze_core.estimation.viewing.images import RENDER_VERSION, RenderConfig, render_viewing
+from gaze_core.estimation.viewing.film import FilmConfig
+from gaze_core.estimation.viewing.images import RENDER_VERSION, RenderConfig, head_points, pupils_m, render_viewing
 from gaze_core.estimation.viewing.plan import Stimulus, ViewingConfig, plan_viewing
+from gaze_core.estimation.viewing.record import write_recording
 from gaze_core.estimation.viewing.setup import CameraName
 from gaze_core.synthesis.head import load_anny
 from gaze_core.synthesis.scene import load_mitsuba, use_one_thread
@@ -36,20 +37,22 @@ class SyntheticEveConfig(Config):
     train: NonNegativeInt = 12
     val: NonNegativeInt = 4
     test: NonNegativeInt = 6
-    image_s: PositiveFloat = 8.0
-    video_s: PositiveFloat = 4.0
-    wikipedia_s: PositiveFloat = 5.0
+    rounds: PositiveInt = 2  # recordings of each stimulus for each person
+    image_s: PositiveFloat = 4.0  # length of a recording
+    video_s: PositiveFloat = 2.0
+    wikipedia_s: PositiveFloat = 2.5
     cameras: tuple[CameraName, ...] = ("basler",)
     seed: NonNegativeInt = 0
     render: RenderConfig = RenderConfig()
     film: FilmConfig = FilmConfig()
 
     def tasks(self) -> list["ViewingTask"]:
-        """All recordings, people of the three splits in turn, so that an early stop leaves some of each."""
+        """All recordings, round by round and people of the three splits in turn, so that an early stop leaves some of each."""
         counts: dict[Split, int] = {"train": self.train, "val": self.val, "test": self.test}
         people = [(split, n, (n + 0.5) / count) for split, count in counts.items() for n in range(count)]
         return [
-            ViewingTask(split, number, stimulus, camera, self)
+            ViewingTask(split, number, round_, stimulus, camera, self)
+            for round_ in range(self.rounds)
             for split, number, _ in sorted(people, key=lambda person: person[2])
             for stimulus in _STEPS
             for camera in self.cameras
@@ -62,6 +65,7 @@ class ViewingTask:
 
     split: Split
     number: int  # of the person in the split, from 0
+    round: int
     stimulus: Stimulus
     camera: CameraName
     config: SyntheticEveConfig
@@ -79,25 +83,29 @@ class ViewingTask:
     @property
     def step(self) -> str:
         """EVE's name of the recording's folder."""
-        number = list(_STEPS).index(self.stimulus) + 1
+        number = len(_STEPS) * self.round + list(_STEPS).index(self.stimulus) + 1
         return f"step{number:03d}_{self.stimulus}_{_STEPS[self.stimulus]}"
 
     @property
     def viewing(self) -> ViewingConfig:
         """What the person does."""
         seconds = float(getattr(self.config, f"{self.stimulus}_s"))
-        return ViewingConfig(stimulus=self.stimulus, seconds=seconds, seed=self.config.seed + self.identity_seed)
+        return ViewingConfig(stimulus=self.stimulus, seconds=seconds, seed=self._seed)
+
+    @property
+    def _seed(self) -> int:
+        return 100 * (10_000 * self.config.seed + self.identity_seed) + self.round
 
     @property
     def render_seed(self) -> int:
         """Decides the light, the expression and the renderer's noise."""
-        return 3 * self.viewing.seed + list(_STEPS).index(self.stimulus)
+        return 3 * self._seed + list(_STEPS).index(self.stimulus)
 
     def renders(self, out: Path) -> Path:
         """Where the rendered images lie."""
         parts = [RENDER_VERSION, self.viewing.digest(), self.config.render.digest(), self.identity_seed, self.camera]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-        return out / _RENDERS / f"{self.participant}__{self.stimulus}__{self.camera}__{digest}.npz"
+        return out / _RENDERS / f"{self.participant}__{self.step}__{self.camera}__{digest}.npz"
 
 
 def synthesize_eve(config: SyntheticEveConfig, out: Path, num_workers: int = 0, advance: Advance | None = None) -> Path:
@@ -140,5 +148,8 @@ def make_recording(task: ViewingTask, out: Path) -> Path:
         task.renders(out), viewing, task.identity_seed, task.camera, task.config.render, task.render_seed
     )
     folder = out / task.participant / task.step
-    film_recording(folder, images, viewing, task.identity_seed, task.camera, task.config.render, task.config.film)
+    write_recording(
+        folder, images, viewing, head_points(task.identity_seed), pupils_m(task.identity_seed, viewing), task.camera,
+        task.config.render, task.config.film, task.render_seed,
+    )  # fmt: skip
     return folder

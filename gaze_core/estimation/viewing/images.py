@@ -1,4 +1,4 @@
-"""Renders the moments of a recording: face and eyes, with a border for what later shifts the crops, noise as low as paid for."""
+"""Renders the moments of a recording: face and eyes, with a border for what later shifts the crops."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +69,7 @@ def render_viewing(
     mood = _mood(rng)
     pictures = []
     for number, moment in enumerate(viewing.moments):
-        pictures.append(_render(person, points, moment, mood, camera, config, light, 1000 * seed + number))
+        pictures.append(_render(person, points, moment, mood, camera, config, light, 3000 * seed % 2**31 + 3 * number))
         advance()
     images = {patch: np.stack([one[index] for one in pictures]) for index, patch in enumerate(PATCHES)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,8 @@ def _expression(moment: Moment, gaze_head_eyes: Float[ndarray, "2 2"], mood: dic
     return np.array([actions.get(name, 0.0) for name in ARKIT])
 
 
-def pupil_m(identity_seed: int, moment: Moment) -> float:
-    """Diameter of the pupils."""
+def pupils_m(identity_seed: int, viewing: Viewing) -> Float[ndarray, " m"]:
+    """Diameter of the person's pupils in each moment."""
     person = make_person(identity_seed, _SUBDIVISIONS)
-    return float(2 * person.head.surface_radius_m * np.sin(person.coloring.pupil_rad * moment.pupil))
+    angles_rad = person.coloring.pupil_rad * np.array([moment.pupil for moment in viewing.moments])
+    return np.asarray(2 * person.head.surface_radius_m * np.sin(angles_rad))

@@ -11,7 +11,6 @@ from gaze_core.estimation.viewing.plan import Moment
 from gaze_core.estimation.viewing.setup import (
     EYE_WIDTH_M,
     FACE_WIDTH_M,
-    NORMAL_M,
     CameraName,
     Window,
     normalising_rotation,
@@ -71,9 +70,8 @@ class Seen:
     def window(self, patch: str, size_px: int, off_px: Off = (0, 0)) -> Window:
         """The window of a patch in the virtual camera, `size_px` wide; `off_px`: how far its middle misses the origin."""
         center = self.rotation @ self.origins_m[patch]
-        width_m = (FACE_WIDTH_M if patch == "face" else EYE_WIDTH_M) * np.linalg.norm(self.origins_m[patch]) / NORMAL_M
-        distance_m = float(np.linalg.norm(self.origins_m[patch]))
-        return window_at(center, distance_m, width_m * NORMAL_M / distance_m, size_px, off_px)
+        width_m = FACE_WIDTH_M if patch == "face" else EYE_WIDTH_M
+        return window_at(center, width_m, size_px, off_px)
 
 
 def see(moment: Moment, points: HeadPoints, camera: CameraName) -> Seen:

@@ -1,10 +1,11 @@
-"""What the eyes of a synthetic person do before a screen: fixations, saccades, pursuit, reading, blinks, and a head that drifts.
+"""What a synthetic person does before a screen: fixations, saccades, pursuit, reading, blinks, and a head that drifts.
 
 Time runs in ticks of 1/60 s. Ticks that show the same moment share one state, and so one rendered image: a fixation is
 one state (a new one each 0.4 s, with the eyes' drift and the head's movement), each tick of a saccade is one, each few
 ticks of a pursuit are. Seeded and exact.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -161,7 +162,7 @@ def _pursue(rng: np.random.Generator, line: _Timeline, start: Float[ndarray, "2"
     return point
 
 
-def _reading(rng: np.random.Generator):  # type: ignore[no-untyped-def]
+def _reading(rng: np.random.Generator) -> Iterator[Float[ndarray, "2"]]:
     """Points along lines of text, without end: steps of about two degrees, now and then a step back, then the next line."""
     left, right, top, bottom = 0.12 * SCREEN_PX[0], 0.88 * SCREEN_PX[0], 0.12 * SCREEN_PX[1], 0.9 * SCREEN_PX[1]
     y, x = rng.uniform(top, 0.6 * bottom), left + rng.uniform(0, 200)
@@ -188,7 +189,9 @@ def _blink(line: _Timeline, point: Float[ndarray, "2"]) -> None:
 def _head_path(rng: np.random.Generator, points_px: Float[ndarray, "t 2"]) -> Float[ndarray, "t 6"]:
     """The head at each tick: it wanders about its rest, and takes over a share of the gaze's angle a little later."""
     centred = (points_px - np.asarray(SCREEN_PX) / 2) / PX_PER_DEG
-    wanted_deg = np.column_stack([-centred[:, 1], centred[:, 0]]) * _FOLLOW  # down is pitch < 0, the person's right yaw > 0
+    wanted_deg = (
+        np.column_stack([-centred[:, 1], centred[:, 0]]) * _FOLLOW
+    )  # down is pitch < 0, the person's right yaw > 0
     rest = np.concatenate([rng.normal(0, [2.5, 2.5, 1.5]), rng.uniform([-0.03, -0.02, -0.06], [0.03, 0.03, 0.08])])
     keep, ease = np.exp(-1 / (_WANDER_S * TICK_HZ)), 1 - np.exp(-1 / (_FOLLOW_S * TICK_HZ))
     wander, followed = rng.normal(0, 1, 6), wanted_deg[0]

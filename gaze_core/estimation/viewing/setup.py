@@ -27,8 +27,7 @@ _PLACES_M: dict[CameraName, tuple[float, float, float]] = {
 _FOCAL_PX: dict[CameraName, float] = {"basler": 1800.0, "webcam_l": 1400.0, "webcam_c": 1400.0, "webcam_r": 1400.0}
 RATE_HZ: dict[CameraName, int] = {"basler": 60, "webcam_l": 30, "webcam_c": 30, "webcam_r": 30}
 _LOOKED_AT_M = (0.0, 0.03, 0.0)
-# Normalised views: what a crop is wide at the face's (an eye's) centre, from a distance of 0.6 m.
-NORMAL_M, FACE_WIDTH_M, EYE_WIDTH_M = 0.60, 0.150, 0.042
+FACE_WIDTH_M, EYE_WIDTH_M = 0.150, 0.042  # what a normalised crop is wide at the face's (an eye's) centre
 
 
 def world_to_camera(camera: CameraName) -> Float[ndarray, "4 4"]:
@@ -87,19 +86,18 @@ class Window:
 
 
 def window_at(
-    center: Float[ndarray, "3"], distance_m: float, width_m: float, size_px: int, off_px: tuple[float, float] = (0, 0)
+    center_m: Float[ndarray, "3"], width_m: float, size_px: int, off_px: tuple[float, float] = (0, 0)
 ) -> Window:
-    """The window that shows a piece of `width_m` around `center`, as from 0.6 m.
+    """The window that shows a piece of `width_m` around a point, however far it is.
 
     Args:
-        center: a point in the virtual camera's frame.
-        distance_m: of the point from the camera.
-        width_m: what the window is wide.
+        center_m: the point, in the virtual camera's frame.
+        width_m: what the window is wide there.
         size_px: side of the window.
         off_px: how far the middle of the window misses the point.
     """
-    focal_px = size_px / width_m * distance_m
-    x, y = focal_px * center[:2] / center[2]
+    focal_px = size_px / width_m * float(np.linalg.norm(center_m))
+    x, y = focal_px * center_m[:2] / center_m[2]
     middle = size_px / 2
     matrix = np.array([[focal_px, 0, middle - x - off_px[0]], [0, focal_px, middle - y - off_px[1]], [0, 0, 1.0]])
     return Window(matrix, size_px)
