@@ -68,6 +68,11 @@ class RecordingWriter:
         self._count += count
         self._last_s = float(times_s[-1]) if count else self._last_s
 
+    @property
+    def num_frames(self) -> int:
+        """Frames that were added."""
+        return self._count
+
     def _values(self, name: str, block: Mapping[str, Any], count: int, dataset: h5py.Dataset) -> Any:
         if name not in block and name in LABELS and LABELS[name][2] is not None:
             return np.full((count, *dataset.shape[1:]), LABELS[name][2], dataset.dtype)
