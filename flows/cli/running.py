@@ -30,12 +30,12 @@ class OutputOptions:
 
 
 def register(app: typer.Typer, system: System) -> None:
-    """Adds `NAME`, or the system's group with `NAME run`, to the command line."""
+    """Adds `NAME`, or the system's group with `NAME run` (or the name that it has there), to the command line."""
     if not system.group:
         app.command(system.name)(run_command(system))
         return
     group: typer.Typer = imported(system.group)
-    group.command("run")(run_command(system))
+    group.command(system.command)(run_command(system))
     app.add_typer(group, name=system.name)
 
 

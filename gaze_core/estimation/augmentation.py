@@ -42,7 +42,12 @@ class EyeFaceAugmentation(Config):
 
 
 def augmented(
-    images: EyeFaceImages, gaze_rad: Float[Tensor, "b 2"], samples: Tensor, step: int, seed: int, how: EyeFaceAugmentation
+    images: EyeFaceImages,
+    gaze_rad: Float[Tensor, "b 2"],
+    samples: Tensor,
+    step: int,
+    seed: int,
+    how: EyeFaceAugmentation,
 ) -> tuple[EyeFaceImages, Float[Tensor, "b 2"]]:
     """The changed frames and their gaze."""
     device = images.face.device
@@ -113,7 +118,9 @@ def _blurred(
     part = rgb[chosen]
     rows = part.reshape(1, -1, *part.shape[-2:])
     rows = functional.conv2d(functional.pad(rows, (2, 2, 0, 0), "replicate"), kernel[:, None, None], groups=len(kernel))
-    rows = functional.conv2d(functional.pad(rows, (0, 0, 2, 2), "replicate"), kernel[:, None, :, None], groups=len(kernel))
+    rows = functional.conv2d(
+        functional.pad(rows, (0, 0, 2, 2), "replicate"), kernel[:, None, :, None], groups=len(kernel)
+    )
     return rgb.masked_scatter(chosen[:, None, None, None], rows.reshape(part.shape))
 
 

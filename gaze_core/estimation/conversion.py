@@ -95,6 +95,20 @@ def layout_of(root: Path) -> LayoutName:
     raise BadInput(f"{root}: not a layout of EVE; expected {patterns}")
 
 
+def source_files(root: Path, config: ConvertConfig) -> tuple[list[Path], list[str]]:
+    """The files below `root` that a conversion reads, sorted, and lines on what is missing there.
+
+    Raises:
+        BadInput: `root` is no layout of EVE, or holds no recording of these cameras.
+    """
+    layout = config.layout or layout_of(root)
+    problems: list[str] = []
+    sources = LAYOUTS[layout][2](root, config.cameras, problems)
+    if not sources:
+        raise BadInput(f"{root}: no recording of {', '.join(config.cameras)}; expected {LAYOUTS[layout][0]}")
+    return sorted({path for source in sources for path in source.files}), problems
+
+
 def require_cameras(names: tuple[str, ...]) -> None:
     """Raises BadInput for a camera that EVE does not have."""
     for name in names:

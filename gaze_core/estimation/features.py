@@ -82,7 +82,11 @@ class Features:
         """Writes the file atomically; tokens in half precision."""
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez(
-                file, frames=self.frames, starts=self.starts, token=self.token.astype(np.float16), gaze_rad=self.gaze_rad
+                file,
+                frames=self.frames,
+                starts=self.starts,
+                token=self.token.astype(np.float16),
+                gaze_rad=self.gaze_rad,
             )
 
     @classmethod

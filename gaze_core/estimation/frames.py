@@ -84,10 +84,7 @@ class FrameSet(Dataset[FrameBatch]):
         else:
             crops = [self._kept[name][chosen] for name in IMAGES]
         return FrameBatch(
-            *(torch.from_numpy(crop) for crop in crops),
-            gaze_rad=torch.from_numpy(self.gaze_rad[chosen]),
-            valid=torch.from_numpy(self.valid[chosen]),
-            sample_index=torch.from_numpy(chosen),
+            *(torch.from_numpy(values) for values in (*crops, self.gaze_rad[chosen], self.valid[chosen], chosen)),
         )
 
     def batches(self, order: Iterable[list[int]], num_workers: int = 0) -> Iterator[FrameBatch]:

@@ -24,9 +24,7 @@ _MIN_CORRELATION = 0.25  # of a person's darkness and labels; those of a swapped
 _CENTRE_SHARE = 0.25  # of the crop's sides that is left out: lashes, brows and background
 
 
-def eye_darkness(
-    left: UInt8[ndarray, "n e e 3"], right: UInt8[ndarray, "n e e 3"]
-) -> Float[ndarray, "n 2"]:
+def eye_darkness(left: UInt8[ndarray, "n e e 3"], right: UInt8[ndarray, "n e e 3"]) -> Float[ndarray, "n 2"]:
     """Where the dark of both eyes lies: upward and to the picture's left of the crop's middle, in crop sides.
 
     The weight of a pixel is the square of how much darker it is than the mean of the middle of its crop.
@@ -45,9 +43,7 @@ def eye_darkness(
     return np.mean(places, axis=0)
 
 
-def pupil_check(
-    darkness: Sequence[Float[ndarray, "n 2"]], gaze_rad: Sequence[Float[ndarray, "n 2"]]
-) -> StoredCheck:
+def pupil_check(darkness: Sequence[Float[ndarray, "n 2"]], gaze_rad: Sequence[Float[ndarray, "n 2"]]) -> StoredCheck:
     """Whether the dark of the eyes moves with the labels; one array for each person."""
     question = "Do the pupils in the pictures move with the labels?"
     people = [(d, g) for d, g in zip(darkness, gaze_rad, strict=True) if len(d) >= MIN_GAZES]
@@ -65,10 +61,14 @@ def pupil_check(
     if (np.abs(crossed) > np.abs(found) + _MIN_CORRELATION).all():
         faults = ["pitch and yaw are swapped"]
     if faults:
-        return StoredCheck(mark="fault", question=question, answer=f"{answer} It seems that {', '.join(faults)}.", note=note)
+        return StoredCheck(
+            mark="fault", question=question, answer=f"{answer} It seems that {', '.join(faults)}.", note=note
+        )
     unsure = [name for name, value in zip(("pitch", "yaw"), found, strict=True) if value < _MIN_CORRELATION]
     if unsure:
-        return StoredCheck(mark="cannot tell", question=question, answer=f"{answer} Too weak in {', '.join(unsure)}.", note=note)
+        return StoredCheck(
+            mark="cannot tell", question=question, answer=f"{answer} Too weak in {', '.join(unsure)}.", note=note
+        )
     return StoredCheck(mark="ok", question=question, answer=answer, note=note)
 
 
@@ -77,7 +77,9 @@ def screen_check(distance_m: Float[ndarray, " n"]) -> StoredCheck:
     question = "Do the gaze labels meet the screen where the points are?"
     known = distance_m[np.isfinite(distance_m)]
     if len(known) < MIN_GAZES:
-        return StoredCheck(mark="cannot tell", question=question, answer=f"{len(known)} frames have a point on a screen.")
+        return StoredCheck(
+            mark="cannot tell", question=question, answer=f"{len(known)} frames have a point on a screen."
+        )
     middle = float(np.median(known))
     # Trackers round and smooth; a mirrored or swapped angle is off by more than a hand.
     return StoredCheck(

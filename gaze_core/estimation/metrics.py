@@ -69,9 +69,7 @@ def by_subject(values: Float[ndarray, " n"], people: Int[ndarray, " n"], count: 
     return [values[people == number] for number in range(count)]
 
 
-def angle_bins(
-    angle_rad: Angles, edges_deg: Mapping[str, tuple[float, float]]
-) -> Mapping[str, Bool[ndarray, " n"]]:
+def angle_bins(angle_rad: Angles, edges_deg: Mapping[str, tuple[float, float]]) -> Mapping[str, Bool[ndarray, " n"]]:
     """Which frames have an angle to straight ahead within each bin's bounds."""
     off_deg = error_deg(angle_rad, np.zeros_like(angle_rad))
     return {name: (off_deg >= low) & (off_deg < high) for name, (low, high) in edges_deg.items()}

@@ -41,7 +41,9 @@ def predict_all(
     length = head.config.length
     past = histories(test.starts, length)
     for kind, name in (("EMA", "EMA"), ("median", "median")):
-        strength, chosen = filters.best(kind, validation.single_rad, histories(validation.starts, length), _error(validation))
+        strength, chosen = filters.best(
+            kind, validation.single_rad, histories(validation.starts, length), _error(validation)
+        )
         found.rows[name] = chosen(test.single_rad, past)  # type: ignore[index]
         found.notes[name] = f"{strength}, chosen on the validation participants"  # type: ignore[index]
     found.rows["shuffled time"] = run_head(head, test, shuffled(past, seed))
@@ -125,6 +127,8 @@ def _error(table: FrameTable) -> Callable[[ndarray], float]:
 
     def error(gaze: ndarray) -> float:
         values = error_deg(gaze, truth)
-        return float(np.mean([values[people == number].mean() for number in range(len(names)) if (people == number).any()]))
+        return float(
+            np.mean([values[people == number].mean() for number in range(len(names)) if (people == number).any()])
+        )
 
     return error

@@ -23,7 +23,9 @@ class Row(Config):
 
     measures: dict[str, Estimate]
     by_participant: dict[str, dict[str, float]]  # measure -> participant -> mean
-    groups: dict[str, dict[str, float]]  # participant, stimulus, camera, gaze angle, head angle -> name -> mean angular error
+    groups: dict[
+        str, dict[str, float]
+    ]  # participant, stimulus, camera, gaze angle, head angle -> name -> mean angular error
     note: str = ""
 
 

@@ -11,7 +11,7 @@ _EVERY = 8  # of the training participants, one chooses the weights where no oth
 
 @dataclass(frozen=True)
 class Roles:
-    """Recordings by role. No participant has two roles. `notes` say what was decided, in words."""
+    """Recordings by role; who is measured has no other role. `notes` say what was decided, in words."""
 
     train: tuple[IndexEntry, ...]
     validation: tuple[IndexEntry, ...]
@@ -42,16 +42,29 @@ def roles_of(index: RecordingIndex, cameras: Sequence[str] = ()) -> Roles:
         notes.append("No test recording has labels, so the validation participants are measured.")
         test, validation = validation, []
     if not validation:
-        people = sorted({entry.info.participant for entry in train})
-        chosen = set(people[_EVERY - 1 :: _EVERY] or people[-1:]) if len(people) > 1 else set()
-        notes.append(f"Weights are chosen on {len(chosen)} of {len(people)} training participants, who do not train.")
-        validation = [entry for entry in train if entry.info.participant in chosen]
-        train = [entry for entry in train if entry.info.participant not in chosen]
+        train, validation, note = _divided(train)
+        notes.append(note)
     for name, entries in (("train", train), ("choose the weights", validation), ("be measured", test)):
         if not entries:
             counts = ", ".join(f"{s}: {len(index.of(s))}" for s in ("train", "val", "test"))
             raise BadInput(
-                f"no participant is left to {name}; expected labelled recordings of at least two participants in train and "
-                f"one in val or test, found recordings {counts}, {len(usable)} of them with usable frames"
+                f"no recording is left to {name}; expected labelled recordings of two participants, or two of one, in train "
+                f"and one in val or test; found recordings {counts}, {len(usable)} of them with usable frames"
             )
     return Roles(tuple(train), tuple(validation), tuple(test), tuple(notes))
+
+
+def _divided(train: list[IndexEntry]) -> tuple[list[IndexEntry], list[IndexEntry], str]:
+    """Training recordings, those that choose the weights, and a sentence about it."""
+    people = sorted({entry.info.participant for entry in train})
+    if len(people) > 1:
+        chosen = set(people[_EVERY - 1 :: _EVERY] or people[-1:])
+        note = f"Weights are chosen on {len(chosen)} of {len(people)} training participants, who do not train."
+        return (
+            [entry for entry in train if entry.info.participant not in chosen],
+            [entry for entry in train if entry.info.participant in chosen],
+            note,
+        )
+    last = max((entry.info.step for entry in train), default="")
+    note = "There is one training participant: weights are chosen on the last of the recordings."
+    return [e for e in train if e.info.step != last], [e for e in train if e.info.step == last], note

@@ -80,5 +80,7 @@ class FrameTable:
 def _recordings(data: Path, entries: Sequence[FeatureEntry]) -> list[Recording]:
     files = {entry.info.name: entry.file for entry in read_index(data).recordings}
     if missing := [entry.info.name for entry in entries if entry.info.name not in files]:
-        raise ContractViolation(f"{missing[0]}: its features are there, but not its recording; compute the features anew")
+        raise ContractViolation(
+            f"{missing[0]}: its features are there, but not its recording; compute the features anew"
+        )
     return [Recording(data / files[entry.info.name]) for entry in entries]

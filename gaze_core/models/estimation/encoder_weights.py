@@ -41,6 +41,7 @@ def load_encoder(encoder: nn.Module, weights: EncoderWeights) -> None:
         BadInput: timm has no such weights or cannot download them, no such file, another checksum or another network.
     """
     where = weights.timm_id or str(weights.path)
+    require_available(weights)
     state = _of_timm(weights.timm_id) if weights.timm_id else _of_file(weights)
     state = {name: value for name, value in state.items() if not name.startswith(_OUTPUT_LAYERS)}
     wanted = encoder.state_dict()
@@ -51,11 +52,27 @@ def load_encoder(encoder: nn.Module, weights: EncoderWeights) -> None:
     encoder.load_state_dict(state, strict=False)
 
 
+def require_available(weights: EncoderWeights) -> None:
+    """Raises BadInput, before a run begins, for a file that is not there or has changed, or an id that timm lacks.
+
+    Whether timm can download its weights is known only when they are loaded.
+    """
+    if weights.path is not None:
+        _require_file(weights.path, weights.sha256)
+    elif weights.timm_id not in timm.list_models(pretrained=True):
+        near = ", ".join(timm.list_models(f"{weights.timm_id.partition('.')[0][:8]}*", pretrained=True)[:6])
+        raise BadInput(f"timm has no pretrained weights {weights.timm_id!r}; similar ids: {near or 'none'}")
+
+
+def _require_file(path: Path, sha256: str | None) -> None:
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected the weights of an encoder (.safetensors or .pth)")
+    if (found := file_sha256(path)) != sha256:
+        raise BadInput(f"{path}: sha256 {found}, expected {sha256}")
+
+
 def _of_timm(timm_id: str) -> dict[str, Tensor]:
     """Timm's weights, from its cache or its maker."""
-    if timm_id not in timm.list_models(pretrained=True):
-        near = ", ".join(timm.list_models(f"{timm_id.partition('.')[0][:8]}*", pretrained=True)[:6])
-        raise BadInput(f"timm has no pretrained weights {timm_id!r}; similar ids: {near or 'none'}")
     try:
         model = timm.create_model(timm_id, pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:  # without a network timm's hub client raises any of these
@@ -71,10 +88,6 @@ def _of_file(weights: EncoderWeights) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file or of a `.pth` file that holds nothing else."""
     assert weights.path is not None
     path = weights.path
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected the weights of an encoder (.safetensors or .pth)")
-    if (found := file_sha256(path)) != weights.sha256:
-        raise BadInput(f"{path}: sha256 {found}, expected {weights.sha256}")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, UnpicklingError) as error:

@@ -174,8 +174,8 @@ class _CrossAttentionFusion(nn.Module):
 
     def forward(self, face: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, "b 1536"]:
         """The class tokens of both eyes after attention to the face."""
-        tokens = self.face_encoder.forward_features(face)
-        eyes = self.eye_proj(self.eye_encoder.forward_features(torch.cat([left, right])))
+        tokens = self.face_encoder.forward_features(face)  # type: ignore[operator]
+        eyes = self.eye_proj(self.eye_encoder.forward_features(torch.cat([left, right])))  # type: ignore[operator]
         sides = zip((self.left_attention, self.right_attention), eyes.chunk(2), strict=True)
         return torch.cat([attention(eye, tokens)[:, 0] for attention, eye in sides], dim=-1)
 

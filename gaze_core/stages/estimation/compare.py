@@ -88,7 +88,9 @@ def _gain(name: str, measure: str, own: Row, other: Row, tolerance: EstimationTo
     if not people:
         return None
     pairs = np.array([(mine[one], theirs[one]) for one in people])
-    units = Units(pairs[:, 1] - pairs[:, 0], np.ones(len(people)), float((pairs[:, 1] - pairs[:, 0]).mean()), "bootstrap")
+    units = Units(
+        pairs[:, 1] - pairs[:, 0], np.ones(len(people)), float((pairs[:, 1] - pairs[:, 0]).mean()), "bootstrap"
+    )
     found = paired_gain(units, tolerance.bootstrap, tolerance.angular_deg)
     return Gain(
         measure=measure, against=name, candidate=float(pairs[:, 0].mean()), other=float(pairs[:, 1].mean()),

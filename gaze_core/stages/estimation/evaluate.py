@@ -165,9 +165,7 @@ def _by_angle(errors: Float[ndarray, " n"], angle_rad: Float[ndarray, "n 2"]) ->
     }
 
 
-def _calibration(
-    config: EstimationEvaluateConfig, found: Predictions, test: FrameTable
-) -> tuple[Calibration, ...]:
+def _calibration(config: EstimationEvaluateConfig, found: Predictions, test: FrameTable) -> tuple[Calibration, ...]:
     """Each row that looks at a picture, corrected by a few samples of each person."""
     people, names = test.groups("participant")
     frames = [np.flatnonzero(people == number) for number in range(len(names))]
@@ -175,10 +173,10 @@ def _calibration(
     for name, gaze in found.rows.items():
         for method in METHODS:
             for count in config.calibration_counts:
-                draws = calibrated_errors_deg(
-                    method, count, gaze, test.truth_rad, frames, config.calibration_draws
+                draws = calibrated_errors_deg(method, count, gaze, test.truth_rad, frames, config.calibration_draws)
+                error = estimate(
+                    [np.array([one.mean()]) for one in draws if len(one)], config.bootstrap, "too few frames"
                 )
-                error = estimate([np.array([one.mean()]) for one in draws if len(one)], config.bootstrap, "too few frames")
                 worst = max((float(one.max()) for one in draws if len(one)), default=float("nan"))
                 if error.value is not None:
                     rows.append(Calibration(row=name, method=method, count=count, error=error, worst_draw_deg=worst))  # type: ignore[arg-type]

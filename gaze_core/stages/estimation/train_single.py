@@ -38,7 +38,10 @@ from gaze_core.training.loop import (
 )
 
 NAME, VERSION, TRAINS = SINGLE, 1, True
-PICTURES, KEPT = "pictures", "best"  # folders of the artifact: predictions of each epoch, weights of the best validations
+PICTURES, KEPT = (
+    "pictures",
+    "best",
+)  # folders of the artifact: predictions of each epoch, weights of the best validations
 _VALIDATION_BATCH, _NUM_SHOWN = 64, 8
 PUBLISHED_FIT = FitConfig(
     num_epochs=30,

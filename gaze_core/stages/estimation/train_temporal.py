@@ -120,7 +120,9 @@ def _clips(inputs: Inputs, index: FeatureIndex, role: Role, length: int, hop: in
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("token", "gaze", "starts", "target")}
     for entry, features in zip(index.of(role), read_features(inputs["features"], index.of(role)), strict=True):
         if entry.info.name not in names:
-            raise ContractViolation(f"{entry.info.name}: its features are there, but not its recording; compute them anew")
+            raise ContractViolation(
+                f"{entry.info.name}: its features are there, but not its recording; compute them anew"
+            )
         target = Recording(folder / names[entry.info.name])["gaze_rad"][features.frames]
         chosen = windows(features.starts, length, hop)
         starts = features.starts[chosen]

@@ -119,7 +119,9 @@ def test_what_is_no_encoder_is_refused_in_a_word(tmp_path):
         load_encoder(encoder, EncoderWeights(path=path, sha256="0" * 64))
     with pytest.raises(BadInput, match="no such file; expected the weights of an encoder"):
         load_encoder(encoder, EncoderWeights(path=tmp_path / "none.pth", sha256="0" * 64))
-    with pytest.raises(BadInput, match=re.escape("timm has no pretrained weights 'resnet18.none'; similar ids: resnet18")):
+    with pytest.raises(
+        BadInput, match=re.escape("timm has no pretrained weights 'resnet18.none'; similar ids: resnet18")
+    ):
         load_encoder(encoder, EncoderWeights(timm_id="resnet18.none"))
 
 
