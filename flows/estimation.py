@@ -13,6 +13,7 @@ from prefect import flow
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
+from gaze_core.estimation.checkpoints import load_single
 from gaze_core.estimation.conversion import source_files
 from gaze_core.plans.estimation import EstimationPlan, converted_index
 from gaze_core.plans.preflight import preflight
@@ -75,8 +76,9 @@ def estimation_evaluation(
     """
     started_s = time.monotonic()
     with tracked_flow({"plan": plan.model_dump(mode="json")}, force, out) as ledger:
-        given, warnings = (data, ()) if isinstance(data, ArtifactRef) else _recordings(data, plan, runtime)
         single = single_of(candidate)
+        plan = plan.model_copy(update={"convert": plan.convert.model_copy(update=crop_sizes(single))})
+        given, warnings = (data, ()) if isinstance(data, ArtifactRef) else _recordings(data, plan, runtime)
         refs = {"data": given, "single": single, "candidate": candidate}
         refs["features"] = features(given, single, plan.features, runtime)
         report = _judged(
@@ -97,6 +99,12 @@ def single_of(temporal: ArtifactRef) -> ArtifactRef:
     if single is None:
         raise BadInput(f"{temporal.name}: not a temporal model of gazeworks estimate train")
     return single
+
+
+def crop_sizes(single: ArtifactRef) -> dict[str, int]:
+    """Sides of the crops that a single-frame model reads, by their names in the conversion."""
+    _, card = load_single(Store.from_environment().fetch(single), Runtime(device="cpu"))
+    return {name: card["network"][name] for name in ("face_px", "eye_px")}
 
 
 def _judged(

@@ -48,6 +48,7 @@ _FIXED = ("recording", "source", "precision", "processes", "workers")
 app.command("demo")(run_command(replace(system("redirect"), name="demo", defaults={}), _FIXED, _DEMO))
 for one in SYSTEMS:
     register(app, one)
+_ESTIMATE_DEMO = "Train on the recordings of two rendered people that ship with the package, and write a report."
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 look_cli.register(app)

@@ -87,14 +87,19 @@ def _run(
     if output.record:
         what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
         record_report(output.record, what, result.report, plan)
-    if output.as_json:
+    show_result(result, output.as_json)
+
+
+def show_result(result: Any, as_json: bool) -> None:
+    """Prints the result of a run: as JSON, or its main lines, warnings, and where the report is."""
+    if as_json:
         print_json(result.model_dump(mode="json"))
-    else:
-        for line in result.headline():
-            print_line(line)
-        for warning in result.warnings:
-            print_line(f"warning: {warning}")
-        print_report(result.report, result.faults, result.checkpoints, result.remarks)
+        return
+    for line in result.headline():
+        print_line(line)
+    for warning in result.warnings:
+        print_line(f"warning: {warning}")
+    print_report(result.report, result.faults, result.checkpoints, result.remarks)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

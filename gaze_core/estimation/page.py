@@ -69,7 +69,8 @@ def estimation_page(data: EstimationReportData) -> Page:
     words = {"better": "Better than", "equal": "Equal to", "regressed": "Worse than"}[comparison.verdict]
     rival = "its single frame" if comparison.against == "single frame" else "the champion"
     basis = (
-        f"{counted(len(found.participants), 'person')} whom no training has seen, {counted(found.num_recordings, 'recording')}, "
+        f"{counted(len(found.participants), 'person')} whom no training has seen, "
+        f"{counted(found.num_recordings, 'recording')}, "
         f"{counted(found.num_frames, 'frame')} at {found.rate_hz:g} Hz"
     ).replace("persons", "people")
     faults = found.faults

@@ -87,6 +87,11 @@ PRESETS: dict[str, EstimationPlan] = {
 }
 
 
+def plan_of_data(cameras: tuple[str, ...]) -> EstimationPlan:
+    """The plan to measure a trained model with; only its stages after training count."""
+    return estimation_plan("tiny", cameras)
+
+
 def estimation_plan(preset: str, cameras: tuple[str, ...] = ("basler",), time: str = "stride4") -> EstimationPlan:
     """The plan of a preset for these cameras and this time scale.
 

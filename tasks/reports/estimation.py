@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from gaze_core.artifacts import ArtifactRef
 from gaze_core.errors import MissingArtifact
@@ -143,7 +143,7 @@ def _epochs(folder: Path | None) -> list[ImageStrip]:
     chosen[-1] = paths[-1]
     strips = []
     for path in chosen:
-        rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        rgb = np.asarray(Image.open(path).convert("RGB"))
         epoch = int(path.stem.rpartition("_")[2])
         strips.append(ImageStrip([ImageGroup(f"Epoch {epoch}", [("", jpeg_data_uri(rgb))], is_row=True)]))
     return strips

@@ -14,7 +14,7 @@ CameraName = Literal["basler", "webcam_l", "webcam_c", "webcam_r"]
 
 
 class EstimationRequest(Request):
-    """Train gaze estimators on recordings of people before a screen, one frame and then time, and report how well they read."""
+    """Train gaze estimators on recordings of people before a screen, one frame, then time, and report their errors."""
 
     data: Path = Field(
         description="Folder of EVE, of synthetic EVE, of crops in HDF5 files, or of converted recordings."

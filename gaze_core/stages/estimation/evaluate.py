@@ -93,10 +93,9 @@ def run(config: EstimationEvaluateConfig, inputs: Inputs, context: StageContext)
     path = context.work_dir / EVALUATION_FILE
     path.write_text(evaluation.model_dump_json(indent=1))
     arrays = context.work_dir / PREDICTIONS_FILE
-    np.savez_compressed(
-        arrays, owners=test.owners, frames=test.frames, truth_rad=test.truth_rad.astype(np.float32),
-        **{name.replace(" ", "_"): gaze.astype(np.float32) for name, gaze in found.rows.items()},
-    )  # fmt: skip
+    values = {name.replace(" ", "_"): gaze.astype(np.float32) for name, gaze in found.rows.items()}
+    values |= {"owners": test.owners, "frames": test.frames, "truth_rad": test.truth_rad.astype(np.float32)}
+    np.savez_compressed(arrays, **values)  # type: ignore[arg-type]
     metrics = {name: value for name, value in numbers_of(evaluation).items() if value is not None}
     return Produced(
         kind="report",

@@ -49,7 +49,7 @@ def write_person(folder, name, split, camera, seed, num_frames, noise, wrong):
             "left_eye": np.stack([draw_eye(skin, one) for one in shown]),
             "right_eye": np.stack([draw_eye(skin, one) for one in shown]),
             "time_s": times, "frame_index": np.arange(num_frames), "valid": np.ones(num_frames, bool),
-            "gaze_rad": labels.astype(np.float32), "head_rad": (0.3 * gaze).astype(np.float32),
+            "gaze_rad": labels.astype(np.float32), "head_rad": (0.3 * gaze + rng.normal(0, 0.08, gaze.shape)).astype(np.float32),
             "pog_m": pog_m.astype(np.float32), "pog_px": (pog_m * SCREEN.px_per_m).astype(np.float32),
             "rotation": np.tile(np.eye(3, dtype=np.float32), (num_frames, 1, 1)),
             "origin_m": origin.astype(np.float32), "kind": kind,
