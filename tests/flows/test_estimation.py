@@ -22,8 +22,8 @@ STAGES = [
     "estimation_compare",
 ]
 SECTIONS = [
-    "Example frames", "Checks", "Errors", "Error by position in the clip", "Calibration for a person", "Errors by group",
-    "Predictions after each epoch", "Training curves", "Data", "Trained models", "Sources",
+    "Example frames", "Checks", "Errors", "Calibration for a person", "Errors by group", "Predictions after each epoch",
+    "Training curves", "Data", "Trained models", "Sources",
 ]  # fmt: skip
 
 
