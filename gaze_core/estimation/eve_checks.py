@@ -1,7 +1,7 @@
 """Checks of EVE's labels that the labels themselves allow: gaze against point of gaze, and the order of times."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
 from gaze_core.estimation.clips import GAP
@@ -41,9 +41,9 @@ def mistake_in(gaze_rad: Float[ndarray, "n 2"], expected_rad: Float[ndarray, "n 
     return f"{found}; {name}" if error < min(_OFF_RAD, 0.5 * as_stored) else f"{found}; labels do not fit the screen"
 
 
-def times_of(stamps: Int[ndarray, " n"], rate_hz: float) -> Float[ndarray, " n"]:
-    """Seconds from the first frame on. The unit (s, ms, us or ns) is the one that fits the nominal rate best."""
-    moved = np.asarray(stamps, dtype=np.float64) - float(stamps[0])
+def times_of(stamps: Shaped[ndarray, " n"], rate_hz: float) -> Float[ndarray, " n"]:
+    """Seconds of times that begin with 0. The unit (s, ms, us or ns) is the one that fits the nominal rate best."""
+    moved = np.asarray(stamps, dtype=np.float64)
     steps = np.diff(moved)
     steps = steps[steps > 0]
     if not len(steps):

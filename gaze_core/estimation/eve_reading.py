@@ -83,12 +83,14 @@ def _kept(time_s: Float[ndarray, " n"], rate_hz: float, source: Source) -> Bool[
 
 def _stamps(path: Path) -> ndarray:
     try:
-        stamps = np.array([int(float(line)) if "." in line else int(line) for line in path.read_text().split()])
+        lines = path.read_text().split()
+        # Whole numbers stay whole: nanoseconds since 1970 have more digits than a float.
+        stamps = np.array([float(line) if "." in line else int(line) for line in lines])
     except (ValueError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path.name}: expected one whole number a line ({error}); download it again") from error
+        raise BadInput(f"{path.name}: expected one number a line ({error}); download it again") from error
     if not len(stamps):
         raise BadInput(f"{path.name}: is empty; expected one time for each frame")
-    return stamps
+    return stamps - stamps[0]
 
 
 def _screen(file: h5py.File) -> Screen:
