@@ -1,4 +1,4 @@
-"""Errors of gaze on recordings before a screen: angles, points on the screen, steadiness in fixations."""
+"""Errors of gaze on recordings: angles, steadiness in fixations, means of groups."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from gaze_core.estimation.recording_schema import Screen
-from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
+from gaze_core.geometry.angles import angular_error_deg
 
 Angles = Float[ndarray, "n 2"]
 
@@ -17,24 +16,6 @@ def error_deg(predicted_rad: Angles, truth_rad: Angles) -> Float[ndarray, " n"]:
     """Angle between predicted and true gaze; NaN where either is unknown."""
     both = [torch.from_numpy(np.asarray(values, dtype=np.float64)) for values in (predicted_rad, truth_rad)]
     return angular_error_deg(*both).numpy()
-
-
-def points_on_screen_m(
-    gaze_rad: Angles, rotation: Float[ndarray, "n 3 3"], origin_m: Float[ndarray, "n 3"], screen: Screen
-) -> Float[ndarray, "n 2"]:
-    """Where the gaze meets the screen's plane, in the screen's frame; NaN where it does not, or a label is missing.
-
-    `rotation` turns the camera's frame into that of the gaze; `origin_m` is in the camera's frame.
-    """
-    direction = vector_from_pitchyaw(torch.from_numpy(np.asarray(gaze_rad, dtype=np.float64))).numpy()
-    to_screen = np.linalg.inv(screen.matrix)
-    direction = np.einsum("nji,nj->ni", np.asarray(rotation, np.float64), direction) @ to_screen[:3, :3].T
-    origin = np.asarray(origin_m, np.float64) @ to_screen[:3, :3].T + to_screen[:3, 3]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = -origin[:, 2] / direction[:, 2]
-        points = origin[:, :2] + distance[:, None] * direction[:, :2]
-    meets = np.isfinite(distance) & (distance > 0)
-    return np.where(meets[:, None], points, np.nan)
 
 
 def jitter_deg(

@@ -22,7 +22,6 @@ from gaze_core.estimation.metrics import (
     error_deg,
     jitter_deg,
     mean_by,
-    points_on_screen_m,
 )
 from gaze_core.estimation.predictors import Predictions, errors_by_position, predict_all
 from gaze_core.estimation.recording_schema import FIXATION, KINDS
@@ -34,6 +33,7 @@ from gaze_core.estimation.report import (
     StoredCheck,
     numbers_of,
 )
+from gaze_core.estimation.screen import point_of_gaze
 from gaze_core.estimation.table import FrameTable
 from gaze_core.evaluation.intervals import Bootstrap, estimate
 from gaze_core.sampling import evenly_spaced
@@ -149,9 +149,7 @@ def _measures(
     for number, info in enumerate(test.infos()):
         if info.screen is not None:
             own = test.owners == number
-            points = points_on_screen_m(
-                gaze[own], test.labels["rotation"][own], test.labels["origin_m"][own], info.screen
-            )
+            points = point_of_gaze(gaze[own], test.labels["rotation"][own], test.labels["origin_m"][own], info.screen)
             off_m = points - test.labels["pog_m"][own]
             found["pog_cm"][own] = 100 * np.linalg.norm(off_m, axis=1)
             found["pog_px"][own] = np.linalg.norm(off_m * info.screen.px_per_m, axis=1)
@@ -216,7 +214,7 @@ def _distance_to_point_m(test: FrameTable) -> Float[ndarray, " n"]:
         if info.screen is not None:
             own = test.owners == number
             labels = {name: test.labels[name][own] for name in ("gaze_rad", "rotation", "origin_m", "pog_m")}
-            met = points_on_screen_m(labels["gaze_rad"], labels["rotation"], labels["origin_m"], info.screen)
+            met = point_of_gaze(labels["gaze_rad"], labels["rotation"], labels["origin_m"], info.screen)
             out[own] = np.linalg.norm(met - labels["pog_m"], axis=1)
     return out
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gaze_core.estimation.calibration import calibrated_errors_deg
-from gaze_core.estimation.metrics import angle_bins, error_deg, jitter_deg, mean_by, points_on_screen_m
+from gaze_core.estimation.metrics import angle_bins, error_deg, jitter_deg, mean_by
 from gaze_core.estimation.recording_schema import Screen
+from gaze_core.estimation.screen import point_of_gaze
 
 # The camera is above the middle of the screen's upper edge and looks away from it, at the person.
 SCREEN = Screen(
@@ -16,27 +17,27 @@ SCREEN = Screen(
 
 def test_a_look_into_the_lens_meets_the_screen_above_its_middle():
     origin, eye = np.array([[0.0, 0.0, 0.6]]), np.eye(3)[None]
-    np.testing.assert_allclose(points_on_screen_m(np.zeros((1, 2)), eye, origin, SCREEN), [[0.25, -0.01]], atol=1e-12)
+    np.testing.assert_allclose(point_of_gaze(np.zeros((1, 2)), eye, origin, SCREEN), [[0.25, -0.01]], atol=1e-12)
 
 
 def test_down_and_to_the_picture_s_left_is_lower_and_to_the_screen_s_right():
     # Seen by the camera the person's gaze goes to the picture's left; that is the right side of the screen for the person.
     gaze = np.array([[-np.arctan(0.1 / 0.5), np.arctan(0.1 / 0.5)]])
-    point = points_on_screen_m(gaze, np.eye(3)[None], np.array([[0.0, 0.0, 0.5]]), SCREEN)[0]
+    point = point_of_gaze(gaze, np.eye(3)[None], np.array([[0.0, 0.0, 0.5]]), SCREEN)[0]
     assert point[0] == pytest.approx(0.25 + 0.1)
     assert point[1] == pytest.approx(-0.01 + 0.5 * np.hypot(1, 0.2) * 0.2)
 
 
 def test_the_rotation_is_undone():
     turn = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])[None]  # camera frame to normalised frame
-    plain = points_on_screen_m(np.array([[0.0, 0.2]]), np.eye(3)[None], np.array([[0.0, 0.0, 0.6]]), SCREEN)
+    plain = point_of_gaze(np.array([[0.0, 0.2]]), np.eye(3)[None], np.array([[0.0, 0.0, 0.6]]), SCREEN)
     # The direction (-sin y, 0, -cos y) of the camera's frame is (0, sin y, -cos y) in the turned one: pitch -y.
-    turned = points_on_screen_m(np.array([[-0.2, 0.0]]), turn, np.array([[0.0, 0.0, 0.6]]), SCREEN)
+    turned = point_of_gaze(np.array([[-0.2, 0.0]]), turn, np.array([[0.0, 0.0, 0.6]]), SCREEN)
     np.testing.assert_allclose(turned, plain, atol=1e-12)
 
 
 def test_a_gaze_that_turns_away_meets_nothing():
-    points = points_on_screen_m(np.array([[0.0, np.pi]]), np.eye(3)[None], np.array([[0.0, 0.0, 0.6]]), SCREEN)
+    points = point_of_gaze(np.array([[0.0, np.pi]]), np.eye(3)[None], np.array([[0.0, 0.0, 0.6]]), SCREEN)
     assert np.isnan(points).all()
 
 
