@@ -74,7 +74,7 @@ SYSTEMS: tuple[System, ...] = (
         "estimate", EstimationRequest, "flows.estimation:estimation",
         ("estimation_convert", "estimation_single", "estimation_features", "estimation_temporal", "estimation_evaluate",
          "estimation_compare"), RUNTIME,
-        group="flows.cli.estimate:estimate_app", command="train",
+        group="flows.cli.estimate:estimate_app", command="train", defaults={"data": REQUIRED},
     ),
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The request to train gaze estimators on EVE."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,12 @@ from gaze_core.plans.request import Flag, Request
 if TYPE_CHECKING:
     from gaze_core.plans.estimation import EstimationPlan
 
+
+def shipped_recordings() -> Path:
+    """The recordings of rendered people inside the package, in EVE's layout."""
+    return Path(str(files("gaze_core.estimation") / "packs" / "eve"))
+
+
 CameraName = Literal["basler", "webcam_l", "webcam_c", "webcam_r"]
 
 
@@ -17,7 +24,8 @@ class EstimationRequest(Request):
     """Train gaze estimators on recordings of people before a screen, one frame, then time, and report their errors."""
 
     data: Path = Field(
-        description="Folder of EVE, of synthetic EVE, of crops in HDF5 files, or of converted recordings."
+        default_factory=shipped_recordings,
+        description="Folder of EVE, of synthetic EVE, of crops in HDF5 files, or of converted recordings.",
     )
     preset: Literal["demo", "tiny", "lite", "hybrid", "h200"] = Field(
         "tiny", description="Size and length of the training; lite has 36 million parameters, hybrid 123."
