@@ -24,6 +24,7 @@ from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
 from flows.cli.driver import show_app
+from flows.cli.estimate import estimate_app
 from flows.cli.imports import app as import_app
 from flows.cli.options import Device, Json, Record, folder_option
 from flows.cli.running import register, run_command
@@ -59,6 +60,7 @@ serving_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 app.add_typer(show_app, name="app")
+app.add_typer(estimate_app, name="estimate")
 INTERRUPTED = 130  # typer's exit code after CTRL-C
 
 
