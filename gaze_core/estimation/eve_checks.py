@@ -1,10 +1,8 @@
 """Checks of EVE's labels that the labels themselves allow: gaze against point of gaze, and the order of times."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
-
-from gaze_core.estimation.clips import GAP
 
 # What may have happened to the columns of a gaze label, and how to undo it.
 _MISTAKES = {
@@ -57,8 +55,3 @@ def in_order(time_s: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
     """Frames later than all before them."""
     before = np.concatenate([[-np.inf], np.maximum.accumulate(time_s)[:-1]])
     return np.asarray(time_s > before)
-
-
-def gaps(time_s: Float[ndarray, " n"], rate_hz: float) -> Int[ndarray, " g"]:
-    """Frames after which the next one comes later than one and a half steps."""
-    return np.flatnonzero(np.diff(time_s) > GAP / rate_hz)

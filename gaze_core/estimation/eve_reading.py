@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gaze_core.data.adapters.hdf5 import opened
 from gaze_core.errors import BadInput
-from gaze_core.estimation.eve_checks import gaps, in_order, mistake_in, times_of
+from gaze_core.estimation.eve_checks import in_order, mistake_in, times_of
 from gaze_core.estimation.eve_layout import CAMERAS, EveSource, participants, steps
 from gaze_core.estimation.recording_schema import IMAGES, RecordingInfo, Screen
 from gaze_core.estimation.screen import gaze_at
@@ -21,6 +21,7 @@ from gaze_core.preprocess.video_reader import Video, VideoFrame, open_video, rea
 
 SCREEN_PX = (1920, 1080)
 _MM = 1e-3
+_JUMP_S = 0.1  # shorter gaps, of a frame or two that the camera lost, are usual and not worth a line
 Labels = dict[str, ndarray]
 
 
@@ -72,10 +73,10 @@ def _kept(time_s: Float[ndarray, " n"], rate_hz: float, source: Source) -> Bool[
     kept = in_order(time_s)
     if not kept.all():
         source.note(f"times go back after frame {int(np.argmin(kept)) - 1}; {int((~kept).sum())} frames left out")
-    jumps = gaps(time_s[kept], rate_hz)
-    if len(jumps):
-        longest = float(np.diff(time_s[kept]).max())
-        source.note(f"times jump at {len(jumps)} places, by at most {longest:.2f} s; no clip crosses them")
+    jumps_s = np.diff(time_s[kept])
+    jumps_s = jumps_s[jumps_s > _JUMP_S]
+    if len(jumps_s):
+        source.note(f"times jump at {len(jumps_s)} places, by at most {jumps_s.max():.2f} s; no clip crosses them")
     if kept.sum() == 1:
         source.note("has one frame, too few for a clip")
     return kept

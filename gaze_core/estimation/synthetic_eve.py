@@ -18,7 +18,7 @@ from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.estimation.recording_schema import Split
 from gaze_core.estimation.viewing.film import FilmConfig
-from gaze_core.estimation.viewing.images import RENDER_VERSION, RenderConfig, head_points, pupils_m, render_viewing
+from gaze_core.estimation.viewing.images import RENDER_VERSION, RenderConfig, face_of, render_viewing
 from gaze_core.estimation.viewing.plan import Stimulus, ViewingConfig, plan_viewing
 from gaze_core.estimation.viewing.record import write_recording
 from gaze_core.estimation.viewing.setup import CameraName
@@ -123,9 +123,12 @@ def synthesize_eve(config: SyntheticEveConfig, out: Path, num_workers: int = 0, 
     if out.is_dir() and any(out.iterdir()) and not (out / _RENDERS).is_dir():
         raise BadInput(f"{out}: not empty, and not synthetic EVE; choose another --out")
     (out / _RENDERS).mkdir(parents=True, exist_ok=True)
-    load_mitsuba()
-    load_anny()  # builds its cache once, before processes start
     tasks = config.tasks()
+    if all(task.renders(out).is_file() for task in tasks):
+        num_workers = 0  # only films are missing
+    else:
+        load_mitsuba()
+        load_anny()  # builds its cache once, before processes start
     for done, _ in enumerate(_made(tasks, out, num_workers), start=1):
         if advance:
             advance(done, len(tasks))
@@ -148,8 +151,9 @@ def make_recording(task: ViewingTask, out: Path) -> Path:
         task.renders(out), viewing, task.identity_seed, task.camera, task.config.render, task.render_seed
     )
     folder = out / task.participant / task.step
+    face = face_of(task.identity_seed, out / _RENDERS)
     write_recording(
-        folder, images, viewing, head_points(task.identity_seed), pupils_m(task.identity_seed, viewing), task.camera,
-        task.config.render, task.config.film, task.render_seed,
+        folder, images, viewing, face.points, face.pupils_m(viewing), task.camera, task.config.render,
+        task.config.film, task.render_seed,
     )  # fmt: skip
     return folder

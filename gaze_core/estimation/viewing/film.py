@@ -28,17 +28,17 @@ Interval = tuple[NonNegativeFloat, NonNegativeFloat]
 class FilmConfig(Config):
     """A camera and its normalisation. Pixels are those of the eye crops; the face's have as much noise and less blur."""
 
-    noise: Interval = (5.0, 12.0)  # standard deviation at middle gray, of 255; one value for each recording
-    noise_spread: NonNegativeFloat = 0.35  # of its logarithm, from frame to frame
-    blur_px: Interval = (0.5, 1.1)
+    noise: Interval = (8.0, 18.0)  # standard deviation at middle gray, of 255; one value for each recording
+    noise_spread: NonNegativeFloat = 0.4  # of its logarithm, from frame to frame
+    blur_px: Interval = (0.8, 1.7)
     blur_spread: NonNegativeFloat = 0.35
     brightness: Interval = (85.0, 140.0)  # mean of the face, of 255, to which the camera exposes
     flicker: NonNegativeFloat = 0.05  # share by which the mains' flicker changes the brightness
-    dim_share: NonNegativeFloat = 0.15  # frames that are exposed in a dark phase: 0.6 of the light, twice the noise
+    dim_share: NonNegativeFloat = 0.2  # frames that are exposed in a dark phase: 0.6 of the light, twice the noise
     turn_deg: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.08, 0.08, 0.4)  # errors of R: x, y, roll
     eye_off_px: NonNegativeFloat = 0.6  # by which each eye's crop misses its middle
     lost_share: NonNegativeFloat = 0.002  # frames that the camera does not deliver
-    crf: PositiveInt = 20  # of x264: higher is worse
+    crf: PositiveInt = 26  # of x264: higher is worse
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,9 @@
 """Renders the moments of a recording: face and eyes, with a border for what later shifts the crops."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -41,14 +42,36 @@ class RenderConfig(Config):
         return seen.window(patch, side).grown(self.margin_px)
 
 
-def head_points(identity_seed: int) -> HeadPoints:
-    """Points of a person's face.
+@dataclass(frozen=True, eq=False)
+class Face:
+    """What films need to know of a person."""
+
+    points: HeadPoints
+    iris_radius_m: float  # of the sphere on which the iris lies
+    pupil_rad: float  # half the angle of the person's own pupil on it
+
+    def pupils_m(self, viewing: Viewing) -> Float[ndarray, " m"]:
+        """Diameter of the pupils in each moment."""
+        sizes = np.array([moment.pupil for moment in viewing.moments])
+        return np.asarray(2 * self.iris_radius_m * np.sin(self.pupil_rad * sizes))
+
+
+def face_of(identity_seed: int, folder: Path) -> Face:
+    """A person's face, kept in `folder`, so that films can be made again without the renderer.
 
     Raises:
-        BadInput: anny is not installed.
+        BadInput: anny is not installed, and the face is not in the folder.
     """
-    head = make_person(identity_seed, _SUBDIVISIONS).head
-    return HeadPoints(head.landmarks(head.neutral_m), head.eye_centers_m)
+    path = folder / f"face_{identity_seed}__{RENDER_VERSION}.npz"
+    names = ("landmarks_m", "eye_centers_m", "iris_radius_m", "pupil_rad")
+    if not path.is_file():
+        person = make_person(identity_seed, _SUBDIVISIONS)
+        head = person.head
+        values = (head.landmarks(head.neutral_m), head.eye_centers_m, head.surface_radius_m, person.coloring.pupil_rad)
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(path, dict(zip(names, map(np.asarray, values), strict=True)))
+    landmarks_m, eye_centers_m, radius_m, pupil_rad = _load(path, names).values()
+    return Face(HeadPoints(landmarks_m, eye_centers_m), float(radius_m), float(pupil_rad))
 
 
 def render_viewing(
@@ -63,7 +86,7 @@ def render_viewing(
     if path.is_file():
         return read_images(path)
     use_one_thread()
-    person, points = make_person(identity_seed, _SUBDIVISIONS), head_points(identity_seed)
+    person, points = make_person(identity_seed, _SUBDIVISIONS), face_of(identity_seed, path.parent).points
     rng = np.random.default_rng([seed, identity_seed, 5])
     light: LightName = list(LIGHTS)[int(rng.integers(len(LIGHTS)))]
     mood = _mood(rng)
@@ -72,9 +95,7 @@ def render_viewing(
         pictures.append(_render(person, points, moment, mood, camera, config, light, 3000 * seed % 2**31 + 3 * number))
         advance()
     images = {patch: np.stack([one[index] for one in pictures]) for index, patch in enumerate(PATCHES)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **images)  # type: ignore[arg-type]
+    _save(path, images)
     return images
 
 
@@ -84,11 +105,20 @@ def read_images(path: Path) -> Images:
     Raises:
         BadInput: the file is damaged.
     """
+    return _load(path, PATCHES)
+
+
+def _save(path: Path, arrays: Mapping[str, ndarray]) -> None:
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _load(path: Path, names: Sequence[str]) -> dict[str, ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {patch: file[patch] for patch in PATCHES}
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: not rendered images ({error}); remove it and run the command again") from error
+            return {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BadInput(f"{path}: damaged ({error}); remove it and run the command again") from error
 
 
 def _render(
@@ -126,10 +156,3 @@ def _expression(moment: Moment, gaze_head_eyes: Float[ndarray, "2 2"], mood: dic
     if moment.closed:
         actions |= {"eyeBlinkLeft": moment.closed, "eyeBlinkRight": moment.closed}
     return np.array([actions.get(name, 0.0) for name in ARKIT])
-
-
-def pupils_m(identity_seed: int, viewing: Viewing) -> Float[ndarray, " m"]:
-    """Diameter of the person's pupils in each moment."""
-    person = make_person(identity_seed, _SUBDIVISIONS)
-    angles_rad = person.coloring.pupil_rad * np.array([moment.pupil for moment in viewing.moments])
-    return np.asarray(2 * person.head.surface_radius_m * np.sin(angles_rad))

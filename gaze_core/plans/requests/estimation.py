@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def shipped_recordings() -> Path:
     """The recordings of rendered people inside the package, in EVE's layout."""
-    return Path(str(files("gaze_core.estimation") / "packs" / "eve"))
+    return Path(str(files("gaze_core.estimation") / "shipped"))
 
 
 CameraName = Literal["basler", "webcam_l", "webcam_c", "webcam_r"]

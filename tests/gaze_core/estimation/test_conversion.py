@@ -104,7 +104,7 @@ def test_times_that_jump_forward_make_a_gap_and_backward_cost_frames(eve, tmp_pa
     index = converted(eve, tmp_path)
     assert index.problems == (
         "train01/step007_image_a/basler: times go back after frame 14; 1 frames left out",
-        "train01/step007_image_a/basler: times jump at 2 places, by at most 2.02 s; no clip crosses them",
+        "train01/step007_image_a/basler: times jump at 1 places, by at most 2.02 s; no clip crosses them",
     )
     recording = Recording(tmp_path / "out" / NAME)
     assert len(recording) == 19
