@@ -11,6 +11,7 @@ from flows.parameters import REQUIRED, RUNTIME
 from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.requests.driver import DriverRequest
+from gaze_core.plans.requests.estimation import EstimationRequest
 from gaze_core.plans.requests.redirection import RedirectionRequest
 
 
@@ -25,6 +26,7 @@ class System:
         stages: Names of the stages that the pipeline calls; `--force` computes any of them anew.
         runtime: Options of `Runtime` that its stages use, of those in `flows.parameters.RUNTIME`.
         group: Its other commands, a `typer.Typer`.
+        command: What the command that runs it is called in the group.
         defaults: Of the command line, where they are not those of the request; `REQUIRED` for what must be given there.
     """
 
@@ -34,6 +36,7 @@ class System:
     stages: tuple[str, ...]
     runtime: tuple[str, ...] = ("device",)
     group: str = ""
+    command: str = "run"
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,6 +69,12 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "driver", DriverRequest, "flows.driver:driver",
         ("driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"), group="flows.cli.driver:driver_app",
+    ),
+    System(
+        "estimate", EstimationRequest, "flows.estimation:estimation",
+        ("estimation_convert", "estimation_single", "estimation_features", "estimation_temporal", "estimation_evaluate",
+         "estimation_compare"), RUNTIME,
+        group="flows.cli.estimate:estimate_app", command="train", defaults={"data": REQUIRED},
     ),
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
 from flows.cli.driver import show_app
+from flows.cli.estimate import estimate_app
 from flows.cli.imports import app as import_app
 from flows.cli.options import Device, Json, Record, folder_option
 from flows.cli.running import register, run_command
@@ -48,6 +49,13 @@ _FIXED = ("recording", "source", "precision", "processes", "workers")
 app.command("demo")(run_command(replace(system("redirect"), name="demo", defaults={}), _FIXED, _DEMO))
 for one in SYSTEMS:
     register(app, one)
+_ESTIMATE_DEMO = "Train on the recordings of rendered people that ship with the package, and write a report."
+_ESTIMATE_FIXED = ("data", "camera", "time", "precision", "processes", "workers")
+estimate_app.command("demo")(
+    run_command(
+        replace(system("estimate"), name="estimate_demo", defaults={"preset": "demo"}), _ESTIMATE_FIXED, _ESTIMATE_DEMO
+    )
+)
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 look_cli.register(app)

@@ -30,12 +30,12 @@ class OutputOptions:
 
 
 def register(app: typer.Typer, system: System) -> None:
-    """Adds `NAME`, or the system's group with `NAME run`, to the command line."""
+    """Adds `NAME`, or the system's group with `NAME run` (or the name that it has there), to the command line."""
     if not system.group:
         app.command(system.name)(run_command(system))
         return
     group: typer.Typer = imported(system.group)
-    group.command("run")(run_command(system))
+    group.command(system.command)(run_command(system))
     app.add_typer(group, name=system.name)
 
 
@@ -87,14 +87,19 @@ def _run(
     if output.record:
         what = ", ".join([system.name, *(path.name for path in request.recordings.values())])
         record_report(output.record, what, result.report, plan)
-    if output.as_json:
+    show_result(result, output.as_json)
+
+
+def show_result(result: Any, as_json: bool) -> None:
+    """Prints the result of a run: as JSON, or its main lines, warnings, and where the report is."""
+    if as_json:
         print_json(result.model_dump(mode="json"))
-    else:
-        for line in result.headline():
-            print_line(line)
-        for warning in result.warnings:
-            print_line(f"warning: {warning}")
-        print_report(result.report, result.faults, result.checkpoints, result.remarks)
+        return
+    for line in result.headline():
+        print_line(line)
+    for warning in result.warnings:
+        print_line(f"warning: {warning}")
+    print_report(result.report, result.faults, result.checkpoints, result.remarks)
 
 
 def _option(parameter: Parameter, default: Any) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Renders a head with mitsuba: path-traced colour on white, and exact masks from the same rays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +25,10 @@ LIGHTS: dict[LightName, tuple[tuple[_Lamp, ...], Float[ndarray, "3"]]] = {
     "flash":  ((((0.1, -0.25, -1.3), 0.18, 85 * _WARM),), 0.25 * _DAY),
 }  # fmt: skip
 
+_COLOR = {"type": "mesh_attribute", "name": "vertex_color"}
+_SKIN = {"type": "principled", "base_color": _COLOR, "roughness": 0.5, "specular": 0.35}
+_WET = {"type": "principled", "base_color": _COLOR, "roughness": 0.05, "specular": 0.9}
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
@@ -32,6 +37,16 @@ class Surface:
     vertices_m: Float[ndarray, "n 3"]
     faces: Int[ndarray, "t 3"]
     color: Float[ndarray, "n 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pinhole:
+    """A camera with a square picture, whose principal point may lie anywhere."""
+
+    intrinsics_px: Float[ndarray, "3 3"]
+    size_px: int
+    world_to_camera: Float[ndarray, "4 4"]
+    num_samples: int  # light paths per pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,32 +96,58 @@ def render_head(
     The masks come from the same rays: alpha for the head, and texture coordinates that name the eye.
     """
     mi = load_mitsuba()
-    skin = {"type": "principled", "base_color": _vertex_color(), "roughness": 0.5, "specular": 0.35}
-    wet = {"type": "principled", "base_color": _vertex_color(), "roughness": 0.05, "specular": 0.9}
     scene = {
         "type": "scene",
         "integrator": {
             "type": "aov", "aovs": "eye:uv",
             "color": {"type": "path", "max_depth": 3, "hide_emitters": True},
         },
-        "head": _mesh(mi, "head", head, skin, (0, 0)),
-        "left_eye": _mesh(mi, "left_eye", left_eye, wet, (1, 0)),
-        "right_eye": _mesh(mi, "right_eye", right_eye, wet, (0, 1)),
+        "head": _mesh(mi, "head", head, _SKIN, (0, 0)),
+        "left_eye": _mesh(mi, "left_eye", left_eye, _WET, (1, 0)),
+        "right_eye": _mesh(mi, "right_eye", right_eye, _WET, (0, 1)),
         "sensor": _sensor(mi, view, world_to_camera, num_samples),
         **_emitters(mi, light),
     }  # fmt: skip
     channels = np.array(mi.render(mi.load_dict(scene), seed=seed))
     rgb, alpha, eye = channels[..., :3], channels[..., 3], channels[..., 4:6]
-    linear = rgb + (1 - alpha[..., None])  # colours come premultiplied; the background is white
-    curved = 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055
-    srgb = np.where(linear <= 0.0031308, 12.92 * linear, curved)
-    image = (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = _srgb(rgb + (1 - alpha[..., None]))  # colours come premultiplied; the background is white
     shares = np.stack([alpha, eye[..., 0], eye[..., 1]])
     return Rendering(image, *np.where(shares > 0.5, 255, 0).astype(np.uint8))
 
 
-def _vertex_color() -> dict[str, str]:
-    return {"type": "mesh_attribute", "name": "vertex_color"}
+def render_pictures(
+    head: Surface, left_eye: Surface, right_eye: Surface, light: LightName, cameras: Sequence[Pinhole], seed: int
+) -> list[UInt8[ndarray, "h w 4"]]:
+    """One scene seen by several cameras, as sRGB with alpha; the scene is built once."""
+    mi = load_mitsuba()
+    scene = mi.load_dict(
+        {
+            "type": "scene",
+            "integrator": {"type": "path", "max_depth": 3, "hide_emitters": True},
+            "head": _mesh(mi, "head", head, _SKIN, (0, 0)),
+            "left_eye": _mesh(mi, "left_eye", left_eye, _WET, (1, 0)),
+            "right_eye": _mesh(mi, "right_eye", right_eye, _WET, (0, 1)),
+            **_emitters(mi, light),
+        }
+    )
+    return [_picture(mi, scene, camera, seed + number) for number, camera in enumerate(cameras)]
+
+
+def _picture(mi: Any, scene: Any, camera: Pinhole, seed: int) -> UInt8[ndarray, "h w 4"]:
+    focal_px, middle = camera.intrinsics_px[0, 0], camera.size_px / 2
+    sensor = _sensor(mi, View(size_px=camera.size_px, focal_px=focal_px), camera.world_to_camera, camera.num_samples)
+    off = (middle - camera.intrinsics_px[:2, 2]) / camera.size_px  # mitsuba's picture has both axes the other way round
+    sensor |= {"principal_point_offset_x": float(off[0]), "principal_point_offset_y": float(off[1])}
+    channels = np.array(mi.render(scene, sensor=mi.load_dict(sensor), seed=seed))
+    alpha = np.clip(channels[..., 3:4], 0, 1)
+    rgb = _srgb(channels[..., :3] / np.maximum(alpha, 1e-3))
+    return np.concatenate([rgb, (255 * alpha + 0.5).astype(np.uint8)], axis=-1)
+
+
+def _srgb(linear: Float[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
+    curved = 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, curved)
+    return np.asarray((np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def _mesh(mi: Any, name: str, surface: Surface, bsdf: dict[str, Any], tag_uv: tuple[int, int]) -> Any:

@@ -21,6 +21,16 @@ def epoch_file(epoch: int) -> str:
     return f"epoch_{epoch:03d}.safetensors"
 
 
+def step_file(step: int) -> str:
+    """File name of the weights of one of the best validations, after `step` steps."""
+    return f"step_{step:07d}.safetensors"
+
+
+def step_files(folder: Path) -> dict[str, Path]:
+    """The files of the best validations in a folder, by name."""
+    return {path.name: path for path in sorted(folder.glob("step_*.safetensors"))}
+
+
 def save_weights(path: Path, model: nn.Module, card: Mapping[str, Any]) -> None:
     """Writes the weights and, in the header of the same file, the card: config, schema, normalisation, lineage."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

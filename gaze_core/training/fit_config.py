@@ -19,13 +19,17 @@ class OptimizerConfig(Config):
 class SelectionConfig(Config):
     """Which weights a run keeps: the best validated ones by `metric` from `from_step` on or, if disabled, the last ones.
 
-    Validations before `from_step` count neither as best nor for the patience of early stopping.
+    Validations before `from_step` count neither as best nor for the patience of early stopping. The weights of the
+    `keep` best validations stay in files of their own, `step_NNNNNNN.safetensors`; 0 keeps the best one alone.
     """
 
     enabled: bool = True
     metric: str = ""  # name of a validation metric; empty: the first one
     mode: Literal["min", "max"] = "min"
     from_step: NonNegativeInt = 0
+    keep: NonNegativeInt = 0
+
+    added_later: ClassVar[frozenset[str]] = frozenset({"keep"})
 
 
 class FitConfig(Config):

@@ -13,7 +13,15 @@ from safetensors.torch import load_file
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from gaze_core.training.averaging import WeightAverage
-from gaze_core.training.checkpoint import BEST_FILE, epoch_file, load_resume_state, save_resume_state, save_weights
+from gaze_core.training.checkpoint import (
+    BEST_FILE,
+    epoch_file,
+    load_resume_state,
+    save_resume_state,
+    save_weights,
+    step_file,
+    step_files,
+)
 from gaze_core.training.fit_config import FitConfig
 from gaze_core.training.freezing import match_shapes, training_mode
 from gaze_core.training.history import read_history, write_history
@@ -40,6 +48,7 @@ class RunState(Generic[B]):
         self.kept_step = 0
         self.patience_mark: float | None = None  # value that the next validations must improve by min_delta
         self.num_bad_validations = 0
+        self.kept: list[tuple[float, int]] = []  # value and step of the best validations, best first
         self.history: list[dict[str, float]] = []
         self.epoch_sums: dict[str, float] = {}
         self.epoch_steps = 0
@@ -67,6 +76,7 @@ class RunState(Generic[B]):
             self.average.values = {name: value.to(device) for name, value in state["average"].items()}
         for name in _COUNTERS:
             setattr(self, name, state[name])
+        self.kept = [(value, step) for value, step in state.get("kept", [])]
         rows = read_history(self.work_dir)
         self.history = [row for row in rows if row["step"] <= self.step]  # steps after the checkpoint are repeated
         return self.step
@@ -129,11 +139,23 @@ class RunState(Generic[B]):
             self.best, self.kept_step = value, self.step
             if self.writes:
                 save_weights(self.work_dir / BEST_FILE, self.task.model, {"step": self.step})
+        if math.isfinite(value) and selection.keep:
+            self._keep_among_best(value, selection.keep)
         mark = self.patience_mark
         if math.isfinite(value) and (mark is None or value < mark - self.config.min_delta):
             self.patience_mark, self.num_bad_validations = value, 0
         else:
             self.num_bad_validations += 1
+
+    def _keep_among_best(self, value: float, count: int) -> None:
+        """Keeps the weights in a file of their own while they are among the `count` best ones."""
+        self.kept = sorted([*self.kept, (value, self.step)])[:count]
+        names = {step_file(step) for _, step in self.kept}
+        if self.writes and step_file(self.step) in names:
+            save_weights(self.work_dir / step_file(self.step), self.task.model, {"step": self.step, "value": value})
+        for name, path in step_files(self.work_dir).items():
+            if self.writes and name not in names:
+                path.unlink()
 
     def _finish_epoch(self, epoch: int) -> None:
         means = {name: value / self.epoch_steps for name, value in self.epoch_sums.items()}
@@ -154,6 +176,7 @@ class RunState(Generic[B]):
             return
         write_history(self.work_dir, self.history)
         state: dict[str, Any] = {name: getattr(self, name) for name in _COUNTERS} | {"format": FORMAT}
+        state["kept"] = [list(pair) for pair in self.kept]
         state["models"] = [model.state_dict() for model in self.stepper.objective.models]
         state["optimizers"] = [optimizer.state_dict() for optimizer in self.stepper.optimizers]
         state["average"] = None if self.average is None else self.average.values

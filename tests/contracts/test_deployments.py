@@ -29,6 +29,7 @@ WANTED = {
     "compare",
     "augment",
     "driver_gaze",
+    "estimate_gaze",
 }  # flows that have at least one deployment
 each_deployment = pytest.mark.parametrize(
     "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
@@ -122,6 +123,9 @@ def test_the_stages_of_the_form_are_stages():
         "compare",
     ]
     assert stages["driver_gaze"] == ["driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"]
+    assert stages["estimate_gaze"] == [
+        f"estimation_{name}" for name in ("convert", "single", "features", "temporal", "evaluate", "compare")
+    ]
     assert (stages["evaluate"], stages["compare"]) == (["evaluate"], ["evaluate", "compare"])
 
 

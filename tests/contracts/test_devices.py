@@ -26,6 +26,8 @@ from gaze_core.models.redirection.densify import DensifyConfig
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.driver import evaluate as driver_evaluate
 from gaze_core.stages.driver import finetune, pretrain
+from gaze_core.stages.estimation import evaluate as estimation_evaluate
+from gaze_core.stages.estimation import features, train_single, train_temporal
 from gaze_core.stages.judge import estimator
 from gaze_core.stages.judge.faces import read_faces
 from gaze_core.stages.redirection import (
@@ -43,6 +45,8 @@ from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import FitConfig
 from tests.gaze_core.driver.conftest import driver_faces, extract_into, extracted, tiny_drive  # noqa: F401 (fixtures)
+from tests.gaze_core.estimation.drawn_people import write_people
+from tests.gaze_core.estimation.trained import EVALUATE, SINGLE, TEMPORAL
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS
 from tests.pretend_cuda import CUDA, pretended_cuda
 from tests.tiny_subject import write_tiny_subject
@@ -51,7 +55,7 @@ SHORT = FitConfig(num_steps=2, batch_size=2)
 FIT = SHORT.model_copy(update={"validate_every_steps": 1})
 WITHOUT_TENSORS = {  # on a device
     "redirection.preprocess", "redirection.compare", "redirection.look_paste", "driver.compare", "driver.extract",
-    "judge.landmark_gaze", "redirection.head_prior",
+    "judge.landmark_gaze", "redirection.head_prior", "estimation.convert", "estimation.compare",
 }  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 
@@ -150,7 +154,10 @@ ROWS = {
     ),
     "driver.pretrain": Row(pretrain, _pretraining, {"people": "people"}),
 }
-OTHERS = {"driver.finetune", "driver.evaluate", "judge.estimator"}  # below: they need a drive, or are no task
+OTHERS = {  # below: they need a drive or recordings, or are no task
+    "driver.finetune", "driver.evaluate", "judge.estimator", "estimation.train_single", "estimation.features",
+    "estimation.train_temporal", "estimation.evaluate",
+}  # fmt: skip
 
 
 def test_every_stage_has_its_row():
@@ -181,6 +188,26 @@ def test_a_driver_s_stages_run_on_cuda(root, extracted, tmp_path, monkeypatch): 
         ):  # fmt: skip
             (tmp_path / name).mkdir()
             stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
+
+
+def test_the_stages_of_the_estimation_run_on_cuda(tmp_path, monkeypatch):
+    data = write_people(tmp_path / "data", {"train01": "train", "val01": "val", "test01": "test"}, num_frames=80)
+    fit = {"num_epochs": 1, "batch_size": 8}
+    single = SINGLE.model_copy(update={"fit": SINGLE.fit.model_copy(update=fit)})
+    temporal = TEMPORAL.model_copy(update={"fit": TEMPORAL.fit.model_copy(update=fit)})
+    inputs = {
+        "data": data, "single": tmp_path / "single", "features": tmp_path / "made" / "features",
+        "temporal": tmp_path / "temporal",
+    }  # fmt: skip
+    with pretended_cuda(monkeypatch) as cuda:
+        for name, stage, config in (
+            ("single", train_single, single), ("made", features, features.FeaturesConfig()),
+            ("temporal", train_temporal, temporal), ("found", estimation_evaluate, EVALUATE),
+        ):  # fmt: skip
+            (tmp_path / name).mkdir()
+            before = cuda.num_moved
+            stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
+            assert cuda.num_moved > before
 
 
 def test_the_judge_learns_on_cuda(root, tmp_path, monkeypatch):

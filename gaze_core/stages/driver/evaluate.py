@@ -7,15 +7,6 @@ from pydantic import PositiveInt
 
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
-from gaze_core.driver.baselines import (
-    Angles,
-    affine_correction,
-    bias_correction,
-    constant,
-    few_shot,
-    head_features,
-    head_pose_regression,
-)
 from gaze_core.driver.blocks import IntervalConfig
 from gaze_core.driver.checkpoints import load_estimator, require_unseen_frames
 from gaze_core.driver.predictions import Drive
@@ -29,6 +20,15 @@ from gaze_core.driver.report import (
     summarize,
 )
 from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.evaluation.baselines import (
+    Angles,
+    affine_correction,
+    bias_correction,
+    constant,
+    few_shot,
+    head_features,
+    head_pose_regression,
+)
 from gaze_core.stages.context import Inputs, StageContext
 
 NAME, VERSION = "driver_evaluate", 2

@@ -14,7 +14,7 @@ from torch import nn
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput, DivergedError
-from gaze_core.training.checkpoint import load_resume_state
+from gaze_core.training.checkpoint import load_resume_state, step_files
 from gaze_core.training.history import STATS_FILE, read_history, write_history
 from gaze_core.training.loop import Adversary, FitConfig, OptimizerConfig, SelectionConfig, Task, Term, Validation, fit
 from gaze_core.training.processes import process_slice
@@ -407,6 +407,23 @@ def test_selection_by_hand(tmp_path):
     assert run_selection(tmp_path / "e", [1.0, 0.99995, 0.9999]) == (3, 3, pytest.approx(0.9999))
     with pytest.raises(BadInput, match="selection.metric 'psnr' is not measured; expected one of: error"):
         run_selection(tmp_path / "f", [1.0], metric="psnr")
+
+
+def test_the_best_few_stay_in_files_of_their_own_also_after_an_interruption(tmp_path):
+    values = [5.0, 2.0, 4.0, 3.0, 6.0, 1.0]
+    for name, stop_at in (("whole", -1), ("resumed", 3)):
+        sequence = list(values)
+        for stop in (stop_at, -1):
+            config = FitConfig(num_steps=6, validate_every_steps=1, patience=9, selection=SelectionConfig(keep=3))
+            runtime = RUNTIME.model_copy(update={"checkpoint_every_steps": 1})
+            task = make_task(stop_at=stop, validation=measured(sequence))
+            with suppress(Interrupt):
+                fit(task, config, runtime, tmp_path / name)
+            sequence = values[3:]
+    kept = [step_files(tmp_path / name) for name in ("whole", "resumed")]
+    assert list(kept[0]) == list(kept[1]) == [f"step_{step:07d}.safetensors" for step in (2, 4, 6)]
+    for name, path in kept[0].items():
+        assert path.read_bytes() == kept[1][name].read_bytes()
 
 
 def test_an_improvement_below_min_delta_does_not_count_for_patience(tmp_path):

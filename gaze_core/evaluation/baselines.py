@@ -1,7 +1,7 @@
-"""Baselines that an estimator must beat. All work in the tracker's frame, on `[elevation, azimuth]` in radians.
+"""Baselines that a gaze estimator must beat, on pairs of angles in radians, `[pitch, yaw]` or `[elevation, azimuth]`.
 
-Typical gaze while driving varies so little that a constant scores well; head pose alone scores better; and a constant
-or linear correction of an estimator that was never fine-tuned needs a handful of frames.
+Gaze may vary so little, as while driving, that a constant scores well; head pose alone scores better; and a constant or
+linear correction of an estimator that does not know the person needs a handful of frames.
 """
 
 from collections.abc import Callable

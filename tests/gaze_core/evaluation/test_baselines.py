@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from gaze_core.driver.baselines import (
+from gaze_core.driver.blocks import IntervalConfig
+from gaze_core.driver.calibration import angles, directions
+from gaze_core.driver.report import BASELINES, DriverEvaluation, DriverTolerance, compare, errors_deg, summarize
+from gaze_core.errors import ContractViolation
+from gaze_core.evaluation.baselines import (
     affine_correction,
     bias_correction,
     constant,
@@ -9,10 +13,6 @@ from gaze_core.driver.baselines import (
     head_features,
     head_pose_regression,
 )
-from gaze_core.driver.blocks import IntervalConfig
-from gaze_core.driver.calibration import angles, directions
-from gaze_core.driver.report import BASELINES, DriverEvaluation, DriverTolerance, compare, errors_deg, summarize
-from gaze_core.errors import ContractViolation
 from gaze_core.synthesis.factory import pose_matrix
 
 RNG = np.random.default_rng(0)
