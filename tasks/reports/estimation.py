@@ -1,6 +1,6 @@
 """The report of gaze estimators on recordings: `report.html`, and `report.json` for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 

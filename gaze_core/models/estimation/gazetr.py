@@ -128,9 +128,8 @@ class _TransformerFusion(nn.Module):
         self.face_encoder, self.eye_encoder = (
             (TinyEncoder(config.width), TinyEncoder(config.width)) if is_tiny else (_resnet(), _resnet())
         )
-        self.face_pool, self.eye_pool = (
-            (_PlacePool(config.width), _PlacePool(config.width)) if is_tiny else (_PositionPool(4), _PositionPool(2))
-        )
+        self.face_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(4)
+        self.eye_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(2)
         self.face_linear, self.eye_linear = nn.Linear(width, width), nn.Linear(width, width)
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 3, width), std=_EMBEDDING_STD))
         layer = nn.TransformerEncoderLayer(
