@@ -18,7 +18,7 @@ _SIDE_PX, _COLUMNS, _SHIFT = 192, 4, 4  # cv2 draws at 1/16 px
 def gaze_picture(
     face: RgbImage, predicted_rad: Float[ndarray, "2"] | None, target_rad: Float[ndarray, "2"] | None
 ) -> RgbImage:
-    """An enlarged face crop with an arrow for each known gaze, from the middle between the eyes."""
+    """An enlarged face crop with an arrow for each known gaze, from the middle of the crop, where the gaze begins."""
     image = cv2.resize(face, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_CUBIC)
     for gaze, colour in ((target_rad, TARGET), (predicted_rad, PREDICTED)):
         if gaze is not None and np.isfinite(gaze).all():
@@ -48,8 +48,8 @@ def _arrow(image: RgbImage, gaze_rad: Float[ndarray, "2"], colour: tuple[int, in
     """An arrow of half the side for a gaze at right angles to the view (Zhang et al. 2020 draw it so)."""
     pitch, yaw = gaze_rad
     direction = np.array([-np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
-    start = np.array([0.5, 0.42]) * _SIDE_PX
-    ends = [tuple(int(round(v * 2**_SHIFT)) for v in place) for place in (start, start + direction * _SIDE_PX)]
+    start = np.array([0.5, 0.5]) * _SIDE_PX
+    ends = [tuple(int(round(v * 2**_SHIFT)) for v in place) for place in (start, start + direction * _SIDE_PX / 2)]
     for width, paint in ((5, (20, 20, 20)), (3, colour)):
         cv2.line(image, ends[0], ends[1], paint, width, cv2.LINE_AA, _SHIFT)
         cv2.circle(image, ends[1], (2 + width) * 2**_SHIFT // 2 * 2, paint, -1, cv2.LINE_AA, _SHIFT)

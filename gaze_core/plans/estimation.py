@@ -70,9 +70,10 @@ _DEMO = _TINY.model_copy(
     update={
         "single": _TINY.single.model_copy(
             update={
+                "frame_stride": 2,
                 "max_train_frames": 1_500,
                 "max_validation_frames": 300,
-                "fit": _TINY.single.fit.model_copy(update={"num_epochs": 8}),
+                "fit": _TINY.single.fit.model_copy(update={"num_epochs": 12}),
             }
         )
     }

@@ -1,6 +1,6 @@
 """The report of gaze estimators on recordings: `report.html`, and `report.json` for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from tasks.stage_task import StageOutcome
 from tasks.store.artifacts import Store
 
 FILES = (PAGE_FILE, JSON_FILE)
-_NUM_EXAMPLES, _MAX_EPOCHS = 4, 4
+_NUM_EXAMPLES, _MAX_EPOCHS, _MAX_WARNINGS = 4, 4, 5
 _HEADLINE = ("temporal_deg", "single_frame_deg", "EMA_deg", "median_deg", "constant_deg")
 
 
@@ -74,7 +74,7 @@ def write_estimation_report(refs: Mapping[str, ArtifactRef], facts: ReportFacts,
         evaluation=evaluation,
         comparison=comparison,
         seconds=facts.seconds,
-        warnings=warnings,
+        warnings=_shortened(warnings),
         examples=_examples(folders),
         epochs=_epochs(folders.get("single")),
         curves={name: training_curves(folders[role]) for name, role in trained.items()},
@@ -97,9 +97,17 @@ def write_estimation_report(refs: Mapping[str, ArtifactRef], facts: ReportFacts,
     html, _ = write_report(estimation_page(data), content, out)
     return EstimationReport(
         report=html, verdict=comparison.verdict, reasons=comparison.reasons, numbers=numbers,
-        faults=evaluation.faults, cannot_tell=evaluation.cannot_tell, warnings=warnings, registry=facts.registry,
+        faults=evaluation.faults, cannot_tell=evaluation.cannot_tell, warnings=_shortened(warnings), registry=facts.registry,
         checkpoints={row.name: row.checkpoint for row in data.sources.trained},
     )  # fmt: skip
+
+
+def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
+    """The first few of many, and how many more there are."""
+    if len(warnings) <= _MAX_WARNINGS:
+        return tuple(warnings)
+    more = f"and {len(warnings) - _MAX_WARNINGS} more, in {JSON_FILE}"
+    return (*warnings[:_MAX_WARNINGS], more)
 
 
 def verdict_of(comparison: ArtifactRef) -> Verdict:

@@ -23,6 +23,7 @@ from gaze_core.models.estimation.tiny_encoder import TinyEncoder
 Variant = Literal["tiny", "lite", "hybrid"]
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _EMBEDDING_STD = 0.02
+_PLACE_CHANNELS = 16
 
 
 class GazeTRConfig(Config):
@@ -127,7 +128,8 @@ class _TransformerFusion(nn.Module):
         self.face_encoder, self.eye_encoder = (
             (TinyEncoder(config.width), TinyEncoder(config.width)) if is_tiny else (_resnet(), _resnet())
         )
-        self.face_pool, self.eye_pool = _PositionPool(4), _PositionPool(2)
+        self.face_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(4)
+        self.eye_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(2)
         self.face_linear, self.eye_linear = nn.Linear(width, width), nn.Linear(width, width)
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 3, width), std=_EMBEDDING_STD))
         layer = nn.TransformerEncoderLayer(
@@ -155,6 +157,20 @@ class _PositionPool(nn.Module):
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """One value for each channel."""
         out: Tensor = self.weigh(_average_pool(maps, self.size).flatten(2)).squeeze(-1)
+        return out
+
+
+class _PlacePool(nn.Module):
+    """Few channels at 6 x 6 places, all of them read: where an iris lies is the gaze, and a mean over places forgets it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(width, _PLACE_CHANNELS, 1)
+        self.read = nn.Linear(_PLACE_CHANNELS * 36, width)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """As many values as channels came in."""
+        out: Tensor = functional.relu(self.read(_average_pool(functional.relu(self.reduce(maps)), 6).flatten(1)))
         return out
 
 

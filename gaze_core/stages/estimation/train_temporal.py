@@ -1,8 +1,7 @@
 """Stage: trains the temporal head on the features of a frozen single-frame model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.data.batch import TensorRecord
-from gaze_core.errors import ContractViolation
 from gaze_core.estimation.checkpoints import TEMPORAL, card_of, save_estimation
-from gaze_core.estimation.features import FeatureIndex, Role, read_features, windows
-from gaze_core.estimation.recordings import Recording, read_index
+from gaze_core.estimation.features import FeatureIndex, Role, windows
+from gaze_core.estimation.table import FrameTable
 from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.models.estimation.temporal import FrameSequence, TemporalConfig, TemporalHead
 from gaze_core.reproducibility import generator, seed_everything
@@ -97,9 +95,9 @@ def run(config: TrainTemporalConfig, inputs: Inputs, context: StageContext) -> P
         model=model,
         parameter_groups=[{"params": list(model.parameters())}],
         num_samples=len(training),
-        read_batches=lambda order: _batches(training, order),
+        read_batches=lambda order: (training.batch(items) for items in order),
         loss_terms=lambda head, batch, step: _loss_terms(head, batch, step, config),
-        validation=Validation(lambda: _in_order(validation), _measure),
+        validation=Validation(validation.in_order, _measure),
     )
     summary = fit(task, config.fit, context.runtime, context.work_dir, context.log, context.progress, context.logger)
     card = card_of(NAME, VERSION, config, network, index.trained_on)
@@ -113,34 +111,47 @@ def run(config: TrainTemporalConfig, inputs: Inputs, context: StageContext) -> P
     )
 
 
-def _clips(inputs: Inputs, index: FeatureIndex, role: Role, length: int, hop: int) -> ClipBatch:
-    """All clips of a role, in memory."""
-    folder: Path = inputs["data"]
-    names = {entry.info.name: entry.file for entry in read_index(folder).recordings}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("token", "gaze", "starts", "target")}
-    for entry, features in zip(index.of(role), read_features(inputs["features"], index.of(role)), strict=True):
-        if entry.info.name not in names:
-            raise ContractViolation(
-                f"{entry.info.name}: its features are there, but not its recording; compute them anew"
-            )
-        target = Recording(folder / names[entry.info.name])["gaze_rad"][features.frames]
-        chosen = windows(features.starts, length, hop)
-        starts = features.starts[chosen]
+@dataclass(frozen=True, eq=False)
+class _Clips:
+    """Clips of a role: the frames of all recordings once, and the frames of each clip."""
+
+    token: Float[Tensor, "n d"]  # in half precision
+    gaze_rad: Float[Tensor, "n 2"]
+    target_rad: Float[Tensor, "n 2"]
+    starts: Bool[Tensor, " n"]
+    chosen: Int[Tensor, "c t"]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def batch(self, items: Sequence[int]) -> ClipBatch:
+        """These clips; each begins without memory."""
+        at = self.chosen[list(items)]
+        starts = self.starts[at]
         starts[:, 0] = True
-        for name, values in zip(parts, (features.token[chosen], features.gaze_rad[chosen], starts, target[chosen]),
-                                strict=True):  # fmt: skip
-            parts[name].append(values)
-    token, gaze, starts, target = (torch.from_numpy(np.concatenate(values)) for values in parts.values())
-    frames = FrameSequence(token.float(), gaze.float(), starts)
-    return ClipBatch(frames, target.float(), target.isfinite().all(-1), torch.arange(len(token)))
+        target = self.target_rad[at]
+        frames = FrameSequence(self.token[at].float(), self.gaze_rad[at], starts)
+        return ClipBatch(frames, target, target.isfinite().all(-1), torch.tensor(list(items)))
+
+    def in_order(self) -> Iterator[ClipBatch]:
+        """All clips in order."""
+        ends = [*range(_VALIDATION_BATCH, len(self), _VALIDATION_BATCH), len(self)]
+        return (self.batch(range(low, high)) for low, high in zip([0, *ends], ends, strict=False))
 
 
-def _batches(clips: ClipBatch, order: Iterable[list[int]]) -> Iterator[ClipBatch]:
-    return (clips[items] for items in order)
-
-
-def _in_order(clips: ClipBatch) -> Iterator[ClipBatch]:
-    return (clips[slice(at, at + _VALIDATION_BATCH)] for at in range(0, len(clips), _VALIDATION_BATCH))
+def _clips(inputs: Inputs, index: FeatureIndex, role: Role, length: int, hop: int) -> _Clips:
+    """All clips of a role; none holds frames of two recordings."""
+    table = FrameTable.read(inputs["data"], inputs["features"], index, role)
+    first = np.flatnonzero(np.diff(table.owners, prepend=-1))
+    ends = [*first[1:], len(table)]
+    chosen = [low + windows(table.starts[low:high], length, hop) for low, high in zip(first, ends, strict=True)]
+    return _Clips(
+        token=torch.from_numpy(table.token).half(),
+        gaze_rad=torch.from_numpy(table.single_rad).float(),
+        target_rad=torch.from_numpy(table.truth_rad).float(),
+        starts=torch.from_numpy(table.starts),
+        chosen=torch.from_numpy(np.concatenate(chosen)),
+    )
 
 
 def _loss_terms(head: nn.Module, batch: ClipBatch, step: int, config: TrainTemporalConfig) -> LossTerms:

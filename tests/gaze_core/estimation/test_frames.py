@@ -52,8 +52,8 @@ def test_recordings_of_different_sizes_are_refused(recordings, tmp_path):
 def test_arrows_point_where_the_gaze_goes_in_the_picture():
     picture = gaze_picture(np.full((24, 24, 3), 200, np.uint8), np.array([0.0, 0.4]), np.array([-0.4, 0.0]))
     rows, columns = np.nonzero((picture == PREDICTED).all(-1))
-    assert columns.min() < 0.3 * picture.shape[1]  # yaw > 0: to the picture's left
-    assert rows.max() < 0.5 * picture.shape[0]
+    assert columns.min() < 0.35 * picture.shape[1]  # yaw > 0: to the picture's left
+    assert rows.max() < 0.56 * picture.shape[0]
     rows, columns = np.nonzero((picture == TARGET).all(-1))
-    assert rows.max() > 0.7 * picture.shape[0]  # pitch < 0: down
+    assert rows.max() > 0.65 * picture.shape[0]  # pitch < 0: down
     assert torch.tensor(columns.mean() / picture.shape[1]) == pytest.approx(0.5, abs=0.03)

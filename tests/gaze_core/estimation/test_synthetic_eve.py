@@ -88,6 +88,7 @@ def test_files_have_the_official_names_and_groups(tmp_path):
         np.testing.assert_array_equal(file["left_R/data"][()], file["face_R/data"][()])
         to_camera, back = file["camera_transformation"][()], file["inv_camera_transformation"][()]
         np.testing.assert_allclose(to_camera @ back, np.eye(4), atol=1e-9)
-        assert 0.2 < np.linalg.norm(to_camera[:3, 3]) / 1000 < 0.7  # millimetres
+        # Millimetres: the left webcam stands next to the screen's upper left corner, both to the person's left.
+        assert np.linalg.norm(to_camera[:3, 3]) == pytest.approx(1000 * np.hypot(0.28 - 0.2765, 0.18 - 0.1555))
     stamps = [int(line) for line in (folder / "webcam_l.timestamps.txt").read_text().split()]
     assert np.diff(stamps) == pytest.approx(1e9 / 30)

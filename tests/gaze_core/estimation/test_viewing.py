@@ -150,3 +150,12 @@ def test_cameras_run_at_their_rates_and_lose_frames():
     assert len(ticks["basler"]) == 600
     assert (np.diff(ticks["webcam_c"]) == 2).all()
     assert 255 < len(ticks["webcam_r"]) < 290
+
+
+def test_the_head_follows_the_gaze():
+    plan = plan_viewing(ViewingConfig(stimulus="image", seconds=120, seed=5))
+    at = np.stack([one.point_px for one in plan.moments])
+    head = np.stack([one.head for one in plan.moments])
+    assert np.corrcoef(at[:, 0], head[:, 1])[0, 1] > 0.4  # the screen's right is the person's right: yaw > 0
+    assert np.corrcoef(at[:, 1], head[:, 0])[0, 1] < -0.15  # down is pitch < 0
+    assert np.rad2deg(head[:, :3]).std(axis=0).max() < 6

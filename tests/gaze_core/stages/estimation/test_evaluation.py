@@ -41,7 +41,8 @@ def test_every_row_stands_beside_the_model(found):
     assert row.groups["stimulus"]["points"] == pytest.approx(
         np.mean([*row.by_participant["all"].values()]), abs=1e-9
     )  # both have as many frames
-    assert row.measures["jitter"].value < report.rows["single frame"].measures["jitter"].value
+    jitter = means(report, "jitter")
+    assert jitter["constant"] < 0.1 < jitter["EMA"] < jitter["single frame"]  # the eye's own drift is hardly there
     # A degree is 1.05 cm at 0.6 m, straight ahead.
     assert 0.9 < row.measures["pog_cm"].value / errors["temporal"] < 1.4
     assert len(report.position_deg) == len(report.position_single_deg) == 16

@@ -146,8 +146,8 @@ def test_invalid_labels_count_for_nothing_and_the_loss_stays_in_full_precision()
         loss = masked_angular_rad(predicted, target, valid)
         square = masked_square_rad2(predicted, target, valid)
     assert loss.dtype == square.dtype == torch.float32
-    assert float(loss) == pytest.approx(0.3 / 3, abs=1e-6)
-    assert float(square) == pytest.approx(0.3**2 / 2 / 3, abs=1e-7)
+    assert loss.item() == pytest.approx(0.3 / 3, abs=1e-6)
+    assert square.item() == pytest.approx(0.3**2 / 2 / 3, abs=1e-7)
     (loss + square).backward()
     assert predicted.grad.isfinite().all()
     assert predicted.grad[1].abs().sum() == 0
