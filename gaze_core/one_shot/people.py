@@ -29,7 +29,7 @@ _NEAR_THE_FRONT = Ranges(
     gaze_pitch_deg=(-25, 20), gaze_yaw_deg=(-30, 30), head_pitch_deg=(-9, 9), head_yaw_deg=(-13, 13),
     head_roll_deg=(-4, 4), blink=(0, 0.1),
 )  # fmt: skip
-_EYE_SAMPLES, _FACE_SAMPLES = 8, 4  # light paths a pixel
+_EYE_SAMPLES, _FACE_SAMPLES = 8, 2  # light paths a pixel
 _EYES = slice(36, 48)  # of the 68 landmarks
 _HALF_BAND, _FEATHER = 34, 6  # rows of the eyes' band above and below their middle, and of its blend
 
@@ -44,7 +44,7 @@ class Crowd:
 
 
 TRAINING = Crowd(tuple(range(3001, 3025)), heads=6, gazes=5)
-TEST = Crowd(tuple(range(3901, 3904)), heads=20, gazes=5)
+TEST = Crowd(tuple(range(3901, 3904)), heads=12, gazes=6)
 
 
 def render_person(identity_seed: int, heads: int, gazes: int) -> PersonArrays:
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"{len(arguments)} arguments; expected one, the folder for the files")
     use_one_thread()
     jobs = [(name, crowd, seed) for name, crowd in (("training", TRAINING), ("test", TEST)) for seed in crowd.seeds]
-    for name, crowd, seed in sorted(jobs, key=lambda job: (job[2] % 100) * (6 if job[0] == "test" else 1)):
+    for name, crowd, seed in sorted(jobs, key=lambda job: (job[2] % 100) * (5 if job[0] == "test" else 1)):
         path = Path(arguments[0]) / name / f"{seed:05d}.h5"
         if not path.exists():
             write_people(path, {f"{seed:05d}": render_person(seed, crowd.heads, crowd.gazes)})

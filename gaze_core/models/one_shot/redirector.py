@@ -34,7 +34,7 @@ _STRATEGIES: dict[Strategy, tuple[str, ...]] = {
 class RedirectorConfig(Config):
     """Size of the UNet and of the gaze MLP."""
 
-    block_channels: tuple[PositiveInt, ...] = (48, 96, 128)
+    block_channels: tuple[PositiveInt, ...] = (32, 64, 96)
     attended: tuple[bool, ...] = (False, True, True)  # which levels have cross-attention
     layers_per_block: PositiveInt = 1
     norm_groups: PositiveInt = 16

@@ -1,6 +1,6 @@
 """Two autoencoders that run on a CPU: the one that ships with the package, and TAEF2.
 
-`SmallAutoencoder` reduces each 4 x 4 square of pixels to 16 numbers; it was learned from rendered people
+`SmallAutoencoder` reduces each 4 x 4 square of pixels to 24 numbers; it was learned from rendered people
 (`stages/one_shot/autoencoder.py`). `Taef2` is madebyollin's tiny autoencoder (MIT), trained on photographs, 32 numbers for
 each 8 x 8 square; its layout is that of its published state dicts.
 """
@@ -16,7 +16,7 @@ from gaze_core.config import Config
 class SmallAutoencoderConfig(Config):
     """Size of the autoencoder that ships."""
 
-    channels: PositiveInt = 16
+    channels: PositiveInt = 24
     width: PositiveInt = 64
     blocks: PositiveInt = 2  # residual blocks of the encoder, and of the decoder
 
