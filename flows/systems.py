@@ -11,6 +11,7 @@ from flows.parameters import REQUIRED, RUNTIME
 from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.requests.driver import DriverRequest
+from gaze_core.plans.requests.one_shot import OneShotRequest
 from gaze_core.plans.requests.redirection import RedirectionRequest
 
 
@@ -66,6 +67,10 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "driver", DriverRequest, "flows.driver:driver",
         ("driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"), group="flows.cli.driver:driver_app",
+    ),
+    System(
+        "one-shot", OneShotRequest, "flows.one_shot:one_shot",
+        ("one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"), group="flows.cli.one_shot:one_shot_app",
     ),
 )  # fmt: skip
 

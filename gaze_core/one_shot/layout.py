@@ -91,9 +91,7 @@ def is_bgr(path: Path, order: ChannelOrder) -> bool:
     return stored == "bgr" if stored else path.name.startswith(_BGR_NAMES)
 
 
-def read_person(
-    path: Path, name: str, order: ChannelOrder = "auto", rows: Sequence[int] | None = None
-) -> PersonArrays:
+def read_person(path: Path, name: str, order: ChannelOrder = "auto", rows: Sequence[int] | None = None) -> PersonArrays:
     """The usable samples of one person, of these rows or of all. Unusable ones are left out and counted by reason.
 
     Raises:
@@ -110,7 +108,11 @@ def read_person(
         for row in range(len(table)) if rows is None else rows:
             try:
                 label = table.numbers("labels", row)
-                for part, key in ((label[GAZE], "gaze"), (label[HEAD], "head"), (label[EYES].reshape(-1, 2), "eye_gaze")):
+                for part, key in (
+                    (label[GAZE], "gaze"),
+                    (label[HEAD], "head"),
+                    (label[EYES].reshape(-1, 2), "eye_gaze"),
+                ):
                     angles_in_range(part, key)
                 image = rgb_image(table.read("pixels", row), bgr)
                 points = table.numbers(LANDMARKS, row) if LANDMARKS in table else None

@@ -72,8 +72,14 @@ class PairTensors:
     def changed(self, changes: ColorChanges) -> Self:
         """The same pairs with random colours, and half of them mirrored; from torch's global random numbers."""
         device, count = self.target.device, len(self.target)
-        gain = 1 + changes.gain * (2 * torch.rand(count, 1, 1, 1) - 1) + changes.channel * (2 * torch.rand(count, 3, 1, 1) - 1)
-        flipped = (torch.rand(count) < 0.5).to(device) if changes.mirror else torch.zeros(count, dtype=torch.bool).to(device)
+        gain = (
+            1
+            + changes.gain * (2 * torch.rand(count, 1, 1, 1) - 1)
+            + changes.channel * (2 * torch.rand(count, 3, 1, 1) - 1)
+        )
+        flipped = (
+            (torch.rand(count) < 0.5).to(device) if changes.mirror else torch.zeros(count, dtype=torch.bool).to(device)
+        )
         gain = gain.to(device)
 
         def mirror(maps: Tensor) -> Tensor:
@@ -91,7 +97,9 @@ def maps_sign(device: torch.device) -> Float[Tensor, "2"]:
     return torch.tensor([1.0, -1.0], device=device)
 
 
-def pair_tensors(samples: Samples, targets: Int[Tensor, " b"], references: Int[Tensor, " b"], device: torch.device) -> PairTensors:
+def pair_tensors(
+    samples: Samples, targets: Int[Tensor, " b"], references: Int[Tensor, " b"], device: torch.device
+) -> PairTensors:
     """The bands, masks and labels of pairs, on a device."""
     t, r = targets.cpu().numpy(), references.cpu().numpy()
 

@@ -21,7 +21,9 @@ from gaze_core.one_shot.band import BAND_PX, cut_band, face_at_256
 from gaze_core.one_shot.layout import PersonArrays
 
 SAMPLES_FILE = "samples.h5"
-_NEAREST_HEADS = 0.51  # share of a person's samples, nearest in head, among which references are (MuseTalk's top_k_ratio)
+_NEAREST_HEADS = (
+    0.51  # share of a person's samples, nearest in head, among which references are (MuseTalk's top_k_ratio)
+)
 _FIELDS = ("face", "landmarks_px", "band", "mask", "origin_px", "gaze", "head", "person", "row")
 
 

@@ -43,7 +43,10 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for a, b in zip((3, *widths), widths, strict=False):
-            layers += [nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            layers += [
+                nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.2),
+            ]
         last = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.layers = nn.Sequential(*layers, nn.utils.parametrizations.spectral_norm(last))
 

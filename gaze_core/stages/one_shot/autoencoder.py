@@ -40,9 +40,11 @@ class OneShotAutoencoderConfig(Config):
     crop_px: PositiveInt = 64
     max_images_a_person: PositiveInt = 20
     edge_weight: NonNegativeFloat = 1.0  # of the L1 of differences between neighbouring pixels
-    color_changes: float = Field(0.3, ge=0, lt=1)  # contrast and brightness of each channel, so that it knows more than skin
+    color_changes: float = Field(
+        0.3, ge=0, lt=1
+    )  # contrast and brightness of each channel, so that it knows more than skin
     fit: FitConfig = FitConfig(
-        num_steps=2500, batch_size=12, learning_rate=2e-3, final_learning_rate_ratio=0.02, warmup_steps=100,
+        num_steps=1850, batch_size=12, learning_rate=2e-3, final_learning_rate_ratio=0.02, warmup_steps=100,
         validate_every_steps=500, selection={"enabled": False},
     )  # fmt: skip
 

@@ -67,7 +67,9 @@ def run(config: OneShotPretrainConfig, inputs: Inputs, context: StageContext) ->
     training, validation = person_split_of(samples, config.validation_share, config.fit.seed)
     validation = validation[:: max(1, len(validation) // config.most_validation)][: config.most_validation]
     if len(training) < 2:
-        raise BadInput(f"{len(samples)} samples of {len(samples.names)} people; expected several people with several each")
+        raise BadInput(
+            f"{len(samples)} samples of {len(samples.names)} people; expected several people with several each"
+        )
     autoencoder = load_autoencoder(config.autoencoder)
     seed_everything("one-shot pretrain", config.fit.seed)
     model = GazeRedirector(config.network, autoencoder.channels)
@@ -148,7 +150,12 @@ def _adversaries(
         group = {"params": list(objective.discriminator.parameters()), "lr": config.discriminator_rate}
         found.append(
             Adversary(
-                "discriminator", objective.discriminator, [group], discriminator_terms, adam, config.weights.gan_from_step
+                "discriminator",
+                objective.discriminator,
+                [group],
+                discriminator_terms,
+                adam,
+                config.weights.gan_from_step,
             )
         )
     return tuple(found)
