@@ -30,6 +30,7 @@ _COLUMNS = (
     Column("labels", (None,)),
     Column(LANDMARKS, (68, 2), optional=True),
 )
+_PACKED = {"compression": "gzip", "compression_opts": 9}
 _BGR_NAMES = ("Columbia", "EYEDIAP")  # STED reads these files of its own as BGR
 
 
@@ -142,8 +143,8 @@ def write_people(path: Path, people: Mapping[str, PersonArrays], source: str = "
         file.attrs.update({ORDER_ATTRIBUTE: "rgb", "source": source})
         for name, person in people.items():
             group = file.create_group(name)
-            chunk = (1, *person.pixels.shape[1:])
-            group.create_dataset("pixels", data=person.pixels, chunks=chunk, compression="gzip", compression_opts=9)
+            chunk = (1, *person.pixels.shape[1:]) if len(person.pixels) else None
+            group.create_dataset("pixels", data=person.pixels, chunks=chunk, **(_PACKED if chunk else {}))
             group.create_dataset("labels", data=person.labels.astype(np.float32))
             if person.landmarks_px is not None:
                 group.create_dataset(LANDMARKS, data=person.landmarks_px.astype(np.float32))

@@ -33,7 +33,7 @@ class OneShotLossWeights(Config):
     gan: NonNegativeFloat = 0.0  # 0.01 as configured upstream
     gan_from_step: NonNegativeInt = 1000
     gaze_deg: NonNegativeFloat = 0.002  # by the critic, degrees
-    gaze_from_step: NonNegativeInt = 400
+    gaze_from_step: NonNegativeInt = 300
 
 
 class ColorChanges(Config):
