@@ -26,6 +26,7 @@ from tasks.stage_task import tracked_flow
 from tasks.stages.one_shot import adapt, apply, compare, evaluate, import_people, import_redirector, prepare, pretrain
 from tasks.store.recordings import import_recording, naming_users_file
 
+_DEFAULT_OUT = Path("reports/one-shot")  # the published YAML's `save_dir` takes its place, but not that of --out
 _MIN_OTHER = 4  # samples of somebody else, on whom adapting must not help
 
 
@@ -42,9 +43,11 @@ def one_shot(
     `files` are the `data` set's file and the pretrained `checkpoint`. If the redirector became worse, the run ends in a
     completed state named `Regressed`.
     """
+    if plan.files.save_dir is not None and out == _DEFAULT_OUT.resolve():
+        out = plan.files.save_dir.resolve()
     preflight(plan, files, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json")}, force, out) as ledger:
-        plan, person, other = _chosen(files["data"], plan)
+        person, other = _chosen(files["data"], plan)
         people = import_people(files["data"], (person, *([other] if other else [])), plan.channel_order)
         data = prepare(people, plan.prepare, runtime)
         base = import_redirector(files["checkpoint"])
@@ -101,8 +104,8 @@ def apply_to(
             return apply(imported, redirector, config, runtime)
 
 
-def _chosen(data: Path, plan: OneShotPlan) -> tuple[OneShotPlan, str, str | None]:
-    """The plan, the person, and somebody else with some samples; says who it is."""
+def _chosen(data: Path, plan: OneShotPlan) -> tuple[str, str | None]:
+    """The person, and somebody else with some samples; says who it is."""
     logger = logging.getLogger(f"{environment.LOGGER}.one_shot")
     counts = count_samples(data)
     if plan.person is None:
@@ -113,7 +116,7 @@ def _chosen(data: Path, plan: OneShotPlan) -> tuple[OneShotPlan, str, str | None
     logger.info("%s: %d samples in the file", sentence, counts[person])
     others = [name for name, count in counts.items() if name != person and count >= _MIN_OTHER]
     stream = np.random.default_rng(derived_seed("one-shot other", plan.adapt.seed))
-    return plan, person, others[int(stream.integers(len(others)))] if others else None
+    return person, others[int(stream.integers(len(others)))] if others else None
 
 
 def _measured(

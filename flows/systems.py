@@ -70,7 +70,8 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "one-shot", OneShotRequest, "flows.one_shot:one_shot",
-        ("one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"), group="flows.cli.one_shot:one_shot_app",
+        ("one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"),
+        group="flows.cli.one_shot:one_shot_app",
     ),
 )  # fmt: skip
 

@@ -88,8 +88,8 @@ def apply_command(
     gaze: Annotated[
         str,
         typer.Option(
-            help='"pitch,yaw" in degrees (0,0 looks into the lens, pitch > 0 is up, yaw > 0 is to the picture\'s left), camera for '
-            "eye contact, or a CSV with the columns frame, pitch_deg, yaw_deg: each row holds from its frame on."
+            help='"pitch,yaw" in degrees (0,0 looks into the lens, pitch > 0 is up, yaw > 0 is to the left of the picture), '
+            "camera for eye contact, or a CSV with the columns frame, pitch_deg, yaw_deg: a row holds from its frame on."
         ),
     ] = "camera",
     fade_gaze: Annotated[

@@ -91,23 +91,24 @@ def _headlines(before: OneShotEvaluation, after: OneShotEvaluation) -> Headlines
         old, new = before.mean("model", metric), after.mean("model", metric)
         return number(new), f"{number(old)} before adapting"
 
-    psnr, gaze = text("eye_psnr_db"), text("gaze_error_deg")
+    psnr, gaze, floor = text("eye_psnr_db"), text("gaze_error_deg"), number(after.mean("truth", "gaze_error_deg"))
     return Headlines([
         Headline("Eyes", psnr[0], "dB", psnr[1]),
-        Headline("Judged gaze error", gaze[0], "°", f"{gaze[1]}; the judge itself: {number(after.mean('truth', 'gaze_error_deg'))}°"),
+        Headline("Judged gaze error", gaze[0], "°", f"{gaze[1]}; the judge itself: {floor}°"),
     ])  # fmt: skip
 
 
 def _intro(after: OneShotEvaluation) -> str:
     absent = f" Identity: {after.identity_absent}." if after.identity_absent else ""
     return (
-        f"{len(after.rows)} test samples of the person, none of which adapted or validated. Judge: {after.judge}. In brackets: "
-        f"95 % intervals. Outside the mask the largest change is {after.outside_changed:g} of 255.{absent}"
+        f"{len(after.rows)} test samples of the person, none of which adapted or validated. Judge: {after.judge}. "
+        f"Below each number its 95 % interval. Outside the mask the largest change is {after.outside_changed:g} of 255.{absent}"
     )
 
 
 _COLUMNS = [
-    Column("", numeric=False), Column("eye PSNR, dB"), Column("L1 in the mask"), Column("judged gaze error, °"), Column("identity"),
+    Column("", numeric=False), Column("eye PSNR, dB"), Column("L1 in the mask"), Column("judged gaze error, °"),
+    Column("identity"),
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gaze_core.data.subject_writer import new_hdf5
 from gaze_core.errors import BadInput, ContractViolation
-from gaze_core.one_shot.band import BAND_PX, cut_band, face_at_256
+from gaze_core.one_shot.band import cut_band, face_at_256
 from gaze_core.one_shot.layout import PersonArrays
 
 SAMPLES_FILE = "samples.h5"
@@ -149,6 +149,3 @@ def band_tensor(images: UInt8[np.ndarray, "n h w 3"]) -> Float[Tensor, "n 3 h w"
 def band_images(bands: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"]:
     """Bands as bytes."""
     return (bands.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-assert BAND_PX[0] % 32 == 0 and BAND_PX[1] % 32 == 0  # two halvings of a latent at an eighth of the size

@@ -70,8 +70,8 @@ def split_person(count: int, config: SplitConfig, person: str, logger: logging.L
     """
     if count < _MIN_SAMPLES:
         raise BadInput(
-            f"person {person}: {count} usable sample{'s' * (count != 1)}, expected {_MIN_SAMPLES} or more: one to adapt, one to "
-            "validate, one to test; choose another person"
+            f"person {person}: {count} usable sample{'s' * (count != 1)}, expected {_MIN_SAMPLES} or more: one to "
+            "adapt, one to validate, one to test; choose another person"
         )
     order = np.random.default_rng(derived_seed("one-shot split", config.seed, count)).permutation(count).tolist()
     num_test, num_validation = _held_out(count, config)

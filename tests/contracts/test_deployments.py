@@ -29,6 +29,7 @@ WANTED = {
     "compare",
     "augment",
     "driver_gaze",
+    "one_shot",
 }  # flows that have at least one deployment
 each_deployment = pytest.mark.parametrize(
     "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
@@ -122,10 +123,11 @@ def test_the_stages_of_the_form_are_stages():
         "compare",
     ]
     assert stages["driver_gaze"] == ["driver_extract", "driver_finetune", "driver_evaluate", "driver_compare"]
+    assert stages["one_shot"] == ["one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"]
     assert (stages["evaluate"], stages["compare"]) == (["evaluate"], ["evaluate", "compare"])
 
 
-NO_PATHS = {"protocol"}  # texts of a form that name something in a table of ours
+NO_PATHS = {"protocol", "person"}  # texts of a form that name something in a table of ours
 FORMS = {flow_of(row).name: flow_of(row) for row in DEPLOYMENTS}
 FREE_TEXTS = [
     (form, name)

@@ -15,10 +15,10 @@ def run(config: OneShotTolerance, inputs: Inputs, context: StageContext) -> Prod
     """Compares the evaluations `after` and `before`, and where given `other_after` and `other_before`."""
     found = {
         name: read_one_shot_evaluation(inputs[name]) if inputs.get(name) else None
-        for name in ("after", "before", "other_after", "other_before")
+        for name in ("other_after", "other_before")
     }
-    assert found["after"] and found["before"]
-    comparison = compare(found["after"], found["before"], found["other_after"], found["other_before"], config)
+    after, before = (read_one_shot_evaluation(inputs[name]) for name in ("after", "before"))
+    comparison = compare(after, before, found["other_after"], found["other_before"], config)
     path = context.work_dir / COMPARISON_FILE
     path.write_text(comparison.model_dump_json(indent=1))
     return Produced(

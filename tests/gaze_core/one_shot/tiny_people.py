@@ -39,5 +39,7 @@ def draw_face(pitch, yaw, skin, iris, size=SIZE):
 
 def drawn_people(path, counts, **options):
     """Writes a file with people of these numbers of samples, `{name: count}`."""
-    write_people(path, {name: drawn_person(count, seed, **options) for seed, (name, count) in enumerate(counts.items())})
+    write_people(
+        path, {name: drawn_person(count, seed, **options) for seed, (name, count) in enumerate(counts.items())}
+    )
     return path

@@ -27,7 +27,9 @@ STRATEGIES = {
 def adapted(place, folder, **changes):  # noqa: F811
     folder.mkdir(parents=True, exist_ok=True)
     config = ADAPT.model_copy(update=changes)
-    produced = adapt.run(config, {"data": place / "one" / "data", "checkpoint": place / "base"}, StageContext(RUNTIME, folder))
+    produced = adapt.run(
+        config, {"data": place / "one" / "data", "checkpoint": place / "base"}, StageContext(RUNTIME, folder)
+    )
     return load_file(folder / WEIGHTS_FILE), produced
 
 
@@ -61,7 +63,9 @@ def test_counts_of_the_published_size_differ():
     model = GazeRedirector(RedirectorConfig(), 24)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     counts = {s: sum(sizes[n] for n in trained_parameters(model, s, False, "last")) for s in (*STRATEGIES, "full")}
-    assert counts["minimal"] < counts["cross_attention_only"] < counts["selective"] < counts["full"] == sum(sizes.values())
+    assert (
+        counts["minimal"] < counts["cross_attention_only"] < counts["selective"] < counts["full"] == sum(sizes.values())
+    )
 
 
 class Stopped(Exception):
@@ -117,7 +121,9 @@ def test_evaluation_and_comparison(place, tmp_path):  # noqa: F811
     ):  # fmt: skip
         (tmp_path / name).mkdir()
         one = config.model_copy(update={"person": number})
-        evaluate.run(one, {"data": place / "one" / "data", "checkpoint": checkpoint}, StageContext(RUNTIME, tmp_path / name))
+        evaluate.run(
+            one, {"data": place / "one" / "data", "checkpoint": checkpoint}, StageContext(RUNTIME, tmp_path / name)
+        )
     after = read_one_shot_evaluation(tmp_path / "after")
     assert after.person == "00901"
     assert not set(after.rows) & set(after.reference_rows)
@@ -139,9 +145,15 @@ def test_test_samples_that_adapted_are_refused(place, tmp_path):  # noqa: F811
     other_split = ADAPT.split.model_copy(update={"seed": 5})
     config = evaluate.OneShotEvaluateConfig(split=other_split, judge="cnn")
     with pytest.raises(ContractViolation, match="adapted with .* of the test samples"):
-        evaluate.run(config, {"data": place / "one" / "data", "checkpoint": tmp_path / "adapted"}, StageContext(RUNTIME, tmp_path))
+        evaluate.run(
+            config,
+            {"data": place / "one" / "data", "checkpoint": tmp_path / "adapted"},
+            StageContext(RUNTIME, tmp_path),
+        )
     with pytest.raises(ContractViolation, match="was pretrained on this person"):
-        evaluate.run(config, {"data": place / "many" / "data", "checkpoint": place / "base"}, StageContext(RUNTIME, tmp_path))
+        evaluate.run(
+            config, {"data": place / "many" / "data", "checkpoint": place / "base"}, StageContext(RUNTIME, tmp_path)
+        )
 
 
 def test_samples_are_read_as_they_were_prepared(place):  # noqa: F811
