@@ -102,7 +102,8 @@ def _intro(after: OneShotEvaluation) -> str:
     absent = f" Identity: {after.identity_absent}." if after.identity_absent else ""
     return (
         f"{len(after.rows)} test samples of the person, none of which adapted or validated. Judge: {after.judge}. "
-        f"Below each number its 95 % interval. Outside the mask the largest change is {after.outside_changed:g} of 255.{absent}"
+        "Below each number its 95 % interval. Outside the mask the largest change is "
+        f"{after.outside_changed:g} of 255.{absent}"
     )
 
 
