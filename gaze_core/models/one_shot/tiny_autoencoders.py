@@ -25,6 +25,8 @@ class SmallAutoencoder(nn.Module):
     """Works at a quarter of the resolution throughout; pixels are folded into channels at both ends."""
 
     FACTOR = 4
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, config: SmallAutoencoderConfig) -> None:
         super().__init__()
