@@ -24,7 +24,7 @@ from gaze_core.data.subject_writer import new_hdf5
 from gaze_core.errors import BadInput
 
 ChannelOrder = Literal["auto", "rgb", "bgr"]
-LANDMARKS, ORDER_ATTRIBUTE = "landmarks_px", "channel_order"
+LANDMARKS, ORDER_ATTRIBUTE, NAMES_ATTRIBUTE = "landmarks_px", "channel_order", "people"
 _COLUMNS = (
     Column("pixels", (None, None, 3), is_image=True),
     Column("labels", (None,)),
@@ -62,7 +62,10 @@ def count_samples(path: Path) -> dict[str, int]:
         BadInput: the file cannot be read, or holds no person.
     """
     with opened(path) as file:
-        people = {name: _length(file[name], path) for name in file if isinstance(file[name], h5py.Group)}
+        names = [name for name in file if isinstance(file[name], h5py.Group)]
+        written = [str(name) for name in file.attrs.get(NAMES_ATTRIBUTE, ())]  # HDF5 itself sorts them
+        names = written if sorted(written) == sorted(names) else names
+        people = {name: _length(file[name], path) for name in names}
     if not people:
         raise BadInput(f"{path}: expected one group for each person with pixels and labels, found none")
     return people
@@ -140,7 +143,7 @@ def read_person(path: Path, name: str, order: ChannelOrder = "auto", rows: Seque
 def write_people(path: Path, people: Mapping[str, PersonArrays], source: str = "rendered") -> None:
     """Writes a file in the published layout atomically; gzip, one picture to a chunk."""
     with new_hdf5(path) as file:
-        file.attrs.update({ORDER_ATTRIBUTE: "rgb", "source": source})
+        file.attrs.update({ORDER_ATTRIBUTE: "rgb", "source": source, NAMES_ATTRIBUTE: list(people)})
         for name, person in people.items():
             group = file.create_group(name)
             chunk = (1, *person.pixels.shape[1:]) if len(person.pixels) else None

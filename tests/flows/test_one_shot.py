@@ -35,15 +35,14 @@ def plan_of(**changes):
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_run_reports_before_and_after_and_is_cached(files, tmp_path, caplog):
+def test_a_run_reports_before_and_after_and_is_cached(files, tmp_path):
     from flows.one_shot import one_shot
 
-    caplog.set_level("INFO")
-    plan = plan_of(strategies=("minimal",), sample_counts=(1,))
+    plan = plan_of(person="903", strategies=("minimal",), sample_counts=(1,))
     result = one_shot(files, plan, tmp_path / "out", RUNTIME)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["person"]["person"] == "00901"  # the only one with enough samples
-    assert "person 00901 was drawn among 1" in caplog.text
+    assert report["person"]["person"] == "00903"  # although others come before in the file
+    assert "person 00903 was asked for: 6 samples in the file" in (tmp_path / "out" / "log.txt").read_text()
     assert set(report["evaluations"]) == {"before", "after", "single image", "other before", "other after"}
     assert set(report["strategies"]) == {"selective", "minimal"}
     assert report["strategies"]["minimal"]["trained"] < report["strategies"]["selective"]["trained"]

@@ -45,7 +45,9 @@ class RedirectorConfig(Config):
     num_tokens: PositiveInt = 4
     token_width: PositiveInt = 64
     angle_unit_rad: PositiveFloat = 0.35  # angles are divided by it
-    residual: bool = True  # the output is added to the reference's latent
+    # What the output is added to. The masked picture's latent keeps what is around the eyes; the reference's would leave the
+    # edges of its irises behind.
+    residual: Literal["masked", "none"] = "masked"
     reference_dropout: float = Field(0.1, ge=0, lt=1)  # chance of a training sample without a reference
 
 
@@ -54,7 +56,7 @@ SIZES: dict[SizeName, RedirectorConfig] = {
     # The UNet of SD 1.4 as MuseTalk uses it, for `sd-vae`.
     "musetalk": RedirectorConfig(
         block_channels=(320, 640, 1280, 1280), attended=(True, True, True, False), layers_per_block=2, norm_groups=32,
-        heads=8, num_tokens=1, token_width=384, residual=False, reference_dropout=0.0,
+        heads=8, num_tokens=1, token_width=384, residual="none", reference_dropout=0.0,
     ),
 }  # fmt: skip
 
@@ -103,7 +105,7 @@ class GazeRedirector(nn.Module):
         made: Tensor = self.unet(
             torch.cat([masked, reference], dim=1), timestep, self.tokens(gaze, head), return_dict=False
         )[0]
-        return made + reference if self.config.residual else made
+        return made + masked if self.config.residual == "masked" else made
 
 
 def _unet(config: RedirectorConfig, channels: int) -> Any:

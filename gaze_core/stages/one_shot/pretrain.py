@@ -51,8 +51,8 @@ class OneShotPretrainConfig(Config):
     most_validation: PositiveInt = 40
     pictures: PictureConfig = PictureConfig()
     fit: FitConfig = FitConfig(
-        num_steps=1000, batch_size=8, learning_rate=1e-3, final_learning_rate_ratio=0.03, warmup_steps=50,
-        validate_every_steps=100, optimizer=OptimizerConfig(name="adamw", betas=(0.9, 0.99), weight_decay=1e-2),
+        num_steps=2400, batch_size=8, learning_rate=1.5e-3, final_learning_rate_ratio=0.03, warmup_steps=50,
+        validate_every_steps=200, optimizer=OptimizerConfig(name="adamw", betas=(0.9, 0.99), weight_decay=1e-2),
         selection=_BEST_EYES, patience=1000,
     )  # fmt: skip
 

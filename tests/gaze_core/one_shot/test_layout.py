@@ -131,6 +131,12 @@ def test_what_is_no_such_file(tmp_path):
         count_samples(tmp_path / "faces.h5")
 
 
+def test_people_keep_the_order_in_which_they_were_written(tmp_path):
+    path = tmp_path / "people.h5"
+    write_people(path, {"00903": drawn_person(3), "00901": drawn_person(2, 1)})
+    assert list(count_samples(path)) == ["00903", "00901"]
+
+
 def test_the_same_people_are_written_as_the_same_bytes(tmp_path):
     people = {"00002": drawn_person(3)}
     for name in ("one.h5", "two.h5"):

@@ -9,6 +9,7 @@ from gaze_core.assets import FOLDERS_VARIABLE, resolve
 from gaze_core.one_shot.checkpoints import load_redirector
 from gaze_core.one_shot.painter import FadeConfig, PaintConfig, paint_eyes
 from gaze_core.preprocess.face_mesh import read_average_face
+from gaze_core.preprocess.face_search import find_faces
 from gaze_core.preprocess.head_pose import intrinsics_of
 from gaze_core.preprocess.images import read_image
 from gaze_core.preprocess.landmarks import FaceLandmarker
@@ -25,7 +26,7 @@ def posed(shared_data):
     finally:
         del os.environ[FOLDERS_VARIABLE]
     image = read_image(shared_data / "real_gaze" / "rt_gene" / "gaze_center.jpg")
-    face = FaceLandmarker(landmarker).faces(image)[0]
+    face = find_faces(image, FaceLandmarker(landmarker))[0]
     intrinsics_px = intrinsics_of(image.shape[1::-1], 1.2)
     person = fit_person([face], read_average_face(landmarker), intrinsics_px)
     return PosedFace(image, face, person.poses[0], person.head, intrinsics_px)
@@ -46,11 +47,11 @@ def test_outside_the_eyes_every_pixel_stays(place, posed):  # noqa: F811
 
 def test_a_change_fades_beyond_the_limits(place, posed):  # noqa: F811
     loaded = load_redirector(place / "base")
-    shares = [paint_eyes(loaded, posed, np.deg2rad([0, yaw]), PaintConfig()).share for yaw in (5, 30, 50)]
-    assert shares[0] == 1
-    assert 0 < shares[1] < 1
-    assert shares[2] == 0
-    far = paint_eyes(loaded, posed, np.deg2rad([0, 50]), PaintConfig())
+    shares = [paint_eyes(loaded, posed, np.deg2rad([0, yaw]), PaintConfig()).share for yaw in range(0, 61, 4)]
+    assert shares == sorted(shares, reverse=True)
+    assert (shares[0], shares[-1]) == (1, 0)
+    assert any(0 < share < 1 for share in shares)
+    far = paint_eyes(loaded, posed, np.deg2rad([0, 60]), PaintConfig())
     assert np.array_equal(far.image, posed.image)
     assert far.left_alone == "gaze or head beyond the limits"
     narrow = PaintConfig(fade=FadeConfig(head_start_deg=0.01, head_end_deg=0.02))
