@@ -21,7 +21,7 @@ class OneShotRequest(Request):
     checkpoint: Path | None = Field(
         None, description="Pretrained redirector: its folder or file; made by: gazeworks one-shot pretrain."
     )
-    person: str | None = Field(None, description="Who; default: drawn among those with enough samples, by --seed.")
+    person: str = Field("", description="Who; empty: drawn among those with enough samples, by the seed.")
     samples: int = Field(30, ge=1, description="How many of the person's samples adapt.")
     strategy: Literal["selective", "encoder_only", "cross_attention_only", "minimal", "full"] = Field(
         "selective", description="Which part of the UNet is trained."
@@ -35,7 +35,7 @@ class OneShotRequest(Request):
         """The plan of the options."""
         from gaze_core.plans.one_shot import one_shot_plan
 
-        return one_shot_plan(self.person, self.samples, self.strategy, self.seed, self.channel_order)
+        return one_shot_plan(self.person or None, self.samples, self.strategy, self.seed, self.channel_order)
 
     def plan(self) -> Any:
         """The options, then the settings file, ours or the published one, then single overrides.

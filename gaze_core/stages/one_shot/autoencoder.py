@@ -88,9 +88,10 @@ def run(config: OneShotAutoencoderConfig, inputs: Inputs, context: StageContext)
         validation=Validation(lambda: iter([ImageBatch(_crops(held_out, config.crop_px, 0))]), _measure),
     )
     summary = fit(task, config.fit, context.runtime, context.work_dir, context.log, context.progress, context.logger)
-    model.to(choose_device(Runtime(device="cpu")))
-    _calibrate(model, _crops(images[:: max(1, len(images) // _CALIBRATION)], config.crop_px, 1))
-    score = _measure(model, ImageBatch(_crops(held_out, config.crop_px, 0)))["psnr_db"]
+    device = choose_device(context.runtime)
+    model.to(device)
+    _calibrate(model, _crops(images[:: max(1, len(images) // _CALIBRATION)], config.crop_px, 1).to(device))
+    score = _measure(model, ImageBatch(_crops(held_out, config.crop_px, 0)).to(device))["psnr_db"]
     path = context.work_dir / WEIGHTS_FILE
     card = {"stage": NAME, "stage_version": VERSION, "config": config.model_dump(mode="json"),
             "network": config.network.model_dump(mode="json")}  # fmt: skip
