@@ -101,7 +101,9 @@ def _headlines(before: OneShotEvaluation, after: OneShotEvaluation) -> Headlines
 def _intro(after: OneShotEvaluation) -> str:
     absent = f" Identity: {after.identity_absent}." if after.identity_absent else ""
     return (
-        f"{len(after.rows)} test samples of the person, none of which adapted or validated. Judge: {after.judge}. "
+        f"{len(after.rows)} test samples of the person, none of which adapted or validated. Judge: {after.judge}, less its "
+        f"mean error for this person on other recorded samples ({after.judge_bias_deg[0]:+.1f}, "
+        f"{after.judge_bias_deg[1]:+.1f} degrees pitch, yaw). "
         "Below each number its 95 % interval. Outside the mask the largest change is "
         f"{after.outside_changed:g} of 255.{absent}"
     )

@@ -44,6 +44,7 @@ class OneShotEvaluation(Config):
     rows: tuple[int, ...]  # of the test samples in the data set's file
     reference_rows: tuple[int, ...]
     judge: str
+    judge_bias_deg: tuple[float, float] = (0.0, 0.0)  # for this person, taken off its readings
     measured: Mapping[str, Measured]
     sweep: tuple[SweepRow, ...]
     outside_changed: float  # largest change of a pixel outside the mask, of 255

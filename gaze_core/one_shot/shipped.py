@@ -1,7 +1,7 @@
 """What ships with the package: a rendered person in GazeCapture's layout, and a redirector that was pretrained on others.
 
-`python -m gaze_core.one_shot.shipped PRETRAINED PEOPLE...` makes both again, from the folder of a pretraining and from files of
-rendered people (`one_shot/people.py`): all samples of the first person, twelve of each other one.
+`python -m gaze_core.one_shot.shipped PRETRAINED PEOPLE...` makes both again, from the folder of a pretraining and from files
+of rendered people (`one_shot/people.py`): all samples of the first person, twelve of each other one.
 """
 
 import sys

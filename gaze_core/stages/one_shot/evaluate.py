@@ -1,10 +1,12 @@
 """Stage: measures a redirector on test samples of one person, with rows that need no adapting and the judge's floor."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from pydantic import NonNegativeInt, PositiveInt
 
 from gaze_core.artifacts import Produced
@@ -27,7 +29,7 @@ from gaze_core.stages.context import Inputs, StageContext
 
 NAME, VERSION = "one_shot_evaluate", 1
 EVALUATION_FILE, EXAMPLES, SWEEP = "one_shot_evaluation.json", "examples", "sweep"
-_CHUNK = 8
+_CHUNK, _MIN_FOR_BIAS = 8, 4
 _SWEEP_DEG = [(pitch, yaw) for pitch in (12.0, 0.0, -15.0) for yaw in (20.0, 0.0, -20.0)]
 Faces = UInt8[np.ndarray, "n 256 256 3"]
 
@@ -38,6 +40,9 @@ class OneShotEvaluateConfig(Config):
     split: SplitConfig = SplitConfig()
     person: NonNegativeInt = 0  # number in the prepared samples: 0 is adapted to, 1 is somebody else
     judge: FaceJudgeName = "cnn"
+    most_for_judge: PositiveInt = (
+        40  # samples besides the test samples on which the judge's bias for the person is measured
+    )
     num_shown: PositiveInt = 6
 
 
@@ -66,13 +71,17 @@ def run(config: OneShotEvaluateConfig, inputs: Inputs, context: StageContext) ->
         "truth": samples.band[targets.numpy()],
         "autoencoder": made.through_autoencoder(targets),
     }
-    measured, absent = _measured(bands, samples, targets, config.judge)
-    rows = _sweep(made, samples, int(targets[_frontal(samples, split.test)]), references, config, context)
+    others = [index for index in range(len(samples)) if index not in set(split.test)][: config.most_for_judge]
+    judge = _Judge.of(config.judge, samples, others)
+    measured, absent = _measured(bands, samples, targets, judge)
+    rows = _sweep(made, samples, int(targets[_frontal(samples, split.test)]), references, judge, context)
     _write_examples(bands, samples, targets, references, config.num_shown, context.work_dir / EXAMPLES)
     outside = _outside(bands["model"], samples, targets)
     evaluation = OneShotEvaluation(
         person=name, rows=tuple(int(samples.row[i]) for i in split.test),
-        reference_rows=tuple(int(samples.row[i]) for i in references), judge=config.judge, measured=measured, sweep=rows,
+        reference_rows=tuple(int(samples.row[i]) for i in references), judge=config.judge,
+        judge_bias_deg=(float(np.rad2deg(judge.bias_rad[0])), float(np.rad2deg(judge.bias_rad[1]))),
+        measured=measured, sweep=rows,
         outside_changed=outside, identity_absent=absent,
         trained_parameters=loaded.card["config"].get("num_trained"),
         strategy=str(loaded.card["config"].get("strategy", "")), num_adapt=len(loaded.card.get("adapted_rows", ())),
@@ -125,6 +134,25 @@ class _Made:
         return np.concatenate([band_images(coder.decode(coder.encode(part))) for part in bands.split(_CHUNK)])
 
 
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """A judge whose mean error on this person, on recorded pictures that are no test samples, is taken off."""
+
+    name: FaceJudgeName
+    bias_rad: Float[np.ndarray, "2"]
+
+    @classmethod
+    def of(cls, name: FaceJudgeName, samples: Samples, positions: list[int]) -> Self:
+        gaze, valid = read_faces(samples.face[positions], name)
+        differences = (gaze - samples.gaze[positions])[valid]
+        return cls(name, differences.mean(axis=0) if len(differences) >= _MIN_FOR_BIAS else np.zeros(2))
+
+    def read(self, faces: Faces) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
+        """`[pitch, yaw]` in radians, and whether each was read."""
+        gaze, valid = read_faces(faces, self.name)
+        return gaze - self.bias_rad, valid
+
+
 def _require_unseen(loaded: Redirector, name: str, test_rows: set[int]) -> None:
     if name in loaded.card["trained_on"].get("pretraining", ()):
         raise ContractViolation(f"person {name}: the checkpoint was pretrained on this person; choose another person")
@@ -144,7 +172,7 @@ def _faces(bands: UInt8[np.ndarray, "n h w 3"], samples: Samples, targets: torch
 
 
 def _measured(
-    bands: dict[str, np.ndarray], samples: Samples, targets: torch.Tensor, judge: FaceJudgeName
+    bands: dict[str, np.ndarray], samples: Samples, targets: torch.Tensor, judge: "_Judge"
 ) -> tuple[dict[str, Measured], str]:
     truth, mask = band_tensor(bands["truth"]), torch.from_numpy(samples.mask[targets.numpy()])[:, None].float() / 255
     labels = torch.from_numpy(samples.gaze[targets.numpy()]).double()
@@ -160,7 +188,7 @@ def _measured(
     out = {}
     for name, made in bands.items():
         made_tensor, faces = band_tensor(made), _faces(made, samples, targets)
-        gaze, valid = read_faces(faces, judge)
+        gaze, valid = judge.read(faces)
         errors = angular_error_deg(torch.from_numpy(gaze).double(), labels).numpy()
         identity = np.full(len(targets), np.nan)
         if describe is not None and name in ("model", "do nothing"):
@@ -187,7 +215,7 @@ def _frontal(samples: Samples, test: tuple[int, ...]) -> int:
 
 
 def _sweep(
-    made: _Made, samples: Samples, target: int, references: torch.Tensor, config: OneShotEvaluateConfig,
+    made: _Made, samples: Samples, target: int, references: torch.Tensor, judge: "_Judge",
     context: StageContext,
 ) -> tuple[SweepRow, ...]:  # fmt: skip
     """Nine gazes of one test sample, written as pictures and read by the judge."""
@@ -199,7 +227,7 @@ def _sweep(
     (context.work_dir / SWEEP).mkdir(exist_ok=True)
     for index, face in enumerate(faces):
         write_png(context.work_dir / SWEEP / f"{index}.png", face)
-    gaze, valid = read_faces(faces, config.judge)
+    gaze, valid = judge.read(faces)
     return tuple(
         SweepRow(asked_deg=asked, read_deg=tuple(np.rad2deg(read).tolist()) if ok else None)
         for asked, read, ok in zip(_SWEEP_DEG, gaze, valid, strict=True)
