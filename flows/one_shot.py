@@ -53,7 +53,7 @@ def one_shot(
         base = import_redirector(files["checkpoint"])
         refs = {"people": people, "data": data, "base": base}
         refs |= _measured(plan, data, base, other is not None, runtime)
-        strategies = {
+        strategies: dict[str, tuple[ArtifactRef, ArtifactRef]] = {
             name: _variant(plan, data, base, {"strategy": name}, runtime)
             for name in dict.fromkeys((plan.adapt.strategy, *plan.strategies))
         }

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import ConfigFile, Device, Force, Json, Set, folder_option
+from flows.cli.options import ConfigFile, Device, Force, Json, Set, file_option, folder_option
 from gaze_core.assets import search_beside
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside

@@ -49,7 +49,7 @@ class Samples:
         """Positions of one person's samples."""
         return np.flatnonzero(self.person == self.names.index(name))
 
-    def subset(self, positions: Sequence[int]) -> Self:
+    def subset(self, positions: Sequence[int] | Int[np.ndarray, " k"]) -> Self:
         """Only these samples."""
         chosen = np.asarray(positions, dtype=int)
         return type(self)(self.names, *(getattr(self, name)[chosen] for name in _FIELDS))
