@@ -153,9 +153,7 @@ def apply_command(
 
 @one_shot_app.command("people")
 def render_people(
-    out: Annotated[Path, typer.Option(help="File to write, in GazeCapture's layout.")] = Path(
-        "GazeCapture_rendered.h5"
-    ),
+    out: Annotated[Path, file_option("File to write, in GazeCapture's layout.")] = Path("GazeCapture_rendered.h5"),
     count: Annotated[int, typer.Option(min=1, help="Number of people.")] = 8,
     heads: Annotated[int, typer.Option(min=1, help="Heads (pose, expression) of each person.")] = 6,
     gazes: Annotated[int, typer.Option(min=2, help="Gazes of each head.")] = 5,
