@@ -12,6 +12,7 @@ from gaze_core.config import Runtime
 from gaze_core.plans.request import Request
 from gaze_core.plans.requests.driver import DriverRequest
 from gaze_core.plans.requests.estimation import EstimationRequest
+from gaze_core.plans.requests.one_shot import OneShotRequest
 from gaze_core.plans.requests.redirection import RedirectionRequest
 
 
@@ -75,6 +76,11 @@ SYSTEMS: tuple[System, ...] = (
         ("estimation_convert", "estimation_single", "estimation_features", "estimation_temporal", "estimation_evaluate",
          "estimation_compare"), RUNTIME,
         group="flows.cli.estimate:estimate_app", command="train", defaults={"data": REQUIRED},
+    ),
+    System(
+        "one-shot", OneShotRequest, "flows.one_shot:one_shot",
+        ("one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"),
+        group="flows.cli.one_shot:one_shot_app",
     ),
 )  # fmt: skip
 

@@ -77,6 +77,20 @@ ASSETS = {
         licence="Apache-2.0",
         purpose="KID and FID of an evaluation",
     ),
+    "taef2_encoder": Asset(
+        file="taef2_encoder.pth",
+        sha256="10a4e1021e89d7551eaf161352da8dbd0b1aa83872ae28b150c1df1ce2f147b6",
+        urls=("https://github.com/madebyollin/taesd/raw/main/taef2_encoder.pth",),
+        licence="MIT",
+        purpose="the one-shot system's autoencoder of photographs",
+    ),
+    "taef2_decoder": Asset(
+        file="taef2_decoder.pth",
+        sha256="0a44a31e1ae59eb9dbf9359d24942fd3ef5928162c1800d97a28c61d51be0ab5",
+        urls=("https://github.com/madebyollin/taesd/raw/main/taef2_decoder.pth",),
+        licence="MIT",
+        purpose="the decoder of taef2_encoder",
+    ),
     "openvino_gaze": Asset(
         file="gaze-estimation-adas-0002.xml",
         sha256="5d8b6ee437e2bf578a59c23b5cde6919482147678137b69d0ebce0df99a8ff37",

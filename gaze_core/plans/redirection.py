@@ -12,7 +12,7 @@ from gaze_core.evaluation.judge import require_no_critic
 from gaze_core.evaluation.protocols import protocol
 from gaze_core.evaluation.report import Tolerance
 from gaze_core.models.conditioning import SHAPE
-from gaze_core.models.redirection.autoencoder import AutoencoderConfig
+from gaze_core.models.kl_autoencoder import AutoencoderConfig
 from gaze_core.models.redirection.corrections import CorrectionsConfig
 from gaze_core.models.redirection.gaze_gaussian import GazeGaussianConfig
 from gaze_core.models.redirection.mesh_head import MeshHeadConfig

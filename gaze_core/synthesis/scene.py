@@ -90,8 +90,9 @@ def render_head(
     world_to_camera: Float[ndarray, "4 4"],
     num_samples: int,
     seed: int,
+    rows: tuple[int, int] | None = None,
 ) -> Rendering:
-    """Path traces the three surfaces.
+    """Path traces the three surfaces; only these rows (first, end) of the image, if they are given.
 
     The masks come from the same rays: alpha for the head, and texture coordinates that name the eye.
     """
@@ -105,7 +106,7 @@ def render_head(
         "head": _mesh(mi, "head", head, _SKIN, (0, 0)),
         "left_eye": _mesh(mi, "left_eye", left_eye, _WET, (1, 0)),
         "right_eye": _mesh(mi, "right_eye", right_eye, _WET, (0, 1)),
-        "sensor": _sensor(mi, view, world_to_camera, num_samples),
+        "sensor": _sensor(mi, view, world_to_camera, num_samples, rows),
         **_emitters(mi, light),
     }  # fmt: skip
     channels = np.array(mi.render(mi.load_dict(scene), seed=seed))
@@ -167,9 +168,13 @@ def _mesh(mi: Any, name: str, surface: Surface, bsdf: dict[str, Any], tag_uv: tu
     return mesh
 
 
-def _sensor(mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_samples: int) -> dict[str, Any]:
+def _sensor(
+    mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_samples: int, rows: tuple[int, int] | None
+) -> dict[str, Any]:
     # mitsuba's camera looks along +z with x to the left and y up; ours has x right and y down.
     to_world = np.linalg.inv(world_to_camera) @ np.diag([-1.0, -1, 1, 1])
+    first, end = rows or (0, view.size_px)
+    window = {"crop_offset_y": first, "crop_height": end - first, "crop_width": view.size_px} if rows else {}
     return {
         "type": "perspective",
         "fov": float(np.rad2deg(2 * np.arctan(view.size_px / 2 / view.focal_px))),
@@ -177,7 +182,7 @@ def _sensor(mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_sam
         "near_clip": 0.01,
         "film": {
             "type": "hdrfilm", "width": view.size_px, "height": view.size_px, "pixel_format": "rgba",
-            "component_format": "float32", "rfilter": {"type": "box"},
+            "component_format": "float32", "rfilter": {"type": "box"}, **window,
         },
         "sampler": {"type": "multijitter", "sample_count": num_samples},
     }  # fmt: skip

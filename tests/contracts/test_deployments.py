@@ -30,6 +30,7 @@ WANTED = {
     "augment",
     "driver_gaze",
     "estimate_gaze",
+    "one_shot",
 }  # flows that have at least one deployment
 each_deployment = pytest.mark.parametrize(
     "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
@@ -126,10 +127,11 @@ def test_the_stages_of_the_form_are_stages():
     assert stages["estimate_gaze"] == [
         f"estimation_{name}" for name in ("convert", "single", "features", "temporal", "evaluate", "compare")
     ]
+    assert stages["one_shot"] == ["one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"]
     assert (stages["evaluate"], stages["compare"]) == (["evaluate"], ["evaluate", "compare"])
 
 
-NO_PATHS = {"protocol"}  # texts of a form that name something in a table of ours
+NO_PATHS = {"protocol", "person"}  # texts of a form that name something in a table of ours
 FORMS = {flow_of(row).name: flow_of(row) for row in DEPLOYMENTS}
 FREE_TEXTS = [
     (form, name)

@@ -30,6 +30,10 @@ from gaze_core.stages.estimation import evaluate as estimation_evaluate
 from gaze_core.stages.estimation import features, train_single, train_temporal
 from gaze_core.stages.judge import estimator
 from gaze_core.stages.judge.faces import read_faces
+from gaze_core.stages.one_shot import adapt
+from gaze_core.stages.one_shot import autoencoder as one_shot_autoencoder
+from gaze_core.stages.one_shot import evaluate as one_shot_evaluate
+from gaze_core.stages.one_shot import pretrain as one_shot_pretrain
 from gaze_core.stages.redirection import (
     code_encoder,
     downstream,
@@ -47,6 +51,7 @@ from gaze_core.training.loop import FitConfig
 from tests.gaze_core.driver.conftest import driver_faces, extract_into, extracted, tiny_drive  # noqa: F401 (fixtures)
 from tests.gaze_core.estimation.drawn_people import write_people
 from tests.gaze_core.estimation.trained import EVALUATE, SINGLE, TEMPORAL
+from tests.gaze_core.stages.one_shot.tiny_run import ADAPT, PRETRAIN, place  # noqa: F401 (fixture)
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS
 from tests.pretend_cuda import CUDA, pretended_cuda
 from tests.tiny_subject import write_tiny_subject
@@ -56,6 +61,7 @@ FIT = SHORT.model_copy(update={"validate_every_steps": 1})
 WITHOUT_TENSORS = {  # on a device
     "redirection.preprocess", "redirection.compare", "redirection.look_paste", "driver.compare", "driver.extract",
     "judge.landmark_gaze", "redirection.head_prior", "estimation.convert", "estimation.compare",
+    "one_shot.prepare", "one_shot.compare",
 }  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 
@@ -154,9 +160,10 @@ ROWS = {
     ),
     "driver.pretrain": Row(pretrain, _pretraining, {"people": "people"}),
 }
-OTHERS = {  # below: they need a drive or recordings, or are no task
+OTHERS = {  # below: they need a drive or recordings, or are no task; the last one is tested with its photograph
     "driver.finetune", "driver.evaluate", "judge.estimator", "estimation.train_single", "estimation.features",
-    "estimation.train_temporal", "estimation.evaluate",
+    "estimation.train_temporal", "estimation.evaluate", "one_shot.autoencoder",
+    "one_shot.pretrain", "one_shot.adapt", "one_shot.evaluate", "one_shot.apply",
 }  # fmt: skip
 
 
@@ -208,6 +215,22 @@ def test_the_stages_of_the_estimation_run_on_cuda(tmp_path, monkeypatch):
             before = cuda.num_moved
             stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
             assert cuda.num_moved > before
+
+
+def test_the_one_shot_stages_run_on_cuda(place, tmp_path, monkeypatch):  # noqa: F811
+    people, one = place / "many" / "people", place / "one" / "data"
+    small = one_shot_autoencoder.OneShotAutoencoderConfig(network={"channels": 4, "width": 8, "blocks": 1}, fit=FIT)
+    with pretended_cuda(monkeypatch) as cuda:
+        for name, stage, config, inputs in (
+            ("autoencoder", one_shot_autoencoder, small, {"people": (people, place / "one" / "people")}),
+            ("base", one_shot_pretrain, PRETRAIN, {"data": place / "many" / "data"}),
+            ("adapted", adapt, ADAPT, {"data": one, "checkpoint": tmp_path / "base"}),
+            ("evaluated", one_shot_evaluate, one_shot_evaluate.OneShotEvaluateConfig(split=ADAPT.split, num_shown=1),
+             {"data": one, "checkpoint": tmp_path / "adapted"}),
+        ):  # fmt: skip
+            (tmp_path / name).mkdir()
+            stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
+    assert cuda.num_moved > 10
 
 
 def test_the_judge_learns_on_cuda(root, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from gaze_core.config import Config
 from gaze_core.errors import BadInput
 from gaze_core.models.blocks import zero_initialise
 from gaze_core.models.dit import DiT
-from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
+from gaze_core.models.kl_autoencoder import AutoencoderConfig, FrozenAutoencoder
 
 
 class RendererConfig(Config):

@@ -8,7 +8,7 @@ import pytest
 from gaze_core.artifacts import Produced
 from gaze_core.config import Config
 from gaze_core.errors import BadInput
-from gaze_core.models.redirection.autoencoder import AutoencoderConfig
+from gaze_core.models.kl_autoencoder import AutoencoderConfig
 from gaze_core.plans.redirection import redirection_plan
 from tasks import environment
 from tasks.store import permitted_paths

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gaze_core.errors import BadInput, MissingArtifact
-from gaze_core.models.redirection.autoencoder import AutoencoderConfig, FrozenAutoencoder
+from gaze_core.models.kl_autoencoder import AutoencoderConfig, FrozenAutoencoder
 from gaze_core.models.redirection.renderers import RendererConfig, make_renderer, upsample
 
 diffusers = pytest.importorskip("diffusers", reason="the extra gazeworks[vae] is not installed")
