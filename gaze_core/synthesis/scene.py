@@ -169,7 +169,7 @@ def _mesh(mi: Any, name: str, surface: Surface, bsdf: dict[str, Any], tag_uv: tu
 
 
 def _sensor(
-    mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_samples: int, rows: tuple[int, int] | None
+    mi: Any, view: View, world_to_camera: Float[ndarray, "4 4"], num_samples: int, rows: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     # mitsuba's camera looks along +z with x to the left and y up; ours has x right and y down.
     to_world = np.linalg.inv(world_to_camera) @ np.diag([-1.0, -1, 1, 1])
