@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gaze_core.data.batch import TensorRecord
+from gaze_core.data.loading import StartMethod
 from gaze_core.errors import BadInput
 from gaze_core.estimation.recording_schema import IMAGES
 from gaze_core.estimation.recordings import IndexEntry, Recording
@@ -87,13 +88,20 @@ class FrameSet(Dataset[FrameBatch]):
             *(torch.from_numpy(values) for values in (*crops, self.gaze_rad[chosen], self.valid[chosen], chosen)),
         )
 
-    def batches(self, order: Iterable[list[int]], num_workers: int = 0) -> Iterator[FrameBatch]:
-        """A batch for each list of positions, read ahead by worker processes where frames are not in memory."""
+    def batches(
+        self, order: Iterable[list[int]], num_workers: int = 0, start_method: StartMethod | None = None
+    ) -> Iterator[FrameBatch]:
+        """A batch for each list of positions, read ahead by worker processes where frames are not in memory.
+
+        `start_method` is that of the workers; None is torch's choice, a fork, which a process that has rendered does not
+        survive.
+        """
         if self._kept is not None or not num_workers:
             return (self[items] for items in order)
         workers = DataLoader(
-            self, batch_size=None, sampler=cast(Any, order), num_workers=num_workers, prefetch_factor=_PREFETCH
-        )
+            self, batch_size=None, sampler=cast(Any, order), num_workers=num_workers, prefetch_factor=_PREFETCH,
+            multiprocessing_context=start_method,
+        )  # fmt: skip
         return iter(workers)
 
     def in_order(self, batch_size: int, num_workers: int = 0) -> Iterator[FrameBatch]:

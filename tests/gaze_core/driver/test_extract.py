@@ -43,7 +43,7 @@ def test_evenly_spaced_frames_with_their_labels_and_images(extracted, tiny_drive
     assert validate_file(extracted / "subject.h5") == []
     splits = read_drive_splits(extracted)
     assert len(splits.train) > 15
-    assert max(splits.train) < min(splits.validation) < min(splits.test)
+    assert min(splits.train) < min(splits.validation) < min(splits.test) < max(splits.train)
 
 
 def test_labels_come_back_from_the_crops_frame(extracted):

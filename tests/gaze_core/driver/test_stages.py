@@ -198,7 +198,7 @@ def test_evaluation_on_training_frames_is_refused(extracted, base, tmp_path):
                 evaluate.run(DriverEvaluateConfig(), {"data": drive, "checkpoint": checkpoint}, context(tmp_path / "e"))
     _, card = load_estimator(tuned)
     video = DriveRecord.read(extracted).video_sha256
-    assert len(card["seen_frames"][video]) == 2  # one stretch, with a block for training and one for validation
+    assert len(card["seen_frames"][video]) == 3  # training, a validation block, and training after the test block
     other = frames_seen(card | {"seen_frames": {"other": [[0, 9]]}}, DriveRecord.read(extracted), splits)
     assert (set(other), other["other"]) == ({"other", video}, [[0, 9]])
     del card["seen_frames"]

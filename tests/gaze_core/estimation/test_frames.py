@@ -26,7 +26,7 @@ def test_batches_hold_the_frames_that_were_asked_for(recordings):
     assert [part.tolist() for part in frames] == [[0, 4, 8, 12, 16]] * 2
     kept, read = FrameSet(recordings, frames), FrameSet(recordings, frames, cache_bytes=0)
     order = [[7, 0, 0], [3], [9, 1]]
-    for batches in (kept.batches(order), read.batches(order), read.batches(order, num_workers=1)):
+    for batches in (kept.batches(order), read.batches(order), read.batches(order, 1, "forkserver")):
         found = list(batches)
         assert [batch.face[:, 0, 0, 0].tolist() for batch in found] == [[108, 0, 0], [12], [116, 4]]
         assert found[0].gaze_rad.tolist() == pytest.approx(np.array([[108, -108], [0, 0], [0, 0]]) / 1000)

@@ -263,6 +263,12 @@ def as_earlier_versions_did(client: MlflowClient, run_id: str, *refs: ArtifactRe
     return run_id
 
 
+_RECORDS = (
+    "experiment_tags", "tags", "params", "metrics", "latest_metrics", "runs",
+    "model_version_tags", "registered_model_aliases", "registered_model_tags", "model_versions", "registered_models",
+)  # fmt: skip
+
+
 def use_a_database(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """A database of this test's own: a copy of the session's, which costs no migrations."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -272,7 +278,7 @@ def use_a_database(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         sqlite3.connect(path) as target,
     ):
         source.backup(target)
-        for table in ("experiment_tags", "tags", "params", "metrics", "latest_metrics", "runs"):
+        for table in _RECORDS:
             target.execute(f"DELETE FROM {table}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
 

@@ -119,7 +119,7 @@ def as_recording(folder, num_images, frames_per_s=10.0):
 def test_a_recording_is_held_out_in_interleaved_blocks_and_at_its_end(tmp_path):
     produced, (splits,) = run(as_recording(tmp_path / "in", 90), tmp_path / "work")
     assert splits.last_block == tuple(range(81, 90))
-    assert min(splits.train) < min(splits.test) < max(splits.train) < max(splits.test) < 81 - 1
+    assert min(splits.train) < min(splits.test) < max(splits.test) < max(splits.train) < 81 - 1
     assert not {frame + step for frame in (*splits.test, *splits.last_block) for step in (-1, 1)} & splits.seen
     assert produced.subjects["last_block"] == ("tiny",)
     assert produced.metrics["num_last_block"] == 9
