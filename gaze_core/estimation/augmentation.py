@@ -4,7 +4,7 @@ The random numbers of a frame depend on seed, step and frame alone, so they do n
 processes.
 """
 
-from dataclasses import replace
+import math
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from gaze_core.models.estimation.gazetr import EyeFaceImages
 from gaze_core.reproducibility import generator
 
 Share = float
-_NUMBERS = 20  # random numbers of a frame
+_NUMBERS = 22  # random numbers of a frame
 # Rows of the YIQ transform (FCC 1953): luma, then two colour differences, which a change of hue rotates.
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
@@ -39,6 +39,7 @@ class EyeFaceAugmentation(Config):
     mirror: Share = Field(0.0, ge=0, le=1)  # images mirrored, eyes exchanged, yaw negated
     shift: NonNegativeFloat = 0.0  # of the side, of each crop on its own
     scale: NonNegativeFloat = 0.0
+    head_noise_deg: NonNegativeFloat = 0.0  # standard deviation of the error of the head pose
 
 
 def augmented(
@@ -56,13 +57,18 @@ def augmented(
     )
     rows = rows.to(device)
     mirrored = (rows[:, 0] < how.mirror)[:, None, None, None]
-    face, left, right = images.face, images.left_eye, images.right_eye
+    face, left, right, head = images.face, images.left_eye, images.right_eye, images.head_rad
     if how.mirror:
         face = torch.where(mirrored, face.flip(-1), face)
         left, right = (
             torch.where(mirrored, other.flip(-1), own) for own, other in ((left, right), (right, left))
         )  # the left eye of a mirrored face is the mirrored right eye
-        gaze_rad = torch.where(mirrored[:, :, 0, 0], gaze_rad * gaze_rad.new_tensor([1.0, -1.0]), gaze_rad)
+        gaze_rad, head = (
+            angles
+            if angles is None
+            else torch.where(mirrored[:, :, 0, 0], angles * angles.new_tensor([1.0, -1.0]), angles)
+            for angles in (gaze_rad, head)
+        )
     streams = [face, left, right]
     if how.shift or how.scale:
         streams = [_moved(rgb, rows[:, 7 + 3 * at : 10 + 3 * at], how) for at, rgb in enumerate(streams)]
@@ -71,7 +77,15 @@ def augmented(
     streams = [_blurred(rgb, rows[:, 5], rows[:, 6], how) for rgb in streams]
     tile = torch.randn(streams[0].shape[1:], generator=generator("noise", seed, step)).to(device)
     streams = [_noisy(rgb, tile, rows[:, 1], rows[:, 2], how).clamp(0, 1) for rgb in streams]
-    return replace(images, face=streams[0], left_eye=streams[1], right_eye=streams[2]), gaze_rad
+    if head is not None and how.head_noise_deg:
+        head = head + _normal(rows[:, 20], rows[:, 21]) * math.radians(how.head_noise_deg)
+    return EyeFaceImages(*streams, head_rad=head), gaze_rad
+
+
+def _normal(first: Float[Tensor, " b"], second: Float[Tensor, " b"]) -> Float[Tensor, "b 2"]:
+    """Two standard normal numbers from two uniform ones (Box and Muller 1958)."""
+    radius, angle = (-2 * torch.log1p(-first)).sqrt(), 2 * torch.pi * second
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 
 
 def _colour_change(

@@ -31,6 +31,7 @@ class FrameBatch(TensorRecord):
     face: UInt8[Tensor, "b f f 3"]
     left_eye: UInt8[Tensor, "b e e 3"]
     right_eye: UInt8[Tensor, "b e e 3"]
+    head_rad: Float[Tensor, "b 2"]  # NaN where unknown
     gaze_rad: Float[Tensor, "b 2"]
     valid: Bool[Tensor, " b"]
     sample_index: Int[Tensor, " b"]
@@ -40,8 +41,9 @@ class FrameBatch(TensorRecord):
 
     @property
     def images(self) -> EyeFaceImages:
-        """The crops as floats in [0, 1]."""
-        return EyeFaceImages(*(getattr(self, name).permute(0, 3, 1, 2).float() / 255 for name in IMAGES))
+        """The crops as floats in [0, 1], and the head pose."""
+        crops = (getattr(self, name).permute(0, 3, 1, 2).float() / 255 for name in IMAGES)
+        return EyeFaceImages(*crops, head_rad=self.head_rad)
 
 
 class FrameSet(Dataset[FrameBatch]):
@@ -64,8 +66,8 @@ class FrameSet(Dataset[FrameBatch]):
         self.frames = np.concatenate([np.zeros(0, np.int64), *frames]).astype(np.int64)
         if not len(self.frames):
             raise BadInput("no usable frame in these recordings; see the problems that the conversion has listed")
-        labels = [self._label(name) for name in ("gaze_rad", "valid")]
-        self.gaze_rad, self.valid = labels[0].astype(np.float32), labels[1].astype(bool)
+        self.head_rad, self.gaze_rad = (self._label(name).astype(np.float32) for name in ("head_rad", "gaze_rad"))
+        self.valid = self._label("valid").astype(bool)
         self._kept: dict[str, UInt8[ndarray, "n h w 3"]] | None = None
         if sum(self._bytes()) <= cache_bytes:
             self._kept = {name: self._read(name, np.arange(len(self.frames))) for name in IMAGES}
@@ -84,9 +86,8 @@ class FrameSet(Dataset[FrameBatch]):
             crops = [self._read(name, chosen) for name in IMAGES]
         else:
             crops = [self._kept[name][chosen] for name in IMAGES]
-        return FrameBatch(
-            *(torch.from_numpy(values) for values in (*crops, self.gaze_rad[chosen], self.valid[chosen], chosen)),
-        )
+        labels = (label[chosen] for label in (self.head_rad, self.gaze_rad, self.valid))
+        return FrameBatch(*(torch.from_numpy(values) for values in (*crops, *labels, chosen)))
 
     def batches(
         self, order: Iterable[list[int]], num_workers: int = 0, start_method: StartMethod | None = None

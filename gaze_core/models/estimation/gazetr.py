@@ -24,6 +24,7 @@ Variant = Literal["tiny", "lite", "hybrid"]
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _EMBEDDING_STD = 0.02
 _PLACE_CHANNELS = 16
+_POSE_SCALE = 0.2  # rad
 
 
 class GazeTRConfig(Config):
@@ -38,6 +39,7 @@ class GazeTRConfig(Config):
     mirror_left_eye: bool = False
     width: PositiveInt = 96  # of a token, `tiny` only; the others' widths are published
     num_layers: PositiveInt = 2  # of the transformer, `tiny` only
+    head_pose: bool = False  # the pose is a token beside the crops, `tiny` only
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = _IMAGENET_MEAN  # of R, G and B in [0, 1]
     std: tuple[float, float, float] = _IMAGENET_STD
@@ -51,7 +53,7 @@ class GazeTRConfig(Config):
 
 
 GAZETR_PRESETS: dict[Variant, GazeTRConfig] = {
-    "tiny": GazeTRConfig(variant="tiny", face_px=96, eye_px=48, mirror_left_eye=True, dropout=0.0),
+    "tiny": GazeTRConfig(variant="tiny", face_px=96, eye_px=48, mirror_left_eye=True, head_pose=True, dropout=0.0),
     "lite": GazeTRConfig(variant="lite"),
     "hybrid": GazeTRConfig(variant="hybrid", eye_px=224),
 }
@@ -59,11 +61,15 @@ GAZETR_PRESETS: dict[Variant, GazeTRConfig] = {
 
 @dataclass(frozen=True, eq=False)
 class EyeFaceImages(TensorRecord):
-    """Normalised crops of B frames, RGB in [0, 1]; left and right are the subject's."""
+    """Normalised crops of B frames, RGB in [0, 1]; left and right are the subject's.
+
+    `head_rad` is `[pitch, yaw]` of the head in the frame of the face crop, NaN where unknown; None if nobody knows it.
+    """
 
     face: Float[Tensor, "b 3 f f"]
     left_eye: Float[Tensor, "b 3 e e"]
     right_eye: Float[Tensor, "b 3 e e"]
+    head_rad: Float[Tensor, "b 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.face)
@@ -106,7 +112,8 @@ class GazeTR(nn.Module):
         """Images of any size; they are resized to the sizes of the configuration."""
         face = self._input(images.face, self.config.face_px)
         left, right = (self._input(eye, self.config.eye_px) for eye in (images.left_eye, images.right_eye))
-        token = self.fusion(face, left.flip(-1) if self.config.mirror_left_eye else left, right)
+        head = images.head_rad if images.head_rad is not None else face.new_full((len(face), 2), torch.nan)
+        token = self.fusion(face, left.flip(-1) if self.config.mirror_left_eye else left, right, head)
         # The last layers run in full precision: bfloat16 near 0.3 rad has steps of 0.1 degrees.
         with torch.autocast(token.device.type, enabled=False):
             token = token.float()
@@ -120,7 +127,7 @@ class GazeTR(nn.Module):
 
 
 class _TransformerFusion(nn.Module):
-    """One token for each stream, through a transformer encoder; the face's token comes out."""
+    """One token for each stream, and for the head pose if asked for, through a transformer; the face's token comes out."""
 
     def __init__(self, config: GazeTRConfig) -> None:
         super().__init__()
@@ -131,17 +138,22 @@ class _TransformerFusion(nn.Module):
         self.face_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(4)
         self.eye_pool: nn.Module = _PlacePool(width) if is_tiny else _PositionPool(2)
         self.face_linear, self.eye_linear = nn.Linear(width, width), nn.Linear(width, width)
-        self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 3, width), std=_EMBEDDING_STD))
+        self.head_linear = nn.Linear(3, width) if is_tiny and config.head_pose else None
+        count = 4 if self.head_linear else 3
+        self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=_EMBEDDING_STD))
         layer = nn.TransformerEncoderLayer(
             width, 8, 4 * width if not is_tiny else 2 * width, config.dropout, "gelu", batch_first=True
         )
         layers = config.num_layers if is_tiny else 4
         self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
-    def forward(self, face: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, "b d"]:
-        """The face's token after attention to both eyes."""
+    def forward(self, face: Tensor, left: Tensor, right: Tensor, head_rad: Tensor) -> Float[Tensor, "b d"]:
+        """The face's token after attention to the others."""
         eyes = self.eye_linear(self.eye_pool(self.eye_encoder(torch.cat([left, right]))))
-        tokens = torch.stack([self.face_linear(self.face_pool(self.face_encoder(face))), *eyes.chunk(2)], dim=1)
+        streams = [self.face_linear(self.face_pool(self.face_encoder(face))), *eyes.chunk(2)]
+        if self.head_linear:
+            streams.append(self.head_linear(_pose_inputs(head_rad)))
+        tokens = torch.stack(streams, dim=1)
         out: Tensor = self.transformer(tokens + self.position)[:, 0]
         return out
 
@@ -188,7 +200,7 @@ class _CrossAttentionFusion(nn.Module):
         self.eye_proj = nn.Linear(384, 768)
         self.left_attention, self.right_attention = _CrossAttention(768), _CrossAttention(768)
 
-    def forward(self, face: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, "b 1536"]:
+    def forward(self, face: Tensor, left: Tensor, right: Tensor, head_rad: Tensor) -> Float[Tensor, "b 1536"]:
         """The class tokens of both eyes after attention to the face."""
         tokens = self.face_encoder.forward_features(face)  # type: ignore[operator]
         eyes = self.eye_proj(self.eye_encoder.forward_features(torch.cat([left, right])))  # type: ignore[operator]
@@ -211,6 +223,12 @@ class _CrossAttention(nn.Module):
         queries = queries + self.attention(self.query_norm(queries), normed, normed, need_weights=False)[0]
         out: Tensor = queries + self.mlp(self.mlp_norm(queries))
         return out
+
+
+def _pose_inputs(head_rad: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3"]:
+    """The pose about in [-1, 1] and whether it is known; zeros where it is not."""
+    known = head_rad.isfinite().all(-1, keepdim=True)
+    return torch.cat([torch.where(known, head_rad / _POSE_SCALE, torch.zeros_like(head_rad)), known], dim=-1)
 
 
 def _average_pool(maps: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
