@@ -4,8 +4,6 @@ The driver's tile is the image of a pinhole camera with its principal point in t
 """
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -21,6 +19,7 @@ from gaze_core.preprocess.images import RgbImage
 from gaze_core.synthesis.factory import make_person, place
 from gaze_core.synthesis.rig import View
 from gaze_core.synthesis.scene import load_mitsuba, render_head, use_one_thread
+from gaze_core.workers import worker_pool
 
 _HEAD_M = 0.27  # side of the rendered square at the driver's distance
 DRIVER_PX, ROAD_PX, PANEL_PX = (320, 352), (480, 352), (320, 352)  # (width, height)
@@ -59,9 +58,7 @@ def render_keys(
     moments = plan_drive(config, person.head.eye_centers_m)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [key for key in range(config.num_keys) if not key_path(folder, key).is_file()]
-    # mitsuba and torch run threads, which do not survive a fork.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(max(1, num_workers), mp_context=context, initializer=use_one_thread) as pool:
+    with worker_pool(num_workers, use_one_thread) as pool:
         chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
         work = pool.map(_render_chunk, [config] * len(chunks), [folder] * len(chunks), chunks)
         for chunk, _ in zip(chunks, work, strict=True):

@@ -7,7 +7,7 @@ processes.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional
@@ -63,12 +63,8 @@ def augmented(
         left, right = (
             torch.where(mirrored, other.flip(-1), own) for own, other in ((left, right), (right, left))
         )  # the left eye of a mirrored face is the mirrored right eye
-        gaze_rad, head = (
-            angles
-            if angles is None
-            else torch.where(mirrored[:, :, 0, 0], angles * angles.new_tensor([1.0, -1.0]), angles)
-            for angles in (gaze_rad, head)
-        )
+        gaze_rad = _mirrored_angles(gaze_rad, mirrored[:, :, 0, 0])
+        head = None if head is None else _mirrored_angles(head, mirrored[:, :, 0, 0])
     streams = [face, left, right]
     if how.shift or how.scale:
         streams = [_moved(rgb, rows[:, 7 + 3 * at : 10 + 3 * at], how) for at, rgb in enumerate(streams)]
@@ -79,7 +75,11 @@ def augmented(
     streams = [_noisy(rgb, tile, rows[:, 1], rows[:, 2], how).clamp(0, 1) for rgb in streams]
     if head is not None and how.head_noise_deg:
         head = head + _normal(rows[:, 20], rows[:, 21]) * math.radians(how.head_noise_deg)
-    return EyeFaceImages(*streams, head_rad=head), gaze_rad
+    return EyeFaceImages(streams[0], streams[1], streams[2], head), gaze_rad
+
+
+def _mirrored_angles(angles: Float[Tensor, "b 2"], mirrored: Bool[Tensor, "b 1"]) -> Float[Tensor, "b 2"]:
+    return torch.where(mirrored, angles * angles.new_tensor([1.0, -1.0]), angles)
 
 
 def _normal(first: Float[Tensor, " b"], second: Float[Tensor, " b"]) -> Float[Tensor, "b 2"]:

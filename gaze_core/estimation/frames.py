@@ -43,7 +43,8 @@ class FrameBatch(TensorRecord):
     def images(self) -> EyeFaceImages:
         """The crops as floats in [0, 1], and the head pose."""
         crops = (getattr(self, name).permute(0, 3, 1, 2).float() / 255 for name in IMAGES)
-        return EyeFaceImages(*crops, head_rad=self.head_rad)
+        face, left, right = crops
+        return EyeFaceImages(face, left, right, self.head_rad)
 
 
 class FrameSet(Dataset[FrameBatch]):

@@ -7,9 +7,7 @@ with other noise are made from them in seconds.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
@@ -24,6 +22,7 @@ from gaze_core.estimation.viewing.record import write_recording
 from gaze_core.estimation.viewing.setup import CameraName
 from gaze_core.synthesis.head import load_anny
 from gaze_core.synthesis.scene import load_mitsuba, use_one_thread
+from gaze_core.workers import worker_pool
 
 _FIRST_SEED: dict[Split, int] = {"train": 7001, "val": 7801, "test": 7901}  # identities; in no other set of people
 _STEPS: dict[Stimulus, str] = {"image": "free-viewing", "video": "moving-thing", "wikipedia": "reading"}
@@ -139,8 +138,7 @@ def _made(tasks: list[ViewingTask], out: Path, num_workers: int) -> Iterator[Pat
     if not num_workers:
         yield from (make_recording(task, out) for task in tasks)
         return
-    # mitsuba and torch run threads, which do not survive a fork.
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
+    with worker_pool(num_workers, use_one_thread) as pool:
         yield from pool.map(make_recording, tasks, [out] * len(tasks))
 
 

@@ -1,8 +1,7 @@
 """Many people's photographs to one subject file each: parallel over people, resuming where an earlier run stopped."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from gaze_core.data.adapters.raw import RawFrame
 from gaze_core.data.subject_folder import SubjectFolder
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.raw import VERSION, RawConfig, preprocess_raw
+from gaze_core.workers import worker_pool
 
 MANIFEST = "preprocess.json"
 
@@ -57,8 +57,7 @@ def _results(jobs: Mapping[str, tuple[Any, ...]], workers: int) -> Iterator[tupl
     if min(workers, len(jobs)) < 2:
         yield from ((name, _preprocess_one(*job)) for name, job in jobs.items())
         return
-    # Spawned, since the threads of torch and OpenCV do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         names = {pool.submit(_preprocess_one, *job): name for name, job in jobs.items()}
         yield from ((names[future], future.result()) for future in as_completed(names))
 

@@ -4,10 +4,8 @@ import importlib.metadata
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from gaze_core.synthesis.scene import (
     render_head,
     use_one_thread,
 )
+from gaze_core.workers import worker_pool
 
 _LOADING = threading.Lock()  # threads of one process may generate several subjects at once
 GENERATOR_VERSION = 5  # raise when the same configuration no longer gives the same images
@@ -92,9 +91,7 @@ def _records(config: SubjectConfig, count: int, num_workers: int) -> Iterator[di
         for index in range(count):
             yield synthesize_image(config, index)
         return
-    # mitsuba and torch run threads, which do not survive a fork.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread) as pool:
+    with worker_pool(num_workers, use_one_thread) as pool:
         yield from pool.map(synthesize_image, [config] * count, range(count))
 
 

@@ -8,8 +8,6 @@ sets are the same, and none is in a shipped pack.
 
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from gaze_core.synthesis.factory import SubjectConfig, synthesize_subject
 from gaze_core.synthesis.identity import Ranges
 from gaze_core.synthesis.rig import RigName, View
 from gaze_core.synthesis.scene import LightName, use_one_thread
+from gaze_core.workers import worker_pool
 
 SEEDS = {"training": range(2001, 2161), "test": range(2901, 2913)}
 NUM_IMAGES = {("near", "training"): 10, ("near", "test"): 20, ("around", "training"): 24, ("around", "test"): 24}
@@ -82,8 +81,7 @@ def main(arguments: list[str]) -> None:
         for seed in seeds
         if not (file := folder / split / f"{name}_{seed}.h5").exists()
     }
-    # mitsuba and torch run threads, which do not survive a fork.
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), use_one_thread) as pool:
+    with worker_pool(os.cpu_count() or 1, use_one_thread) as pool:
         for _ in pool.map(synthesize_subject, missing.values(), missing):
             pass
 

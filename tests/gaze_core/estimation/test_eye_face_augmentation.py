@@ -1,5 +1,7 @@
 """Changes of training frames: the same for face and eyes, and what each of them does."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -71,3 +73,16 @@ def test_a_frame_changes_in_the_same_way_in_any_batch_and_in_another_way_in_anot
     torch.testing.assert_close(own.right_eye, whole.right_eye[3:])
     assert torch.equal(own_gaze, gaze[3:])
     assert (changed(step=1, **how)[0].face - whole.face).abs().max() > 0.05
+
+
+def test_the_head_pose_is_mirrored_with_the_person_and_shaken_on_its_own():
+    pose = torch.linspace(-0.2, 0.2, 12).reshape(6, 2)
+    given = replace(images(), head_rad=pose)
+    mirrored, _ = changed(given=given, mirror=1.0)
+    torch.testing.assert_close(mirrored.head_rad, pose * torch.tensor([1.0, -1.0]))
+    many = EyeFaceImages(*(torch.zeros(2000, 3, 4, 4) for _ in range(3)), head_rad=torch.zeros(2000, 2))
+    how = EyeFaceAugmentation(**OFF, head_noise_deg=2.0)
+    out, gaze = augmented(many, torch.zeros(2000, 2), torch.arange(2000), 0, 0, how)
+    assert float(out.head_rad.rad2deg().std()) == pytest.approx(2.0, rel=0.1)
+    assert float(out.head_rad.rad2deg().mean()) == pytest.approx(0.0, abs=0.2)
+    assert not gaze.any()

@@ -1,6 +1,7 @@
 """Parameter counts layer by layer, one step of every size, the mirrored eye, pretrained encoders."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import timm
@@ -132,3 +133,13 @@ def test_weights_that_cannot_be_downloaded_are_named(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(BadInput, match="not on this machine and cannot be downloaded .*Cannot reach.*random weights"):
         load_encoder(torch.nn.Identity(), EncoderWeights(timm_id="resnet18.a1_in1k"))
+
+
+def test_tiny_reads_the_head_pose_and_does_without_it_where_it_is_unknown():
+    torch.manual_seed(0)
+    model, given = GazeTR(TINY).eval(), images(2, TINY)
+    poses = [torch.zeros(2, 2), torch.full((2, 2), 0.3), torch.full((2, 2), torch.nan), None]
+    level, turned, unknown, none = (model(replace(given, head_rad=pose)).gaze_rad for pose in poses)
+    assert torch.equal(unknown, none)
+    assert not torch.allclose(level, turned)
+    assert not torch.allclose(level, unknown)  # unknown is not the same as straight ahead
