@@ -41,7 +41,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
 
 def test_workers_are_prepared_and_there_is_at_least_one():
     with worker_pool(0, prepare) as pool:
-        assert pool.submit(os.environ.get, "PREPARED").result() == "yes"
+        assert pool.submit(os.getenv, "PREPARED").result() == "yes"
 
 
 def prepare():
