@@ -1,6 +1,9 @@
-"""A causal recurrent head over the tokens of a single-frame model, which corrects its gaze.
+"""A causal recurrent head over the tokens of a single-frame model, which filters its gaze over time.
 
-The correction is zero before training, so the temporal model then equals the single-frame model exactly.
+It decides, frame by frame and axis by axis, how much of the estimate of the frame before to keep: a recursive filter whose
+gain is learned, near 1 in a fixation and 0 in a saccade. What it returns is a mean of single-frame gazes, so it cannot add an
+offset that it knows of the people it was trained on (`docs/decisions/0013-synthetic-eve.md`). Before training it keeps
+nothing, and the temporal model equals the single-frame model exactly.
 """
 
 from dataclasses import dataclass
@@ -42,28 +45,31 @@ class FrameSequence(TensorRecord):
 
 
 class TemporalHead(nn.Module):
-    """Adds to each frame's gaze a correction from this frame and the earlier ones of its clip."""
+    """Filters each frame's gaze with the earlier ones of its clip."""
 
     def __init__(self, config: TemporalConfig) -> None:
         super().__init__()
         self.config = config
         self.project = nn.Sequential(nn.LayerNorm(config.token_width), nn.Linear(config.token_width, config.hidden))
         self.cell = nn.GRUCell(config.hidden + 4, config.hidden)
-        self.correct = nn.Linear(config.hidden, 2)
-        zero_initialise(self.correct)
+        self.keep = nn.Linear(config.hidden, 2)
+        zero_initialise(self.keep)
 
     def forward(self, frames: FrameSequence) -> Float[Tensor, "b t 2"]:
         """`[pitch, yaw]` in radians."""
         # The state is kept in full precision, as the angles are.
         with torch.autocast(frames.token.device.type, enabled=False):
-            inputs = self._inputs(frames)
-            state = inputs.new_zeros(len(frames), self.config.hidden)
-            corrections = []
+            inputs, seen = self._inputs(frames), frames.gaze_rad.float()
+            state, estimate = inputs.new_zeros(len(frames), self.config.hidden), seen[:, 0]
+            estimates = []
             for moment in range(inputs.shape[1]):
-                state = torch.where(frames.starts[:, moment, None], torch.zeros_like(state), state)
+                is_start, gaze = frames.starts[:, moment, None], seen[:, moment]
+                state = torch.where(is_start, torch.zeros_like(state), state)
                 state = self.cell(inputs[:, moment], state)
-                corrections.append(self.correct(state))
-            return frames.gaze_rad + torch.stack(corrections, dim=1)
+                before = torch.where(is_start, gaze, estimate)
+                estimate = gaze + self.keep(state).tanh() * (before - gaze)
+                estimates.append(estimate)
+            return torch.stack(estimates, dim=1)
 
     def _inputs(self, frames: FrameSequence) -> Float[Tensor, "b t i"]:
         """The projected tokens, the gaze, and its change since the frame before (zero at a start)."""

@@ -32,7 +32,7 @@ from gaze_core.training.loop import (
     fit,
 )
 
-NAME, VERSION, TRAINS = TEMPORAL, 1, True
+NAME, VERSION, TRAINS = TEMPORAL, 2, True
 _VALIDATION_BATCH = 256
 
 

@@ -24,9 +24,13 @@ SINGLE = train_single.TrainSingleConfig(
         update={"num_epochs": 6, "batch_size": 16, "learning_rate": 5e-3, "warmup_epochs": 1}
     ),
 )
-_TEMPORAL = train_temporal.TrainTemporalConfig(hidden=16, drop_frames=1)
+_TEMPORAL = train_temporal.TrainTemporalConfig(hidden=16, drop_frames=1, hop=2)
 TEMPORAL = _TEMPORAL.model_copy(
-    update={"fit": _TEMPORAL.fit.model_copy(update={"num_epochs": 20, "batch_size": 8, "learning_rate": 3e-3})}
+    update={
+        "fit": _TEMPORAL.fit.model_copy(
+            update={"num_epochs": 60, "batch_size": 8, "learning_rate": 1e-2, "patience": 60}
+        )
+    }
 )
 EVALUATE = EstimationEvaluateConfig(calibration_draws=4)
 

@@ -20,7 +20,7 @@ def sequence(clips=3, length=16, width=24, seed=0):
 def trained_head():
     torch.manual_seed(0)
     head = TemporalHead(CONFIG)
-    torch.nn.init.normal_(head.correct.weight)
+    torch.nn.init.normal_(head.keep.weight)
     return head
 
 
@@ -49,10 +49,10 @@ def test_after_a_start_nothing_of_before_is_known():
     assert torch.equal(head(frames)[:, 6:], head(other)[:, 6:])
 
 
-def test_a_step_trains_the_correction_first():
+def test_a_step_trains_the_gain_first():
     head, frames = TemporalHead(CONFIG), sequence()
     (head(frames) - 1).square().mean().backward()
-    assert head.correct.weight.grad.abs().sum() > 0
+    assert head.keep.weight.grad.abs().sum() > 0
 
 
 def test_a_step_of_the_full_sizes_runs():
@@ -62,3 +62,10 @@ def test_a_step_of_the_full_sizes_runs():
     assert sum(p.numel() for p in head.parameters()) == 2 * 512 + 512 * 128 + 128 + 3 * 128 * (132 + 128 + 2) + 2 * 129
     longer = TemporalHead(TemporalConfig(token_width=512, length=30, rate_hz=10.0))
     assert longer(sequence(1, 30, 512)).shape == (1, 30, 2)
+
+
+def test_the_estimate_is_a_mean_of_single_frames_and_adds_no_offset():
+    head, frames = trained_head(), sequence()
+    torch.testing.assert_close(head(frames)[:, 0], frames.gaze_rad[:, 0])  # nothing is known at a start
+    same = FrameSequence(frames.token, torch.full_like(frames.gaze_rad, 0.1), frames.starts)
+    torch.testing.assert_close(head(same), same.gaze_rad)  # whoever the token shows
