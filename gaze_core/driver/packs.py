@@ -25,7 +25,7 @@ from gaze_core.driver.shipped_files import BASE_FILE, FACTS_FILE, SETTINGS_FILE,
 from gaze_core.errors import BadInput
 from gaze_core.training.checkpoint import load_weights, read_card
 
-PEOPLE = driver_people(count=48, images=32, size_px=96, num_samples=8)
+PEOPLE = driver_people(count=60, images=32, size_px=96, num_samples=8)
 DRIVE = DriveConfig(identity_seed=83, seed=5, num_keys=330, frames_per_key=4, frames_per_s=15, head_px=160)
 
 
