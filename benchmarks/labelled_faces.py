@@ -34,8 +34,8 @@ from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, GazeworksError
 from gaze_core.evaluation.readers import why_not
 from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
-from gaze_core.geometry.landmarks import IBUG_68
 from gaze_core.geometry.normalization import face_center_m, normalize
+from gaze_core.preprocess.face_mesh import IBUG_68
 from gaze_core.preprocess.iris_gaze import GazePrediction, angles_of, camera_gaze, eyes_open, gaze_from_irises
 from gaze_core.preprocess.labels import warp
 from gaze_core.preprocess.landmark_gaze import LandmarkGaze
