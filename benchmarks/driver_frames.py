@@ -19,8 +19,8 @@ import numpy as np
 
 from gaze_core.config import Runtime
 from gaze_core.driver.blocks import IntervalConfig, block_interval
-from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE
 from gaze_core.driver.report import METRICS, errors_deg
+from gaze_core.driver.shipped_files import SETTINGS_FILE, TABLE_FILE
 from gaze_core.errors import GazeworksError
 from gaze_core.plans.driver import driver_plan
 from gaze_core.stages.context import StageContext

@@ -1,5 +1,6 @@
 """Driver gaze: extract -> fine-tune -> evaluate before and after -> compare -> report; also single steps as flows."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from gaze_core.artifacts import ArtifactRef
 from gaze_core.assets import resolve
 from gaze_core.config import Runtime
 from gaze_core.driver.extraction import ExtractConfig
+from gaze_core.driver.shipped_files import BASE_FILE, shipped
 from gaze_core.plans.driver import DriveFiles, DriverPlan
 from gaze_core.plans.preflight import preflight
 from gaze_core.stages.driver.pretrain import DriverPretrainConfig
+from tasks import environment
 from tasks.reports.driver import FILES, DriverReport, write_driver_report
 from tasks.reports.result import finished
 from tasks.stage_task import tracked_flow
@@ -22,7 +25,7 @@ from tasks.store.recordings import import_recording, naming_users_file
 @flow(name="driver", persist_result=False)
 def driver(
     files: DriveFiles,
-    weights: Path,
+    weights: Path | None,
     plan: DriverPlan,
     out: Path,
     runtime: Runtime = Runtime(),  # noqa: B008 (frozen)
@@ -30,11 +33,15 @@ def driver(
 ) -> DriverReport:
     """Fine-tunes an estimator on one drive and reports its errors before and after on held-out blocks of time.
 
-    If the estimator became worse, the run ends in a completed state named `Regressed`.
+    Without `weights` it is the one that ships with the package. If it became worse, the run ends in a completed state named
+    `Regressed`.
     """
     started_s = time.monotonic()
+    start = weights.name if weights else "the estimator that ships with the package"
+    weights = weights or shipped(BASE_FILE)
     preflight(plan, {**dict(files), "weights": weights}, out, runtime)
     with tracked_flow({"plan": plan.model_dump(mode="json")}, force, out) as ledger:
+        logging.getLogger(f"{environment.LOGGER}.driver").info("fine-tuning starts from %s", start)
         base = import_estimator(weights)
         data = _extracted(files, plan.extract, runtime)
         tuned = finetune(data, base, plan.finetune, runtime)
@@ -43,7 +50,7 @@ def driver(
         refs = {
             "data": data, "base": base, "finetuned": tuned, "before": before, "after": after, "comparison": comparison,
         }  # fmt: skip
-        report = write_driver_report(refs, ledger.outcomes, time.monotonic() - started_s, out)
+        report = write_driver_report(refs, start, ledger.outcomes, time.monotonic() - started_s, out)
         ledger.run.log_summary(report.numbers)
         for name in FILES:
             ledger.run.artifact(out / name, "report")

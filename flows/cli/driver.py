@@ -120,6 +120,7 @@ def render_people(
     count: Annotated[int, typer.Option(min=3, help="Number of people.")] = 24,
     images: Annotated[int, typer.Option(min=2, help="Images of each person.")] = 40,
     size: Annotated[int, typer.Option(min=32, help="Side of an image, px.")] = 128,
+    samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel: fewer are faster and noisier.")] = 16,
     out: Annotated[Path, folder_option("Folder for the subject files.")] = Path("driver_people"),
 ) -> None:
     """Render people for `pretrain` (needs the extra gazeworks[synthesis]); a second run goes on."""
@@ -127,7 +128,7 @@ def render_people(
     from gaze_core.driver.people import driver_people
     from gaze_core.synthesis.factory import synthesize_subject
 
-    for config in driver_people(count, images, size):
+    for config in driver_people(count, images, size, samples):
         path = out / f"{config.subject}.h5"
         if not path.is_file():
             synthesize_subject(config, path, Runtime(num_workers=os.cpu_count() or 1))
@@ -145,8 +146,9 @@ def synth(
     identity: Annotated[int, typer.Option(min=0, help="Seed of the driver's identity.")] = 77,
 ) -> None:
     """Render a synthetic drive with known gaze (needs gazeworks[synthesis]); a second run goes on with an interrupted one."""
-    from gaze_core.driver.drive_files import SETTINGS_FILE, TABLE_FILE, synthesize_drive
+    from gaze_core.driver.drive_files import synthesize_drive
     from gaze_core.driver.drive_plan import DriveConfig
+    from gaze_core.driver.shipped_files import SETTINGS_FILE, TABLE_FILE
 
     config = DriveConfig(num_keys=pictures, frames_per_key=frames_per_picture, seed=seed, identity_seed=identity)
 
@@ -154,9 +156,7 @@ def synth(
         sys.stderr.write(f"\r{done} of {total} images" + "\n" * (done >= total))
 
     video = synthesize_drive(config, out, os.cpu_count() or 1, advance)
-    print_line(
-        f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE} --weights W"
-    )
+    print_line(f"gazeworks driver run --video {video} --sensors {out / TABLE_FILE} --settings {out / SETTINGS_FILE}")
 
 
 @driver_app.command("import-weights")

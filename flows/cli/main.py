@@ -23,7 +23,7 @@ from flows.cli import look as look_cli
 from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
 from flows.cli.data import app as data_app
-from flows.cli.driver import show_app
+from flows.cli.driver import driver_app, show_app
 from flows.cli.estimate import estimate_app
 from flows.cli.imports import app as import_app
 from flows.cli.options import Device, Json, Record, folder_option
@@ -32,6 +32,7 @@ from flows.cli.server import app as server_app
 from flows.cli.store import app as store_app
 from flows.systems import SYSTEMS, system
 from gaze_core.errors import BadInput, GazeworksError
+from gaze_core.plans.requests.driver import DriverDemoRequest
 from tasks import environment
 from tasks.console import plain_console, print_json, print_line, print_table
 from tasks.measurements import record_values
@@ -56,6 +57,9 @@ estimate_app.command("demo")(
         replace(system("estimate"), name="estimate_demo", defaults={"preset": "demo"}), _ESTIMATE_FIXED, _ESTIMATE_DEMO
     )
 )
+_DRIVER_DEMO = replace(system("driver"), name="driver_demo", request=DriverDemoRequest)
+_DRIVER_FIXED = ("video", "sensors", "settings", "road", "layout", "weights")
+driver_app.command("demo")(run_command(_DRIVER_DEMO, _DRIVER_FIXED))
 app.add_typer(data_app, name="data")
 inversion_cli.register(app)
 look_cli.register(app)

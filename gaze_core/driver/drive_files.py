@@ -26,11 +26,11 @@ from gaze_core.driver.drive_images import (
     road_tile,
 )
 from gaze_core.driver.drive_plan import MOUNT_DEG, DriveConfig, DriveMoment, mount_matrix
+from gaze_core.driver.shipped_files import SETTINGS_FILE, TABLE_FILE, VIDEO_FILE
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.images import RgbImage
 
-VIDEO_FILE, TABLE_FILE = "synthetic_drive.mp4", "synthetic_drive.csv"
-SETTINGS_FILE, TRUTH_FILE = "settings.json", "truth.json"
+TRUTH_FILE = "truth.json"
 GENERATOR_VERSION = 1  # raise when the same configuration no longer gives the same drive
 HEADER = (
     "timestamp [ns]", "dash_frames", "gaze x [px]", "gaze y [px]", "worn", "blink id", "azimuth [deg]",

@@ -12,8 +12,11 @@ WIDE = Ranges(
 )  # fmt: skip
 
 
-def driver_people(count: int, images: int, size_px: int = 128) -> list[SubjectConfig]:
-    """Configurations of `count` people with `images` images each; a larger `count` keeps the first ones unchanged."""
+def driver_people(count: int, images: int, size_px: int = 128, num_samples: int = 16) -> list[SubjectConfig]:
+    """Configurations of `count` people with `images` images each; a larger `count` keeps the first ones unchanged.
+
+    `num_samples` is the number of light paths per pixel.
+    """
     face = DRIVER_FACE.resized(size_px)
     view = View(size_px=size_px, focal_px=face.focal_px, distance_m=face.distance_m)
     return [
@@ -27,7 +30,7 @@ def driver_people(count: int, images: int, size_px: int = 128) -> list[SubjectCo
             rig="dome",
             lights=("studio", "window", "office", "flash"),
             ranges=WIDE,
-            num_samples=16,
+            num_samples=num_samples,
             subdivisions=1,
         )
         for seed in range(FIRST_SEED, FIRST_SEED + count)

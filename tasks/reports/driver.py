@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaze_core.artifacts import ArtifactRef
+from gaze_core.driver.checkpoints import KIND
 from gaze_core.driver.page import DriverReportData, driver_page, example_frames
 from gaze_core.driver.record import DriveRecord
 from gaze_core.driver.report import BASELINES, METRICS, DriverComparison, DriverEvaluation, Errors
 from gaze_core.reports.page import JSON_FILE, write_report
 from gaze_core.stages.driver.compare import read_driver_comparison
 from gaze_core.stages.driver.evaluate import read_driver_evaluation
+from gaze_core.training.checkpoint import WEIGHTS_FILE, read_card
 from tasks.reports.result import RunResult
 from tasks.reports.sources import sources_of, training_curves
 from tasks.stage_task import StageOutcome
@@ -39,9 +41,17 @@ class DriverReport(RunResult):
 
 
 def write_driver_report(
-    refs: Mapping[str, ArtifactRef], outcomes: Sequence[StageOutcome], seconds: float, out: Path
+    refs: Mapping[str, ArtifactRef], start: str, outcomes: Sequence[StageOutcome], seconds: float, out: Path
 ) -> DriverReport:
-    """Writes the three files to `out`. `refs` by role: data, base, finetuned, before, after, comparison."""
+    """Writes the three files to `out`.
+
+    Args:
+        refs: by role: data, base, finetuned, before, after, comparison.
+        start: what the user calls the estimator before fine-tuning.
+        outcomes: what became of each stage.
+        seconds: duration of the run.
+        out: folder of the report.
+    """
     store = Store.from_environment()
     folders = {role: store.fetch(ref) for role, ref in refs.items()}
     record = DriveRecord.read(folders["data"])
@@ -52,12 +62,12 @@ def write_driver_report(
         after=after,
         comparison=read_driver_comparison(folders["comparison"]),
         seconds=seconds,
-        provenance=_provenance(record),
+        provenance=[_start(folders["base"], start), *_provenance(record)],
         examples=example_frames(folders["data"], before, after),
         curves=training_curves(folders["finetuned"]),
         sources=sources_of(store, refs, outcomes, record.dropped, {}),
     )
-    html, _ = write_report(driver_page(data), _facts(data), out)
+    html, _ = write_report(driver_page(data), {"started_from": start, **_facts(data)}, out)
     (out / MARKDOWN_FILE).write_text(report_markdown(data), encoding="utf-8")
     return DriverReport(
         report=html, verdict=data.comparison.verdict, beats_all=data.comparison.beats_all,
@@ -158,6 +168,13 @@ def report_markdown(data: DriverReportData) -> str:
     ]
     lines += [f"| {row.name} | {row.how} | {row.seconds} |" for row in data.sources.stages]
     return "\n".join(lines) + "\n"
+
+
+def _start(base: Path, name: str) -> str:
+    card = read_card(base / WEIGHTS_FILE, KIND)
+    known = len(card["trained_on"].get("train", []))
+    trained = f", trained on {known} people" if card["made_by"] == "driver_pretrain" else ""
+    return f"Fine-tuning started from {name}: {card['network']['backbone']}{trained}."
 
 
 def _provenance(record: DriveRecord) -> list[str]:

@@ -8,7 +8,8 @@ import torch
 
 from flows.cli import main as cli
 from gaze_core.config import Runtime
-from gaze_core.driver.checkpoints import estimator_card, save_estimator
+from gaze_core.driver.checkpoints import estimator_card, load_estimator, save_estimator
+from gaze_core.driver.shipped_files import BASE_FILE, shipped
 from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput
 from gaze_core.models.estimation.face_estimator import FaceEstimator, FaceEstimatorConfig
@@ -95,6 +96,24 @@ def test_the_flow_reports_before_and_after_and_reuses_every_stage(
 
     content = sources(tmp_path / "first", None, (weights,))
     assert list(content["estimators"]) == ["before fine-tuning", "after fine-tuning", "base"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_run_without_weights_starts_from_the_estimator_that_ships(
+    tiny_drive, settings, shared_data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("GAZEWORKS_ASSETS", str(shared_data))
+    options = ["--video", tiny_drive.video, "--sensors", tiny_drive.table, "--settings", settings, "--frames", 30,
+               "--preset", "frozen", "--set", "finetune.epochs=1", "--device", "cpu"]  # fmt: skip
+    code, _, err = gazeworks(monkeypatch, capsys, "driver", "run", *options, "--out", tmp_path / "out")
+    assert not code, err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["started_from"] == "the estimator that ships with the package"
+    backbone = load_estimator(shipped(BASE_FILE))[0].config.backbone
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert f"Fine-tuning started from the estimator that ships with the package: {backbone}, trained on" in page
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert "fine-tuning starts from the estimator that ships with the package" in log
 
 
 @pytest.mark.usefixtures("prefect_api")

@@ -48,8 +48,10 @@ class FaceEstimator(nn.Module):
             raise BadInput(f"timm has no network {config.backbone!r}; similar names: {near or 'none'}")
         self.config = config
         self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0)
+        # Some networks, such as MobileNetV3, widen their features once more after pooling.
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         self.head = nn.Sequential(
-            nn.Linear(self.backbone.num_features, config.hidden),  # type: ignore[arg-type]
+            nn.Linear(int(width), config.hidden),  # type: ignore[arg-type]
             nn.ReLU(),
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, 2),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from gaze_core.driver.shipped_files import SETTINGS_FILE, TABLE_FILE, VIDEO_FILE, shipped
 from gaze_core.plans.request import Request
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ class DriverRequest(Request):
 
     video: Path = Field(description="Video with the driver's face: tiles side by side, or the driver alone.")
     sensors: Path = Field(description="The eye tracker's CSV.")
-    weights: Path = Field(
-        description="Estimator to fine-tune: .safetensors, its folder, or a .pth tracker; made by: gazeworks driver pretrain."
+    weights: Path | None = Field(
+        None,
+        description="Estimator to fine-tune: .safetensors, its folder, or a .pth tracker; else the one that ships.",
     )
     road: Path | None = Field(None, description="Video of the road, if it is a file of its own.")
     layout: Literal["whole", "dashgaze"] = Field("whole", description="Where driver and road are in a frame.")
@@ -39,3 +41,12 @@ class DriverRequest(Request):
         from gaze_core.plans.driver import driver_plan
 
         return driver_plan(self.preset, self.layout, self.settings, self.frames)
+
+
+class DriverDemoRequest(DriverRequest):
+    """Fine-tune the estimator that ships with the package on the short rendered drive that ships, too."""
+
+    video: Path = Field(default_factory=lambda: shipped(VIDEO_FILE), description="The shipped video.")
+    sensors: Path = Field(default_factory=lambda: shipped(TABLE_FILE), description="The shipped table.")
+    settings: Path | None = Field(default_factory=lambda: shipped(SETTINGS_FILE), description="The shipped layout.")
+    frames: int = Field(330, ge=10, description="How many evenly spaced frames to label.")

@@ -19,7 +19,7 @@ from gaze_core.training.checkpoint import WEIGHTS_FILE
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig
 
-NAME, VERSION = "driver_pretrain", 2
+NAME, VERSION = "driver_pretrain", 3
 _WIDE_AUGMENTATION = FaceAugmentation(
     shift=0.05, scale=0.08, roll_deg=8, brightness=0.4, contrast=0.3, color=0.15, noise=0.03, smallest=0.4,
     mirror=True, background=True,
@@ -59,9 +59,10 @@ def run(config: DriverPretrainConfig, inputs: Inputs, context: StageContext) -> 
     summary = train_estimator(model, faces, training, validation, config.changes, fit_config, context)
     weights = context.work_dir / WEIGHTS_FILE
     normalization = faces.datasets[0].normalization
-    card = estimator_card(model, NAME, VERSION, config, normalization, {"train": people.train})
-    save_estimator(weights, model, card)
     error = error_deg(model.to(choose_device(context.runtime)), faces, validation)
+    trained_on = {"train": people.train, "validation": people.validation}
+    card = estimator_card(model, NAME, VERSION, config, normalization, trained_on)
+    save_estimator(weights, model, card | {"validation_gaze_error_deg": error})
     return Produced(
         kind="checkpoint",
         files={WEIGHTS_FILE: weights, STATS_FILE: context.work_dir / STATS_FILE},

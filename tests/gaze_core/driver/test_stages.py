@@ -237,7 +237,8 @@ def test_an_estimator_learns_from_subject_files_and_is_measured_on_others(tmp_pa
     assert model.config == NETWORK
     assert set(produced.subjects["train"]).isdisjoint(produced.subjects["validation"])
     assert len(produced.subjects["train"]) == 3
-    assert card["trained_on"]["train"] == list(produced.subjects["train"])
+    assert card["trained_on"] == {role: list(names) for role, names in produced.subjects.items()}
+    assert card["validation_gaze_error_deg"] == produced.metrics["validation_gaze_error_deg"]
     assert produced.metrics["validation_gaze_error_deg"] > 0
     with pytest.raises(BadInput, match="no subject file"):
         pretrain.run(config, {"people": tmp_path / "work"}, context(tmp_path / "none"))

@@ -25,8 +25,9 @@ def tracker():
     return model.eval()
 
 
-def test_any_size_of_image_becomes_two_angles():
-    model = FaceEstimator(SMALL).eval()
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv3_small_100", "regnety_002"])
+def test_any_size_of_image_becomes_two_angles(backbone):
+    model = FaceEstimator(SMALL.model_copy(update={"backbone": backbone})).eval()
     assert model(torch.rand(3, 3, 50, 50)).shape == (3, 2)
 
 
