@@ -83,7 +83,8 @@ def _blink_starts(
     duration_s: float, large_s: list[float], stream: np.random.Generator, chosen: EyeBehaviour
 ) -> list[float]:
     """When blinks begin: one in each interval, moved to a large saccade if chance wants it and one is near."""
-    starts, last_s = [], 0.0
+    starts: list[float] = []
+    last_s = 0.0
     low_s, high_s = chosen.blink_every_s
     while True:
         regular_s = last_s + float(stream.uniform(low_s, high_s))

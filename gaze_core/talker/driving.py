@@ -165,7 +165,8 @@ def ping_pong(count: int, length: int, start: int = 0) -> Int[ndarray, " t"]:
 
 
 def eye_contact(
-    viewmat: Float[ndarray, "t 4 4"], eye_centres_m: Float[ndarray, "2 3"], camera_gaze_rad: Float[ndarray, "t 2"] | None = None
+    viewmat: Float[ndarray, "t 4 4"], eye_centres_m: Float[ndarray, "2 3"],
+    camera_gaze_rad: Float[ndarray, "t 2"] | None = None,
 ) -> Float[ndarray, "t 2"]:  # fmt: skip
     """Gaze in the head of eyes that look into the camera from each pose, at most 25 degrees up and 35 to the side.
 

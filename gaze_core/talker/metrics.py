@@ -1,4 +1,4 @@
-"""Measures of a talking head: regions of a frame, the mouth against the sound, blinks. Arrays over T frames in order of time."""
+"""Measures of a talking head: regions of a frame, mouth and sound, blinks. Arrays over T frames in order of time."""
 
 from dataclasses import dataclass
 
@@ -94,9 +94,7 @@ def eyes_distance_px(points: Points) -> Float[ndarray, " t"]:
 
 def mouth_opening(points: Points) -> Float[ndarray, " t"]:
     """Distance of the inner lips over the distance of the eyes."""
-    return np.asarray(
-        np.linalg.norm(points[:, _UPPER_LIP] - points[:, _LOWER_LIP], axis=1) / eyes_distance_px(points)
-    )
+    return np.asarray(np.linalg.norm(points[:, _UPPER_LIP] - points[:, _LOWER_LIP], axis=1) / eyes_distance_px(points))
 
 
 def mouth_distance(points: Points, reference: Points) -> Float[ndarray, " t"]:
@@ -104,7 +102,9 @@ def mouth_distance(points: Points, reference: Points) -> Float[ndarray, " t"]:
 
     The published landmark distance (LMD) is the same in pixels, which depend on the size of the picture.
     """
-    mine, other = (one[:, list(_MOUTH)] - one[:, list(_MOUTH)].mean(axis=1, keepdims=True) for one in (points, reference))
+    mine, other = (
+        one[:, list(_MOUTH)] - one[:, list(_MOUTH)].mean(axis=1, keepdims=True) for one in (points, reference)
+    )
     return np.asarray(np.linalg.norm(mine - other, axis=2).mean(axis=1) / eyes_distance_px(reference))
 
 

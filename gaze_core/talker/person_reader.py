@@ -102,13 +102,12 @@ def _fitted(features: Float[ndarray, "n f"], labels: Float[ndarray, " n"]) -> _M
     if not can_fit(len(labels)):
         return _Map(np.zeros(features.shape[1]), np.zeros(features.shape[1]), np.nan)
     folds = np.arange(len(labels)) * _FOLDS // len(labels)
-    errors = [
-        sum(
-            float(((_ridge(features[folds != k], labels[folds != k], penalty)(features[folds == k]) - labels[folds == k]) ** 2).sum())
-            for k in range(_FOLDS)
-        )
-        for penalty in _PENALTIES
-    ]  # fmt: skip
+
+    def held_out_error(penalty: float, fold: int) -> float:
+        learned = _ridge(features[folds != fold], labels[folds != fold], penalty)
+        return float(((learned(features[folds == fold]) - labels[folds == fold]) ** 2).sum())
+
+    errors = [sum(held_out_error(penalty, fold) for fold in range(_FOLDS)) for penalty in _PENALTIES]
     return _ridge(features, labels, _PENALTIES[int(np.argmin(errors))])
 
 
@@ -116,6 +115,6 @@ def _ridge(features: Float[ndarray, "n f"], labels: Float[ndarray, " n"], penalt
     mean, offset = features.mean(axis=0), float(labels.mean())
     centred = features - mean
     gram = centred @ centred.T
-    solved = np.linalg.solve(gram + penalty * np.trace(gram) / len(gram) * 0.01 * np.eye(len(gram)) + 1e-9 * np.eye(len(gram)),
-                             labels - offset)  # fmt: skip
+    ridge = 0.01 * penalty * np.trace(gram) / len(gram) + 1e-9
+    solved = np.linalg.solve(gram + ridge * np.eye(len(gram)), labels - offset)
     return _Map(mean, centred.T @ solved, offset)

@@ -152,12 +152,12 @@ class TalkerEvaluation(Config):
         names = ("head_psnr_db", "lips_psnr_db", "eyes_psnr_db", "full_psnr_db", "full_ssim", "mouth_distance")
         found = {name: self.mean(MODEL, name) for name in names}
         drop = self.audio_drop_db
-        yaw, pitch = (next((row.gain_db for row in self.counterfactual if row.kind == kind), None) for kind in ("yaw", "pitch"))
+        gains = {row.kind: row.gain_db for row in self.counterfactual}
         own = self.sync.get(MODEL)
         return found | {
             "audio_shuffled_lips_drop_db": drop.value if drop else None,
-            "gaze_gain_yaw_db": yaw,
-            "gaze_gain_pitch_db": pitch,
+            "gaze_gain_yaw_db": gains.get("yaw"),
+            "gaze_gain_pitch_db": gains.get("pitch"),
             "mouth_with_recorded": own.with_recorded if own else None,
             "mouth_with_loudness": own.best_correlation if own else None,
             "mouth_lag_ms": own.lag_ms if own else None,

@@ -25,7 +25,9 @@ def test_opening_and_mouth_distance_do_not_depend_on_the_size():
     one = points()
     assert metrics.mouth_opening(one) == pytest.approx([0.2, 0.2])
     assert metrics.mouth_opening(3 * one) == pytest.approx([0.2, 0.2])
-    assert metrics.mouth_distance(one + 5, one) == pytest.approx([0, 0])  # a shift of the head is no movement of the mouth
+    assert metrics.mouth_distance(one + 5, one) == pytest.approx(
+        [0, 0]
+    )  # a shift of the head is no movement of the mouth
     moved = one.copy()
     moved[:, 14, 1] += 4
     expected = metrics.mouth_distance(moved, one)
