@@ -7,7 +7,7 @@ from gaze_core.reports.text import number
 from gaze_core.talker.evaluation_mouth import RECORDED
 from gaze_core.talker.report import DECIDING, METRICS, MODEL, NEAREST, StoredCheck, TalkerEvaluation, block_gain
 
-_LEAST_DROP_DB, _WANTED_DROP_DB = 0.5, 2.0
+_LEAST_DROP_DB, _WANTED_DROP_DB, _LEAST_GAIN_DB = 0.5, 2.0, 0.5
 _LEAST_SLOPE, _LEAST_SYNC, _LEAST_F1 = 0.25, 0.3, 0.5
 _MIN_FRAMES = 20
 _MOST_LEAK = 0.1
@@ -52,7 +52,7 @@ def _gaze(found: TalkerEvaluation) -> list[StoredCheck]:
         question = f"Do the eyes follow an asked {axis}?"
         known = next((row for row in found.counterfactual if row.kind == axis), None)
         if known is not None:
-            mark = "ok" if (known.gain.low or 0) > 0 else "fault"
+            mark = "ok" if (known.gain.low or 0) > 0 and known.gain_db >= _LEAST_GAIN_DB else "fault"
             answer = f"Against rendered truth they come {number(known.gain_db)} dB nearer than unasked."
             rows.append(StoredCheck(mark=mark, question=question, answer=answer))  # type: ignore[arg-type]
             continue

@@ -65,7 +65,7 @@ def measure(
         values[condition] |= rows
     for condition, row in errors.items():
         values[condition]["gaze_error_deg"] = row
-    rows, pictures = counterfactuals(held, truth, renders) if truth is not None else ((), {})
+    others, pictures = counterfactuals(held, truth, renders) if truth is not None else ((), {})
     swept = sweep(held, renders, reader, tools, config.sweep_frames)
     found = TalkerEvaluation(
         subject=name,
@@ -74,7 +74,7 @@ def measure(
         measured={condition: stored(row) for condition, row in values.items()},
         sync=sync,
         gaze_reader_error_deg=means,
-        counterfactual=rows,
+        counterfactual=others,
         blinks=blink_scores(held, rendered, reader),
         sweep=swept.lines,
         readers_absent=tools.readers_absent,

@@ -36,8 +36,8 @@ def mouth_blocks(found: TalkerEvaluation, series: Series) -> list[Block]:
         return []
     reader = next(iter(found.sync.values())).reader
     intro = (
-        f"Opening of the inner lips over the distance of the eyes, read by: {reader}. Loudness is the RMS of each frame's sound; "
-        "silence is below \N{MINUS SIGN}40 dB of full scale. A positive lag: the mouth is later than the sound."
+        f"Opening of the inner lips over the distance of the eyes, read by: {reader}. Loudness is the RMS of each frame's "
+        "sound; silence is below \N{MINUS SIGN}40 dB of full scale. A positive lag: the mouth is later than the sound."
     )
     columns = [
         Column("", numeric=False), Column("with the recorded opening"), Column("with loudness"), Column("best over lags"),
@@ -81,10 +81,10 @@ def eyes_blocks(found: TalkerEvaluation, pictures: Path, series: Series) -> list
         ("pitch", "Pitch in the head", "°"),
         ("blink", "Lids", ""),
     ):
-        lines = [Line(what, series.time_s, series.row(f"{name} {what}"), _STYLES[what]) for what in ("asked", "read")]
-        if all(len(line.y) for line in lines):
-            svg = line_chart(lines, title, f"{title.lower()}, seconds", unit, size_px=_WIDE_PX, linear=True)
-            charts.append(Chart(svg, [(line.style, f"{title}: {line.name}") for line in lines]))
+        curves = [Line(what, series.time_s, series.row(f"{name} {what}"), _STYLES[what]) for what in ("asked", "read")]
+        if all(len(curve.y) for curve in curves):
+            svg = line_chart(curves, title, f"{title.lower()}, seconds", unit, size_px=_WIDE_PX, linear=True)
+            charts.append(Chart(svg, [(curve.style, f"{title}: {curve.name}") for curve in curves]))
     blocks += [Fold("Asked and read over time, generated eyes", charts, is_open=True)] if charts else []
     return [*blocks, *_blinks(found)]
 
@@ -93,8 +93,8 @@ def _gaze_words(found: TalkerEvaluation) -> str:
     errors = found.gaze_reader_error_deg
     text = (
         f"Read by this person's own reader, which was fitted to training frames: {number(errors.get(MODEL))}° from what was "
-        f"asked on held-out time, {number(errors.get('generated eyes'))}° with generated eyes; on the recording itself it errs by "
-        f"{number(errors.get(RECORDED))}°."
+        f"asked on held-out time, {number(errors.get('generated eyes'))}° with generated eyes; on the recording itself it "
+        f"errs by {number(errors.get(RECORDED))}°."
     )
     if found.train_gaze_deg is not None:
         (low_pitch, high_pitch), (low_yaw, high_yaw) = found.train_gaze_deg
@@ -108,13 +108,8 @@ def _gaze_words(found: TalkerEvaluation) -> str:
 
 
 def _counterfactual(found: TalkerEvaluation, pictures: Path) -> list[Block]:
-    columns = [
-        Column("asked for another", numeric=False),
-        Column("frames"),
-        Column("not asked, dB"),
-        Column("asked, dB"),
-        Column("nearer by, dB"),
-    ]
+    titles = ("frames", "not asked, dB", "asked, dB", "nearer by, dB")
+    columns = [Column("asked for another", numeric=False), *(Column(title) for title in titles)]
     rows = [
         [Cell({"both": "yaw and pitch", "zero": "gaze: straight ahead"}.get(row.kind, row.kind)), Cell(str(row.frames)),
          Cell(number(row.before_db)), Cell(number(row.after_db)), Cell(number(row.gain_db), interval(row.gain), "strong")]
@@ -150,8 +145,8 @@ def _blinks(found: TalkerEvaluation) -> list[Block]:
     columns = [Column("blinks asked by", numeric=False), Column("asked"), Column("read"), Column("both"), Column("F1"),
                Column("reader's F1 on the recording"), Column("correlation of lids")]  # fmt: skip
     rows = [
-        [Cell(row.source), Cell(str(row.asked)), Cell(str(row.found)), Cell(str(row.both)), Cell(number(row.f1), emphasis="strong"),
-         Cell(number(row.reader_f1)), Cell(number(row.correlation))]
+        [Cell(row.source), Cell(str(row.asked)), Cell(str(row.found)), Cell(str(row.both)),
+         Cell(number(row.f1), emphasis="strong"), Cell(number(row.reader_f1)), Cell(number(row.correlation))]
         for row in found.blinks
     ]  # fmt: skip
     return [Heading("Blinks", level=3), Table(columns, rows)]
@@ -171,11 +166,7 @@ def published_blocks(found: TalkerEvaluation) -> list[Block]:
     ]
     for table in TABLES:
         columns = [Column("method", numeric=False), *(Column(title) for title in table.columns)]
-        rows = [*(list(row) for row in table.rows), [Cell(text, emphasis="strong") for text in ours]]
-        blocks.append(
-            Fold(
-                f"{table.title} ({table.source})",
-                [Table(columns, rows), *([Notes([table.note])] if table.note else [])],
-            )
-        )
+        rows = [[Cell(text) for text in row] for row in table.rows] + [[Cell(text, emphasis="strong") for text in ours]]
+        notes: list[Block] = [Notes([table.note])] if table.note else []
+        blocks.append(Fold(f"{table.title} ({table.source})", [Table(columns, rows), *notes]))
     return blocks

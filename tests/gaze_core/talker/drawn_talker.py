@@ -1,4 +1,4 @@
-"""A drawn talking head with exact labels, and a stand-in for a trained model: faces of 96 px whose parts move as they are told."""
+"""A drawn talking head of 96 px with exact labels, and a stand-in for a trained model that moves as it is told."""
 
 from types import SimpleNamespace
 
@@ -72,7 +72,7 @@ def talker(count=160, held=50, seed=0):
     audio = np.repeat(feature[:, None, None], 4, axis=1).astype(np.float32)
     gaze, blink = generate_eyes(count, RATE_HZ, seed)
     gaze = gaze + stream.normal(0, np.deg2rad([3, 5]), gaze.shape)
-    for start in (count - held // 2, count - held - 30, 20):
+    for start in (count - held // 2, 10, 35, 60, 85):
         blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[:, None]
     split = np.zeros(count, np.uint8)
     split[count - held :] = 1
