@@ -5,10 +5,11 @@ A falling loss, or a high PSNR of the whole frame, proves none of these: the tor
 
 from gaze_core.reports.text import number
 from gaze_core.talker.evaluation_mouth import RECORDED
-from gaze_core.talker.report import DECIDING, METRICS, MODEL, NEAREST, StoredCheck, TalkerEvaluation, block_gain
+from gaze_core.talker.report import DECIDING, METRICS, MODEL, NEAREST, Mark, StoredCheck, TalkerEvaluation, block_gain
 
 _LEAST_DROP_DB, _WANTED_DROP_DB, _LEAST_GAIN_DB = 0.5, 2.0, 0.5
 _LEAST_SLOPE, _LEAST_SYNC, _LEAST_F1 = 0.25, 0.3, 0.5
+_LEAST_LIDS = 0.5  # correlation of lids asked and read
 _MIN_FRAMES = 20
 _MOST_LEAK = 0.1
 
@@ -82,7 +83,10 @@ def _blinks(found: TalkerEvaluation) -> StoredCheck:
         return StoredCheck(
             mark="cannot tell", question=question, answer=f"{answer} The reader may be at fault.", note=note
         )
-    return StoredCheck(mark="ok" if score >= _LEAST_F1 else "fault", question=question, answer=answer, note=note)
+    follows = max((row.correlation for row in asked if row.correlation is not None), default=0.0) >= _LEAST_LIDS
+    answer += "" if follows else " The lids do not close with them."
+    mark: Mark = "ok" if score >= _LEAST_F1 and follows else "fault"
+    return StoredCheck(mark=mark, question=question, answer=answer, note=note)
 
 
 def _silence(found: TalkerEvaluation) -> StoredCheck | None:

@@ -35,7 +35,7 @@ def test_a_model_that_follows_passes_every_check(follows):
     assert all(row.gain_db > 3 for row in found.counterfactual)
     assert found.numbers["mouth_with_recorded"] > 0.9
     assert found.sync[MODEL].lag_ms == pytest.approx(0, abs=40)
-    assert found.blinks[0].f1 == 1
+    assert found.blinks[0].f1 >= 0.8
     slopes = {(line.reader, line.axis): line.slope for line in found.sweep}
     assert min(slopes.values()) > 0.6
     assert found.leak < 0.1
@@ -56,7 +56,7 @@ def test_a_model_that_follows_passes_every_check(follows):
     [
         ("uses_audio", "Do the lips get worse while other sound is heard?", "the sound is not used"),
         ("turns_eyes", "Do the eyes follow an asked yaw?", "dB nearer than unasked"),
-        ("closes_lids", "Do the lids close when they are asked to?", "F1 0."),
+        ("closes_lids", "Do the lids close when they are asked to?", "The lids do not close with them."),
     ],
 )
 def test_what_a_model_ignores_is_a_failed_check(ignored, question, answer):
