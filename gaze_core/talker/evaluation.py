@@ -59,23 +59,18 @@ class Recorded(Protocol):
     valid: Bool[ndarray, " n"]
     split: UInt8[ndarray, " n"]
     frame_id: Int[ndarray, " n"]
-    eye_centres_m: Float[ndarray, "2 3"]
     mouth_open: Float[ndarray, " n"]
     landmarks_px: Float[ndarray, "n 478 2"]
     labels: UInt8[ndarray, "n h w"]
 
+    @property
+    def eye_centres_m(self) -> Float[ndarray, "2 3"]:
+        """(left, right) eyeball in the head frame."""
+        ...
+
     def images(self, rows: Int[ndarray, " k"]) -> UInt8[ndarray, "k h w 3"]:
         """The recorded frames of these rows."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """Frames that were rendered again with another gaze; `place` counts the frames of held-out time."""
-
-    place: Int[ndarray, " m"]
-    gaze_head_rad: Float[ndarray, "m 2"]
-    images: UInt8[ndarray, "m h w 3"]
 
 
 @dataclass(frozen=True, eq=False)

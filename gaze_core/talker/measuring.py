@@ -19,7 +19,6 @@ from gaze_core.talker.evaluation import (
     Renders,
     TalkerEvaluateConfig,
     Tools,
-    Truth,
     picture_values,
     render_conditions,
     stored,
@@ -29,6 +28,7 @@ from gaze_core.talker.evaluation_mouth import measure_mouth, series_of
 from gaze_core.talker.person_reader import PersonReader, can_fit
 from gaze_core.talker.report import MODEL, NEAREST, OTHER_AUDIO, Number, TalkerEvaluation
 from gaze_core.talker.series import Series
+from gaze_core.talker.subject import TalkerTruth
 
 _MIN_FRAMES = 3
 Values = dict[str, dict[str, Float[ndarray, " t"]]]
@@ -42,7 +42,7 @@ class Pictures:
 
 
 def measure(
-    name: str, subject: Recorded, sound: Float[ndarray, " s"] | None, truth: Truth | None, renders: Renders,
+    name: str, subject: Recorded, sound: Float[ndarray, " s"] | None, truth: TalkerTruth | None, renders: Renders,
     config: TalkerEvaluateConfig, tools: Tools, hardware: str, refine: Callable[[Frames], Frames] | None = None,
 ) -> tuple[TalkerEvaluation, Pictures, Series]:  # fmt: skip
     """Measures a talking head on held-out time.
