@@ -188,7 +188,9 @@ def hardware_of(device: torch.device) -> str:
     return f"{cpu_name()}, {torch.get_num_threads()} threads"
 
 
-def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> dict[str, Float[ndarray, " t"]]:
+def picture_values(
+    held: HeldOut, frames: Frames, st_lpips: StLpips | None, only_psnr: bool = False
+) -> dict[str, Float[ndarray, " t"]]:  # fmt: skip
     """PSNR, SSIM and ST-LPIPS of frames against the recording: whole, and over head, lips and eyes.
 
     PSNR is over a region's pixels; SSIM and ST-LPIPS are of its box, scaled to one size. NaN where there is no face.
@@ -200,8 +202,11 @@ def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> d
     lips, head = metrics.lips_boxes(held.points), metrics.head_boxes(labels)
     eyes_mask = torch.maximum(left.mask(height, width), right.mask(height, width))
     masks = {"head": metrics.head_mask(labels), "lips": lips.mask(height, width), "eyes": eyes_mask}
-    found = {"full_psnr_db": psnr_db(made, truth), "full_ssim": ssim(made, truth)}
+    found = {"full_psnr_db": psnr_db(made, truth)}
     found |= {f"{name}_psnr_db": psnr_db(made, truth, mask) for name, mask in masks.items()}
+    if only_psnr:
+        return _where_valid(held, found)
+    found["full_ssim"] = ssim(made, truth)
     if st_lpips is not None:
         found["full_st_lpips"] = st_lpips(made, truth)
     for name, boxes, size in (
@@ -213,6 +218,10 @@ def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> d
         found[f"{name}_ssim"] = torch.stack([ssim(*pair) for pair in pairs]).mean(0)
         if st_lpips is not None:
             found[f"{name}_st_lpips"] = torch.stack([st_lpips(*pair) for pair in pairs]).mean(0)
+    return _where_valid(held, found)
+
+
+def _where_valid(held: HeldOut, found: Mapping[str, Tensor]) -> dict[str, Float[ndarray, " t"]]:
     return {name: np.where(held.valid, values.double().numpy(), np.nan) for name, values in found.items()}
 
 

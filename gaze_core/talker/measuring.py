@@ -101,14 +101,14 @@ def _picture_values(held: HeldOut, rendered: Rendered, shifted: list[Frames], to
         for name, frames in rendered.frames.items()
         if name != OTHER_AUDIO
     }
-    others = [picture_values(held, frames, None) for frames in shifted]
+    others = [picture_values(held, frames, None, only_psnr=True) for frames in shifted]
     found[OTHER_AUDIO] = {name: np.mean([one[name] for one in others], axis=0) for name in others[0]}
     order = [name for name in (MODEL, *rendered.frames) if name in found]
     return {name: found[name] for name in dict.fromkeys(order)}
 
 
 def _lips_without_gaze(held: HeldOut, rendered: Rendered, values: Values) -> Number:
-    other = picture_values(held, rendered.other_eyes, None)["lips_psnr_db"]
+    other = picture_values(held, rendered.other_eyes, None, only_psnr=True)["lips_psnr_db"]
     difference = other - values[MODEL]["lips_psnr_db"]
     known = difference[np.isfinite(difference)]
     return float(known.mean()) if len(known) else None

@@ -73,8 +73,8 @@ def talker(count=160, held=50, seed=0):
     audio = np.repeat(feature[:, None, None], 4, axis=1).astype(np.float32)
     gaze, blink = generate_eyes(count, RATE_HZ, seed)
     gaze = gaze + stream.normal(0, np.deg2rad([3, 5]), gaze.shape)
-    for start in (count - held // 2, 10, 35, 60, 85):
-        blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[:, None]
+    for start in {count - held // 2, *range(10, count - held, 25)}:
+        blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[: len(blink) - start, None]
     split = np.zeros(count, np.uint8)
     split[count - held :] = 1
     labels = np.zeros((count, SIZE_PX, SIZE_PX), np.uint8)

@@ -12,15 +12,14 @@ from gaze_core.talker.report import MODEL, TalkerTolerance
 from tests.gaze_core.talker.drawn_talker import write_drawn
 
 RUNTIME = Runtime(device="cpu", progress=False)
-NETWORK = PRESETS["tiny"].model_copy(
-    update={
-        "plane_channels": 4,
-        "plane_resolutions": (8, 16),
-        "min_head_points": 400,
-        "mouth_points": 40,
-        "points_per_eye": 40,
-    }
-)
+SMALL = {
+    "plane_channels": 4,
+    "plane_resolutions": (8, 16),
+    "min_head_points": 400,
+    "mouth_points": 40,
+    "points_per_eye": 40,
+}
+NETWORK = PRESETS["tiny"].model_copy(update=SMALL)
 COARSE = coarse.TalkerCoarseConfig(network=NETWORK, num_steps=8)
 FINE = fine.TalkerFineConfig(num_steps=4, batch_size=1)
 EVALUATE = TalkerEvaluateConfig(sweep_frames=2, audio_shifts=1, landmarks=False, most_frames=22)
