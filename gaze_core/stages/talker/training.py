@@ -11,14 +11,15 @@ from numpy import ndarray
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import nn
 
-from gaze_core.artifacts import Produced
+from gaze_core.artifacts import Produced, file_sha256
 from gaze_core.config import Config
 from gaze_core.models.talker.checkpoint import AudioFormat, TalkerInfo, save_talker
 from gaze_core.models.talker.network import TalkerModel, TalkerRender
 from gaze_core.preprocess.images import write_png
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.talker.frames import FrameReader, Frames, TalkerBatch, held_out_rows
+from gaze_core.stages.talker.frames import FrameReader, TalkerBatch, held_out_rows
 from gaze_core.stages.talker.losses import TalkerLossWeights, loss_terms, measure, rendered
+from gaze_core.talker.subject import SUBJECT_FILE, TalkerSubject
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, FitSummary, LossTerms, SelectionConfig, Task, Validation, fit
 
@@ -81,7 +82,7 @@ def parameter_groups(model: TalkerModel, rates: TalkerRates) -> list[dict[str, A
 
 
 def train_talker(
-    model: TalkerModel, subject: Frames, rows: Int[ndarray, " k"], config: FitConfig, rates: TalkerRates,
+    model: TalkerModel, subject: rows: Int[ndarray, " k"], config: FitConfig, rates: TalkerRates,
     weights: TalkerLossWeights, validation: ValidationConfig, previews: PreviewConfig, context: StageContext,
     after: Callable[[torch.optim.Optimizer, int, TalkerRender], None] | None = None,
 ) -> FitSummary:  # fmt: skip
@@ -138,15 +139,15 @@ def write_preview(path: Path, model: TalkerModel, batch: TalkerBatch) -> None:
 
 
 def produced(
-    model: TalkerModel, subject: Frames, rows: Int[ndarray, " k"], summary: FitSummary, name: str, digest: str,
-    context: StageContext, numbers: dict[str, float], notes: tuple[str, ...] = (),
+    model: TalkerModel, subject: rows: Int[ndarray, " k"], summary: FitSummary, context: StageContext,
+    numbers: dict[str, float], notes: tuple[str, ...] = (),
 ) -> Produced:  # fmt: skip
     """The checkpoint of a stage, with its statistics and previews."""
     height, width = subject.labels.shape[1:]
     info = TalkerInfo(
         stage=model.stage, config=model.config, audio=AudioFormat.of(subject),
         intrinsics_px=_nested(subject.intrinsics), size_px=(width, height), eye_centres_m=_nested(subject.eye_centres_m),
-        num_head_points=model.head.num_points, subject_digest=digest, training_frames=len(np.unique(rows)),
+        num_head_points=model.head.num_points, subject_digest=file_sha256(subject.folder / SUBJECT_FILE)[:12], training_frames=len(np.unique(rows)),
     )  # fmt: skip
     files = save_talker(context.work_dir, model.cpu(), info) | {STATS_FILE: context.work_dir / STATS_FILE}
     pictures = {f"{PREVIEWS}/{path.name}": path for path in sorted((context.work_dir / PREVIEWS).glob("*.*"))}
@@ -155,7 +156,7 @@ def produced(
     numbers = numbers | {key: value for key, value in measured.items() if key.endswith("_db")}
     return Produced(
         kind="checkpoint", files=files | pictures, metrics=summary.metrics() | numbers, notes=notes,
-        subjects={"train": (name,)},
+        subjects={"train": (subject.name,)},
     )  # fmt: skip
 
 
