@@ -80,7 +80,9 @@ def draw(
     labels[inside], labels[is_hair] = SKIN, HAIR
     _paint_mouth(image, labels, points, front, signals.mouth[index])
     for side, label in enumerate((LEFT_EYE, RIGHT_EYE)):
-        _paint_eye(image, labels, (origin, rays, points, front), (signals.blink[index], signals.gaze_rad[index]), side, label)
+        _paint_eye(
+            image, labels, (origin, rays, points, front), (signals.blink[index], signals.gaze_rad[index]), side, label
+        )
     return (image * 255).round().astype(np.uint8), labels, torso
 
 
@@ -132,7 +134,9 @@ def _behind(size_px: int) -> tuple[Float[ndarray, "h w 3"], UInt8[ndarray, "h w"
 def plate_of(size_px: int) -> UInt8[ndarray, "h w 3"]:
     """The background without a person."""
     ramp = np.linspace(90, 170, size_px).astype(np.uint8)
-    return np.stack([np.tile(ramp, (size_px, 1)), np.tile(ramp[:, None], (1, size_px)), np.full((size_px,) * 2, 140, np.uint8)], -1)
+    return np.stack(
+        [np.tile(ramp, (size_px, 1)), np.tile(ramp[:, None], (1, size_px)), np.full((size_px,) * 2, 140, np.uint8)], -1
+    )
 
 
 def intrinsics_of(size_px: int) -> Float[ndarray, "3 3"]:
@@ -151,7 +155,12 @@ def audio_of(signals: Signals, width: int = 29, seed: int = 1) -> Float[ndarray,
 
 
 def write_talking_head(
-    folder: Path, count: int = 110, size_px: int = 64, audio_width: int = 29, invalid: tuple[int, ...] = (), seed: int = 0
+    folder: Path,
+    count: int = 110,
+    size_px: int = 64,
+    audio_width: int = 29,
+    invalid: tuple[int, ...] = (),
+    seed: int = 0,
 ) -> Path:
     """Writes a subject with the truth of other gazes for its held-out frames."""
     signals = signals_of(count, seed)

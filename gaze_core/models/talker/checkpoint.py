@@ -74,7 +74,14 @@ class TalkerInfo(Config):
         Raises:
             BadInput: extractor, rate, window or width differ.
         """
-        found = AudioFormat.of(subject)
+        self.require_format(AudioFormat.of(subject), "the subject")
+
+    def require_format(self, found: AudioFormat, where: str) -> None:
+        """The same for features that no subject holds.
+
+        Raises:
+            BadInput: extractor, rate, window or width differ.
+        """
         different = [
             f"{name} is {getattr(found, name)!r}, expected {getattr(self.audio, name)!r}"
             for name in AudioFormat.model_fields
@@ -82,8 +89,8 @@ class TalkerInfo(Config):
         ]
         if different:
             raise BadInput(
-                f"audio features that the head was not trained on: {', '.join(different)}; prepare the subject with the "
-                "same extractor, or train a head on these features"
+                f"{where}: audio features that the head was not trained on: {', '.join(different)}; make them with the same "
+                "extractor, or train a head on these features"
             )
 
 

@@ -17,7 +17,7 @@ _DEFAULT_MOUTH_M, _DEFAULT_HALF_WIDTH_M = (0.0, 0.065, 0.01), 0.025  # of an ave
 _DEFAULT_RGB = (0.25, 0.1, 0.1)
 
 
-def anatomy_of(subject: rows: Int[ndarray, " k"]) -> Anatomy:
+def anatomy_of(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Anatomy:
     """Reads them off some frames with open eyes; points that lie over the openings of the eyes are left out."""
     awake = open_eyed(subject, rows)
     chosen = awake[np.unique(np.linspace(0, len(awake) - 1, min(_MOST_FRAMES, len(awake))).astype(int))]
@@ -42,7 +42,7 @@ def anatomy_of(subject: rows: Int[ndarray, " k"]) -> Anatomy:
     )
 
 
-def _classes(subject: rows: Int[ndarray, " k"], points_m: Float[Tensor, "p 3"]) -> Int[Tensor, "k p"]:
+def _classes(subject: TalkerSubject, rows: Int[ndarray, " k"], points_m: Float[Tensor, "p 3"]) -> Int[Tensor, "k p"]:
     """The class of the pixel that each point falls on, in each frame."""
     height, width = subject.labels.shape[1:]
     viewmat = torch.from_numpy(np.asarray(subject.viewmat[rows], np.float32))
@@ -53,7 +53,7 @@ def _classes(subject: rows: Int[ndarray, " k"], points_m: Float[Tensor, "p 3"]) 
     return labels.flatten(1).gather(1, y * width + x)
 
 
-def _inside_rgb(subject: rows: Int[ndarray, " k"]) -> Float[Tensor, " 3"]:
+def _inside_rgb(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Float[Tensor, " 3"]:
     """The mean colour of the mouth's interior."""
     widest = rows[np.argsort(subject.mouth_open[rows])[-4:]]
     inside = subject.images(np.sort(widest))[subject.labels[np.sort(widest)] == MOUTH]

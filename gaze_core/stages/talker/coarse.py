@@ -77,7 +77,16 @@ def run(config: TalkerCoarseConfig, inputs: Inputs, context: StageContext) -> Pr
 
     fit_config = optimisation(config.num_steps, config.batch_size, config.seed, config.validation)
     summary = train_talker(
-        model, subject, rows, fit_config, config.rates, config.weights, config.validation, config.previews, context, after
+        model,
+        subject,
+        rows,
+        fit_config,
+        config.rates,
+        config.weights,
+        config.validation,
+        config.previews,
+        context,
+        after,
     )
     context.logger.info(
         "canonical head: %d Gaussians (%d split, %d pruned)", model.head.num_points, counts["split"], counts["pruned"]

@@ -52,17 +52,17 @@ class TalkerFineConfig(Config):
 
 
 def run(config: TalkerFineConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Trains `inputs["checkpoint"]` on the subject `inputs["data"]`.
+    """Trains `inputs["coarse"]` on the subject `inputs["data"]`.
 
     Raises:
         BadInput: hardly any frames with a face, no checkpoint, or one that was trained on other audio features.
         MissingArtifact: the checkpoint is not readable.
     """
-    if not inputs.get("checkpoint"):
+    if not inputs.get("coarse"):
         raise BadInput("the fine stage needs a coarse checkpoint, or an earlier fine one; run the coarse stage first")
     subject = TalkerSubject(inputs["data"])
     seed_everything("talker fine", config.seed)
-    model, info = load_talker(inputs["checkpoint"])
+    model, info = load_talker(inputs["coarse"])
     info.require_features(subject)
     rows = training_rows(subject)
     notes: tuple[str, ...] = ()
@@ -73,9 +73,7 @@ def run(config: TalkerFineConfig, inputs: Inputs, context: StageContext) -> Prod
         context.logger.info("%s", notes[0])
     seen = rare_rows_repeated(subject, rows) if config.repeat_rare else rows
     model.to(choose_device(context.runtime))
-    fit_config = optimisation(
-        config.num_steps, config.batch_size, config.seed, config.validation, config.accumulate
-    )
+    fit_config = optimisation(config.num_steps, config.batch_size, config.seed, config.validation, config.accumulate)
     summary = train_talker(
         model, subject, seen, fit_config, config.rates, config.weights, config.validation, config.previews, context
     )

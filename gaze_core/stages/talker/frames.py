@@ -126,7 +126,9 @@ def training_rows(subject: TalkerSubject) -> Int[ndarray, " k"]:
 def held_out_rows(subject: TalkerSubject, most: int) -> Int[ndarray, " k"]:
     """At most this many rows of held-out time with a face, evenly spaced."""
     rows = np.flatnonzero((subject.split == HELD_OUT) & subject.valid)
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))] if len(rows) else rows
+    return (
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))] if len(rows) else rows
+    )
 
 
 def open_eyed(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Int[ndarray, " k"]:
