@@ -18,12 +18,24 @@ FOLDER, MODEL_FILE, INFO_FILE = "talker", "model.safetensors", "talker.json"
 FORMAT = 1
 
 
-class Features(Protocol):
-    """What a subject says of its audio features; `audio` is (frames, window, width)."""
+class AudioFacts(Protocol):
+    """Of a subject's facts, what says how its audio features were made."""
 
-    audio: ndarray
-    audio_extractor: str
-    audio_rate_hz: float
+    @property
+    def audio_extractor(self) -> str: ...
+
+    @property
+    def audio_rate_hz(self) -> float: ...
+
+
+class Features(Protocol):
+    """A subject's audio features, (frames, window, width), and how they were made."""
+
+    @property
+    def audio(self) -> ndarray: ...
+
+    @property
+    def facts(self) -> AudioFacts: ...
 
 
 class AudioFormat(Config):
@@ -38,9 +50,8 @@ class AudioFormat(Config):
     def of(cls, subject: Features) -> "AudioFormat":
         """That of a subject."""
         _, window, width = subject.audio.shape
-        return cls(
-            extractor=str(subject.audio_extractor), rate_hz=float(subject.audio_rate_hz), window=window, width=width
-        )
+        facts = subject.facts
+        return cls(extractor=facts.audio_extractor, rate_hz=facts.audio_rate_hz, window=window, width=width)
 
 
 class TalkerInfo(Config):
@@ -63,7 +74,14 @@ class TalkerInfo(Config):
         Raises:
             BadInput: extractor, rate, window or width differ.
         """
-        found = AudioFormat.of(subject)
+        self.require_format(AudioFormat.of(subject), "the subject")
+
+    def require_format(self, found: AudioFormat, where: str) -> None:
+        """The same for features that no subject holds.
+
+        Raises:
+            BadInput: extractor, rate, window or width differ.
+        """
         different = [
             f"{name} is {getattr(found, name)!r}, expected {getattr(self.audio, name)!r}"
             for name in AudioFormat.model_fields
@@ -71,8 +89,8 @@ class TalkerInfo(Config):
         ]
         if different:
             raise BadInput(
-                f"audio features that the head was not trained on: {', '.join(different)}; prepare the subject with the "
-                "same extractor, or train a head on these features"
+                f"{where}: audio features that the head was not trained on: {', '.join(different)}; make them with the same "
+                "extractor, or train a head on these features"
             )
 
 

@@ -35,7 +35,11 @@ class GaussianSet(nn.Module):
 
     @torch.no_grad()
     def place(
-        self, means_m: Float[Tensor, "n 3"], rgb: Float[Tensor, "n 3"], scale_m: Float[Tensor, " n"], opacity_logit: float
+        self,
+        means_m: Float[Tensor, "n 3"],
+        rgb: Float[Tensor, "n 3"],
+        scale_m: Float[Tensor, " n"],
+        opacity_logit: float,
     ) -> None:
         """Sets the initial values: isotropic Gaussians of standard deviation `scale_m`."""
         self.means_m.copy_(means_m)
@@ -44,9 +48,7 @@ class GaussianSet(nn.Module):
         self.colors.unflatten(1, (-1, 3))[:, 0] = (rgb - 0.5) / SH_0
 
 
-def rgb_from_harmonics(
-    colors: Float[Tensor, "b n c"], directions: Float[Tensor, "b n 3"]
-) -> Float[Tensor, "b n 3"]:
+def rgb_from_harmonics(colors: Float[Tensor, "b n c"], directions: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
     """Colours (>= 0) seen along unit `directions` from the camera; real harmonics up to degree 3, as in 3DGS.
 
     c is 3 times the number of harmonics, ordered harmonic by harmonic.
@@ -67,5 +69,9 @@ def _basis(directions: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 15"]:
         y * (3 * xx - yy), x * y * z, y * (4 * zz - xx - yy), z * (2 * zz - 3 * xx - 3 * yy), x * (4 * zz - xx - yy),
         z * (xx - yy), x * (xx - 3 * yy),
     ]  # fmt: skip
-    rows = [*first, *(c * v for c, v in zip(_SH_2, second, strict=True)), *(c * v for c, v in zip(_SH_3, third, strict=True))]
+    rows = [
+        *first,
+        *(c * v for c, v in zip(_SH_2, second, strict=True)),
+        *(c * v for c, v in zip(_SH_3, third, strict=True)),
+    ]
     return torch.stack(rows, dim=-1)

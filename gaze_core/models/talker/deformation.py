@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -27,7 +26,11 @@ class CrossAttention(nn.Module):
         self, points: Float[Tensor, "c n d"], tokens: Float[Tensor, "b t d"], seen: Bool[Tensor, "n t"]
     ) -> Float[Tensor, "b n d"]:
         """Points of one canonical head (c = 1) or of each frame (c = b); a point attends to the tokens it has `seen`."""
-        query, key, value = self._heads(self.query(points)), self._heads(self.key(tokens)), self._heads(self.value(tokens))
+        query, key, value = (
+            self._heads(self.query(points)),
+            self._heads(self.key(tokens)),
+            self._heads(self.value(tokens)),
+        )
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (b, heads, n, t)
         weights = scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
         attended = (weights @ value).transpose(1, 2).flatten(2)

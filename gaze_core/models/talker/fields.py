@@ -59,5 +59,3 @@ def offset_head(width: int, hidden: int, size: int) -> nn.Sequential:
     nn.init.xavier_uniform_(last.weight, gain=0.1)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.ReLU(), nn.Linear(width, hidden), nn.ReLU(), last)
-
-

@@ -85,9 +85,7 @@ class TalkerModel(nn.Module):
         features = self.planes(self.head.means_m)
         own = [one.features for one in self.sets.values() if one.features is not None]
         decoded = self.appearance(features) if self.stage == "coarse" else {}
-        rows = {
-            name: torch.cat([getattr(one, field) for one in self.sets.values()]) for name, field in _FIELDS.items()
-        }
+        rows = {name: torch.cat([getattr(one, field) for one in self.sets.values()]) for name, field in _FIELDS.items()}
         for name, values in decoded.items():
             padding = (0, 0, 0, len(rows[name]) - len(values))
             rows[name] = rows[name] + functional.pad(values, padding)

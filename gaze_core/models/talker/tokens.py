@@ -38,9 +38,7 @@ class AudioEncoder(nn.Module):
             for before, after in zip(narrow, narrow[1:], strict=False)
             for layer in (nn.Conv1d(before, after, 3, padding=1), nn.LeakyReLU(0.02))
         ]
-        self.attention = nn.Sequential(
-            *steps, nn.Flatten(), nn.Linear(NUM_WINDOWS, NUM_WINDOWS), nn.Softmax(dim=1)
-        )
+        self.attention = nn.Sequential(*steps, nn.Flatten(), nn.Linear(NUM_WINDOWS, NUM_WINDOWS), nn.Softmax(dim=1))
         self.register_buffer("mean", torch.zeros(audio_width))
         self.register_buffer("std", torch.ones(audio_width))
 

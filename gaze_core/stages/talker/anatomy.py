@@ -8,14 +8,16 @@ from torch import Tensor
 
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.talker.initialisation import Anatomy
-from gaze_core.stages.talker.frames import LEFT_EYE, LIPS, MOUTH, RIGHT_EYE, Frames, open_eyed
+from gaze_core.stages.talker.frames import open_eyed
+from gaze_core.talker.subject import TalkerSubject
+from gaze_core.talker.subject_schema import LEFT_EYE, LIPS, MOUTH, RIGHT_EYE
 
 _MOST_FRAMES = 24
 _DEFAULT_MOUTH_M, _DEFAULT_HALF_WIDTH_M = (0.0, 0.065, 0.01), 0.025  # of an average head, below the eyes
 _DEFAULT_RGB = (0.25, 0.1, 0.1)
 
 
-def anatomy_of(subject: Frames, rows: Int[ndarray, " k"]) -> Anatomy:
+def anatomy_of(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Anatomy:
     """Reads them off some frames with open eyes; points that lie over the openings of the eyes are left out."""
     awake = open_eyed(subject, rows)
     chosen = awake[np.unique(np.linspace(0, len(awake) - 1, min(_MOST_FRAMES, len(awake))).astype(int))]
@@ -24,7 +26,7 @@ def anatomy_of(subject: Frames, rows: Int[ndarray, " k"]) -> Anatomy:
     rgb = rgb / 255 if float(rgb.max()) > 1.5 else rgb
     classes = _classes(subject, chosen, points)
     centres = torch.from_numpy(np.asarray(subject.eye_centres_m, np.float32))
-    radius_m = float(subject.eye_radius_m)
+    radius_m = float(subject.facts.eye_radius_m)
     is_near = torch.cdist(points, centres).min(dim=1).values < 2 * radius_m
     is_eye = ((classes == LEFT_EYE) | (classes == RIGHT_EYE)).float().mean(dim=0) > 0.5
     is_lip = ((classes == LIPS) | (classes == MOUTH)).float().mean(dim=0) > 0.5
@@ -40,7 +42,7 @@ def anatomy_of(subject: Frames, rows: Int[ndarray, " k"]) -> Anatomy:
     )
 
 
-def _classes(subject: Frames, rows: Int[ndarray, " k"], points_m: Float[Tensor, "p 3"]) -> Int[Tensor, "k p"]:
+def _classes(subject: TalkerSubject, rows: Int[ndarray, " k"], points_m: Float[Tensor, "p 3"]) -> Int[Tensor, "k p"]:
     """The class of the pixel that each point falls on, in each frame."""
     height, width = subject.labels.shape[1:]
     viewmat = torch.from_numpy(np.asarray(subject.viewmat[rows], np.float32))
@@ -51,7 +53,7 @@ def _classes(subject: Frames, rows: Int[ndarray, " k"], points_m: Float[Tensor, 
     return labels.flatten(1).gather(1, y * width + x)
 
 
-def _inside_rgb(subject: Frames, rows: Int[ndarray, " k"]) -> Float[Tensor, " 3"]:
+def _inside_rgb(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Float[Tensor, " 3"]:
     """The mean colour of the mouth's interior."""
     widest = rows[np.argsort(subject.mouth_open[rows])[-4:]]
     inside = subject.images(np.sort(widest))[subject.labels[np.sort(widest)] == MOUTH]

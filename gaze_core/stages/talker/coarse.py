@@ -12,7 +12,7 @@ from gaze_core.models.talker.network import TalkerRender
 from gaze_core.reproducibility import choose_device, seed_everything
 from gaze_core.stages.context import Inputs, StageContext
 from gaze_core.stages.talker.anatomy import anatomy_of
-from gaze_core.stages.talker.frames import Frames, open_eyed, training_rows
+from gaze_core.stages.talker.frames import open_eyed, training_rows
 from gaze_core.stages.talker.losses import TalkerLossWeights
 from gaze_core.stages.talker.training import (
     PreviewConfig,
@@ -58,13 +58,6 @@ def run(config: TalkerCoarseConfig, inputs: Inputs, context: StageContext) -> Pr
         BadInput: hardly any frames with a face.
     """
     subject = TalkerSubject(inputs["data"])
-    return train_coarse(config, subject, subject.name, subject.digest, context)
-
-
-def train_coarse(
-    config: TalkerCoarseConfig, subject: Frames, name: str, digest: str, context: StageContext
-) -> Produced:
-    """See `run`."""
     rows = open_eyed(subject, training_rows(subject))
     seed_everything("talker coarse", config.seed)
     model = initial_talker(config.network, anatomy_of(subject, rows), subject.audio.shape[2], config.seed)
@@ -84,10 +77,19 @@ def train_coarse(
 
     fit_config = optimisation(config.num_steps, config.batch_size, config.seed, config.validation)
     summary = train_talker(
-        model, subject, rows, fit_config, config.rates, config.weights, config.validation, config.previews, context, after
+        model,
+        subject,
+        rows,
+        fit_config,
+        config.rates,
+        config.weights,
+        config.validation,
+        config.previews,
+        context,
+        after,
     )
     context.logger.info(
         "canonical head: %d Gaussians (%d split, %d pruned)", model.head.num_points, counts["split"], counts["pruned"]
     )
     numbers = {"head_points": float(model.head.num_points), "training_frames": float(len(rows))}
-    return produced(model, subject, rows, summary, name, digest, context, numbers)
+    return produced(model, subject, rows, summary, context, numbers)

@@ -11,7 +11,7 @@ from gaze_core.errors import BadInput
 from gaze_core.models.talker.checkpoint import load_talker
 from gaze_core.reproducibility import choose_device, seed_everything
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.stages.talker.frames import Frames, rare_rows_repeated, training_rows
+from gaze_core.stages.talker.frames import rare_rows_repeated, training_rows
 from gaze_core.stages.talker.losses import TalkerLossWeights
 from gaze_core.stages.talker.training import (
     PreviewConfig,
@@ -52,24 +52,17 @@ class TalkerFineConfig(Config):
 
 
 def run(config: TalkerFineConfig, inputs: Inputs, context: StageContext) -> Produced:
-    """Trains `inputs["checkpoint"]` on the subject `inputs["data"]`.
+    """Trains `inputs["coarse"]` on the subject `inputs["data"]`.
 
     Raises:
         BadInput: hardly any frames with a face, no checkpoint, or one that was trained on other audio features.
         MissingArtifact: the checkpoint is not readable.
     """
-    subject = TalkerSubject(inputs["data"])
-    return train_fine(config, subject, subject.name, subject.digest, inputs, context)
-
-
-def train_fine(
-    config: TalkerFineConfig, subject: Frames, name: str, digest: str, inputs: Inputs, context: StageContext
-) -> Produced:
-    """See `run`."""
-    if not inputs.get("checkpoint"):
+    if not inputs.get("coarse"):
         raise BadInput("the fine stage needs a coarse checkpoint, or an earlier fine one; run the coarse stage first")
+    subject = TalkerSubject(inputs["data"])
     seed_everything("talker fine", config.seed)
-    model, info = load_talker(inputs["checkpoint"])
+    model, info = load_talker(inputs["coarse"])
     info.require_features(subject)
     rows = training_rows(subject)
     notes: tuple[str, ...] = ()
@@ -80,11 +73,9 @@ def train_fine(
         context.logger.info("%s", notes[0])
     seen = rare_rows_repeated(subject, rows) if config.repeat_rare else rows
     model.to(choose_device(context.runtime))
-    fit_config = optimisation(
-        config.num_steps, config.batch_size, config.seed, config.validation, config.accumulate
-    )
+    fit_config = optimisation(config.num_steps, config.batch_size, config.seed, config.validation, config.accumulate)
     summary = train_talker(
         model, subject, seen, fit_config, config.rates, config.weights, config.validation, config.previews, context
     )
     numbers = {"head_points": float(model.head.num_points), "training_frames": float(len(rows))}
-    return produced(model, subject, rows, summary, name, digest, context, numbers, notes)
+    return produced(model, subject, rows, summary, context, numbers, notes)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
@@ -15,40 +15,12 @@ from gaze_core.errors import BadInput
 from gaze_core.geometry.cameras import Camera
 from gaze_core.models.talker.network import TalkerCondition
 from gaze_core.models.talker.tokens import NUM_WINDOWS
+from gaze_core.talker.subject import TalkerSubject
+from gaze_core.talker.subject_schema import HELD_OUT, LIPS, MOUTH, SKIN, TRAIN
 
-BACKGROUND, SKIN, HAIR, LEFT_EYE, RIGHT_EYE, MOUTH, LIPS, TORSO = range(8)  # classes of `labels`
 _BEFORE = 4  # windows of frames n-4 .. n+3, as published
 _EYE_REACH = 1.5  # an eye's region in radii of the eyeball: the lids, closed ones too
 _MIN_FRAMES = 8
-
-
-class Frames(Protocol):
-    """What training reads of a talker subject; N frames in order of time."""
-
-    audio: Float[ndarray, "n w c"]
-    viewmat: Float[ndarray, "n 4 4"]
-    blink: Float[ndarray, "n 2"]
-    brows: Float[ndarray, "n 3"]
-    mouth_open: Float[ndarray, " n"]
-    gaze_head_rad: Float[ndarray, "n 2"]
-    valid: Bool[ndarray, " n"]
-    split: UInt8[ndarray, " n"]
-    labels: UInt8[ndarray, "n h w"]
-    intrinsics: Float[ndarray, "3 3"]
-    eye_centres_m: Float[ndarray, "2 3"]
-    eye_radius_m: float
-    points_m: Float[ndarray, "p 3"]
-    points_rgb: Float[ndarray, "p 3"]
-    audio_extractor: str
-    audio_rate_hz: float
-
-    def images(self, rows: Int[ndarray, " k"]) -> UInt8[ndarray, "k h w 3"]:
-        """The recorded frames of these rows."""
-        ...
-
-    def behind(self, rows: Int[ndarray, " k"]) -> UInt8[ndarray, "k h w 3"]:
-        """What is drawn behind the head: the torso over the clean background."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +59,7 @@ def _moved(value: object, device: torch.device | str) -> dict[str, Tensor]:
 class FrameReader:
     """Reads batches of a subject's frames."""
 
-    def __init__(self, subject: Frames) -> None:
+    def __init__(self, subject: TalkerSubject) -> None:
         self.subject = subject
         padded = np.pad(subject.audio, ((_BEFORE, NUM_WINDOWS - _BEFORE - 1), (0, 0), (0, 0)))
         self._audio = torch.from_numpy(np.asarray(padded, np.float32))
@@ -122,7 +94,7 @@ class FrameReader:
         camera = Camera(self._intrinsics.expand(len(viewmat), 3, 3), viewmat, (width, height))
         middle_px = camera.project(centres)
         depth_m = torch.einsum("bj,bnj->bn", viewmat[:, 2, :3], centres) + viewmat[:, 2, 3, None]
-        reach_px = _EYE_REACH * float(self.subject.eye_radius_m) * self._intrinsics[0, 0] / depth_m
+        reach_px = _EYE_REACH * float(self.subject.facts.eye_radius_m) * self._intrinsics[0, 0] / depth_m
         y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
         offset = torch.stack([x, y], dim=-1) - middle_px[:, :, None, None]
         inside = offset.square().sum(dim=-1) < reach_px[:, :, None, None].square()
@@ -137,13 +109,13 @@ def _pictures(images: UInt8[ndarray, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def training_rows(subject: Frames) -> Int[ndarray, " k"]:
+def training_rows(subject: TalkerSubject) -> Int[ndarray, " k"]:
     """Rows to train on: those that are not held out and show a face.
 
     Raises:
         BadInput: hardly any.
     """
-    rows = np.flatnonzero((subject.split == 0) & subject.valid)
+    rows = np.flatnonzero((subject.split == TRAIN) & subject.valid)
     if len(rows) < _MIN_FRAMES:
         raise BadInput(
             f"{len(rows)} training frames with a face; expected at least {_MIN_FRAMES}; give a longer recording"
@@ -151,19 +123,21 @@ def training_rows(subject: Frames) -> Int[ndarray, " k"]:
     return rows
 
 
-def held_out_rows(subject: Frames, most: int) -> Int[ndarray, " k"]:
+def held_out_rows(subject: TalkerSubject, most: int) -> Int[ndarray, " k"]:
     """At most this many rows of held-out time with a face, evenly spaced."""
-    rows = np.flatnonzero((subject.split == 1) & subject.valid)
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))] if len(rows) else rows
+    rows = np.flatnonzero((subject.split == HELD_OUT) & subject.valid)
+    return (
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))] if len(rows) else rows
+    )
 
 
-def open_eyed(subject: Frames, rows: Int[ndarray, " k"]) -> Int[ndarray, " k"]:
+def open_eyed(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Int[ndarray, " k"]:
     """The rows without blinks, if those are at least half: a canonical head has open eyes."""
     awake = rows[subject.blink[rows].max(axis=1) < 0.5]
     return awake if 2 * len(awake) >= len(rows) else rows
 
 
-def rare_rows_repeated(subject: Frames, rows: Int[ndarray, " k"]) -> Int[ndarray, " m"]:
+def rare_rows_repeated(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Int[ndarray, " m"]:
     """The rows, with those of wide open mouths, blinks and side glances once more for each, so that they are seen often."""
     mouth, gaze = subject.mouth_open[rows], subject.gaze_head_rad[rows]
     aside = np.linalg.norm(gaze - np.median(gaze, axis=0), axis=1)

@@ -11,14 +11,15 @@ from numpy import ndarray
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import nn
 
-from gaze_core.artifacts import Produced
+from gaze_core.artifacts import Produced, file_sha256
 from gaze_core.config import Config
 from gaze_core.models.talker.checkpoint import AudioFormat, TalkerInfo, save_talker
 from gaze_core.models.talker.network import TalkerModel, TalkerRender
 from gaze_core.preprocess.images import write_png
 from gaze_core.stages.context import StageContext
-from gaze_core.stages.talker.frames import FrameReader, Frames, TalkerBatch, held_out_rows
+from gaze_core.stages.talker.frames import FrameReader, TalkerBatch, held_out_rows
 from gaze_core.stages.talker.losses import TalkerLossWeights, loss_terms, measure, rendered
+from gaze_core.talker.subject import SUBJECT_FILE, TalkerSubject
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, FitSummary, LossTerms, SelectionConfig, Task, Validation, fit
 
@@ -52,7 +53,9 @@ class ValidationConfig(Config):
     frames: PositiveInt = 16
 
 
-def optimisation(num_steps: int, batch_size: int, seed: int, validation: ValidationConfig, accumulate: int = 1) -> FitConfig:
+def optimisation(
+    num_steps: int, batch_size: int, seed: int, validation: ValidationConfig, accumulate: int = 1
+) -> FitConfig:
     """The optimisation of a stage: rates fall to a tenth along a cosine."""
     return FitConfig(
         num_steps=num_steps, batch_size=batch_size, accumulate=accumulate, schedule="cosine", final_learning_rate_ratio=0.1,
@@ -64,15 +67,24 @@ def parameter_groups(model: TalkerModel, rates: TalkerRates) -> list[dict[str, A
     """Groups of parameters with their rates. In the coarse stage the head's own opacities and colours stay as they are."""
     decoded = model.config.decoded if model.stage == "coarse" else ()
     fields = {
-        "means_m": ("position", rates.means), "log_scales": ("scale", rates.scales), "quats_wxyz": ("rotation", rates.rotations),
-        "opacity_logits": ("opacity", rates.opacities), "colors": ("color", rates.colors), "features": ("", rates.planes),
-    }  # fmt: skip
+        "means_m": ("position", rates.means),
+        "log_scales": ("scale", rates.scales),
+        "quats_wxyz": ("rotation", rates.rotations),
+        "opacity_logits": ("opacity", rates.opacities),
+        "colors": ("color", rates.colors),
+        "features": ("", rates.planes),
+    }
     groups = []
     for set_name, one in model.sets.items():
         for field, (attribute, rate) in fields.items():
             parameter = getattr(one, field)
             is_fixed = set_name == "head" and attribute in decoded
-            if parameter is not None and rate and not is_fixed and not (field == "features" and model.stage == "coarse"):
+            if (
+                parameter is not None
+                and rate
+                and not is_fixed
+                and not (field == "features" and model.stage == "coarse")
+            ):
                 groups.append({"params": [parameter], "lr": rate})
     networks: list[nn.Module] = [model.appearance] if model.stage == "coarse" else [model.tokens, model.deformation]
     groups.append({"params": list(model.planes.parameters()), "lr": rates.planes})
@@ -81,7 +93,7 @@ def parameter_groups(model: TalkerModel, rates: TalkerRates) -> list[dict[str, A
 
 
 def train_talker(
-    model: TalkerModel, subject: Frames, rows: Int[ndarray, " k"], config: FitConfig, rates: TalkerRates,
+    model: TalkerModel, subject: TalkerSubject, rows: Int[ndarray, " k"], config: FitConfig, rates: TalkerRates,
     weights: TalkerLossWeights, validation: ValidationConfig, previews: PreviewConfig, context: StageContext,
     after: Callable[[torch.optim.Optimizer, int, TalkerRender], None] | None = None,
 ) -> FitSummary:  # fmt: skip
@@ -109,7 +121,9 @@ def train_talker(
             write_preview(context.work_dir / PREVIEWS / f"{model.stage}_{step:06d}.png", model, shown)
 
     def validation_batches() -> Iterable[TalkerBatch]:
-        return (reader.read(held[start : start + _VALIDATION_BATCH]) for start in range(0, len(held), _VALIDATION_BATCH))
+        return (
+            reader.read(held[start : start + _VALIDATION_BATCH]) for start in range(0, len(held), _VALIDATION_BATCH)
+        )
 
     if not len(held):
         config = config.model_copy(update={"validate_every_steps": 0})
@@ -138,16 +152,21 @@ def write_preview(path: Path, model: TalkerModel, batch: TalkerBatch) -> None:
 
 
 def produced(
-    model: TalkerModel, subject: Frames, rows: Int[ndarray, " k"], summary: FitSummary, name: str, digest: str,
-    context: StageContext, numbers: dict[str, float], notes: tuple[str, ...] = (),
+    model: TalkerModel, subject: TalkerSubject, rows: Int[ndarray, " k"], summary: FitSummary, context: StageContext,
+    numbers: dict[str, float], notes: tuple[str, ...] = (),
 ) -> Produced:  # fmt: skip
     """The checkpoint of a stage, with its statistics and previews."""
-    height, width = subject.labels.shape[1:]
     info = TalkerInfo(
-        stage=model.stage, config=model.config, audio=AudioFormat.of(subject),
-        intrinsics_px=_nested(subject.intrinsics), size_px=(width, height), eye_centres_m=_nested(subject.eye_centres_m),
-        num_head_points=model.head.num_points, subject_digest=digest, training_frames=len(np.unique(rows)),
-    )  # fmt: skip
+        stage=model.stage,
+        config=model.config,
+        audio=AudioFormat.of(subject),
+        intrinsics_px=_nested(subject.intrinsics),
+        size_px=subject.size_px,
+        eye_centres_m=_nested(subject.eye_centres_m),
+        num_head_points=model.head.num_points,
+        subject_digest=file_sha256(subject.folder / SUBJECT_FILE)[:12],
+        training_frames=len(np.unique(rows)),
+    )
     files = save_talker(context.work_dir, model.cpu(), info) | {STATS_FILE: context.work_dir / STATS_FILE}
     pictures = {f"{PREVIEWS}/{path.name}": path for path in sorted((context.work_dir / PREVIEWS).glob("*.*"))}
     last = [row for row in summary.history if any(key.startswith("validation/") for key in row)][-1:]
@@ -155,7 +174,7 @@ def produced(
     numbers = numbers | {key: value for key, value in measured.items() if key.endswith("_db")}
     return Produced(
         kind="checkpoint", files=files | pictures, metrics=summary.metrics() | numbers, notes=notes,
-        subjects={"train": (name,)},
+        subjects={"train": (subject.name,)},
     )  # fmt: skip
 
 
