@@ -40,7 +40,7 @@ def coarse(data: ArtifactRef, config: TalkerCoarseConfig, runtime: Runtime) -> A
 
 
 @stage_task("talker_fine", fine_stage)
-def fine(data: ArtifactRef, checkpoint: ArtifactRef, config: TalkerFineConfig, runtime: Runtime) -> ArtifactRef:
+def fine(data: ArtifactRef, coarse: ArtifactRef, config: TalkerFineConfig, runtime: Runtime) -> ArtifactRef:
     """Trains how it moves."""
     ...
 

@@ -31,7 +31,7 @@ def place(tmp_path_factory):
     write_drawn(root / "data")
     for name, stage, config, checkpoint in (("coarse", coarse, COARSE, None), ("fine", fine, FINE, "coarse")):
         (root / name).mkdir()
-        inputs = {"data": root / "data", "checkpoint": root / checkpoint if checkpoint else None}
+        inputs = {"data": root / "data", "coarse": root / checkpoint if checkpoint else None}
         stage.run(config, inputs, StageContext(RUNTIME, root / name))
     return root
 
