@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gaze_core.errors import BadInput
+from gaze_core.evaluation.metric_networks import available
+from gaze_core.evaluation.readers import available_readers
 from gaze_core.plans.preflight import Plan
+from gaze_core.plans.settings import lookup, validated
 from gaze_core.stages.talker.coarse import TalkerCoarseConfig
 from gaze_core.stages.talker.fine import TalkerFineConfig
 from gaze_core.stages.talker.prepare import TalkerPrepareConfig

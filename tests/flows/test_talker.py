@@ -48,7 +48,7 @@ def test_the_flow_trains_renders_measures_and_reuses_every_stage(subject, tmp_pa
         assert sum(1 for _ in film.decode(video=0)) == 30
     assert (tmp_path / "first" / "model" / "talker" / "talker.json").is_file()
     name = first["registry"].partition(" version")[0]
-    assert name.startswith("talker-drawn")
+    assert name.startswith("talker-") and name.endswith("-drawn")
     assert (champion(name) is not None) == (first["verdict"] == "better")
     again = run("again", force=("talker_evaluate",))
     assert [stage["how"] for stage in again["stages"]] == ["cached"] * 3 + ["computed", "cached"]
