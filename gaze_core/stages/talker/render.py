@@ -62,7 +62,9 @@ def run(config: TalkerRenderConfig, inputs: Inputs, context: StageContext) -> Pr
         write_film(files[UNREFINED_FILE], rendered_frames(renderer, driving), driving.sound)
     write_film(files[FILM_FILE], rendered_frames(renderer, driving, refine, context), driving.sound)
     notes = tuple(
-        text for text in (note, "" if driving.sound is not None else "no sound: features do not say how they sound") if text
+        text
+        for text in (note, "" if driving.sound is not None else "no sound: features do not say how they sound")
+        if text
     )
     return Produced(kind="report", files=files, metrics={"frames": float(len(driving))}, notes=notes)
 
@@ -78,9 +80,7 @@ def rendered_frames(
             context.progress(part.stop, len(driving), float("nan"))
 
 
-def _heard(
-    inputs: Inputs, info: TalkerInfo
-) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"] | None]:
+def _heard(inputs: Inputs, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"] | None]:
     """Sound and audio features of `inputs["sound"]`; None, None: the held-out recording is heard.
 
     Raises:
