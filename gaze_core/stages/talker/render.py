@@ -95,8 +95,8 @@ def _heard(inputs: Inputs, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | Non
         return None, features.windows
     if info.audio.extractor not in EXTRACTORS:
         raise BadInput(
-            f"{path}: the head was trained on features {info.audio.extractor!r} of a file, which cannot be made of sound here; "
-            f"give features of the same kind as .npy, of width {info.audio.width}"
+            f"{path}: the head was trained on features {info.audio.extractor!r} of a file, which are not made of sound "
+            f"here; give features of the same kind as .npy, of width {info.audio.width}"
         )
     sound = read_sound(path)
     features = features_of(sound, info.audio.extractor)
