@@ -31,9 +31,10 @@ class CrossAttention(nn.Module):
             self._heads(self.key(tokens)),
             self._heads(self.value(tokens)),
         )
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (b, heads, n, t)
-        weights = scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
-        attended = (weights @ value).transpose(1, 2).flatten(2)
+        # Tokens before points: a softmax over the few tokens is faster along the outer axis.
+        scores = key @ query.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (b, heads, t, n)
+        weights = scores.masked_fill(~seen.T, -math.inf).softmax(dim=-2)
+        attended = (weights.transpose(-1, -2) @ value).transpose(1, 2).flatten(2)
         first = self.norms[0](points + self.dropout(self.out(attended)))
         second: Tensor = self.norms[1](first + self.dropout(self.feed_forward(first)))
         return second

@@ -58,7 +58,8 @@ def densify(model: TalkerModel, optimizer: torch.optim.Optimizer, config: Talker
         opaque = torch.ones_like(opaque)
     room = max(0, model.config.max_head_points - int(opaque.sum()))
     count = min(int(config.split_share * int(opaque.sum())), room)
-    split = _largest(model.density_gradient_px / model.density_count.clamp_min(1) * opaque, count)
+    mean_px = model.density_gradient_px / model.density_count.clamp_min(1)
+    split = _largest(mean_px.masked_fill(~opaque, -1), count)  # a transparent one must not be split
     keep = (opaque & ~split).nonzero()[:, 0]
     chosen = split.nonzero()[:, 0]
     order = torch.cat([keep, chosen, chosen])

@@ -13,6 +13,7 @@ from gaze_core.talker.subject import TalkerSubject
 from gaze_core.talker.subject_schema import LEFT_EYE, LIPS, MOUTH, RIGHT_EYE
 
 _MOST_FRAMES = 24
+_LIPS_DEPTH_M = 0.04
 _DEFAULT_MOUTH_M, _DEFAULT_HALF_WIDTH_M = (0.0, 0.065, 0.01), 0.025  # of an average head, below the eyes
 _DEFAULT_RGB = (0.25, 0.1, 0.1)
 
@@ -30,9 +31,8 @@ def anatomy_of(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Anatomy:
     is_near = torch.cdist(points, centres).min(dim=1).values < 2 * radius_m
     is_eye = ((classes == LEFT_EYE) | (classes == RIGHT_EYE)).float().mean(dim=0) > 0.5
     is_lip = ((classes == LIPS) | (classes == MOUTH)).float().mean(dim=0) > 0.5
-    # The far side of the head lies behind the lips, too: the lips are the nearer half.
     lips = points[is_lip]
-    lips = lips[lips[:, 2] <= lips[:, 2].median()] if len(lips) else lips
+    lips = lips[lips[:, 2] < lips[:, 2].min() + _LIPS_DEPTH_M] if len(lips) else lips  # not the back of the head behind them
     middle, half_width_m = torch.tensor(_DEFAULT_MOUTH_M), _DEFAULT_HALF_WIDTH_M
     if len(lips) >= 4:
         middle, half_width_m = lips.mean(dim=0), float((lips[:, 0].amax() - lips[:, 0].amin()) / 2)

@@ -62,7 +62,9 @@ def run(config: TalkerRenderConfig, inputs: Inputs, context: StageContext) -> Pr
         write_film(files[UNREFINED_FILE], rendered_frames(renderer, driving), driving.sound)
     write_film(files[FILM_FILE], rendered_frames(renderer, driving, refine, context), driving.sound)
     notes = tuple(
-        text for text in (note, "" if driving.sound is not None else "no sound: features do not say how they sound") if text
+        text
+        for text in (note, "" if driving.sound is not None else "no sound: features do not say how they sound")
+        if text
     )
     return Produced(kind="report", files=files, metrics={"frames": float(len(driving))}, notes=notes)
 
@@ -78,9 +80,7 @@ def rendered_frames(
             context.progress(part.stop, len(driving), float("nan"))
 
 
-def _heard(
-    inputs: Inputs, info: TalkerInfo
-) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"] | None]:
+def _heard(inputs: Inputs, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"] | None]:
     """Sound and audio features of `inputs["sound"]`; None, None: the held-out recording is heard.
 
     Raises:
@@ -95,8 +95,8 @@ def _heard(
         return None, features.windows
     if info.audio.extractor not in EXTRACTORS:
         raise BadInput(
-            f"{path}: the head was trained on features {info.audio.extractor!r} of a file, which cannot be made of sound here; "
-            f"give features of the same kind as .npy, of width {info.audio.width}"
+            f"{path}: the head was trained on features {info.audio.extractor!r} of a file, which are not made of sound "
+            f"here; give features of the same kind as .npy, of width {info.audio.width}"
         )
     sound = read_sound(path)
     features = features_of(sound, info.audio.extractor)
