@@ -48,7 +48,8 @@ def test_the_flow_trains_renders_measures_and_reuses_every_stage(subject, tmp_pa
         assert sum(1 for _ in film.decode(video=0)) == 30
     assert (tmp_path / "first" / "model" / "talker" / "talker.json").is_file()
     name = first["registry"].partition(" version")[0]
-    assert name.startswith("talker-") and name.endswith("-drawn")
+    assert name.startswith("talker-")
+    assert name.endswith("-drawn")
     assert (champion(name) is not None) == (first["verdict"] == "better")
     again = run("again", force=("talker_evaluate",))
     assert [stage["how"] for stage in again["stages"]] == ["cached"] * 3 + ["computed", "cached"]
@@ -96,7 +97,12 @@ def test_a_gaze_that_cannot_be_meant():
     from flows.cli.talker import _driving
 
     assert _driving("0,15", "recorded", None, 0)["camera_gaze_deg"] == (0, 15)
-    assert _driving("looks.CSV", "generator", 2.0, 1) == {"gaze": "table", "blinks": "generator", "most_s": 2.0, "seed": 1}
+    assert _driving("looks.CSV", "generator", 2.0, 1) == {
+        "gaze": "table",
+        "blinks": "generator",
+        "most_s": 2.0,
+        "seed": 1,
+    }
     for gaze, blinks in (("left", "recorded"), ("0,1;0,2", "recorded"), ("camera", "often")):
         with pytest.raises(BadInput):
             _driving(gaze, blinks, None, 0)
