@@ -240,6 +240,7 @@ def test_the_one_shot_stages_run_on_cuda(place, tmp_path, monkeypatch):  # noqa:
 
 
 def test_the_talker_s_stages_run_on_cuda(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a pretended device")
     data = write_drawn(tmp_path / "data")
     inputs = {"data": data, "coarse": tmp_path / "coarse", "checkpoint": tmp_path / "fine"}
     with pretended_cuda(monkeypatch) as cuda:
