@@ -56,7 +56,7 @@ from tests.gaze_core.estimation.drawn_people import write_people
 from tests.gaze_core.estimation.trained import EVALUATE, SINGLE, TEMPORAL
 from tests.gaze_core.stages.one_shot.tiny_run import ADAPT, PRETRAIN, place  # noqa: F401 (fixture)
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS
-from tests.gaze_core.stages.talker.test_evaluate import COARSE, EVALUATE, FINE
+from tests.gaze_core.stages.talker import test_evaluate as talker_run
 from tests.gaze_core.talker.drawn_talker import write_drawn
 from tests.pretend_cuda import CUDA, pretended_cuda
 from tests.tiny_subject import write_tiny_subject
@@ -245,8 +245,8 @@ def test_the_talker_s_stages_run_on_cuda(tmp_path, monkeypatch):
     inputs = {"data": data, "coarse": tmp_path / "coarse", "checkpoint": tmp_path / "fine"}
     with pretended_cuda(monkeypatch) as cuda:
         for name, stage, config in (
-            ("coarse", coarse, COARSE), ("fine", fine, FINE), ("film", talker_render, talker_render.TalkerRenderConfig()),
-            ("found", talker_evaluate, EVALUATE),
+            ("coarse", coarse, talker_run.COARSE), ("fine", fine, talker_run.FINE), ("film", talker_render, talker_render.TalkerRenderConfig()),
+            ("found", talker_evaluate, talker_run.EVALUATE),
         ):  # fmt: skip
             (tmp_path / name).mkdir()
             before = cuda.num_moved
