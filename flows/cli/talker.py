@@ -16,7 +16,7 @@ from tasks.console import print_json, print_line
 from tasks.server.own_server import prefect_server
 
 talker_app = typer.Typer(no_args_is_help=True, help=__doc__)
-Audio = Annotated[str, typer.Option(help="Audio features: mel, whisper, wav2vec2, or a file of features (.npy).")]
+Audio = Annotated[str, typer.Option(help="Audio features: log_mel, whisper_tiny, wav2vec2.")]
 Checkpoint = Annotated[str, typer.Option(help="Report of gazeworks talker train, or the folder of a trained head.")]
 
 
@@ -43,7 +43,7 @@ def prepare(
         Path, typer.Option("--input", help="A video with sound, or a folder of GaussianTalker or InsTaG.")
     ],
     out: Annotated[Path, folder_option("Folder for the subject.")] = Path("talker"),
-    audio: Audio = "mel",
+    audio: Audio = "log_mel",
     overrides: Set = None,
     config: ConfigFile = None,
     force: Force = None,

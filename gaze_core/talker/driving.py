@@ -32,7 +32,11 @@ class Driver(Protocol):
     valid: Bool[ndarray, " n"]
     split: UInt8[ndarray, " n"]
     frame_id: Int[ndarray, " n"]
-    eye_centres_m: Float[ndarray, "2 3"]
+
+    @property
+    def eye_centres_m(self) -> Float[ndarray, "2 3"]:
+        """(left, right) eyeball in the head frame."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,23 +59,18 @@ class Recorded(Protocol):
     valid: Bool[ndarray, " n"]
     split: UInt8[ndarray, " n"]
     frame_id: Int[ndarray, " n"]
-    eye_centres_m: Float[ndarray, "2 3"]
     mouth_open: Float[ndarray, " n"]
     landmarks_px: Float[ndarray, "n 478 2"]
     labels: UInt8[ndarray, "n h w"]
 
+    @property
+    def eye_centres_m(self) -> Float[ndarray, "2 3"]:
+        """(left, right) eyeball in the head frame."""
+        ...
+
     def images(self, rows: Int[ndarray, " k"]) -> UInt8[ndarray, "k h w 3"]:
         """The recorded frames of these rows."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """Frames that were rendered again with another gaze; `place` counts the frames of held-out time."""
-
-    place: Int[ndarray, " m"]
-    gaze_head_rad: Float[ndarray, "m 2"]
-    images: UInt8[ndarray, "m h w 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +188,9 @@ def hardware_of(device: torch.device) -> str:
     return f"{cpu_name()}, {torch.get_num_threads()} threads"
 
 
-def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> dict[str, Float[ndarray, " t"]]:
+def picture_values(
+    held: HeldOut, frames: Frames, st_lpips: StLpips | None, only_psnr: bool = False
+) -> dict[str, Float[ndarray, " t"]]:  # fmt: skip
     """PSNR, SSIM and ST-LPIPS of frames against the recording: whole, and over head, lips and eyes.
 
     PSNR is over a region's pixels; SSIM and ST-LPIPS are of its box, scaled to one size. NaN where there is no face.
@@ -205,8 +202,11 @@ def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> d
     lips, head = metrics.lips_boxes(held.points), metrics.head_boxes(labels)
     eyes_mask = torch.maximum(left.mask(height, width), right.mask(height, width))
     masks = {"head": metrics.head_mask(labels), "lips": lips.mask(height, width), "eyes": eyes_mask}
-    found = {"full_psnr_db": psnr_db(made, truth), "full_ssim": ssim(made, truth)}
+    found = {"full_psnr_db": psnr_db(made, truth)}
     found |= {f"{name}_psnr_db": psnr_db(made, truth, mask) for name, mask in masks.items()}
+    if only_psnr:
+        return _where_valid(held, found)
+    found["full_ssim"] = ssim(made, truth)
     if st_lpips is not None:
         found["full_st_lpips"] = st_lpips(made, truth)
     for name, boxes, size in (
@@ -218,6 +218,10 @@ def picture_values(held: HeldOut, frames: Frames, st_lpips: StLpips | None) -> d
         found[f"{name}_ssim"] = torch.stack([ssim(*pair) for pair in pairs]).mean(0)
         if st_lpips is not None:
             found[f"{name}_st_lpips"] = torch.stack([st_lpips(*pair) for pair in pairs]).mean(0)
+    return _where_valid(held, found)
+
+
+def _where_valid(held: HeldOut, found: Mapping[str, Tensor]) -> dict[str, Float[ndarray, " t"]]:
     return {name: np.where(held.valid, values.double().numpy(), np.nan) for name, values in found.items()}
 
 

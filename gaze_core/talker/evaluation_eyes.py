@@ -15,10 +15,11 @@ from gaze_core.evaluation.sweep import ANGLES_DEG, sweep_line
 from gaze_core.geometry.angles import angular_error_deg, pitchyaw_from_vector, vector_from_pitchyaw
 from gaze_core.sampling import evenly_spaced
 from gaze_core.talker import metrics
-from gaze_core.talker.evaluation import Frames, HeldOut, Rendered, Renders, Tools, Truth, as_tensor
+from gaze_core.talker.evaluation import Frames, HeldOut, Rendered, Renders, Tools, as_tensor
 from gaze_core.talker.evaluation_mouth import OWN_READER, RECORDED
 from gaze_core.talker.person_reader import PersonReader
 from gaze_core.talker.report import MODEL, REFINED, BlinkScore, Counterfactual, as_number, block_estimate
+from gaze_core.talker.subject import TalkerTruth
 
 _COLUMN = {"pitch": 0, "yaw": 1}
 _OPEN = 0.4  # lids that are closed by more show no gaze
@@ -85,7 +86,7 @@ def blink_scores(held: HeldOut, rendered: Rendered, reader: PersonReader) -> tup
 
 
 def counterfactuals(
-    held: HeldOut, truth: Truth, renders: Renders
+    held: HeldOut, truth: TalkerTruth, renders: Renders
 ) -> tuple[tuple[Counterfactual, ...], dict[str, UInt8[ndarray, "k h w 3"]]]:
     """How much nearer to rendered truth the eyes come when they are asked, and some pictures: not asked, asked, truth.
 

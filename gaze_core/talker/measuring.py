@@ -19,7 +19,6 @@ from gaze_core.talker.evaluation import (
     Renders,
     TalkerEvaluateConfig,
     Tools,
-    Truth,
     picture_values,
     render_conditions,
     stored,
@@ -29,6 +28,7 @@ from gaze_core.talker.evaluation_mouth import measure_mouth, series_of
 from gaze_core.talker.person_reader import PersonReader, can_fit
 from gaze_core.talker.report import MODEL, NEAREST, OTHER_AUDIO, Number, TalkerEvaluation
 from gaze_core.talker.series import Series
+from gaze_core.talker.subject import TalkerTruth
 
 _MIN_FRAMES = 3
 Values = dict[str, dict[str, Float[ndarray, " t"]]]
@@ -42,7 +42,7 @@ class Pictures:
 
 
 def measure(
-    name: str, subject: Recorded, sound: Float[ndarray, " s"] | None, truth: Truth | None, renders: Renders,
+    name: str, subject: Recorded, sound: Float[ndarray, " s"] | None, truth: TalkerTruth | None, renders: Renders,
     config: TalkerEvaluateConfig, tools: Tools, hardware: str, refine: Callable[[Frames], Frames] | None = None,
 ) -> tuple[TalkerEvaluation, Pictures, Series]:  # fmt: skip
     """Measures a talking head on held-out time.
@@ -101,14 +101,14 @@ def _picture_values(held: HeldOut, rendered: Rendered, shifted: list[Frames], to
         for name, frames in rendered.frames.items()
         if name != OTHER_AUDIO
     }
-    others = [picture_values(held, frames, None) for frames in shifted]
+    others = [picture_values(held, frames, None, only_psnr=True) for frames in shifted]
     found[OTHER_AUDIO] = {name: np.mean([one[name] for one in others], axis=0) for name in others[0]}
     order = [name for name in (MODEL, *rendered.frames) if name in found]
     return {name: found[name] for name in dict.fromkeys(order)}
 
 
 def _lips_without_gaze(held: HeldOut, rendered: Rendered, values: Values) -> Number:
-    other = picture_values(held, rendered.other_eyes, None)["lips_psnr_db"]
+    other = picture_values(held, rendered.other_eyes, None, only_psnr=True)["lips_psnr_db"]
     difference = other - values[MODEL]["lips_psnr_db"]
     known = difference[np.isfinite(difference)]
     return float(known.mean()) if len(known) else None

@@ -102,19 +102,23 @@ def _fitted(features: Float[ndarray, "n f"], labels: Float[ndarray, " n"]) -> _M
     if not can_fit(len(labels)):
         return _Map(np.zeros(features.shape[1]), np.zeros(features.shape[1]), np.nan)
     folds = np.arange(len(labels)) * _FOLDS // len(labels)
+    errors = np.zeros(len(_PENALTIES))
+    for fold in range(_FOLDS):
+        inside = folds == fold
+        learned = _ridge(features[~inside], labels[~inside], _PENALTIES)
+        errors += [float(((one(features[inside]) - labels[inside]) ** 2).sum()) for one in learned]
+    return _ridge(features, labels, (_PENALTIES[int(np.argmin(errors))],))[0]
 
-    def held_out_error(penalty: float, fold: int) -> float:
-        learned = _ridge(features[folds != fold], labels[folds != fold], penalty)
-        return float(((learned(features[folds == fold]) - labels[folds == fold]) ** 2).sum())
 
-    errors = [sum(held_out_error(penalty, fold) for fold in range(_FOLDS)) for penalty in _PENALTIES]
-    return _ridge(features, labels, _PENALTIES[int(np.argmin(errors))])
-
-
-def _ridge(features: Float[ndarray, "n f"], labels: Float[ndarray, " n"], penalty: float) -> _Map:
+def _ridge(features: Float[ndarray, "n f"], labels: Float[ndarray, " n"], penalties: tuple[float, ...]) -> list[_Map]:
+    """One map for each penalty, which are in percent of the features' mean variance."""
     mean, offset = features.mean(axis=0), float(labels.mean())
     centred = features - mean
-    gram = centred @ centred.T
-    ridge = 0.01 * penalty * np.trace(gram) / len(gram) + 1e-9
-    solved = np.linalg.solve(gram + ridge * np.eye(len(gram)), labels - offset)
-    return _Map(mean, centred.T @ solved, offset)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    target = vectors.T @ (labels - offset)
+    maps = []
+    for penalty in penalties:
+        ridge = 0.01 * penalty * max(float(values.mean()), 1e-9)
+        solved = vectors @ (target / (values.clip(0) + ridge))
+        maps.append(_Map(mean, centred.T @ solved, offset))
+    return maps

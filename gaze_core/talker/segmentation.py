@@ -80,8 +80,8 @@ def below_jaw(size: tuple[int, int], points_px: Points) -> Bool[ndarray, "h w"]:
     order = np.argsort(line[:, 0], kind="stable")
     heights = np.interp(np.arange(size[1]) + 0.5, line[order, 0], line[order, 1])
     outside = (np.arange(size[1]) + 0.5 < line[:, 0].min()) | (np.arange(size[1]) + 0.5 > line[:, 0].max())
-    # Beside the ears hair may hang down: as far as the mouth it is the head's.
-    heights = np.where(outside, np.maximum(heights, points_px[[61, 291], 1].mean()), heights)
+    # Beside the ears hair may hang down: as far as the chin it is the head's.
+    heights = np.where(outside, np.maximum(heights, points_px[_CHIN, 1]), heights)
     return np.asarray(np.arange(size[0])[:, None] + 0.5 > heights[None])
 
 
@@ -92,6 +92,7 @@ def _unlike_skin(
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
     above = top & ~face
     rows = np.flatnonzero(face.any(axis=1))
+    size = max(face.shape)
     if not above.any() or not len(rows):
         return np.zeros(face.shape, bool)
     crown = above.copy()
@@ -99,7 +100,7 @@ def _unlike_skin(
     skin = np.median(lab[face], axis=0)
     hair = np.median(lab[crown if crown.any() else above], axis=0)
     nearer = np.linalg.norm(lab - hair, axis=-1) < np.linalg.norm(lab - skin, axis=-1)
-    return np.asarray(cv2.medianBlur(nearer.astype(np.uint8), 5) > 0)
+    return np.asarray(cv2.medianBlur(nearer.astype(np.uint8), max(size // 24 * 2 + 1, 3)) > 0)
 
 
 def _torso_seeds(head: Mask, points_px: Points) -> UInt8[ndarray, "h w"]:
@@ -111,7 +112,9 @@ def _torso_seeds(head: Mask, points_px: Points) -> UInt8[ndarray, "h w"]:
     v, u = (ys - chin[1]) / face_height, np.abs(xs - chin[0]) / face_height
     seeds = np.full(head.shape, cv2.GC_PR_BGD, np.uint8)
     seeds[v < -0.15] = cv2.GC_BGD
-    seeds[(v > 0) & (u < 0.30 + 1.6 * np.maximum(v - 0.2, 0))] = cv2.GC_PR_FGD
-    seeds[(v > 0.12) & (u < 0.2 + 0.9 * np.maximum(v - 0.35, 0))] = cv2.GC_FGD
+    seeds[(v > 0) & (u < 0.35 + 2.5 * np.maximum(v - 0.05, 0))] = cv2.GC_PR_FGD
+    seeds[(v > 0.1) & (u < 0.2 + 1.2 * np.maximum(v - 0.15, 0))] = cv2.GC_FGD
+    # Whoever is filmed from the chest up reaches the lower border.
+    seeds[(v > 0.2) & (u < 0.75) & (ys > 0.95 * height)] = cv2.GC_FGD
     seeds[head > 0] = cv2.GC_FGD
     return seeds

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
+from gaze_core.artifacts import file_sha256
 from gaze_core.errors import BadInput, ContractViolation
 from gaze_core.talker.subject_schema import (
     DTYPES,
@@ -116,6 +117,26 @@ class TalkerSubject:
         return self.facts.eye_centres_m
 
     @property
+    def eye_radius_m(self) -> float:
+        """Of both eyeballs."""
+        return self.facts.eye_radius_m
+
+    @property
+    def audio_extractor(self) -> str:
+        """Name of the audio features."""
+        return self.facts.audio_extractor
+
+    @property
+    def audio_rate_hz(self) -> float:
+        """Rows a second of the stream of audio features."""
+        return self.facts.audio_rate_hz
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the content of `subject.h5`."""
+        return file_sha256(self.folder / SUBJECT_FILE)[:12]
+
+    @property
     def size_px(self) -> tuple[int, int]:
         """(width, height) of the images."""
         return int(self.labels.shape[2]), int(self.labels.shape[1])
@@ -195,10 +216,14 @@ class TalkerSubjectWriter:
     ) -> None:
         """Adds a frame: RGB, label map, and RGBA of what is behind the head."""
         if image.shape[:2] != labels.shape or torso.shape[:2] != labels.shape:
-            raise ContractViolation(f"image {image.shape}, labels {labels.shape} and torso {torso.shape} differ in size")
+            raise ContractViolation(
+                f"image {image.shape}, labels {labels.shape} and torso {torso.shape} differ in size"
+            )
         if "labels" not in self._file:
             size = labels.shape
-            self._file.create_dataset("labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **_GZIP)
+            self._file.create_dataset(
+                "labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **_GZIP
+            )
         _add(self._file["image"], _encode_jpeg(image))
         _add(self._file["labels"], labels)
         png = _encode_png(torso)
@@ -239,7 +264,12 @@ class TalkerSubjectWriter:
         self._file.close()
         try:
             if kind is None and self._finished:
-                for name in (PLATE_FILE, SOUND_FILE, TRUTH_FILE, SUBJECT_FILE):  # the file that makes it a subject is last
+                for name in (
+                    PLATE_FILE,
+                    SOUND_FILE,
+                    TRUTH_FILE,
+                    SUBJECT_FILE,
+                ):  # the file that makes it a subject is last
                     target = self._folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     if (self._work / name).is_file():
@@ -353,5 +383,3 @@ def _write_truth(path: Path, truth: TalkerTruth) -> None:
         for index, image in enumerate(truth.images):
             images[index] = _encode_jpeg(image)
         file.create_dataset("eyes", data=truth.eyes, chunks=(1, *truth.eyes.shape[1:]), **_GZIP)
-
-

@@ -155,7 +155,16 @@ def _frame(
     behind = _over(stage.shoulders[window], stage.plate[window])
     labels = _CLASS_OF_PART[picture.parts]
     labels[(labels == BACKGROUND) & (stage.shoulders[window, :, 3] > 127)] = TORSO
+    if rows is None:
+        labels = _neck_below(labels)
     return _over(picture.rgba, behind), labels
+
+
+def _neck_below(labels: UInt8[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
+    """The labels with what is named neck but lies in the open mouth as mouth."""
+    _, pieces = cv2.connectedComponents((labels == TORSO).astype(np.uint8), connectivity=8)
+    at_border = np.unique(pieces[-1][pieces[-1] > 0])
+    return np.where((labels == TORSO) & ~np.isin(pieces, at_border), MOUTH, labels).astype(np.uint8)
 
 
 def _other_gaze(

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from gaze_core.artifacts import ArtifactRef, Produced, file_sha256, files_in
-from gaze_core.errors import BadInput
 from gaze_core.config import Runtime
+from gaze_core.errors import BadInput
 from gaze_core.stages.talker import coarse as coarse_stage
 from gaze_core.stages.talker import compare as compare_stage
 from gaze_core.stages.talker import evaluate as evaluate_stage

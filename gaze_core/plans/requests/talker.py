@@ -27,7 +27,9 @@ class TalkerRequest(Request):
     preset: Literal["demo", "tiny", "small", "published"] = Field(
         "tiny", description="Size and length of the training; published is for a GPU."
     )
-    audio: str = Field("mel", description="Audio features: mel, whisper, wav2vec2, or a file of features (.npy).")
+    audio: Literal["log_mel", "whisper_tiny", "wav2vec2"] = Field(
+        "log_mel", description="Audio features of a video; a prepared subject has its own."
+    )
 
     def base_plan(self) -> "TalkerPlan":
         """The preset with the audio features."""

@@ -8,7 +8,8 @@ import numpy as np
 from gaze_core.preprocess.face_mesh import CORNERS, IRISES, LIDS, LIPS_INNER, LIPS_OUTER
 from gaze_core.talker.behaviour import generate_eyes
 from gaze_core.talker.driving import RATE_HZ, SOUND_HZ
-from gaze_core.talker.evaluation import Truth
+from gaze_core.talker.subject import TalkerSubjectWriter, TalkerTruth
+from gaze_core.talker.subject_schema import SHAPES, TalkerFacts, TalkerSignals
 
 SIZE_PX = 96
 _EYES = {"right": (34, 40), "left": (62, 40)}
@@ -72,13 +73,19 @@ def talker(count=160, held=50, seed=0):
     audio = np.repeat(feature[:, None, None], 4, axis=1).astype(np.float32)
     gaze, blink = generate_eyes(count, RATE_HZ, seed)
     gaze = gaze + stream.normal(0, np.deg2rad([3, 5]), gaze.shape)
-    for start in (count - held // 2, 10, 35, 60, 85):
-        blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[:, None]
+    for start in {count - held // 2, *range(10, count - held, 25)}:
+        blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[: len(blink) - start, None]
     split = np.zeros(count, np.uint8)
     split[count - held :] = 1
     labels = np.zeros((count, SIZE_PX, SIZE_PX), np.uint8)
     labels[:, 12:88, 20:76], labels[:, 88:] = 1, 7
     opening = _AUDIO_OPEN * feature
+    for name, (x, y) in _EYES.items():
+        labels[:, y - 4 : y + 4, x - 7 : x + 7] = 3 if name == "left" else 4
+    for row, one in enumerate(opening):
+        half = round(14 * one)
+        labels[row, 66 - half : 71 + half, 38:59] = 6
+        labels[row, 68 - half : 69 + half, 39:58] = 5
     view = np.eye(4, dtype=np.float32)
     view[2, 3] = 0.6
     subject = DrawnTalker(
@@ -96,7 +103,8 @@ def talker(count=160, held=50, seed=0):
     images = np.stack([
         draw(opening[first + place], blink[first + place].mean(), other) for place, other in zip(chosen, asked, strict=True)
     ])  # fmt: skip
-    return subject, tone, Truth(chosen, asked, images)
+    eyes = np.zeros(images.shape[:3], np.uint8)
+    return subject, tone, TalkerTruth(first + chosen, chosen, asked, images, eyes)
 
 
 def stand_in(uses_audio=True, turns_eyes=True, closes_lids=True, noise=3.0):
@@ -114,3 +122,28 @@ def stand_in(uses_audio=True, turns_eyes=True, closes_lids=True, noise=3.0):
         return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
 
     return renders
+
+
+def write_drawn(folder, count=90, held=30):
+    """The same as a folder on disk, with points on a plane before a camera whose pixels are 2 mm wide there."""
+    subject, tone, truth = talker(count, held)
+    y, x = np.mgrid[12:88:2, 20:76:2].reshape(2, -1)
+    inside = ((x - 48) / 28) ** 2 + ((y - 50) / 38) ** 2 < 1
+    pixels = np.stack([x, y], axis=1)[inside]
+    focal_px = 28 / 0.06 * 0.6
+    points = np.concatenate([(pixels - (48, 40)) * 0.6 / focal_px, np.full((len(pixels), 1), 0.012)], axis=1)
+    facts = TalkerFacts(
+        name="drawn", intrinsics=np.array([[focal_px, 0, 48], [0, focal_px, 40], [0, 0, 1.0]]),
+        eye_centres_m=subject.eye_centres_m + (0, 0, 0.012), eye_radius_m=0.012, points_m=points,
+        points_rgb=draw(0.0, 0.0, np.zeros(2))[pixels[:, 1], pixels[:, 0]] / 255, audio_extractor="log_mel",
+        audio_rate_hz=50.0, audio_window=4, source="synthetic",
+    )  # fmt: skip
+    subject.gaze_sigma_rad = np.zeros(count)
+    empty = draw(0.0, 0.0, np.zeros(2))
+    empty[8:92, 18:78] = (70, 90, 120)
+    with TalkerSubjectWriter(folder) as writer:
+        for row, image in enumerate(subject.images(np.arange(count))):
+            writer.append(image, subject.labels[row], np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8))
+        signals = TalkerSignals(**{name: getattr(subject, name) for name in SHAPES})
+        writer.finish(facts, signals, empty, tone.astype(np.float32), truth)
+    return folder

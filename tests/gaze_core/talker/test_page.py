@@ -32,5 +32,11 @@ def test_the_page_says_whether_the_sound_is_used(tmp_path, uses_audio):
     _, text = read_page(html)
     assert ("the sound is not used" in text) != uses_audio
     assert ("Do not trust these numbers." in text) != uses_audio
-    for fact in ("film.mp4", "as transcribed", "the true torso of the same frame", "not asked, asked, truth", "generator"):
+    for fact in (
+        "film.mp4",
+        "as transcribed",
+        "the true torso of the same frame",
+        "not asked, asked, truth",
+        "generator",
+    ):
         assert fact in text
