@@ -245,7 +245,8 @@ def test_the_talker_s_stages_run_on_cuda(tmp_path, monkeypatch):
     inputs = {"data": data, "coarse": tmp_path / "coarse", "checkpoint": tmp_path / "fine"}
     with pretended_cuda(monkeypatch) as cuda:
         for name, stage, config in (
-            ("coarse", coarse, talker_run.COARSE), ("fine", fine, talker_run.FINE), ("film", talker_render, talker_render.TalkerRenderConfig()),
+            ("coarse", coarse, talker_run.COARSE), ("fine", fine, talker_run.FINE),
+            ("film", talker_render, talker_render.TalkerRenderConfig()),
             ("found", talker_evaluate, talker_run.EVALUATE),
         ):  # fmt: skip
             (tmp_path / name).mkdir()
