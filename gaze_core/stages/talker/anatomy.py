@@ -32,14 +32,8 @@ def anatomy_of(subject: TalkerSubject, rows: Int[ndarray, " k"]) -> Anatomy:
     is_eye = ((classes == LEFT_EYE) | (classes == RIGHT_EYE)).float().mean(dim=0) > 0.5
     is_lip = ((classes == LIPS) | (classes == MOUTH)).float().mean(dim=0) > 0.5
     lips = points[is_lip]
-<<<<<<< HEAD
-    lips = (
-        lips[lips[:, 2] < lips[:, 2].min() + _LIPS_DEPTH_M] if len(lips) else lips
-    )  # not the back of the head behind them
-=======
     if len(lips):  # without the back of the head behind them
         lips = lips[lips[:, 2] < lips[:, 2].min() + _LIPS_DEPTH_M]
->>>>>>> tlkB
     middle, half_width_m = torch.tensor(_DEFAULT_MOUTH_M), _DEFAULT_HALF_WIDTH_M
     if len(lips) >= 4:
         middle, half_width_m = lips.mean(dim=0), float((lips[:, 0].amax() - lips[:, 0].amin()) / 2)
