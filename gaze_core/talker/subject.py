@@ -195,10 +195,14 @@ class TalkerSubjectWriter:
     ) -> None:
         """Adds a frame: RGB, label map, and RGBA of what is behind the head."""
         if image.shape[:2] != labels.shape or torso.shape[:2] != labels.shape:
-            raise ContractViolation(f"image {image.shape}, labels {labels.shape} and torso {torso.shape} differ in size")
+            raise ContractViolation(
+                f"image {image.shape}, labels {labels.shape} and torso {torso.shape} differ in size"
+            )
         if "labels" not in self._file:
             size = labels.shape
-            self._file.create_dataset("labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **_GZIP)
+            self._file.create_dataset(
+                "labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **_GZIP
+            )
         _add(self._file["image"], _encode_jpeg(image))
         _add(self._file["labels"], labels)
         png = _encode_png(torso)
@@ -222,7 +226,7 @@ class TalkerSubjectWriter:
             raise ContractViolation(f"{len(signals)} rows of signals for {self._count} frames")
         signals.require_consistent(str(self._folder))
         for name in SHAPES:
-            values = np.asarray(getattr(signals, name), DTYPES.get(name, np.float32))
+            values: ndarray = np.asarray(getattr(signals, name), DTYPES.get(name, np.float32))
             self._file.create_dataset(name, data=values, **_GZIP)
         self._file.create_dataset("torso_of", data=np.array(self._torso_of, np.int64))
         _write_facts(self._file, facts)
@@ -239,7 +243,12 @@ class TalkerSubjectWriter:
         self._file.close()
         try:
             if kind is None and self._finished:
-                for name in (PLATE_FILE, SOUND_FILE, TRUTH_FILE, SUBJECT_FILE):  # the file that makes it a subject is last
+                for name in (
+                    PLATE_FILE,
+                    SOUND_FILE,
+                    TRUTH_FILE,
+                    SUBJECT_FILE,
+                ):  # the file that makes it a subject is last
                     target = self._folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     if (self._work / name).is_file():
@@ -353,5 +362,3 @@ def _write_truth(path: Path, truth: TalkerTruth) -> None:
         for index, image in enumerate(truth.images):
             images[index] = _encode_jpeg(image)
         file.create_dataset("eyes", data=truth.eyes, chunks=(1, *truth.eyes.shape[1:]), **_GZIP)
-
-

@@ -11,7 +11,9 @@ from gaze_core.errors import BadInput
 
 SCHEMA_VERSION = 1
 RATE_HZ, SOUND_HZ = 25.0, 16_000
-BACKGROUND, SKIN, HAIR, LEFT_EYE, RIGHT_EYE, MOUTH, LIPS, TORSO = range(8)  # classes of label maps; the subject's own eyes
+BACKGROUND, SKIN, HAIR, LEFT_EYE, RIGHT_EYE, MOUTH, LIPS, TORSO = range(
+    8
+)  # classes of label maps; the subject's own eyes
 HEAD_CLASSES = (SKIN, HAIR, LEFT_EYE, RIGHT_EYE, MOUTH, LIPS)
 TRAIN, HELD_OUT = 0, 1
 
@@ -59,7 +61,9 @@ class TalkerSignals:
             found = np.shape(getattr(self, name))
             expected = (count, *shape)
             if len(found) != len(expected) or any(a not in (b, None) for a, b in zip(expected, found, strict=True)):
-                raise BadInput(f"{where}: {name} has shape {found}; expected {_text(expected)}; prepare the subject again")
+                raise BadInput(
+                    f"{where}: {name} has shape {found}; expected {_text(expected)}; prepare the subject again"
+                )
         if count and (np.diff(self.frame_id) <= 0).any():
             raise BadInput(f"{where}: frame numbers are not in order of time; prepare the subject again")
         for name in ("viewmat", "blink", "brows", "gaze_head_rad", "audio"):
