@@ -141,34 +141,34 @@ def write_film(
         BadInput: there are no frames.
         NoSpace: the disk is full.
     """
-    with replacing(path, suffix=".mp4") as partial:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as out:
-            picture: Any = out.add_stream(_codec(), rate=Fraction(rate_hz).limit_denominator(1001))
-            voice: Any = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
-            count = 0
-            for count, image in enumerate(frames, start=1):
-                even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
-                if count == 1:
-                    picture.height, picture.width = even.shape[:2]
-                    picture.pix_fmt = "yuv420p"
-                    is_x264 = picture.codec.name == "libx264"
-                    picture.options = {"crf": "16", "preset": "fast"} if is_x264 else {"qscale": "2"}
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-                frame.pts = count - 1
-                frame.time_base = 1 / Fraction(rate_hz).limit_denominator(1001)
-                out.mux(picture.encode(frame))
-            if not count:
-                raise BadInput(f"{path.name}: no frames to write")
-            out.mux(picture.encode())
-            if voice is not None and sound is not None:
-                samples = np.asarray(sound[: round(count / rate_hz * SOUND_HZ)], np.float32).clip(-1, 1)
-                for start in range(0, len(samples), 1024):
-                    piece = av.AudioFrame.from_ndarray(
-                        samples[None, start : start + 1024], format="fltp", layout="mono"
-                    )
-                    piece.sample_rate, piece.pts, piece.time_base = SOUND_HZ, start, Fraction(1, SOUND_HZ)
-                    out.mux(voice.encode(piece))
-                out.mux(voice.encode())
+    with (
+        replacing(path, suffix=".mp4") as partial,
+        av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as out,
+    ):
+        picture: Any = out.add_stream(_codec(), rate=Fraction(rate_hz).limit_denominator(1001))
+        voice: Any = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
+        count = 0
+        for count, image in enumerate(frames, start=1):
+            even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+            if count == 1:
+                picture.height, picture.width = even.shape[:2]
+                picture.pix_fmt = "yuv420p"
+                is_x264 = picture.codec.name == "libx264"
+                picture.options = {"crf": "16", "preset": "fast"} if is_x264 else {"qscale": "2"}
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            frame.pts = count - 1
+            frame.time_base = 1 / Fraction(rate_hz).limit_denominator(1001)
+            out.mux(picture.encode(frame))
+        if not count:
+            raise BadInput(f"{path.name}: no frames to write")
+        out.mux(picture.encode())
+        if voice is not None and sound is not None:
+            samples = np.asarray(sound[: round(count / rate_hz * SOUND_HZ)], np.float32).clip(-1, 1)
+            for start in range(0, len(samples), 1024):
+                piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
+                piece.sample_rate, piece.pts, piece.time_base = SOUND_HZ, start, Fraction(1, SOUND_HZ)
+                out.mux(voice.encode(piece))
+            out.mux(voice.encode())
     return path
 
 

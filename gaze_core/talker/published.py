@@ -115,7 +115,9 @@ def prepare_published(
             name=folder.name, intrinsics=intrinsics, eye_centres_m=eyes_m, eye_radius_m=EYEBALL_RADIUS_M,
             points_m=points, points_rgb=colors, audio_extractor=audio.extractor, audio_rate_hz=audio.rate_hz,
             audio_window=audio.window, source="published", missing=tuple(missing),
-            provenance={"generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json")},
+            provenance={
+                "generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json")
+            },
         )  # fmt: skip
         writer.finish(facts, signals, plate, sound)
     dropped = {"no_face": int((~signals.valid).sum())} if not signals.valid.all() else {}
@@ -192,8 +194,8 @@ def _tracked(
         )
     else:
         raise BadInput(
-            f"{path}: {rows} rows for {len(ids)} images, {int(known.sum())} of them with landmarks; a tracker that drops frames "
-            "shifts all later ones; track again, or remove the images without landmarks"
+            f"{path}: {rows} rows for {len(ids)} images, {int(known.sum())} of them with landmarks; a tracker that drops "
+            "frames shifts all later ones; track again, or remove the images without landmarks"
         )
     track[~valid] = track[nearest_valid(valid)[~valid]]
     vertices = values.get("vertices")
@@ -330,8 +332,8 @@ def read_action_units(path: Path, count: int) -> dict[str, Float[ndarray, " n"]]
         rows = list(csv.DictReader(file))
     if len(rows) < count:
         raise BadInput(
-            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at 25 frames "
-            "a second"
+            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at "
+            "25 frames a second"
         )
     table = {}
     for name in rows[0]:
