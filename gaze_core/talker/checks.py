@@ -43,7 +43,11 @@ def _mouth(found: TalkerEvaluation) -> StoredCheck:
             mark="cannot tell", question=question, answer="The reader cannot read this mouth.", note=note
         )
     mark = "ok" if value >= _LEAST_SYNC else "fault"
-    share = own.talking_rms / recorded.talking_rms if own and recorded and own.talking_rms and recorded.talking_rms else None
+    share = (
+        own.talking_rms / recorded.talking_rms
+        if own and recorded and own.talking_rms and recorded.talking_rms
+        else None
+    )
     answer = f"Correlation {number(value)}" + ("." if share is None else f"; it moves {share:.0%} as far.")
     return StoredCheck(mark=mark, question=question, answer=answer, note=note)  # type: ignore[arg-type]
 

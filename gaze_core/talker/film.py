@@ -146,16 +146,15 @@ def write_film(
         av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as out,
     ):
         picture: Any = out.add_stream(_codec(), rate=Fraction(rate_hz).limit_denominator(1001))
-        voice = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
+        voice: Any = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
         count = 0
         for count, image in enumerate(frames, start=1):
             even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
             if count == 1:
                 picture.height, picture.width = even.shape[:2]
                 picture.pix_fmt = "yuv420p"
-                picture.options = (
-                    {"crf": "16", "preset": "fast"} if picture.codec.name == "libx264" else {"qscale": "2"}
-                )
+                is_x264 = picture.codec.name == "libx264"
+                picture.options = {"crf": "16", "preset": "fast"} if is_x264 else {"qscale": "2"}
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
             frame.pts = count - 1
             frame.time_base = 1 / Fraction(rate_hz).limit_denominator(1001)

@@ -340,7 +340,7 @@ def opening(points: Float[ndarray, "n 478 2"]) -> Float[ndarray, " n"]:
 
 
 def closing(raw: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Lids from 0 to 1 of a coefficient that differs between people: its 30th percentile is open, its largest closed."""
+    """Lids from 0 to 1 of a coefficient that differs between people: 30th percentile open, largest values closed."""
     low = np.percentile(raw, 30)
     high = max(float(np.percentile(raw, 99.5)), float(low) + 0.35)  # a film without a blink does not invent one
     return np.asarray(((raw - low) / (high - low)).clip(0, 1))

@@ -7,6 +7,7 @@ its camera looks along -z with y up. Without vertices (InsTaG) the head starts f
 
 import csv
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def prepare_published(
             points_m=points, points_rgb=colors, audio_extractor=audio.extractor, audio_rate_hz=audio.rate_hz,
             audio_window=audio.window, source="published", missing=tuple(missing),
             provenance={
-                "generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json"),
+                "generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json")
             },
         )  # fmt: skip
         writer.finish(facts, signals, plate, sound)
@@ -175,7 +176,7 @@ def _tracked(
         euler, trans = values["euler"].double(), values["trans"].double()
     except (OSError, KeyError, RuntimeError, EOFError, AttributeError) as error:
         raise BadInput(f"{path}: not readable ({error}); expected tensors euler and trans, one row a frame") from error
-    except Exception as error:  # noqa: BLE001 (weights_only refuses with an error of pickle's own)
+    except pickle.UnpicklingError as error:
         raise BadInput(
             f"{path}: holds more than tensors, which is not read ({error}); save its tensors alone"
         ) from error
@@ -294,7 +295,7 @@ def _signals(
     points[:, list(IBUG_68)] = subject.landmarks * scale
     table = read_action_units(subject.folder / "au.csv", int(subject.ids[-1]) + 1)
     if "AU45_r" in table:
-        blink = table["AU45_r"][subject.ids].clip(0, _CLOSED_AU45) / _CLOSED_AU45
+        blink = np.asarray(table["AU45_r"][subject.ids].clip(0, _CLOSED_AU45) / _CLOSED_AU45)
     else:
         missing.append("AU45_r in au.csv; blinks from the distance of the lids")
         blink = blink_of_landmarks(lms)
@@ -331,8 +332,8 @@ def read_action_units(path: Path, count: int) -> dict[str, Float[ndarray, " n"]]
         rows = list(csv.DictReader(file))
     if len(rows) < count:
         raise BadInput(
-            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at 25 "
-            "frames a second"
+            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at "
+            "25 frames a second"
         )
     table = {}
     for name in rows[0]:
@@ -388,9 +389,8 @@ def _write_frames(
         image = _scaled(read_image(_image_path(subject.folder, number)), scale)
         parsing = cv2.imread(str(subject.folder / "parsing" / f"{number}.png"))
         if parsing is None:
-            raise BadInput(
-                f"{subject.folder.name}: no readable parsing/{number}.png; expected the label colours of each image"
-            )
+            name = f"{subject.folder.name}: no readable parsing/{number}.png"
+            raise BadInput(f"{name}; expected the label colours of each image")
         labels = published_labels(_scaled(parsing, scale, exact=True), subject.landmarks[row] * scale)
         torso = cv2.imread(str(subject.folder / "torso_imgs" / f"{number}.png"), cv2.IMREAD_UNCHANGED)
         if torso is None or torso.shape[2] != 4:

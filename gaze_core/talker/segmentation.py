@@ -43,13 +43,12 @@ class TorsoSegmenter:
         """Neck, torso and the head itself."""
         seeds = _torso_seeds(head, points_px)
         if self._usable:
-            back, front = (model.copy() for model in self._models)
+            behind, front = (model.copy() for model in self._models)
             lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-            cv2.grabCut(lab, seeds, _NO_BOX, back, front, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        person = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+            cv2.grabCut(lab, seeds, _NO_BOX, behind, front, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        person: ndarray = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-        opened = cv2.morphologyEx(person, cv2.MORPH_OPEN, kernel)
-        person = np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel), np.uint8)
+        person = cv2.morphologyEx(cv2.morphologyEx(person, cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, kernel)
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(person, connectivity=4)
         if len(stats) > 1:
             person = (pieces == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
