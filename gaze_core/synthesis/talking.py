@@ -15,7 +15,7 @@ from gaze_core.synthesis.factory import Person, place, pose_matrix
 from gaze_core.synthesis.head import lid_actions
 from gaze_core.synthesis.identity import Moment, converging_gaze
 from gaze_core.synthesis.rig import View
-from gaze_core.synthesis.scene import _SKIN, _WET, LightName, Surface, _emitters, _mesh, _sensor, _srgb, load_mitsuba
+from gaze_core.synthesis.scene import _SKIN, _WET, LightName, _emitters, _mesh, _sensor, _srgb, load_mitsuba
 
 SKIN, HAIR, MOUTH, LIPS, NECK = "skin", "hair", "mouth", "lips", "neck"
 LEFT_EYE, RIGHT_EYE, NOTHING = "left_eye", "right_eye", "nothing"
@@ -118,7 +118,9 @@ def render_moment(
     fine = View(size_px=view.size_px * _OVERSAMPLING, focal_px=view.focal_px * _OVERSAMPLING)
     fine_rows = None if rows is None else (rows[0] * _OVERSAMPLING, rows[1] * _OVERSAMPLING)
     head_parts = triangle_parts(person)
-    return Picture(rgba, _parts(mi, scene, _sensor(mi, fine, world_to_camera, 1, fine_rows), seed, head_parts, rgba[..., 3]))
+    return Picture(
+        rgba, _parts(mi, scene, _sensor(mi, fine, world_to_camera, 1, fine_rows), seed, head_parts, rgba[..., 3])
+    )
 
 
 def _colors(mi: Any, scene: Any, sensor: dict[str, Any], seed: int) -> UInt8[ndarray, "h w 4"]:

@@ -27,9 +27,11 @@ _RATES_HZ = (25.0, 50.0, 100.0)
 class AudioExtractor(Protocol):
     """Makes a stream of features of sound."""
 
-    name: str
-    rate_hz: float
-    width: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rate_hz(self) -> float: ...
 
     def __call__(self, sound: Float[ndarray, " s"]) -> Float[ndarray, "m c"]:
         """The stream of 16 kHz mono sound in [-1, 1]."""
@@ -213,7 +215,8 @@ def _fitted(path: Path, features: AudioFeatures, num_frames: int | None) -> Audi
 
 def _mel_bank() -> Float[ndarray, "b f"]:
     """Triangles that are evenly spaced on the mel scale (2595 log10(1 + f / 700)), each with sum one."""
-    mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (_LOWEST_HZ, _TOP_HZ)), _BANDS + 2)
+    low, high = (2595 * float(np.log10(1 + f / 700)) for f in (_LOWEST_HZ, _TOP_HZ))
+    mel = np.linspace(low, high, _BANDS + 2)
     edges_hz = 700 * (10 ** (mel / 2595) - 1)
     bins_hz = np.fft.rfftfreq(_FFT, 1 / SOUND_HZ)
     rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
@@ -80,12 +82,14 @@ def read_sound(path: Path) -> Float[ndarray, " s"]:
     try:
         with opened(path) as container:
             stream = container.streams.best("audio")
-            if stream is None:
+            if not isinstance(stream, AudioStream):
                 raise BadInput(f"{path.name}: it has no sound; a talker needs a video with speech, or a sound file")
             pieces, first_s, end_s = _decoded(container, stream)
             start_s = _first_picture_s(container)
     except av.FFmpegError as error:
-        raise BadInput(f"{path.name}: its sound cannot be read ({error}); convert it to AAC in MP4, or to WAV") from error
+        raise BadInput(
+            f"{path.name}: its sound cannot be read ({error}); convert it to AAC in MP4, or to WAV"
+        ) from error
     if not pieces:
         raise BadInput(f"{path.name}: its sound is empty; expected speech")
     sound = np.concatenate(pieces)
@@ -115,7 +119,9 @@ def fitted_sound(
             "cut the picture to the sound, or give the whole sound"
         )
     if lacking_s > MAX_DRIFT_S:
-        return np.pad(sound, (0, wanted - len(sound))), (f"the last {lacking_s:.2f} s are silent: the sound is shorter",)
+        return np.pad(sound, (0, wanted - len(sound))), (
+            f"the last {lacking_s:.2f} s are silent: the sound is shorter",
+        )
     if lacking_s < -MAX_DRIFT_S:
         return sound[:wanted], (f"{-lacking_s:.2f} s of sound after the picture are left out",)
     return np.pad(sound, (0, max(wanted - len(sound), 0)))[:wanted], ()
@@ -135,31 +141,34 @@ def write_film(
         BadInput: there are no frames.
         NoSpace: the disk is full.
     """
-    with replacing(path, suffix=".mp4") as partial:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as out:
-            picture = out.add_stream(_codec(), rate=Fraction(rate_hz).limit_denominator(1001))
-            voice = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
-            count = 0
-            for count, image in enumerate(frames, start=1):
-                even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
-                if count == 1:
-                    picture.height, picture.width = even.shape[:2]
-                    picture.pix_fmt = "yuv420p"
-                    picture.options = {"crf": "16", "preset": "fast"} if picture.codec.name == "libx264" else {"qscale": "2"}
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-                frame.pts = count - 1
-                frame.time_base = 1 / Fraction(rate_hz).limit_denominator(1001)
-                out.mux(picture.encode(frame))
-            if not count:
-                raise BadInput(f"{path.name}: no frames to write")
-            out.mux(picture.encode())
-            if voice is not None and sound is not None:
-                samples = np.asarray(sound[: round(count / rate_hz * SOUND_HZ)], np.float32).clip(-1, 1)
-                for start in range(0, len(samples), 1024):
-                    piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
-                    piece.sample_rate, piece.pts, piece.time_base = SOUND_HZ, start, Fraction(1, SOUND_HZ)
-                    out.mux(voice.encode(piece))
-                out.mux(voice.encode())
+    with (
+        replacing(path, suffix=".mp4") as partial,
+        av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as out,
+    ):
+        picture: Any = out.add_stream(_codec(), rate=Fraction(rate_hz).limit_denominator(1001))
+        voice: Any = out.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound is not None else None
+        count = 0
+        for count, image in enumerate(frames, start=1):
+            even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+            if count == 1:
+                picture.height, picture.width = even.shape[:2]
+                picture.pix_fmt = "yuv420p"
+                is_x264 = picture.codec.name == "libx264"
+                picture.options = {"crf": "16", "preset": "fast"} if is_x264 else {"qscale": "2"}
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            frame.pts = count - 1
+            frame.time_base = 1 / Fraction(rate_hz).limit_denominator(1001)
+            out.mux(picture.encode(frame))
+        if not count:
+            raise BadInput(f"{path.name}: no frames to write")
+        out.mux(picture.encode())
+        if voice is not None and sound is not None:
+            samples = np.asarray(sound[: round(count / rate_hz * SOUND_HZ)], np.float32).clip(-1, 1)
+            for start in range(0, len(samples), 1024):
+                piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
+                piece.sample_rate, piece.pts, piece.time_base = SOUND_HZ, start, Fraction(1, SOUND_HZ)
+                out.mux(voice.encode(piece))
+            out.mux(voice.encode())
     return path
 
 
@@ -168,7 +177,7 @@ def _codec() -> str:
 
 
 def _decoded(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream
+    container: av.container.InputContainer, stream: AudioStream
 ) -> tuple[list[Float[ndarray, " s"]], float, float]:
     """Resampled pieces, and when the first begins and the last ends on the file's clock, seconds."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_HZ)

@@ -50,7 +50,7 @@ def clean_plate(
     stack = np.stack(images).astype(np.float32)
     clear = np.stack([cv2.erode(one.astype(np.uint8), kernel) > 0 for one in backgrounds])
     stack[~clear] = np.nan
-    seen = clear.any(axis=0)
+    seen = np.asarray(clear.any(axis=0))
     plate = np.zeros(images[0].shape, np.float32)
     if seen.any():
         plate[seen] = np.nanmedian(stack[:, seen], axis=0)

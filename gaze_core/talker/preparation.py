@@ -123,9 +123,15 @@ def prepare_video(
     sound = read_sound(path)
     count = min(len(film), config.max_frames or len(film))
     if count < MIN_FRAMES:
-        raise BadInput(f"{path.name}: {count} frames at 25 a second; expected {MIN_FRAMES} at least, better some minutes")
+        raise BadInput(
+            f"{path.name}: {count} frames at 25 a second; expected {MIN_FRAMES} at least, better some minutes"
+        )
     sound, notes = fitted_sound(sound[: round(count / 25 * 16_000)] if config.max_frames else sound, count, path.name)
-    audio = features_of(sound, config.audio, count) if features is None else read_features(features, count, rate_hz=config.audio_rate_hz)
+    audio = (
+        features_of(sound, config.audio, count)
+        if features is None
+        else read_features(features, count, rate_hz=config.audio_rate_hz)
+    )
     landmarker = landmarker or resolve("face_landmarker")
     advance = _Advance(progress, 2 * count)
     faces = _find_faces(film, count, FaceLandmarker(landmarker), advance)
@@ -250,7 +256,9 @@ def _write_frames(
             writer.append(last, np.zeros(last.shape[:2], np.uint8), np.zeros((*last.shape[:2], 4), np.uint8))
         else:
             head = following[2]
-            labels = label_map(last, head, torso(last, head, fit.points(faces.found[index])), fit.points(faces.found[index]))
+            labels = label_map(
+                last, head, torso(last, head, fit.points(faces.found[index])), fit.points(faces.found[index])
+            )
             writer.append(last, labels, torso_layer(last, labels))
             if index in for_plate:
                 walls.append((last, labels == BACKGROUND))
@@ -303,7 +311,11 @@ def _signals(
     def action(*names: str) -> Float[ndarray, " n"]:
         return np.asarray(code[:, [ARKIT.index(name) for name in names]].mean(axis=1))
 
-    brows = (action("browInnerUp"), action("browOuterUpLeft", "browOuterUpRight"), action("browDownLeft", "browDownRight"))
+    brows = (
+        action("browInnerUp"),
+        action("browOuterUpLeft", "browOuterUpRight"),
+        action("browDownLeft", "browDownRight"),
+    )
     landmarks = points[place]
     landmarks[~valid] = np.nan
     return TalkerSignals(
@@ -328,7 +340,7 @@ def opening(points: Float[ndarray, "n 478 2"]) -> Float[ndarray, " n"]:
 
 
 def closing(raw: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Lids from 0 to 1 of a coefficient that differs between people: its 30th percentile is open, its largest values closed."""
+    """Lids from 0 to 1 of a coefficient that differs between people: 30th percentile open, largest values closed."""
     low = np.percentile(raw, 30)
     high = max(float(np.percentile(raw, 99.5)), float(low) + 0.35)  # a film without a blink does not invent one
     return np.asarray(((raw - low) / (high - low)).clip(0, 1))
@@ -340,7 +352,9 @@ def nearest_valid(valid: ndarray) -> Int[ndarray, " n"]:
     after = np.searchsorted(rows, np.arange(len(valid))).clip(0, len(rows) - 1)
     before = (after - 1).clip(0)
     frames = np.arange(len(valid))
-    return np.asarray(np.where(np.abs(rows[before] - frames) <= np.abs(rows[after] - frames), rows[before], rows[after]))
+    return np.asarray(
+        np.where(np.abs(rows[before] - frames) <= np.abs(rows[after] - frames), rows[before], rows[after])
+    )
 
 
 def held_between(values: Float[ndarray, "n k"], known: ndarray) -> Float[ndarray, "n k"]:

@@ -7,6 +7,7 @@ its camera looks along -z with y up. Without vertices (InsTaG) the head starts f
 
 import csv
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,13 @@ from gaze_core.talker.subject_schema import (
 
 _DM_TO_M = 0.1
 _FLIP = np.diag([1.0, -1.0, -1.0])  # from y up and z toward the viewer to OpenCV's axes
-_AUDIO_FILES = {"aud_ds.npy": "deepspeech", "aud_eo.npy": "wav2vec2_eo", "aud_hu.npy": "hubert", "aud_ave.npy": "ave", "aud.npy": "audio"}
+_AUDIO_FILES = {
+    "aud_ds.npy": "deepspeech",
+    "aud_eo.npy": "wav2vec2_eo",
+    "aud_hu.npy": "hubert",
+    "aud_ave.npy": "ave",
+    "aud.npy": "audio",
+}
 _RIGHT_EYE, _LEFT_EYE = slice(36, 42), slice(42, 48)  # of iBUG 68
 _EYE_BEHIND_M = 0.0065  # the eyeball's centre behind the middle of the eye's corners
 _CLOSED_AU45, _MOST_AU = 2.0, 5.0
@@ -108,7 +115,9 @@ def prepare_published(
             name=folder.name, intrinsics=intrinsics, eye_centres_m=eyes_m, eye_radius_m=EYEBALL_RADIUS_M,
             points_m=points, points_rgb=colors, audio_extractor=audio.extractor, audio_rate_hz=audio.rate_hz,
             audio_window=audio.window, source="published", missing=tuple(missing),
-            provenance={"generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json")},
+            provenance={
+                "generator": "gaze_core.talker.published", "folder": folder.name, "config": config.model_dump(mode="json")
+            },
         )  # fmt: skip
         writer.finish(facts, signals, plate, sound)
     dropped = {"no_face": int((~signals.valid).sum())} if not signals.valid.all() else {}
@@ -121,13 +130,17 @@ def _read(folder: Path, missing: list[str]) -> _Subject:
     for part, name in ((TRAIN, "train"), (HELD_OUT, "val")):
         path = folder / f"transforms_{name}.json"
         if not path.is_file():
-            raise BadInput(f"{folder.name}: no {path.name}; expected both transforms_train.json and transforms_val.json")
+            raise BadInput(
+                f"{folder.name}: no {path.name}; expected both transforms_train.json and transforms_val.json"
+            )
         try:
             values = json.loads(path.read_text())
             camera = {key: float(values[key]) for key in ("focal_len", "cx", "cy")}
             frames += [(int(f["img_id"]), int(f.get("aud_id", f["img_id"])), part) for f in values["frames"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{path}: not as published ({error!r}); expected focal_len, cx, cy and frames with img_id") from error
+            raise BadInput(
+                f"{path}: not as published ({error!r}); expected focal_len, cx, cy and frames with img_id"
+            ) from error
     ids, audio_row, split = (np.array(column) for column in zip(*sorted(frames), strict=True))
     if len(np.unique(ids)) != len(ids):
         raise BadInput(f"{folder.name}: an image is in both transforms_train.json and transforms_val.json")
@@ -163,8 +176,10 @@ def _tracked(
         euler, trans = values["euler"].double(), values["trans"].double()
     except (OSError, KeyError, RuntimeError, EOFError, AttributeError) as error:
         raise BadInput(f"{path}: not readable ({error}); expected tensors euler and trans, one row a frame") from error
-    except Exception as error:  # noqa: BLE001 (weights_only refuses with an error of pickle's own)
-        raise BadInput(f"{path}: holds more than tensors, which is not read ({error}); save its tensors alone") from error
+    except pickle.UnpicklingError as error:
+        raise BadInput(
+            f"{path}: holds more than tensors, which is not read ({error}); save its tensors alone"
+        ) from error
     rows = len(euler)
     track = np.tile(np.eye(4), (len(ids), 1, 1))
     matrices = view_matrices(euler, trans)
@@ -174,11 +189,13 @@ def _tracked(
     elif rows == int(known.sum()):
         track[known] = matrices
         valid = known.copy()
-        missing.append(f"poses of {int((~known).sum())} frames without landmarks; the tracker's rows were put to the others")
+        missing.append(
+            f"poses of {int((~known).sum())} frames without landmarks; the tracker's rows were put to the others"
+        )
     else:
         raise BadInput(
-            f"{path}: {rows} rows for {len(ids)} images, {int(known.sum())} of them with landmarks; a tracker that drops frames "
-            "shifts all later ones; track again, or remove the images without landmarks"
+            f"{path}: {rows} rows for {len(ids)} images, {int(known.sum())} of them with landmarks; a tracker that drops "
+            "frames shifts all later ones; track again, or remove the images without landmarks"
         )
     track[~valid] = track[nearest_valid(valid)[~valid]]
     vertices = values.get("vertices")
@@ -217,7 +234,9 @@ def _head_frame(subject: _Subject, missing: list[str]) -> tuple[Float[ndarray, "
     """
     rows = np.flatnonzero(subject.valid)
     eyes = np.stack([subject.landmarks[rows][:, part].mean(axis=1) for part in (_LEFT_EYE, _RIGHT_EYE)], axis=1)
-    rays = np.concatenate([(eyes - subject.intrinsics[:2, 2]) / subject.intrinsics[0, 0], np.ones((*eyes.shape[:2], 1))], axis=-1)
+    rays = np.concatenate(
+        [(eyes - subject.intrinsics[:2, 2]) / subject.intrinsics[0, 0], np.ones((*eyes.shape[:2], 1))], axis=-1
+    )
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     depth_m = 0.0
     if subject.vertices_m is None:
@@ -276,7 +295,7 @@ def _signals(
     points[:, list(IBUG_68)] = subject.landmarks * scale
     table = read_action_units(subject.folder / "au.csv", int(subject.ids[-1]) + 1)
     if "AU45_r" in table:
-        blink = table["AU45_r"][subject.ids].clip(0, _CLOSED_AU45) / _CLOSED_AU45
+        blink = np.asarray(table["AU45_r"][subject.ids].clip(0, _CLOSED_AU45) / _CLOSED_AU45)
     else:
         missing.append("AU45_r in au.csv; blinks from the distance of the lids")
         blink = blink_of_landmarks(lms)
@@ -313,8 +332,8 @@ def read_action_units(path: Path, count: int) -> dict[str, Float[ndarray, " n"]]
         rows = list(csv.DictReader(file))
     if len(rows) < count:
         raise BadInput(
-            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at 25 frames "
-            "a second"
+            f"{path}: {len(rows)} rows for {count} frames; expected one row a frame; run OpenFace on the whole video at "
+            "25 frames a second"
         )
     table = {}
     for name in rows[0]:
@@ -348,7 +367,9 @@ def _gaze(
 ) -> tuple[Float[ndarray, "n 2"], float]:
     """OpenFace's gaze (x > 0 to image right, y > 0 down, rad, in the camera) in the head frame."""
     if not {"gaze_angle_x", "gaze_angle_y"} <= set(table):
-        missing.append("gaze_angle_x and gaze_angle_y in au.csv; gaze is taken as straight ahead, eyes cannot be turned")
+        missing.append(
+            "gaze_angle_x and gaze_angle_y in au.csv; gaze is taken as straight ahead, eyes cannot be turned"
+        )
         return np.zeros((len(subject.ids), 2)), float(np.deg2rad(15))
     camera = np.stack([-table["gaze_angle_y"], -table["gaze_angle_x"]], axis=1)[subject.ids]
     vectors = vector_from_pitchyaw(torch.from_numpy(camera)).numpy()
@@ -368,7 +389,8 @@ def _write_frames(
         image = _scaled(read_image(_image_path(subject.folder, number)), scale)
         parsing = cv2.imread(str(subject.folder / "parsing" / f"{number}.png"))
         if parsing is None:
-            raise BadInput(f"{subject.folder.name}: no readable parsing/{number}.png; expected the label colours of each image")
+            name = f"{subject.folder.name}: no readable parsing/{number}.png"
+            raise BadInput(f"{name}; expected the label colours of each image")
         labels = published_labels(_scaled(parsing, scale, exact=True), subject.landmarks[row] * scale)
         torso = cv2.imread(str(subject.folder / "torso_imgs" / f"{number}.png"), cv2.IMREAD_UNCHANGED)
         if torso is None or torso.shape[2] != 4:
@@ -396,7 +418,12 @@ def published_labels(parsing_bgr: UInt8[ndarray, "h w 3"], lms: Float[ndarray, "
     for colour, label in colours.items():
         labels[(parsing_bgr == colour).all(axis=-1)] = label
     if np.isfinite(lms).all():
-        for part, label in ((slice(48, 60), LIPS), (slice(60, 68), MOUTH), (_LEFT_EYE, LEFT_EYE), (_RIGHT_EYE, RIGHT_EYE)):
+        for part, label in (
+            (slice(48, 60), LIPS),
+            (slice(60, 68), MOUTH),
+            (_LEFT_EYE, LEFT_EYE),
+            (_RIGHT_EYE, RIGHT_EYE),
+        ):
             labels[(eye_mask(size, lms[part]) > 0) & np.isin(labels, HEAD_CLASSES)] = label
     return labels
 

@@ -43,9 +43,10 @@ class TorsoSegmenter:
         """Neck, torso and the head itself."""
         seeds = _torso_seeds(head, points_px)
         if self._usable:
-            models = [model.copy() for model in self._models]
-            cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), seeds, _NO_BOX, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        person = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+            behind, front = (model.copy() for model in self._models)
+            lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+            cv2.grabCut(lab, seeds, _NO_BOX, behind, front, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        person: ndarray = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         person = cv2.morphologyEx(cv2.morphologyEx(person, cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, kernel)
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(person, connectivity=4)

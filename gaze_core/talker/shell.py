@@ -7,7 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-_CENTER_M, _RADII_M = np.array([0.0, -0.015, 0.075]), np.array([0.076, 0.118, 0.100])  # of an adult's head about the eyes
+_CENTER_M, _RADII_M = (
+    np.array([0.0, -0.015, 0.075]),
+    np.array([0.076, 0.118, 0.100]),
+)  # of an adult's head about the eyes
 _SCALES = np.linspace(1.6, 0.5, 34)
 _MOSTLY = 0.85  # of the frames in which a point lies inside the silhouette
 _NUM_NEAR = 6
@@ -23,7 +26,11 @@ class Sight:
 
 
 def start_points(
-    face_m: Float[ndarray, "k 3"] | None, sights: Sequence[Sight], intrinsics: Float[ndarray, "3 3"], count: int, seed: int
+    face_m: Float[ndarray, "k 3"] | None,
+    sights: Sequence[Sight],
+    intrinsics: Float[ndarray, "3 3"],
+    count: int,
+    seed: int,
 ) -> tuple[Float[ndarray, "p 3"], Float[ndarray, "p 3"]]:
     """About `count` points in the head frame, two thirds on the face, and their colours in [0, 1].
 

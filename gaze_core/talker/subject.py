@@ -247,7 +247,7 @@ class TalkerSubjectWriter:
             raise ContractViolation(f"{len(signals)} rows of signals for {self._count} frames")
         signals.require_consistent(str(self._folder))
         for name in SHAPES:
-            values = np.asarray(getattr(signals, name), DTYPES.get(name, np.float32))
+            values: ndarray = np.asarray(getattr(signals, name), DTYPES.get(name, np.float32))
             self._file.create_dataset(name, data=values, **_GZIP)
         self._file.create_dataset("torso_of", data=np.array(self._torso_of, np.int64))
         _write_facts(self._file, facts)

@@ -103,7 +103,9 @@ def synthesize_talker(
     stage = _stage(config)
     parts = [(config.num_train, config.seed), (config.num_held_out, config.seed + 1)]
     speeches = [speak(count, seed) for count, seed in parts]
-    moments = [m for (count, seed), said in zip(parts, speeches, strict=True) for m in _moments(stage, count, seed, said)]
+    moments = [
+        m for (count, seed), said in zip(parts, speeches, strict=True) for m in _moments(stage, count, seed, said)
+    ]
     counterfactual = range(config.num_train, len(moments), config.truth_every)
     total, done = len(moments) + len(_TURNS) * len(counterfactual), 0
     truth: list[tuple[int, ndarray, ndarray, ndarray]] = []
@@ -122,7 +124,9 @@ def synthesize_talker(
         frames, gazes, images, eyes = zip(*truth, strict=True)
         writer.finish(
             _facts(stage, config, speeches), _signals(stage, config, moments, sound), stage.plate, sound,
-            TalkerTruth(np.array(frames), np.array(frames) - config.num_train, np.stack(gazes), np.stack(images), np.stack(eyes)),
+            TalkerTruth(
+                np.array(frames), np.array(frames) - config.num_train, np.stack(gazes), np.stack(images), np.stack(eyes)
+            ),
         )  # fmt: skip
     return folder
 
@@ -176,7 +180,11 @@ def _other_gaze(
     expression = {name: float(value) for name, value in zip(ARKIT, moment.expression, strict=True)}
     mouth_and_brows = {name: value for name, value in expression.items() if not name.startswith("eye")}
     one = talking.Behaviour(
-        gaze[None], np.array([expression["eyeBlinkLeft"]]), np.zeros(1), moment.head_angles_rad[None], moment.head_shift_m[None]
+        gaze[None],
+        np.array([expression["eyeBlinkLeft"]]),
+        np.zeros(1),
+        moment.head_angles_rad[None],
+        moment.head_shift_m[None],
     )
     other = talking.moment_of(one, 0, mouth_and_brows, stage.person.head.eye_centers_m)
     for index, name in enumerate(ARKIT):
@@ -204,7 +212,11 @@ def _signals(
 
     eyes_px = [points[:, list(corners)].mean(axis=1) for corners in (CORNERS.left, CORNERS.right)]
     opening = np.linalg.norm(points[:, 13] - points[:, 14], axis=1) / np.linalg.norm(eyes_px[0] - eyes_px[1], axis=1)
-    brows = (action("browInnerUp"), action("browOuterUpLeft", "browOuterUpRight"), action("browDownLeft", "browDownRight"))
+    brows = (
+        action("browInnerUp"),
+        action("browOuterUpLeft", "browOuterUpRight"),
+        action("browDownLeft", "browDownRight"),
+    )
     return TalkerSignals(
         frame_id=np.arange(count),
         viewmat=np.stack([stage.world_to_camera @ pose_matrix(m.head_angles_rad, m.head_shift_m) for m in moments]),
