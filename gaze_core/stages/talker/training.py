@@ -19,6 +19,9 @@ from gaze_core.preprocess.images import write_png
 from gaze_core.stages.context import StageContext
 from gaze_core.stages.talker.frames import FrameReader, TalkerBatch, held_out_rows
 from gaze_core.stages.talker.losses import TalkerLossWeights, loss_terms, measure, rendered
+from gaze_core.talker.driving import held_out
+from gaze_core.talker.film import write_film
+from gaze_core.talker.renderer import Renderer
 from gaze_core.talker.subject import SUBJECT_FILE, TalkerSubject
 from gaze_core.training.history import STATS_FILE
 from gaze_core.training.loop import FitConfig, FitSummary, LossTerms, SelectionConfig, Task, Validation, fit
@@ -40,10 +43,11 @@ class TalkerRates(Config):
 
 
 class PreviewConfig(Config):
-    """Pictures of held-out frames at fixed steps: recorded above, rendered below."""
+    """Of held-out time at fixed steps: a picture, recorded above and rendered below, and a short film with sound."""
 
     every_steps: NonNegativeInt = 200  # 0: none
-    frames: PositiveInt = 5
+    frames: PositiveInt = 5  # of the picture
+    film_frames: NonNegativeInt = 50  # 0: no film
 
 
 class ValidationConfig(Config):
@@ -118,7 +122,10 @@ def train_talker(
             after(optimizer, step, last.pop("made"))
         if previews.every_steps and len(held) and (step % previews.every_steps == 0 or step == config.num_steps):
             shown = reader.read(held_out_rows(subject, previews.frames))
-            write_preview(context.work_dir / PREVIEWS / f"{model.stage}_{step:06d}.png", model, shown)
+            path = context.work_dir / PREVIEWS / f"{model.stage}_{step:06d}.png"
+            write_preview(path, model, shown)
+            if previews.film_frames:
+                write_preview_film(path.with_suffix(".mp4"), model, subject, previews.film_frames)
 
     def validation_batches() -> Iterable[TalkerBatch]:
         return (
@@ -149,6 +156,15 @@ def write_preview(path: Path, model: TalkerModel, batch: TalkerBatch) -> None:
     rows = [torch.cat(list(pictures), dim=2) for pictures in (batch.image, image)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path, (torch.cat(rows, dim=1).permute(1, 2, 0) * 255).round().byte().numpy())
+
+
+def write_preview_film(path: Path, model: TalkerModel, subject: TalkerSubject, num_frames: int) -> None:
+    """The first held-out frames as a film with their sound."""
+    was_training = model.training
+    driving = held_out(subject, subject.sound).first(num_frames)
+    frames = Renderer(model, subject, model.eye_centres_m.device)(driving)
+    model.train(was_training)
+    write_film(path, frames, driving.sound)
 
 
 def produced(

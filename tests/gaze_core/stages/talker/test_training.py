@@ -35,7 +35,7 @@ NETWORK = PRESETS["tiny"].model_copy(
 )
 COARSE = TalkerCoarseConfig(
     network=NETWORK, num_steps=12, densify=TalkerDensifyConfig(from_step=4, every_steps=4, until_step=8),
-    validation=ValidationConfig(every_steps=6, frames=2), previews=PreviewConfig(every_steps=6, frames=2),
+    validation=ValidationConfig(every_steps=6, frames=2), previews=PreviewConfig(every_steps=6, frames=2, film_frames=2),
 )  # fmt: skip
 FINE = TalkerFineConfig(
     num_steps=8, validation=ValidationConfig(every_steps=4, frames=2), previews=PreviewConfig(every_steps=4, frames=2)
@@ -101,7 +101,7 @@ def test_fine_resumes_bit_for_bit(subject_folder: Path, coarse_folder: Path, tmp
 
 def test_checkpoint_says_what_it_is_and_has_previews(subject_folder: Path, tmp_path: Path) -> None:
     found = coarse.run(COARSE, {"data": subject_folder}, context_of(tmp_path))
-    assert {"previews/coarse_000006.png", "previews/coarse_000012.png", "talker/talker.json"} <= set(found.files)
+    assert {"previews/coarse_000006.png", "previews/coarse_000012.mp4", "talker/talker.json"} <= set(found.files)
     assert {"head_psnr_db", "lips_psnr_db", "eyes_psnr_db", "frame_psnr_db"} <= set(found.metrics)
     assert found.subjects == {"train": ("ellipsoid",)}
     info = read_info(tmp_path)
