@@ -14,6 +14,7 @@ from gaze_core.plans.requests.driver import DriverRequest
 from gaze_core.plans.requests.estimation import EstimationRequest
 from gaze_core.plans.requests.one_shot import OneShotRequest
 from gaze_core.plans.requests.redirection import RedirectionRequest
+from gaze_core.plans.requests.talker import TalkerRequest
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ SYSTEMS: tuple[System, ...] = (
         "one-shot", OneShotRequest, "flows.one_shot:one_shot",
         ("one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"),
         group="flows.cli.one_shot:one_shot_app",
+    ),
+    System(
+        "talker", TalkerRequest, "flows.talker:talker",
+        ("talker_prepare", "talker_coarse", "talker_fine", "talker_render", "talker_evaluate", "talker_compare"), RUNTIME,
+        group="flows.cli.talker:talker_app", command="train", defaults={"recording": REQUIRED},
     ),
 )  # fmt: skip
 

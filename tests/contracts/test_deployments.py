@@ -31,6 +31,7 @@ WANTED = {
     "driver_gaze",
     "estimate_gaze",
     "one_shot",
+    "talker",
 }  # flows that have at least one deployment
 each_deployment = pytest.mark.parametrize(
     "deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}"
@@ -128,6 +129,9 @@ def test_the_stages_of_the_form_are_stages():
         f"estimation_{name}" for name in ("convert", "single", "features", "temporal", "evaluate", "compare")
     ]
     assert stages["one_shot"] == ["one_shot_prepare", "one_shot_adapt", "one_shot_evaluate", "one_shot_compare"]
+    assert stages["talker"] == [
+        f"talker_{name}" for name in ("prepare", "coarse", "fine", "render", "evaluate", "compare")
+    ]
     assert (stages["evaluate"], stages["compare"]) == (["evaluate"], ["evaluate", "compare"])
 
 

@@ -46,6 +46,9 @@ from gaze_core.stages.redirection import (
 )
 from gaze_core.stages.redirection.critic import CriticConfig
 from gaze_core.stages.redirection.losses import GazeGaussianLossWeights
+from gaze_core.stages.talker import coarse, fine
+from gaze_core.stages.talker import evaluate as talker_evaluate
+from gaze_core.stages.talker import render as talker_render
 from gaze_core.training.checkpoint import save_weights
 from gaze_core.training.loop import FitConfig
 from tests.gaze_core.driver.conftest import driver_faces, extract_into, extracted, tiny_drive  # noqa: F401 (fixtures)
@@ -53,6 +56,8 @@ from tests.gaze_core.estimation.drawn_people import write_people
 from tests.gaze_core.estimation.trained import EVALUATE, SINGLE, TEMPORAL
 from tests.gaze_core.stages.one_shot.tiny_run import ADAPT, PRETRAIN, place  # noqa: F401 (fixture)
 from tests.gaze_core.stages.redirection.tiny_run import CONFIGS
+from tests.gaze_core.stages.talker import test_evaluate as talker_run
+from tests.gaze_core.talker.drawn_talker import write_drawn
 from tests.pretend_cuda import CUDA, pretended_cuda
 from tests.tiny_subject import write_tiny_subject
 
@@ -61,7 +66,7 @@ FIT = SHORT.model_copy(update={"validate_every_steps": 1})
 WITHOUT_TENSORS = {  # on a device
     "redirection.preprocess", "redirection.compare", "redirection.look_paste", "driver.compare", "driver.extract",
     "judge.landmark_gaze", "redirection.head_prior", "estimation.convert", "estimation.compare",
-    "one_shot.prepare", "one_shot.compare",
+    "one_shot.prepare", "one_shot.compare", "talker.prepare", "talker.compare",
 }  # fmt: skip
 RUNTIME = Runtime(device="cpu", progress=False)
 
@@ -164,6 +169,7 @@ OTHERS = {  # below: they need a drive or recordings, or are no task; the last o
     "driver.finetune", "driver.evaluate", "judge.estimator", "estimation.train_single", "estimation.features",
     "estimation.train_temporal", "estimation.evaluate", "one_shot.autoencoder",
     "one_shot.pretrain", "one_shot.adapt", "one_shot.evaluate", "one_shot.apply",
+    "talker.coarse", "talker.fine", "talker.render", "talker.evaluate",
 }  # fmt: skip
 
 
@@ -231,6 +237,22 @@ def test_the_one_shot_stages_run_on_cuda(place, tmp_path, monkeypatch):  # noqa:
             (tmp_path / name).mkdir()
             stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
     assert cuda.num_moved > 10
+
+
+def test_the_talker_s_stages_run_on_cuda(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a pretended device")
+    data = write_drawn(tmp_path / "data")
+    inputs = {"data": data, "coarse": tmp_path / "coarse", "checkpoint": tmp_path / "fine"}
+    with pretended_cuda(monkeypatch) as cuda:
+        for name, stage, config in (
+            ("coarse", coarse, talker_run.COARSE), ("fine", fine, talker_run.FINE),
+            ("film", talker_render, talker_render.TalkerRenderConfig()),
+            ("found", talker_evaluate, talker_run.EVALUATE),
+        ):  # fmt: skip
+            (tmp_path / name).mkdir()
+            before = cuda.num_moved
+            stage.run(config, inputs, StageContext(RUNTIME, tmp_path / name))
+            assert cuda.num_moved > before
 
 
 def test_the_judge_learns_on_cuda(root, tmp_path, monkeypatch):

@@ -93,11 +93,11 @@ def test_every_parameter_of_a_pipeline_comes_from_the_request_or_from_the_runner
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda one: one.name)
 def test_the_stages_of_a_system_are_stages(system):
     from tasks.stage_task import StageTask
-    from tasks.stages import driver, estimation, one_shot, redirection
+    from tasks.stages import driver, estimation, one_shot, redirection, talker
 
     known = {
         task.name
-        for module in (driver, estimation, one_shot, redirection)
+        for module in (driver, estimation, one_shot, redirection, talker)
         for task in vars(module).values()
         if isinstance(task, StageTask)
     }
