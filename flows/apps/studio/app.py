@@ -1,0 +1,126 @@
+"""The studio's web application: one page, one websocket for each tab, photos, the gallery."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from flows.apps.studio import gallery
+from flows.apps.studio.security import HEADERS, Guard
+from flows.apps.studio.session import Session, settled
+from flows.apps.studio.tabs import Studio, Tab
+from gaze_core.errors import BadInput, GazeworksError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gaze_core.studio.views import View
+
+STATIC = Path(__file__).with_name("static")
+MAX_UPLOAD_BYTES = 20_000_000
+_REPORT_HEADERS = HEADERS | {
+    "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+}
+
+
+def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes | None = None) -> Starlette:
+    """The application. `photo` is a picture that every tab shows from the start."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        loading = asyncio.create_task(load_all(studio, photo))
+        yield
+        loading.cancel()
+        await run_in_threadpool(studio.machine.close)
+
+    async def page(_: Request) -> Response:
+        return FileResponse(STATIC / "studio.html", headers=HEADERS)
+
+    async def live(socket: WebSocket) -> None:
+        try:
+            tab = studio.tab(socket.query_params.get("tab", ""))
+        except BadInput as error:
+            await socket.accept()
+            await socket.send_json({"kind": "error", "text": str(error)})
+            await socket.close(1008)
+            return
+        await socket.accept()
+        await Session(studio, tab, socket).run()
+
+    async def upload(request: Request) -> Response:
+        return await _answered(_upload(studio, request))
+
+    async def status(request: Request) -> Response:
+        tab = studio.tabs.get(request.query_params.get("tab", ""))
+        return JSONResponse(_fits(studio).get(id(tab), {}) if tab else {}, headers=HEADERS)
+
+    async def rows(_: Request) -> Response:
+        return await _answered(run_in_threadpool(_gallery, reports))
+
+    async def report(request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        try:
+            path = await run_in_threadpool(gallery.page_of, reports, name)
+        except BadInput as error:
+            return JSONResponse({"error": str(error)}, 404, HEADERS)
+        return FileResponse(path, headers=_REPORT_HEADERS)
+
+    routes = [
+        Route("/", page),
+        WebSocketRoute("/live", live),
+        Route("/photo", upload, methods=["POST"]),
+        Route("/fit", status),
+        Route("/gallery", rows),
+        Route("/report", report),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    guard = Middleware(Guard, token=token, host=host)
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+async def load_all(studio: Studio, photo: bytes | None = None) -> None:
+    """Loads every opening, the first first; one that fails says so on the page."""
+    for key, opening in studio.openings.items():
+        view, fault = await settled(studio.machine.draw(lambda opening=opening: opening.load(studio.runtime)))  # type: ignore[misc]
+        if view is None:
+            studio.faults[key] = fault
+        else:
+            studio.views[key] = view
+        studio.version += 1
+        if photo is not None and not any(name.startswith("p") for name in studio.views):
+            await _photo_for_all(studio, photo)
+
+
+async def _photo_for_all(studio: Studio, content: bytes) -> None:
+    from gaze_core.studio.photos import decode_photo, photo_view
+
+    view, fault = await settled(studio.machine.draw(lambda: photo_view("photo", decode_photo(content))))
+    if view is not None:
+        studio.views["p0a"] = view
+        studio.openings["p0a"] = _Given("photo")
+    else:
+        studio.openings["p0a"], studio.faults["p0a"] = _Given("photo"), fault
+    studio.version += 1
+
+
+async def _answered(work: Any) -> Response:
+    try:
+        return JSONResponse(await work, headers=HEADERS)
+    except GazeworksError as error:
+        return JSONResponse({"error": str(error)}, 400, HEADERS)
+
+
+def _gallery(reports: Path) -> Mapping[str, Any]:
+    found = gallery.report_rows(reports)
+    return {"reports": found, "store": gallery.store_rows(found), "folder": str(reports)}

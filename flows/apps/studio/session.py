@@ -1,0 +1,177 @@
+"""One connection: its newest wish is drawn, and nothing older than it.
+
+The page sends wishes as fast as the pointer moves. One is kept, the newest. A picture is sent only when the page has said
+that it shows the one before the last, so that neither the socket nor the browser ever holds a queue.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from concurrent.futures import Future
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from pydantic import Field, NonNegativeInt, ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from flows.apps.studio.tabs import Studio, Tab
+from gaze_core.config import Config
+from gaze_core.errors import GazeworksError
+from gaze_core.studio.wishes import Wish
+
+MAX_VIEWS, MAX_UNSEEN = 4, 2
+_DRAFT_QUALITY, _FULL_QUALITY = 80, 95
+_POLL_S = 0.25  # how often a change of the lists is looked for
+T = TypeVar("T")
+logger = logging.getLogger("gazeworks.studio")
+
+
+class Ask(Config):
+    """A message from the page: a wish for some views. `full` once the pointer rests; readings are made of such only."""
+
+    kind: Literal["wish"] = "wish"
+    seq: NonNegativeInt
+    views: tuple[str, ...] = Field((), max_length=MAX_VIEWS)
+    wish: Wish
+    full: bool = False
+    read: bool = True
+
+
+class Session:
+    """One websocket of a tab."""
+
+    def __init__(self, studio: Studio, tab: Tab, socket: WebSocket) -> None:
+        self._studio, self._tab, self._socket = studio, tab, socket
+        self._newest: Ask | None = None
+        self._arrived, self._seen = asyncio.Event(), asyncio.Event()
+        self._unseen = 0
+        self._drawn: dict[str, int] = {}  # number of the last wish, by view
+        self.most_unseen = 0  # for tests and measurements
+
+    async def run(self) -> None:
+        """Until the page goes away."""
+        self._tab.sockets += 1
+        others = [asyncio.create_task(work()) for work in (self._draw_wishes, self._tell_changes)]
+        try:
+            await self._listen()
+        finally:
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            self._tab.sockets -= 1
+            self._tab.left_s = time.monotonic()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                text = await self._socket.receive_text()
+            except (WebSocketDisconnect, KeyError):  # KeyError: a binary message
+                return
+            try:
+                message = json.loads(text)
+                if message.get("kind") == "seen":
+                    self._unseen = max(0, self._unseen - 1)
+                    self._seen.set()
+                    continue
+                self._newest = Ask.model_validate(message)
+                self._arrived.set()
+            except (ValueError, AttributeError, RecursionError) as error:
+                await self._tell({"kind": "error", "text": f"not understood: {_short(error)}"})
+
+    async def _draw_wishes(self) -> None:
+        """Draws the newest wish in the view whose picture is the oldest, again and again: a slow model starves no other."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while (ask := self._newest) and (todo := [key for key in ask.views if self._drawn.get(key) != ask.seq]):
+                key = min(todo, key=lambda name: self._drawn.get(name, -1))
+                self._drawn[key] = ask.seq
+                await self._draw(ask, key)
+            if ask is not None and ask.full and ask.read:
+                await self._read(ask)
+
+    async def _draw(self, ask: Ask, key: str) -> None:
+        view = self._studio.view(self._tab, key)
+        if view is None:
+            return
+        while self._unseen >= MAX_UNSEEN:
+            self._seen.clear()
+            await self._seen.wait()
+        begun_s = time.monotonic()
+        drawing, fault = await settled(self._studio.machine.draw(lambda: view.draw(ask.wish)))
+        if drawing is None:
+            await self._tell({"kind": "error", "view": key, "seq": ask.seq, "text": fault})
+            return
+        quality = _FULL_QUALITY if ask.full else _DRAFT_QUALITY
+        ok, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(drawing.image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        height, width = drawing.image.shape[:2]
+        head = {"view": key, "seq": ask.seq, "full": ask.full, "ms": round(1000 * (time.monotonic() - begun_s), 1),
+                "drawn_deg": drawing.drawn_deg, "remark": drawing.remark, "width": width, "height": height}  # fmt: skip
+        text = json.dumps(head).encode()
+        self._unseen += 1
+        self.most_unseen = max(self.most_unseen, self._unseen)
+        await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + (jpeg.tobytes() if ok else b""))
+
+    async def _read(self, ask: Ask) -> None:
+        """Each reader's reading of each view, as long as nothing newer is asked for."""
+        machine, studio = self._studio.machine, self._studio
+        readers, fault = await settled(machine.draw(studio.readers))
+        if readers is None:
+            await self._tell({"kind": "error", "text": fault})
+            return
+        await self._tell({"kind": "readers", "names": readers.names, "absent": dict(readers.absent)})
+        for key in ask.views:
+            view = studio.view(self._tab, key)
+            if view is None:
+                continue
+            drawing, _ = await settled(machine.draw(lambda view=view: view.draw(ask.wish)))  # type: ignore[misc]
+            for name in readers.names if drawing is not None else ():
+                if self._arrived.is_set():
+                    return
+
+                def read(name: Any = name, drawing: Any = drawing) -> Any:
+                    return readers.read(name, drawing, ask.wish.gaze_deg)
+
+                found, fault = await settled(machine.draw(read))
+                if found is None:
+                    await self._tell({"kind": "error", "view": key, "text": f"{name}: {fault}"})
+                else:
+                    await self._tell({"kind": "reading", "view": key, "seq": ask.seq} | found.model_dump(mode="json"))
+
+    async def _tell_changes(self) -> None:
+        told = -1
+        while True:
+            if told != self._studio.version:
+                told = self._studio.version
+                await self._tell(self._studio.listing(self._tab))
+            await asyncio.sleep(_POLL_S)
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        await self._socket.send_text(json.dumps(message, allow_nan=False))
+
+
+async def settled(work: Future[T]) -> tuple[T | None, str]:
+    """The result of a job, or None and what went wrong, in words. Nothing that a job raises ends a connection."""
+    waited = asyncio.wrap_future(work)
+    await asyncio.wait([waited])
+    if waited.cancelled():
+        return None, "the studio ends"
+    error = waited.exception()
+    if error is None:
+        return waited.result(), ""
+    if not isinstance(error, GazeworksError):
+        logger.error("a request failed", exc_info=error)
+    return None, _short(error)
+
+
+def _short(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    kind = "" if isinstance(error, GazeworksError) else f"{type(error).__name__}: "
+    return f"{kind}{text}"[:400]
+
+
