@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,16 +18,11 @@ from starlette.websockets import WebSocket
 from flows.apps.studio import gallery
 from flows.apps.studio.security import HEADERS, Guard
 from flows.apps.studio.session import Session, settled
-from flows.apps.studio.tabs import Studio, Tab
+from flows.apps.studio.tabs import Fit, Studio
+from flows.apps.studio.uploads import add_photo, bounded
 from gaze_core.errors import BadInput, GazeworksError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from gaze_core.studio.views import View
-
 STATIC = Path(__file__).with_name("static")
-MAX_UPLOAD_BYTES = 20_000_000
 _REPORT_HEADERS = HEADERS | {
     "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 }
@@ -59,11 +53,12 @@ def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes 
         await Session(studio, tab, socket).run()
 
     async def upload(request: Request) -> Response:
-        return await _answered(_upload(studio, request))
+        async def work() -> dict[str, str]:
+            tab = studio.tab(request.query_params.get("tab", ""))
+            name = Path(request.query_params.get("name", "")).stem[:40] or "photo"
+            return {"view": await add_photo(studio, tab, name, await bounded(request.stream()))}
 
-    async def status(request: Request) -> Response:
-        tab = studio.tabs.get(request.query_params.get("tab", ""))
-        return JSONResponse(_fits(studio).get(id(tab), {}) if tab else {}, headers=HEADERS)
+        return await _answered(work())
 
     async def rows(_: Request) -> Response:
         return await _answered(run_in_threadpool(_gallery, reports))
@@ -80,7 +75,6 @@ def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes 
         Route("/", page),
         WebSocketRoute("/live", live),
         Route("/photo", upload, methods=["POST"]),
-        Route("/fit", status),
         Route("/gallery", rows),
         Route("/report", report),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -98,20 +92,11 @@ async def load_all(studio: Studio, photo: bytes | None = None) -> None:
         else:
             studio.views[key] = view
         studio.version += 1
-        if photo is not None and not any(name.startswith("p") for name in studio.views):
-            await _photo_for_all(studio, photo)
-
-
-async def _photo_for_all(studio: Studio, content: bytes) -> None:
-    from gaze_core.studio.photos import decode_photo, photo_view
-
-    view, fault = await settled(studio.machine.draw(lambda: photo_view("photo", decode_photo(content))))
-    if view is not None:
-        studio.views["p0a"] = view
-        studio.openings["p0a"] = _Given("photo")
-    else:
-        studio.openings["p0a"], studio.faults["p0a"] = _Given("photo"), fault
-    studio.version += 1
+        if photo is not None and key == next(iter(studio.openings)):
+            try:
+                await add_photo(studio, studio.common, "photo", photo)
+            except GazeworksError as error:
+                studio.common.fits[0] = Fit("photo", fault=str(error), is_at_work=False)
 
 
 async def _answered(work: Any) -> Response:

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
 from pydantic import Field, NonNegativeInt, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -23,6 +25,7 @@ from gaze_core.studio.wishes import Wish
 
 MAX_VIEWS, MAX_UNSEEN = 4, 2
 _DRAFT_QUALITY, _FULL_QUALITY = 80, 95
+_LOSSLESS_PIXELS = 300_000
 _POLL_S = 0.25  # how often a change of the lists is looked for
 T = TypeVar("T")
 logger = logging.getLogger("gazeworks.studio")
@@ -104,15 +107,14 @@ class Session:
         if drawing is None:
             await self._tell({"kind": "error", "view": key, "seq": ask.seq, "text": fault})
             return
-        quality = _FULL_QUALITY if ask.full else _DRAFT_QUALITY
-        ok, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(drawing.image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        ending, content = encoded(drawing.image, ask.full)
         height, width = drawing.image.shape[:2]
         head = {"view": key, "seq": ask.seq, "full": ask.full, "ms": round(1000 * (time.monotonic() - begun_s), 1),
-                "drawn_deg": drawing.drawn_deg, "remark": drawing.remark, "width": width, "height": height}  # fmt: skip
+                "drawn_deg": drawing.drawn_deg, "remark": drawing.remark, "width": width, "height": height, "type": f"image/{ending}"}  # fmt: skip
         text = json.dumps(head).encode()
         self._unseen += 1
         self.most_unseen = max(self.most_unseen, self._unseen)
-        await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + (jpeg.tobytes() if ok else b""))
+        await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + content)
 
     async def _read(self, ask: Ask) -> None:
         """Each reader's reading of each view, as long as nothing newer is asked for."""
@@ -141,8 +143,11 @@ class Session:
                     await self._tell({"kind": "reading", "view": key, "seq": ask.seq} | found.model_dump(mode="json"))
 
     async def _tell_changes(self) -> None:
-        told = -1
+        told, fits = -1, self._studio.fits(self._tab)
         while True:
+            if fits != (now := self._studio.fits(self._tab)):
+                fits = now
+                await self._tell(fits)
             if told != self._studio.version:
                 told = self._studio.version
                 await self._tell(self._studio.listing(self._tab))
@@ -150,6 +155,15 @@ class Session:
 
     async def _tell(self, message: dict[str, Any]) -> None:
         await self._socket.send_text(json.dumps(message, allow_nan=False))
+
+
+def encoded(image: UInt8[ndarray, "h w 3"], full: bool) -> tuple[str, bytes]:
+    """The kind and the bytes of a picture: full ones without loss unless they are large, drafts small."""
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    if full and image.shape[0] * image.shape[1] <= _LOSSLESS_PIXELS:
+        return "png", cv2.imencode(".png", bgr)[1].tobytes()
+    quality = _FULL_QUALITY if full else _DRAFT_QUALITY
+    return "jpeg", cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 async def settled(work: Future[T]) -> tuple[T | None, str]:

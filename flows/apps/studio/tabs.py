@@ -19,6 +19,17 @@ KEPT_S = 60.0  # for this long a tab may be without a connection before its phot
 
 
 @dataclass
+class Fit:
+    """How far the fit of a photo is."""
+
+    name: str
+    stage: str = "waiting"
+    share: float = 0.0
+    fault: str = ""
+    is_at_work: bool = True
+
+
+@dataclass
 class Tab:
     """One page in a browser. `views` are its own, by key; `sockets` its connections; `left_s` when the last one ended."""
 
@@ -26,7 +37,8 @@ class Tab:
     sockets: int = 0
     left_s: float = 0.0
     photos: int = 0  # so far, for keys
-    fitting: int = 0  # number of fits that wait or run
+    fits: dict[int, Fit] = field(default_factory=dict)  # by number of the photo
+    is_gone: bool = False
 
 
 class Studio:
@@ -38,6 +50,7 @@ class Studio:
         self.views: dict[str, View] = {}
         self.faults: dict[str, str] = {}
         self.tabs: dict[str, Tab] = {}
+        self.common = Tab(photos=1000)  # numbers of its own; a photo that the command names
         self.version = 0  # rises with every change of the lists above
         self._readers: Readers | None = None
 
@@ -62,18 +75,20 @@ class Studio:
         for name, tab in list(self.tabs.items()):
             if not tab.sockets and now_s - tab.left_s > KEPT_S:
                 del self.tabs[name]
+                tab.is_gone = True
 
     def view(self, tab: Tab, key: str) -> "View | None":
         """The loaded view of a key, for this tab; None if there is none (yet)."""
-        return tab.views.get(key) or self.views.get(key)
+        return tab.views.get(key) or self.views.get(key) or self.common.views.get(key)
 
     def add_photo_view(self, tab: Tab, key: str, view: "View") -> None:
         """Adds a view of a photo; of more than `MAX_PHOTOS` photos the oldest is forgotten."""
-        tab.views[key] = view
+        tab.views = dict(sorted({**tab.views, key: view}.items(), key=lambda item: (int(item[0][1:-1]), item[0])))
         photos = list(dict.fromkeys(name.rstrip("ab") for name in tab.views))
         for old in photos[:-MAX_PHOTOS]:
             for name in [name for name in tab.views if name.rstrip("ab") == old]:
                 del tab.views[name]
+            tab.fits.pop(int(old[1:]), None)
         self.version += 1
 
     def readers(self) -> "Readers":
@@ -86,7 +101,15 @@ class Studio:
 
     def listing(self, tab: Tab) -> dict[str, Any]:
         """What the page shows of every view."""
-        return {"kind": "views", "views": [*self._openings(), *(_entry(key, view) for key, view in tab.views.items())]}
+        photos = {**self.common.views, **tab.views}
+        return {"kind": "views", "views": [*self._openings(), *(_entry(key, view) for key, view in photos.items())]}
+
+    def fits(self, tab: Tab) -> dict[str, Any]:
+        """How far the fits of a tab's photos are."""
+        found = [fit for one in (self.common, tab) for fit in one.fits.values() if fit.is_at_work or fit.fault]
+        return {"kind": "fits", "fits": [
+            {"name": fit.name, "stage": fit.stage, "share": round(fit.share, 3), "fault": fit.fault} for fit in found
+        ]}  # fmt: skip
 
     def _openings(self) -> Iterator[Mapping[str, Any]]:
         for key, opening in self.openings.items():
@@ -101,4 +124,4 @@ def _entry(key: str, view: "View") -> dict[str, Any]:
     coverage = view.coverage and {"cell_deg": view.coverage.cell_deg, "most_deg": view.coverage.most_deg,
                                   "share": view.coverage.share, "frames": view.coverage.num_frames}  # fmt: skip
     return {"key": key, "name": view.name, "note": view.note, "state": "ready", "controls": view.controls,
-            "coverage": coverage, "photo": key.startswith("p")}  # fmt: skip
+            "coverage": coverage, "photo": key[:-1] if key.startswith("p") else ""}  # fmt: skip
