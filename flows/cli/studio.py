@@ -20,9 +20,11 @@ def studio(
         list[Path] | None,
         typer.Option(help="Folder of a report or of a checkpoint to draw with, beside what ships; may be repeated."),
     ] = None,
-    photo: Annotated[Path | None, typer.Option(help="A photo whose eyes are turned; more can be dropped on the page.")] = None,
+    photo: Annotated[Path | None, typer.Option(help="A photo to move; more can be dropped on the page.")] = None,
     reports: Annotated[Path, typer.Option(help="Folder whose reports the gallery lists.")] = Path("reports"),
-    host: Annotated[str, typer.Option(help="Address to listen at; others than 127.0.0.1 are open to the network.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than 127.0.0.1 are open to all.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
     headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
     device: Device = "auto",
@@ -45,6 +47,8 @@ def _photo(path: Path) -> bytes:
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a photo, JPEG, PNG or WebP")
     if path.stat().st_size > MAX_UPLOAD_BYTES:
-        raise BadInput(f"{path}: {path.stat().st_size / 1e6:.0f} MB; expected a photo of up to {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
+        raise BadInput(
+            f"{path}: {path.stat().st_size / 1e6:.0f} MB; expected a photo of up to {MAX_UPLOAD_BYTES / 1e6:.0f} MB"
+        )
     search_beside(path)
     return path.read_bytes()

@@ -108,4 +108,6 @@ def fitted_view(name: str, image: np.ndarray, runtime: Runtime, progress: Progre
         fitted = step("fit", lambda context: invert.run(plan, {"checkpoint": prior, "data": data}, context))
         model, _ = gaze_gaussian.load(fitted)
         dataset = SubjectDataset(data / read_splits(data / SPLITS_FILE).subjects[0].file)
-        return HeadView(f"{name}, drawn", "the shipped head, fitted to the photo", model, dataset.batch([0]), None, runtime)
+        return HeadView(
+            f"{name}, drawn", "the shipped head, fitted to the photo", model, dataset.batch([0]), None, runtime
+        )

@@ -24,7 +24,7 @@ from gaze_core.models.redirection.gaze_gaussian import GazeGaussian
 from gaze_core.one_shot.band import Band, put_back
 from gaze_core.one_shot.checkpoints import Redirector, load_redirector
 from gaze_core.one_shot.layout import count_samples, read_person
-from gaze_core.one_shot.objective import PairTensors, make_bands
+from gaze_core.one_shot.objective import hidden
 from gaze_core.one_shot.samples import Samples, band_images, band_tensor, prepare
 from gaze_core.preprocess.eye_paste import EyeLimits, frontal_crop, paste_eyes
 from gaze_core.preprocess.posed_face import PosedFace
@@ -115,9 +115,10 @@ def _neutral(frame: GazeBatch) -> GazeBatch:
 
 def most_frontal(dataset: SubjectDataset) -> int:
     """The frame whose head is turned least from its camera."""
-    to_camera = np.asarray(dataset.labels["world_to_camera"])[:, :3, :3] @ np.asarray(dataset.labels["head_to_world"])[
-        :, :3, :3
-    ]
+    to_camera = (
+        np.asarray(dataset.labels["world_to_camera"])[:, :3, :3]
+        @ np.asarray(dataset.labels["head_to_world"])[:, :3, :3]
+    )
     turns = [float(np.hypot(*face_head_pose(rotation))) for rotation in to_camera]
     return int(np.argmin(turns))
 
@@ -147,6 +148,7 @@ class OneShotView:
         self.coverage = Coverage.of(samples.gaze - samples.head)
         self._redirector, self._samples = redirector, samples
         self._at = int(np.argmin(np.linalg.norm(samples.head, axis=1)))
+        self._latents = self._encoded()
 
     @classmethod
     def shipped(cls, people: Path, checkpoint: Path, runtime: Runtime) -> "OneShotView":
@@ -162,17 +164,23 @@ class OneShotView:
         return cls("one-shot", note, load_redirector(checkpoint, runtime), prepare({person: arrays}, marks))
 
     @torch.no_grad()
+    def _encoded(self) -> tuple[Tensor, Tensor]:
+        """Latents of the band with its eyes hidden and of the band as recorded, which no gaze changes."""
+        device = next(self._redirector.model.parameters()).device
+        band = band_tensor(self._samples.band[self._at][None]).to(device)
+        mask = torch.from_numpy(self._samples.mask[self._at])[None, None].float().div(255).to(device)
+        encode = self._redirector.autoencoder.encode
+        return encode(hidden(band, mask)), encode(band)
+
+    @torch.no_grad()
     def draw(self, wish: Wish) -> Drawing:
         """The person's face with made eyes; the rest of the face is the recorded one."""
         samples, at = self._samples, self._at
-        device = next(self._redirector.model.parameters()).device
-        band = band_tensor(samples.band[at][None]).to(device)
-        mask = torch.from_numpy(samples.mask[at])[None, None].float().div(255).to(device)
-        gaze = torch.deg2rad(torch.tensor([wish.gaze_deg], dtype=torch.float32, device=device))
-        head = torch.from_numpy(samples.head[at][None]).float().to(device)
-        apart = torch.zeros(1, dtype=torch.bool, device=device)
-        pair = PairTensors(band, band, mask, mask, apart, gaze, head)
-        made = band_images(make_bands(self._redirector.model, self._redirector.autoencoder, pair).clamp(0, 1))[0]
+        masked, reference = self._latents
+        gaze = torch.deg2rad(torch.tensor([wish.gaze_deg], dtype=torch.float32, device=masked.device))
+        head = torch.from_numpy(samples.head[at][None]).float().to(masked.device)
+        bands = self._redirector.autoencoder.decode(self._redirector.model(masked, reference, gaze, head))
+        made = band_images(bands.clamp(0, 1))[0]
         left, top = (int(value) for value in samples.origin_px[at])
         face = put_back(samples.face[at], made, Band(samples.band[at], samples.mask[at], (left, top)))
         return Drawing(face, _tensor(face), wish.gaze_deg)

@@ -60,7 +60,9 @@ def _of_report(path: Path) -> Iterator[Opening]:
 
     report = path / JSON_FILE
     if not report.is_file():
-        raise BadInput(f"{path}: expected the folder of a checkpoint (with {WEIGHTS_FILE}) or of a report ({JSON_FILE})")
+        raise BadInput(
+            f"{path}: expected the folder of a checkpoint (with {WEIGHTS_FILE}) or of a report ({JSON_FILE})"
+        )
     try:
         refs = json.loads(report.read_text())["artifacts"]
         wanted = {role: ArtifactRef.model_validate(refs[role]) for role in _ROLES if role in refs}

@@ -109,8 +109,9 @@ class Session:
             return
         ending, content = encoded(drawing.image, ask.full)
         height, width = drawing.image.shape[:2]
-        head = {"view": key, "seq": ask.seq, "full": ask.full, "ms": round(1000 * (time.monotonic() - begun_s), 1),
-                "drawn_deg": drawing.drawn_deg, "remark": drawing.remark, "width": width, "height": height, "type": f"image/{ending}"}  # fmt: skip
+        took_ms = round(1000 * (time.monotonic() - begun_s), 1)
+        head = {"view": key, "seq": ask.seq, "full": ask.full, "ms": took_ms, "drawn_deg": drawing.drawn_deg,
+                "remark": drawing.remark, "width": width, "height": height, "type": f"image/{ending}"}  # fmt: skip
         text = json.dumps(head).encode()
         self._unseen += 1
         self.most_unseen = max(self.most_unseen, self._unseen)
@@ -187,5 +188,3 @@ def _short(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     kind = "" if isinstance(error, GazeworksError) else f"{type(error).__name__}: "
     return f"{kind}{text}"[:400]
-
-
