@@ -1,5 +1,6 @@
 """A photo that somebody drops on the page: its eyes at once, a drawn head after the shipped one was fitted to it."""
 
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,13 @@ def decode_photo(content: bytes) -> np.ndarray:
     return np.ascontiguousarray(shown[..., ::-1])
 
 
+def _quiet() -> logging.Logger:
+    """A fit's losses are of no use to somebody who looks at a page."""
+    logger = logging.getLogger("gazeworks.studio.fit")
+    logger.setLevel(logging.WARNING)
+    return logger
+
+
 def _announced_pixels(content: bytes) -> int:
     """Pixels by the header, before anything is decoded; 0 if the header says nothing."""
     from io import BytesIO
@@ -94,7 +102,9 @@ def fitted_view(name: str, image: np.ndarray, runtime: Runtime, progress: Progre
             progress(stage, 0.0)
             out = work / stage
             out.mkdir()
-            context = StageContext(runtime, out, progress=lambda at, of, _: progress(stage, at / max(of, 1)))
+            context = StageContext(
+                runtime, out, progress=lambda at, of, _: progress(stage, at / max(of, 1)), logger=_quiet()
+            )
             for file, path in run(context).files.items():
                 if path != out / file:
                     (out / file).parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from flows.apps.studio.app import make_app
 from flows.apps.studio.catalog import Opening
@@ -49,18 +50,22 @@ def serve(openings: list[Opening], address: Address, reports: Path, photo: bytes
     url = f"http://{shown}:{listening.getsockname()[1]}/?token={token}"
     with contextlib.closing(listening), _own_temporary_folder():
         app = make_app(Studio(Machine(), runtime, openings), token, address.host, reports, photo)
-        # A client that never says that it has seen a picture holds two of them; no message of a page is longer than this.
-        config = uvicorn.Config(
-            app, log_level="error", access_log=False, lifespan="on", ws="websockets-sansio", ws_max_size=_MAX_MESSAGE_BYTES,
-            limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=3, server_header=False,
-        )  # fmt: skip
         print_line(f"studio: {url}")
         if address.host not in LOOPBACK:
             print_line("everybody who can reach this machine and knows this address can use the studio")
         print_line("end it with CTRL-C")
         if address.browser:
             threading.Timer(0.5, webbrowser.open, (url,)).start()
-        _Server(config).run([listening])
+        server_of(app).run([listening])
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """The server of an application, not running yet. Messages of a page are short, and there are few of them."""
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, lifespan="on", ws="websockets-sansio", ws_max_size=_MAX_MESSAGE_BYTES,
+        limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=3, server_header=False,
+    )  # fmt: skip
+    return _Server(config)
 
 
 def _listening(address: Address) -> socket.socket:
