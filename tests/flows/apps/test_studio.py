@@ -182,7 +182,7 @@ def test_a_fault_is_told_and_the_next_wish_drawn(client, view, caplog):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"kind": "wish"}', '{"kind":"wish","seq":1,"wish":{"gaze_deg":[0,90]}}', '{"kind":"wish","seq":1,"wish":{"blink":"x"}}',
+    "text", ["{", "[]", '{"kind": "wish"}', '{"kind":"wish","seq":1,"wish":{"gaze_deg":[0,90]}}', '{"kind":"wish","seq":1,"wish":{"jaw":2}}',
              '{"kind":"wish","seq":1,"views":["a","b","c","d","e"],"wish":{}}'],
 )  # fmt: skip
 def test_what_is_no_wish_is_refused_in_words(client, text):

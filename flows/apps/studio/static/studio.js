@@ -81,7 +81,7 @@ const picture = (info, image) => {
 const show = () => {
   state.shown = state.shown.filter((key) => state.views.get(key)?.state === "ready");
   $("wait").hidden = state.shown.length > 0;
-  $("pictures").style.setProperty("--columns", Math.min(2, Math.max(1, state.shown.length)));
+  $("pictures").style.setProperty("--columns", [1, 1, 2, 3, 2][state.shown.length]);
   for (const [key, { whole }] of state.figures) if (!state.shown.includes(key)) { whole.remove(); state.figures.delete(key); }
   for (const key of state.shown) {
     if (!state.figures.has(key)) state.figures.set(key, figure(key));
