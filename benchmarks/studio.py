@@ -20,7 +20,9 @@ from typing import Any
 from benchmarks.chromium import Page, chromium
 from tasks.measurements import record_values
 
-_STATISTICS = "(() => { const s = studio.live.stats; return {sent: studio.live.seq, times: s.times_ms, delays: s.latencies_ms, draw: s.draw_ms} })()"
+_STATISTICS = (
+    "(() => { const s = studio.live.stats; return {times: s.times_ms, delays: s.latencies_ms, draw: s.draw_ms} })()"
+)
 _CLEAR = "for (const name of ['times_ms', 'latencies_ms', 'draw_ms']) studio.live.stats[name] = []"
 _PAUSE_S = 0.016  # between two places of the pointer, as of a screen at 60 Hz
 

@@ -88,20 +88,27 @@ class Session:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while (ask := self._newest) and (todo := [key for key in ask.views if self._drawn.get(key) != ask.seq]):
+            while True:
+                await self._room()  # before the wish is chosen, or it would be an old one by then
+                ask = self._newest
+                todo = [key for key in ask.views if self._drawn.get(key) != ask.seq] if ask else []
+                if ask is None or not todo:
+                    break
                 key = min(todo, key=lambda name: self._drawn.get(name, -1))
                 self._drawn[key] = ask.seq
                 await self._draw(ask, key)
             if ask is not None and ask.full and ask.read:
                 await self._read(ask)
 
+    async def _room(self) -> None:
+        while self._unseen >= MAX_UNSEEN:
+            self._seen.clear()
+            await self._seen.wait()
+
     async def _draw(self, ask: Ask, key: str) -> None:
         view = self._studio.view(self._tab, key)
         if view is None:
             return
-        while self._unseen >= MAX_UNSEEN:
-            self._seen.clear()
-            await self._seen.wait()
         begun_s = time.monotonic()
         drawing, fault = await settled(self._studio.machine.draw(lambda: view.draw(ask.wish)))
         if drawing is None:

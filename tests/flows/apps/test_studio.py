@@ -97,7 +97,8 @@ def test_with_the_token_there_is_the_page_and_it_says_where_scripts_may_come_fro
 
 @pytest.mark.parametrize(
     "headers",
-    [{"host": "evil.example"}, {"host": "127.0.0.1.evil.example:8000"}, {"host": "["}, {"origin": "http://evil.example"}, {"origin": "null"}],
+    [{"host": "evil.example"}, {"host": "127.0.0.1.evil.example:8000"}, {"host": "["}, {"origin": "http://evil.example"},
+     {"origin": "null"}],
 )  # fmt: skip
 def test_another_host_or_origin_is_refused(client, headers):
     assert client.get(f"/?token={TOKEN}", headers=headers).status_code == 403
@@ -182,8 +183,9 @@ def test_a_fault_is_told_and_the_next_wish_drawn(client, view, caplog):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"kind": "wish"}', '{"kind":"wish","seq":1,"wish":{"gaze_deg":[0,90]}}', '{"kind":"wish","seq":1,"wish":{"jaw":2}}',
-             '{"kind":"wish","seq":1,"views":["a","b","c","d","e"],"wish":{}}'],
+    "text",
+    ["{", "[]", '{"kind": "wish"}', '{"kind":"wish","seq":1,"wish":{"gaze_deg":[0,90]}}',
+     '{"kind":"wish","seq":1,"wish":{"jaw":2}}', '{"kind":"wish","seq":1,"views":["a","b","c","d","e"],"wish":{}}'],
 )  # fmt: skip
 def test_what_is_no_wish_is_refused_in_words(client, text):
     with live(client) as page:
@@ -277,7 +279,6 @@ def test_a_photo_is_moved_while_the_head_is_fitted_to_it(client, photos):
         ready(page)
         answer = client.post(f"/photo?token={TOKEN}&tab=a&name=me.png", content=png())
         assert answer.json() == {"view": "p1a"}
-        assert message(page, "views")["views"][-1]["name"] == "me"
         while message(page, "fits")["fits"] != [
             {"name": "me", "stage": "fitting the known head", "share": 0.575, "fault": ""}
         ]:
@@ -369,15 +370,16 @@ serve([], Address(port=int(sys.argv[1])), Path("."), None, Runtime(device="cpu")
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_nothing_stays(tmp_path, number):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "t")}
+    (tmp_path / "t").mkdir()
     process = subprocess.Popen([sys.executable, "-c", SERVE, "0"], stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout.readline().startswith("studio: http://127.0.0.1:")
     process.stdout.readline()
-    assert [path.name[:17] for path in tmp_path.iterdir()] == ["gazeworks-studio-"]
+    assert [path.name[:17] for path in (tmp_path / "t").iterdir()] == ["gazeworks-studio-"]
     time.sleep(0.5)
     process.send_signal(number)
     assert process.wait(20) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "t").iterdir()) == []
 
 
 def test_a_port_in_use_is_refused_in_words():

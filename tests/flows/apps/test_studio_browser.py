@@ -43,7 +43,8 @@ def page(browser, url):
 
 def colour(page, number=0):
     """The colour in the middle of a picture: pitch and yaw that it was drawn with."""
-    red, green = page.value(f"[...document.querySelectorAll('figure canvas')[{number}].getContext('2d').getImageData(20, 20, 1, 1).data].slice(0, 2)")  # fmt: skip
+    canvas = f"[...document.querySelectorAll('figure canvas')][{number}]"
+    red, green = page.value(f"[...{canvas}.getContext('2d').getImageData(20, 20, 1, 1).data].slice(0, 2)")
     return (red - 128) / 2, (green - 128) / 2
 
 
