@@ -88,17 +88,19 @@ class Session:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while True:
+            while self._todo():
                 await self._room()  # before the wish is chosen, or it would be an old one by then
-                ask = self._newest
-                todo = [key for key in ask.views if self._drawn.get(key) != ask.seq] if ask else []
-                if ask is None or not todo:
-                    break
-                key = min(todo, key=lambda name: self._drawn.get(name, -1))
-                self._drawn[key] = ask.seq
-                await self._draw(ask, key)
-            if ask is not None and ask.full and ask.read:
-                await self._read(ask)
+                for ask, key in self._todo()[:1]:
+                    self._drawn[key] = ask.seq
+                    await self._draw(ask, key)
+            if (newest := self._newest) and newest.full and newest.read:
+                await self._read(newest)
+
+    def _todo(self) -> list[tuple[Ask, str]]:
+        """The newest wish with each view that has not drawn it, the one with the oldest picture first."""
+        ask = self._newest
+        missing = [key for key in ask.views if self._drawn.get(key) != ask.seq] if ask else []
+        return [(ask, key) for key in sorted(missing, key=lambda name: self._drawn.get(name, -1))] if ask else []
 
     async def _room(self) -> None:
         while self._unseen >= MAX_UNSEEN:
