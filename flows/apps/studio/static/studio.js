@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id);
 const STILL_MS = 120, MOST_VIEWS = 4, SLIDERS = ["blink", "jaw", "brows"];
 const token = new URLSearchParams(location.search).get("token") || "";
 const state = { views: new Map(), shown: [], chosenKind: new Map(), figures: new Map(), readings: new Map(), readers: [], seq: 0, started: false };
-let stillTimer = 0, frameAsked = false, film = null;
+let stillTimer = 0, frameAsked = false, draftWanted = false, film = null;
 
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -22,10 +22,12 @@ const changed = () => {
   $("asked").textContent = `asked: pitch ${signed(gaze.pitch)}°, yaw ${signed(gaze.yaw)}°` +
     (head.pitch || head.yaw ? `; head turned by ${signed(head.pitch)}°, ${signed(head.yaw)}°` : "");
   cover();
-  if (!frameAsked) { frameAsked = true; requestAnimationFrame(() => { frameAsked = false; ask(false); }); }
+  draftWanted = true;
+  if (!frameAsked) { frameAsked = true; requestAnimationFrame(() => { frameAsked = false; if (draftWanted) ask(false); }); }
   clearTimeout(stillTimer); stillTimer = setTimeout(() => ask(true), STILL_MS);
 };
-const ask = (full) => { const seq = live.ask(state.shown, wish(), full); if (seq) { state.seq = seq; stale(); } };
+/* A draft that a slow screen asks for late must not replace the full picture. */
+const ask = (full) => { draftWanted = false; const seq = live.ask(state.shown, wish(), full); if (seq) { state.seq = seq; stale(); } };
 
 const gaze = new Pad($("gaze-pad"), 45, changed), head = new Pad($("head-pad"), 30, changed);
 $("head-pad").addEventListener("wheel", (event) => {
