@@ -22,6 +22,7 @@ from flows.cli import inversion as inversion_cli
 from flows.cli import look as look_cli
 from flows.cli import search as search_cli
 from flows.cli import serving as serving_cli
+from flows.cli import studio as studio_cli
 from flows.cli.data import app as data_app
 from flows.cli.driver import driver_app, show_app
 from flows.cli.estimate import estimate_app
@@ -68,6 +69,7 @@ app.add_typer(import_app, name="import")
 evaluation_cli.register(app)
 gaze_cli.register(app)
 serving_cli.register(app)
+studio_cli.register(app)
 app.add_typer(store_app, name="store")
 app.add_typer(server_app, name="server")
 app.add_typer(show_app, name="app")

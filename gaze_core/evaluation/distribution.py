@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics.image.kid import poly_mmd
 
 from gaze_core.errors import MissingArtifact
 
@@ -38,6 +37,8 @@ def kid(rendered: Float[Tensor, "n f"], recorded: Float[Tensor, "m f"]) -> float
 
     Lower is better; about 0 for sets of the same distribution, slightly negative by chance (Binkowski et al. 2018).
     """
+    from torchmetrics.image.kid import poly_mmd  # takes seconds
+
     return float(poly_mmd(recorded, rendered))
 
 

@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gaze_core.geometry.angles import angular_error_deg
 
@@ -34,6 +33,8 @@ def ssim(image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]) -> F
 
     Wang et al. 2004: Gaussian window of 11 px, standard deviation 1.5 px, all three channels, as torchmetrics has it.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds
+
     values = structural_similarity_index_measure(image, target, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
     return values.reshape(len(image))

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.functional.image.lpips import _LPIPS
 
 from gaze_core.errors import ContractViolation, MissingArtifact
 
@@ -94,6 +93,8 @@ class Lpips(nn.Module):
         """
         super().__init__()
         try:
+            from torchmetrics.functional.image.lpips import _LPIPS  # takes seconds
+
             self.network = _LPIPS(net="vgg", pnet_rand=True)
         except ModuleNotFoundError as error:
             raise MissingArtifact("the package torchvision is not installed; pip install torchvision") from error

@@ -6,7 +6,6 @@ Each is the mean of per-image values over the batch, so several processes that s
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 
 def masked_l1(
@@ -25,6 +24,8 @@ def dissimilarity(
     image: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 h w"] | None = None
 ) -> Float[Tensor, ""]:
     """1 - SSIM with an 11 px Gaussian window of standard deviation 1.5 px (Wang et al. 2004), in a mask if given."""
+    from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds
+
     _, ssim = structural_similarity_index_measure(image, target, data_range=1.0, return_full_image=True)
     return (1 - ssim).mean() if mask is None else masked_l1(1 - ssim, torch.zeros_like(ssim), mask)
 

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch._weights_only_unpickler import UnpicklingError  # type: ignore[attr-defined]  # what torch.load raises
 from torch.nn import functional
-from torchvision.models import vgg16
 
 from gaze_core.errors import BadInput
 
@@ -34,6 +33,8 @@ class VggDistance(nn.Module):
         """
         super().__init__()
         with torch.device("meta"):  # nothing is allocated for the classifier, nine tenths of the network
+            from torchvision.models import vgg16  # takes seconds
+
             self.features = vgg16(weights=None).features
         try:
             stored = torch.load(weights, weights_only=True, map_location="cpu", mmap=True)

@@ -4,8 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-from lightning.fabric import Fabric
+from typing import TYPE_CHECKING
 
 from gaze_core.config import Runtime
 from gaze_core.reproducibility import deterministic
@@ -28,6 +27,9 @@ from gaze_core.training.task import (
     Validation,
     total,
 )
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric  # takes seconds, and who only draws needs none
 
 __all__ = [
     "Batch", "FitConfig", "FitSummary", "LossTerms", "MetricSink", "Adversary", "OptimizerConfig", "Progress",
@@ -81,7 +83,7 @@ def _fit(
     return run.finish(first_step, time.monotonic() - started_s, num_steps)
 
 
-def _sample_order(task: Task[B], config: FitConfig, fabric: Fabric, first: int, last: int) -> Iterator[list[int]]:
+def _sample_order(task: Task[B], config: FitConfig, fabric: "Fabric", first: int, last: int) -> Iterator[list[int]]:
     """Indices of the samples of each part of each batch, for this process."""
     own = process_slice(config.batch_size, fabric.global_rank, fabric.world_size, config.accumulate)
     for step in range(config.first_step + first, config.first_step + last):

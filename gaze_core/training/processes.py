@@ -5,17 +5,21 @@ environment variables.
 """
 
 import os
-
-from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
+from typing import TYPE_CHECKING
 
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from gaze_core.reproducibility import choose_device
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric  # takes seconds, and who only draws needs none
 
-def make_fabric(runtime: Runtime) -> Fabric:
+
+def make_fabric(runtime: Runtime) -> "Fabric":
     """The Fabric of this process, which joins the process group of a data-parallel run if there is one."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
     accelerator = choose_device(runtime).type
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

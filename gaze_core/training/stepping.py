@@ -4,16 +4,18 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from gaze_core.errors import BadInput, DivergedError
 from gaze_core.reproducibility import seed_everything
 from gaze_core.training.fit_config import FitConfig, OptimizerConfig
 from gaze_core.training.task import B, Task
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric  # takes seconds, and who only draws needs none
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -49,7 +51,7 @@ class _Objective(nn.Module, Generic[B]):
 class Stepper(Generic[B]):
     """The models and optimizers on their device; `step` is one optimisation step."""
 
-    def __init__(self, task: Task[B], config: FitConfig, fabric: Fabric) -> None:
+    def __init__(self, task: Task[B], config: FitConfig, fabric: "Fabric") -> None:
         self.task, self.config, self.fabric = task, config, fabric
         groups = [(task.parameter_groups, config.optimizer)]
         groups += [(adversary.parameter_groups, adversary.optimizer) for adversary in task.adversaries]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"gaze_core", "tasks", "flows", "benchmarks", "tests"}
 INSTALLED = packages_distributions()
-NOT_IMPORTED = {"fastapi"}  # Prefect's server imports it; here it is only bounded
+NOT_IMPORTED = {"fastapi", "websockets"}  # Prefect's server imports the one, uvicorn the other
 # Where a package that the development environment lacks has another name than what is imported.
 DISTRIBUTIONS = {"dlib": "dlib-bin", "torch_fidelity": "torch-fidelity"}
 

@@ -1,0 +1,111 @@
+"""The studio's web application: one page, one websocket for each tab, photos, the gallery."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from flows.apps.studio import gallery
+from flows.apps.studio.security import HEADERS, Guard
+from flows.apps.studio.session import Session, settled
+from flows.apps.studio.tabs import Fit, Studio
+from flows.apps.studio.uploads import add_photo, bounded
+from gaze_core.errors import BadInput, GazeworksError
+
+STATIC = Path(__file__).with_name("static")
+_REPORT_HEADERS = HEADERS | {
+    "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+}
+
+
+def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes | None = None) -> Starlette:
+    """The application. `photo` is a picture that every tab shows from the start."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        loading = asyncio.create_task(load_all(studio, photo))
+        yield
+        loading.cancel()
+        await run_in_threadpool(studio.machine.close)
+
+    async def page(_: Request) -> Response:
+        return FileResponse(STATIC / "studio.html", headers=HEADERS)
+
+    async def live(socket: WebSocket) -> None:
+        try:
+            tab = studio.tab(socket.query_params.get("tab", ""))
+        except BadInput as error:
+            await socket.accept()
+            await socket.send_json({"kind": "error", "text": str(error)})
+            await socket.close(1008)
+            return
+        await socket.accept()
+        await Session(studio, tab, socket).run()
+
+    async def upload(request: Request) -> Response:
+        async def work() -> dict[str, str]:
+            tab = studio.tab(request.query_params.get("tab", ""))
+            name = Path(request.query_params.get("name", "")).stem[:40] or "photo"
+            return {"view": await add_photo(studio, tab, name, await bounded(request.stream()))}
+
+        return await _answered(work())
+
+    async def rows(_: Request) -> Response:
+        return await _answered(run_in_threadpool(_gallery, reports))
+
+    async def report(request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        try:
+            path = await run_in_threadpool(gallery.page_of, reports, name)
+        except BadInput as error:
+            return JSONResponse({"error": str(error)}, 404, HEADERS)
+        return FileResponse(path, headers=_REPORT_HEADERS)
+
+    routes = [
+        Route("/", page),
+        WebSocketRoute("/live", live),
+        Route("/photo", upload, methods=["POST"]),
+        Route("/gallery", rows),
+        Route("/report", report),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    guard = Middleware(Guard, token=token, host=host)
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+async def load_all(studio: Studio, photo: bytes | None = None) -> None:
+    """Loads every opening, the first first; one that fails says so on the page."""
+    for key, opening in studio.openings.items():
+        view, fault = await settled(studio.machine.draw(lambda opening=opening: opening.load(studio.runtime)))  # type: ignore[misc]
+        if view is None:
+            studio.faults[key] = fault
+        else:
+            studio.views[key] = view
+        studio.version += 1
+        if photo is not None and key == next(iter(studio.openings)):
+            try:
+                await add_photo(studio, studio.common, "photo", photo)
+            except GazeworksError as error:
+                studio.common.fits[0] = Fit("photo", fault=str(error), is_at_work=False)
+
+
+async def _answered(work: Any) -> Response:
+    try:
+        return JSONResponse(await work, headers=HEADERS)
+    except GazeworksError as error:
+        return JSONResponse({"error": str(error)}, 400, HEADERS)
+
+
+def _gallery(reports: Path) -> Mapping[str, Any]:
+    found = gallery.report_rows(reports)
+    return {"reports": found, "store": gallery.store_rows(found), "folder": str(reports)}
