@@ -145,7 +145,7 @@ class OneShotView:
 
     def __init__(self, name: str, note: str, redirector: Redirector, samples: Samples) -> None:
         self.name, self.note = name, note
-        self.coverage = Coverage.of(samples.gaze - samples.head)
+        self.coverage: Coverage | None = Coverage.of(samples.gaze - samples.head)
         self._redirector, self._samples = redirector, samples
         self._at = int(np.argmin(np.linalg.norm(samples.head, axis=1)))
         self._latents = self._encoded()
@@ -190,7 +190,7 @@ class PhotoView:
     """A photo whose own eyes are turned; no model (docs/decisions/0011-look.md)."""
 
     controls: tuple[Control, ...] = ()
-    coverage = None
+    coverage: Coverage | None = None
 
     def __init__(self, name: str, posed: PosedFace, limits: EyeLimits = EyeLimits()) -> None:  # noqa: B008 (frozen)
         self.name, self.note = name, "the photo's own eyes, turned; all else is the photo"
