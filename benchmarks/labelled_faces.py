@@ -28,16 +28,12 @@ from numpy import ndarray
 
 from gaze_core.assets import resolve
 from gaze_core.config import Runtime
-from gaze_core.driver.checkpoints import load_estimator
+from gaze_core.driver.gaze_estimator import face_gaze
 from gaze_core.driver.shipped_files import BASE_FILE, shipped
-from gaze_core.driver.view import DRIVER_FACE
 from gaze_core.errors import BadInput, GazeworksError
 from gaze_core.evaluation.readers import why_not
-from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
-from gaze_core.geometry.normalization import face_center_m, normalize
-from gaze_core.preprocess.face_mesh import IBUG_68
+from gaze_core.geometry.angles import angular_error_deg
 from gaze_core.preprocess.iris_gaze import GazePrediction, angles_of, camera_gaze, eyes_open, gaze_from_irises
-from gaze_core.preprocess.labels import warp
 from gaze_core.preprocess.landmark_gaze import LandmarkGaze
 from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.openvino_gaze import OpenvinoGaze
@@ -118,18 +114,8 @@ def by_irises(posed: PosedFace) -> Reading:
 
 def driver_base() -> Callable[[PosedFace], Reading]:
     """The appearance network from which `gazeworks driver run` starts, on its own view of the face."""
-    model, card = load_estimator(shipped(BASE_FILE), Runtime(device="cpu"))
-    config = DRIVER_FACE.resized(card["normalization"]["size_px"])
-
-    @torch.no_grad()
-    def read(posed: PosedFace) -> Reading:
-        center_m = posed.pose.to_camera(face_center_m(posed.head.points_m[list(IBUG_68)], config.face_center))
-        view = normalize(posed.intrinsics_px, center_m, posed.pose.rotation, config)
-        crop = torch.from_numpy(warp(posed.image, view, config.width_height_px)).permute(2, 0, 1)[None].float() / 255
-        seen = vector_from_pitchyaw(model(crop)[0].double()).numpy()
-        return angles_of(view.rotation.T @ seen), all(eyes_open(posed.face.points_px, posed.face.expression)), None
-
-    return read
+    gaze = face_gaze(shipped(BASE_FILE), Runtime(device="cpu"))
+    return lambda posed: (gaze(posed), all(eyes_open(posed.face.points_px, posed.face.expression)), None)
 
 
 def readers() -> dict[str, Callable[[PosedFace], Reading]]:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,8 @@ from gaze_core.errors import BadInput, GazeworksError, reasons_text
 from tasks.console import print_json, print_line
 
 if TYPE_CHECKING:
-    from gaze_core.preprocess.gaze_recording import GazeOptions, GazeSummary
+    from gaze_core.preprocess.gaze_estimators import Estimate, EstimatorName
+    from gaze_core.preprocess.gaze_recording import GazeSummary
 
 
 class _Interrupted(GazeworksError):
@@ -30,9 +31,10 @@ def gaze(
         str, typer.Option("--input", help="A video, a photograph, a folder of them, or: camera (until CTRL-C).")
     ],
     estimator: Annotated[
-        Literal["landmarks", "iris", "openvino"],
+        str,
         typer.Option(
-            help="landmarks: learned from rendered people. iris: an eyeball model. openvino: needs the extra."
+            help="landmarks: learned from rendered people. iris: an eyeball model. openvino: needs the extra. Or a "
+            "checkpoint of gazeworks driver: its weights file, or its folder."
         ),
     ] = "landmarks",
     calibrate: Annotated[
@@ -74,7 +76,9 @@ def gaze(
     if not is_live:
         search_beside(Path(source))
         require_outside(out, Path(source))
-    options = GazeOptions(estimator, read_camera(camera) if camera else None, focal_px, calibrate, video, workers)
+    options = GazeOptions(
+        _estimator(estimator), read_camera(camera) if camera else None, focal_px, calibrate, video, workers
+    )
     environment.configure_logging()
     if is_live and seconds is None:
         print_line("reading the camera; CTRL-C ends")
@@ -85,14 +89,33 @@ def gaze(
     except KeyboardInterrupt as stopped:
         raise _Interrupted(f"interrupted; what was read until now: {out / 'gaze.csv.partial'}") from stopped
     if as_json:
-        print_json(_facts(summary, options, out))
+        print_json(_facts(summary, estimator, out))
         return
     _report(summary, out)
 
 
-def _facts(summary: "GazeSummary", options: "GazeOptions", out: Path) -> dict[str, object]:
+def _estimator(text: str) -> "EstimatorName | Estimate":
+    """One of the names, or a checkpoint.
+
+    Raises:
+        BadInput: neither.
+    """
+    from gaze_core.preprocess.gaze_estimators import NAMES
+
+    if name := next((name for name in NAMES if name == text), None):
+        return name
+    if not Path(text).exists():
+        raise BadInput(
+            f"--estimator {text}: expected {', '.join(NAMES)}, or the path of a checkpoint of gazeworks driver"
+        )
+    from gaze_core.driver.gaze_estimator import face_estimate
+
+    return face_estimate(Path(text))
+
+
+def _facts(summary: "GazeSummary", estimator: str, out: Path) -> dict[str, object]:
     return {
-        "estimator": options.estimator,
+        "estimator": estimator,
         "pictures": summary.pictures,
         "faces": summary.faces,
         "gazes": summary.gazes,

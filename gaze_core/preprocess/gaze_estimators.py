@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from gaze_core.preprocess.openvino_gaze import OpenvinoGaze
 from gaze_core.preprocess.posed_face import PosedFace
 
 EstimatorName = Literal["landmarks", "iris", "openvino"]
+NAMES: tuple[EstimatorName, ...] = get_args(EstimatorName)
 
 
 @dataclass(frozen=True, eq=False)

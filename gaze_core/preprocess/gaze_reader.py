@@ -18,7 +18,7 @@ from gaze_core.preprocess.camera_model import Camera
 from gaze_core.preprocess.face_mesh import AverageFace
 from gaze_core.preprocess.face_search import extent_px, find_faces
 from gaze_core.preprocess.face_tracking import FaceTracker
-from gaze_core.preprocess.gaze_estimators import EstimatorName, EyeGaze, estimator
+from gaze_core.preprocess.gaze_estimators import Estimate, EstimatorName, EyeGaze, estimator
 from gaze_core.preprocess.head_pose import HeadModel, Pose, estimate_pose
 from gaze_core.preprocess.images import RgbImage
 from gaze_core.preprocess.landmark_gaze import eye_features
@@ -81,7 +81,7 @@ class GazeReader:
     """Reads pictures of one camera: photographs each on its own, images of a video with `next`.
 
     Args:
-        name: the estimator.
+        estimate: the estimator, or its name.
         landmarker: the MediaPipe face landmarker (`.task`).
         workers: 2 reads a face and its mirror image at the same time; the results are the same.
 
@@ -89,8 +89,8 @@ class GazeReader:
         MissingArtifact: the estimator's package or a file is not available.
     """
 
-    def __init__(self, name: EstimatorName, landmarker: Path, workers: int = 1) -> None:
-        self._estimate = estimator(name)
+    def __init__(self, estimate: EstimatorName | Estimate, landmarker: Path, workers: int = 1) -> None:
+        self._estimate = estimator(estimate) if isinstance(estimate, str) else estimate
         self._landmarker = FaceLandmarker(landmarker, workers)
         self._head = head_of_images(landmarker)
         self._tracker = FaceTracker(self._landmarker)

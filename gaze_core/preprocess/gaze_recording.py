@@ -12,7 +12,7 @@ import numpy as np
 from gaze_core.assets import resolve
 from gaze_core.errors import BadInput
 from gaze_core.preprocess.camera_model import Camera, require_fits
-from gaze_core.preprocess.gaze_estimators import EstimatorName
+from gaze_core.preprocess.gaze_estimators import Estimate, EstimatorName
 from gaze_core.preprocess.gaze_overlay import draw_gaze
 from gaze_core.preprocess.gaze_pictures import drawings
 from gaze_core.preprocess.gaze_reader import FaceReading, GazeReader
@@ -38,7 +38,7 @@ Progress = Callable[[int, int, float], None]
 class GazeOptions:
     """How gaze is read. Workers change the time, never the results."""
 
-    estimator: EstimatorName = "landmarks"
+    estimator: EstimatorName | Estimate = "landmarks"
     camera: Camera | None = None
     focal_px: float | None = None
     calibration: Path | None = None  # clicks, or a map that was saved

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaze_core.geometry.angles import angular_error_deg
+from gaze_core.geometry.angles import angular_error_deg, vector_from_pitchyaw
 from gaze_core.preprocess.camera_model import Camera
 from gaze_core.preprocess.face_tracking import DETECT_EVERY
 from gaze_core.preprocess.gaze_reader import GazeReader, PersonFit
@@ -99,6 +99,30 @@ def test_every_estimator_gives_one_gaze_in_both_frames(name, landmarker, shared_
     np.testing.assert_allclose(camera_gaze(reading.gaze.head, reading.pose.rotation), reading.gaze.camera, atol=1e-6)
     assert abs(reading.gaze.head - reading.gaze.camera).max() > 0.02  # the head is turned
     assert (reading.gaze.sigma_rad is not None) == (name == "landmarks")
+
+
+def test_a_checkpoint_of_drives_reads_in_the_camera_s_frame(landmarker, tmp_path):
+    from gaze_core.driver.checkpoints import load_estimator, save_estimator
+    from gaze_core.driver.gaze_estimator import face_estimate
+    from gaze_core.driver.shipped_files import BASE_FILE, shipped
+
+    # A network that always says "into the lens", in its own view of the face.
+    model, card = load_estimator(shipped(BASE_FILE))
+    last = [part for part in model.modules() if isinstance(part, torch.nn.Linear)][-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    save_estimator(tmp_path / "lens.safetensors", model, card)
+    reader = GazeReader(face_estimate(tmp_path / "lens.safetensors"), landmarker)
+    picture = np.full((512, 1400, 3), 255, np.uint8)
+    picture[:, 888:] = rendered_face(5)  # far from the middle of the picture
+    seen = only(reader.photograph(picture, camera_of(picture)))
+    to_lens = -seen.pose.translation_m / np.linalg.norm(seen.pose.translation_m)
+    pitch, yaw = seen.gaze.camera
+    vector = vector_from_pitchyaw(torch.tensor([pitch, yaw])).numpy()
+    assert np.degrees(np.arccos(vector @ to_lens)) < 4  # the pose's origin is not the view's centre
+    assert abs(np.degrees(yaw)) > 12
+    np.testing.assert_allclose(camera_gaze(seen.gaze.head, seen.pose.rotation), seen.gaze.camera, atol=1e-6)
+    assert seen.gaze.sigma_rad is None
 
 
 def test_everybody_in_a_picture_is_read_the_largest_first(reader):
