@@ -53,9 +53,9 @@ class Page:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def until(self, script: str, limit_s: float = 60.0) -> Any:
-        """Waits until an expression is true and returns it."""
-        return until(lambda: self.value(script), limit_s, script)
+    def until(self, script: str, limit_s: float = 60.0) -> None:
+        """Waits until an expression is true; an element counts as true."""
+        until(lambda: self.value(f"Boolean({script})"), limit_s, script)
 
     def window(self, width: int, height: int, dark: bool = False) -> None:
         """Size and colours of the window."""

@@ -1,6 +1,6 @@
 """Speed of the studio in headless Chromium: pictures a second and delay from pointer to picture while somebody drags.
 
-    python benchmarks/studio.py --record docs/measured/studio
+    python -m benchmarks.studio --record docs/measured/studio
 
 Starts `gazeworks studio` as a user does, drags over the gaze pad for some seconds with the shipped head (128 px) and with
 the one-shot model (256 px), and prints JSON. Needs Chromium.

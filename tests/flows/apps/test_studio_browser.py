@@ -1,6 +1,7 @@
 """The studio's page in a headless Chromium: what a person does with it. The models are pretended, the rest is real."""
 
 import json
+import threading
 import time
 
 import cv2
@@ -110,7 +111,8 @@ def test_a_picture_is_taken(page, browser):
         lambda: next((f for f in set(browser.downloads.iterdir()) - before if f.suffix == ".png"), None), 20, "a file"
     )
     assert file.name.startswith("one_")
-    image = until(lambda: cv2.imread(str(file)), 5, "a whole picture")
+    until(lambda: cv2.imread(str(file)) is not None, 5, "a whole picture")
+    image = cv2.imread(str(file))
     assert image.shape == (48, 48, 3)
     assert abs(int(image[20, 20, 1]) - 128 - 45) <= 3
 
@@ -130,8 +132,6 @@ def test_a_film_of_the_drag_is_recorded(page, browser):
 
 
 def test_a_dropped_photo_is_fitted_and_moved(page, monkeypatch, tmp_path):
-    import threading
-
     going = threading.Event()
 
     def fitted(name, image, runtime, progress):
