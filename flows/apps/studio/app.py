@@ -22,6 +22,7 @@ from flows.apps.studio.tabs import Fit, Studio
 from flows.apps.studio.uploads import add_photo, bounded
 from gaze_core.errors import BadInput, GazeworksError
 
+_FIRST_WISH_POLLS = 20
 STATIC = Path(__file__).with_name("static")
 _REPORT_HEADERS = HEADERS | {
     "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -92,11 +93,21 @@ async def load_all(studio: Studio, photo: bytes | None = None) -> None:
         else:
             studio.views[key] = view
         studio.version += 1
+        await _first_wish(studio)
         if photo is not None and key == next(iter(studio.openings)):
             try:
                 await add_photo(studio, studio.common, "photo", photo)
             except GazeworksError as error:
                 studio.common.fits[0] = Fit("photo", fault=str(error), is_at_work=False)
+
+
+async def _first_wish(studio: Studio) -> None:
+    """Waits a moment for a page's first wish, which must not queue up behind the loading of the next model."""
+    for _ in range(_FIRST_WISH_POLLS):
+        if studio.is_asked:
+            break
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)
 
 
 async def _answered(work: Any) -> Response:

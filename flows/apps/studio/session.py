@@ -80,6 +80,7 @@ class Session:
                     continue
                 self._newest = Ask.model_validate(message)
                 self._arrived.set()
+                self._studio.is_asked |= bool(self._newest.views)
             except (ValueError, AttributeError, RecursionError) as error:
                 await self._tell({"kind": "error", "text": f"not understood: {_short(error)}"})
 

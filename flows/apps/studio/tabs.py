@@ -51,6 +51,7 @@ class Studio:
         self.faults: dict[str, str] = {}
         self.tabs: dict[str, Tab] = {}
         self.common = Tab(photos=1000)  # numbers of its own; a photo that the command names
+        self.is_asked = False  # whether a page has asked for a picture
         self.version = 0  # rises with every change of the lists above
         self._readers: Readers | None = None
 
