@@ -29,8 +29,9 @@ NAME, VERSION = "talker_fine", 1
 class TalkerFineConfig(Config):
     """Losses and training; the network is that of the coarse checkpoint. The defaults fit a CPU."""
 
-    num_steps: PositiveInt = 1500  # with 1000 the sound has hardly begun to move the lips when the rates fall
-    batch_size: PositiveInt = 2
+    # With half the steps, or half the batch, the sound has hardly begun to move the lips when the rates fall.
+    num_steps: PositiveInt = 1500
+    batch_size: PositiveInt = 4
     accumulate: PositiveInt = 1
     rates: TalkerRates = TalkerRates()
     weights: TalkerLossWeights = TalkerLossWeights()
