@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import ConfigFile, Device, Force, Json, ReportFolder, Set, file_option, folder_option
+from flows.cli.options import ConfigFile, Device, Force, Json, Record, ReportFolder, Set, file_option, folder_option
 from gaze_core.assets import search_beside
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside
@@ -26,6 +26,7 @@ def demo(
     device: Device = "auto",
     force: Force = None,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Train a head of a rendered person who ships with the package; needs no other file, and takes minutes."""
     from flows.cli.running import OutputOptions, _run
@@ -34,7 +35,30 @@ def demo(
     from gaze_core.plans.requests.talker import TalkerRequest
 
     runtime = Runtime(device=device, progress=not as_json)
-    _run(system("talker"), TalkerRequest(preset="demo"), out, runtime, tuple(force or ()), OutputOptions(as_json, None))
+    _run(
+        system("talker"), TalkerRequest(preset="demo"), out, runtime, tuple(force or ()), OutputOptions(as_json, record)
+    )
+
+
+@talker_app.command()
+def synth(
+    train: Annotated[int, typer.Option(min=25, help="Frames to train on, 25 a second.")] = 200,
+    held_out: Annotated[int, typer.Option(min=10, help="Frames of other words, which are held out.")] = 75,
+    size: Annotated[int, typer.Option(min=32, help="Side of a frame, px.")] = 128,
+    person: Annotated[int, typer.Option(min=0, help="Seed of the person.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of words and movements.")] = 11,
+    out: Annotated[Path, folder_option("Folder for the subject.")] = Path("talker"),
+) -> None:
+    """Render a person who talks, blinks and looks around, with exact labels (needs gazeworks[synthesis])."""
+    from gaze_core.talker.synthetic_talker import SyntheticTalkerConfig, synthesize_talker
+
+    if out.is_dir() and any(out.iterdir()):
+        raise BadInput(f"{out}: not empty; choose another --out")
+    config = SyntheticTalkerConfig(
+        identity_seed=person, seed=seed, num_train=train, num_held_out=held_out, size_px=size
+    )
+    synthesize_talker(config, out, _progress)
+    print_line(f"{out}: gazeworks talker train --recording {out}")
 
 
 @talker_app.command()
@@ -207,5 +231,5 @@ def _copy(folder: Path, out: Path) -> None:
             shutil.copyfile(path, target)
 
 
-def _progress(done: int, total: int) -> None:
+def _progress(done: int, total: int, _: float) -> None:
     sys.stderr.write(f"\r{done} of {total} frames" + "\n" * (done >= total))
