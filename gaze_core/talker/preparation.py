@@ -6,56 +6,35 @@ Frames without a face stay, marked as not valid, so that sound and picture keep 
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gaze_core.assets import resolve
-from gaze_core.config import Config
 from gaze_core.data.schema import ARKIT
 from gaze_core.errors import BadInput, reasons_text
-from gaze_core.preprocess.face_mesh import CORNERS, read_average_face
-from gaze_core.preprocess.head_pose import EYEBALL_RADIUS_M, HeadModel, Pose, intrinsics_of, smooth_poses
+from gaze_core.preprocess.head_pose import EYEBALL_RADIUS_M
 from gaze_core.preprocess.landmark_gaze import LandmarkGaze
-from gaze_core.preprocess.landmarks import Face, FaceLandmarker
+from gaze_core.preprocess.landmarks import FaceLandmarker
 from gaze_core.preprocess.masks import HeadSegmenter, Mask, downscaled
-from gaze_core.preprocess.person import fit_person
 from gaze_core.preprocess.silhouettes import steady_masks
 from gaze_core.sampling import evenly_spaced
 from gaze_core.talker.audio import features_of, read_features
 from gaze_core.talker.film import Film, fitted_sound, open_film, read_sound
+from gaze_core.talker.film_faces import MIN_FRAMES, Faces, Fit, TalkerPrepareConfig, find_faces, fitted
+from gaze_core.talker.frame_values import closing, held_between, nearest_valid, opening
 from gaze_core.talker.layers import clean_plate, torso_layer
 from gaze_core.talker.segmentation import TorsoSegmenter, label_map
 from gaze_core.talker.shell import Sight, start_points
 from gaze_core.talker.subject import TalkerSubjectWriter
 from gaze_core.talker.subject_schema import BACKGROUND, HEAD_CLASSES, TalkerFacts, TalkerSignals, held_out_end
 
-MIN_FRAMES = 50  # two seconds; published talkers need 250 and are good with thousands
 FEW_FRAMES = 4500  # three minutes: below, lips are known to follow the sound badly
 _NUM_SAMPLES, _NUM_PLATE = 12, 24
-_ABOVE, _BELOW, _BESIDE = 0.75, 0.65, 0.9  # of the face's height, around all faces of the film
 _UNKNOWN_GAZE_RAD = 0.35  # expected error where the eyes are closed
-
-
-class TalkerPrepareConfig(Config):
-    """How a video or a published folder becomes a talker subject."""
-
-    size_px: PositiveInt = Field(256, ge=32)  # of the square images; a smaller crop is not enlarged
-    max_frames: PositiveInt | None = None  # from the beginning
-    held_out_share: float = Field(1 / 11, gt=0, lt=0.5)  # of the end of the film
-    audio: str = "log_mel"  # features of the sound, or a file of features beside the video (.npy)
-    audio_rate_hz: PositiveFloat | None = None  # of such a file's stream
-    focal_factor: PositiveFloat = 1.2  # assumed focal length over the image's longer side
-    smooth_frames: NonNegativeFloat = 1.0  # sigma of the poses' smoothing over time
-    smooth_masks_frames: NonNegativeFloat = 1.0
-    max_misfit: PositiveFloat = 0.06  # RMS of the rigid landmarks over the eyes' distance
-    num_points: PositiveInt = 6000  # from which a model starts
-    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
@@ -66,39 +45,6 @@ class PrepareSummary:
     num_valid: int
     dropped: dict[str, int]
     notes: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class _Faces:
-    """The first pass: the face of each frame that shows one."""
-
-    found: dict[int, Face] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    num_frames: int = 0
-    size_px: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """One head for all frames, and the square that is cut out of each frame."""
-
-    head: HeadModel
-    poses: dict[int, Pose]
-    corner_px: tuple[int, int]
-    side_px: int
-    size_px: int
-    camera: Float[ndarray, "3 3"]  # of whole frames
-    intrinsics: Float[ndarray, "3 3"]  # of the stored squares
-
-    def cut(self, image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "s s 3"]:
-        (x, y), side = self.corner_px, self.side_px
-        square = image[y : y + side, x : x + side]
-        if side == self.size_px:
-            return np.ascontiguousarray(square)
-        return np.asarray(cv2.resize(square, (self.size_px, self.size_px), interpolation=cv2.INTER_AREA))
-
-    def points(self, face: Face) -> Float[ndarray, "478 2"]:
-        return np.asarray((face.points_px[:, :2] - self.corner_px) * (self.size_px / self.side_px), np.float64)
 
 
 def prepare_video(
@@ -134,10 +80,10 @@ def prepare_video(
     )
     landmarker = landmarker or resolve("face_landmarker")
     advance = _Advance(progress, 2 * count)
-    faces = _find_faces(film, count, FaceLandmarker(landmarker), advance)
+    faces = find_faces(film, count, FaceLandmarker(landmarker), advance)
     if len(faces.found) < MIN_FRAMES:
         raise _too_few(path, count, len(faces.found), faces.dropped)
-    fit = _fitted(faces, config, landmarker)
+    fit = fitted(faces, config, landmarker)
     if len(fit.poses) < MIN_FRAMES:
         raise _too_few(path, count, len(fit.poses), faces.dropped)
     notes += audio.notes + _remarks(film, count, faces.dropped)
@@ -190,53 +136,8 @@ def _remarks(film: Film, count: int, dropped: Counter[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _find_faces(film: Film, count: int, find: FaceLandmarker, advance: Callable[[], None]) -> _Faces:
-    faces = _Faces(num_frames=count)
-    for index, image in film.frames():
-        if index >= count:
-            break
-        if image is None:
-            faces.dropped["not_decodable"] += 1
-        elif found := find.faces(image):
-            faces.found[index], faces.size_px = found[0], image.shape[1::-1]
-        else:
-            faces.dropped["no_face"] += 1
-        advance()
-    return faces
-
-
-def _fitted(faces: _Faces, config: TalkerPrepareConfig, landmarker: Path) -> _Fit:
-    camera = intrinsics_of(faces.size_px, config.focal_factor)
-    index = list(faces.found)
-    person = fit_person(list(faces.found.values()), read_average_face(landmarker), camera)
-    smooth = smooth_poses(person.poses, index, config.smooth_frames)
-    good = [misfit <= config.max_misfit for misfit in person.misfits]
-    if bad := good.count(False):
-        faces.dropped["pose_not_fit"] += bad
-    poses = {k: pose for k, pose, fits in zip(index, smooth, good, strict=True) if fits}
-    corner, side = _square(faces)
-    size = min(config.size_px, side) // 2 * 2
-    intrinsics = camera.copy()
-    intrinsics[:2, 2] -= corner
-    intrinsics[:2] *= size / side
-    return _Fit(person.head, poses, corner, side, size, camera, intrinsics)
-
-
-def _square(faces: _Faces) -> tuple[tuple[int, int], int]:
-    """The square, (x, y) and side, around all faces with hair and shoulders, as far as the image reaches."""
-    points = np.stack([face.points_px[:, :2] for face in faces.found.values()])
-    low, high = np.percentile(points.min(axis=1), 2, axis=0), np.percentile(points.max(axis=1), 98, axis=0)
-    height = float(np.median(np.ptp(points[..., 1], axis=1)))
-    top, bottom = low[1] - _ABOVE * height, high[1] + _BELOW * height
-    wide = high[0] - low[0] + 2 * _BESIDE * height
-    side = int(min(max(bottom - top, wide), *faces.size_px))
-    middle = np.array([(low[0] + high[0]) / 2, (top + bottom) / 2])
-    x, y = (int(np.clip(m - side / 2, 0, whole - side)) for m, whole in zip(middle, faces.size_px, strict=True))
-    return (x, y), side
-
-
 def _write_frames(
-    film: Film, count: int, faces: _Faces, fit: _Fit, config: TalkerPrepareConfig, writer: TalkerSubjectWriter,
+    film: Film, count: int, faces: Faces, fit: Fit, config: TalkerPrepareConfig, writer: TalkerSubjectWriter,
     advance: Callable[[], None],
 ) -> tuple[UInt8[ndarray, "s s 3"], float, list[Sight]]:  # fmt: skip
     """Labels and writes each frame; the background plate, how much of it was seen, and some frames to start points from."""
@@ -271,7 +172,7 @@ def _write_frames(
 
 
 def _faces_of(
-    film: Film, count: int, faces: _Faces, fit: _Fit
+    film: Film, count: int, faces: Faces, fit: Fit
 ) -> Iterator[tuple[int, UInt8[ndarray, "s s 3"], Float[ndarray, "478 2"]]]:
     """The cut frames with a valid pose, and their landmarks."""
     for index, image in film.frames():
@@ -281,7 +182,7 @@ def _faces_of(
             yield index, fit.cut(image), fit.points(faces.found[index])
 
 
-def _learned(film: Film, faces: _Faces, fit: _Fit, valid: list[int]) -> tuple[HeadSegmenter, TorsoSegmenter]:
+def _learned(film: Film, faces: Faces, fit: Fit, valid: list[int]) -> tuple[HeadSegmenter, TorsoSegmenter]:
     """Segmenters with the colours of some frames."""
     chosen = {valid[k] for k in evenly_spaced(len(valid), _NUM_SAMPLES)}
     frames = [
@@ -294,7 +195,7 @@ def _learned(film: Film, faces: _Faces, fit: _Fit, valid: list[int]) -> tuple[He
 
 
 def _signals(
-    faces: _Faces, fit: _Fit, count: int, windows: Float[ndarray, "n w c"], config: TalkerPrepareConfig
+    faces: Faces, fit: Fit, count: int, windows: Float[ndarray, "n w c"], config: TalkerPrepareConfig
 ) -> TalkerSignals:
     valid = np.zeros(count, bool)
     valid[list(fit.poses)] = True
@@ -331,35 +232,3 @@ def _signals(
         audio=windows,
         split=held_out_end(count, config.held_out_share),
     )
-
-
-def opening(points: Float[ndarray, "n 478 2"]) -> Float[ndarray, " n"]:
-    """Distance of the inner lips over that of the eyes."""
-    eyes = [points[:, list(corners)].mean(axis=1) for corners in (CORNERS.left, CORNERS.right)]
-    return np.asarray(np.linalg.norm(points[:, 13] - points[:, 14], axis=1) / np.linalg.norm(eyes[0] - eyes[1], axis=1))
-
-
-def closing(raw: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Lids from 0 to 1 of a coefficient that differs between people: 30th percentile open, largest values closed."""
-    low = np.percentile(raw, 30)
-    high = max(float(np.percentile(raw, 99.5)), float(low) + 0.35)  # a film without a blink does not invent one
-    return np.asarray(((raw - low) / (high - low)).clip(0, 1))
-
-
-def nearest_valid(valid: ndarray) -> Int[ndarray, " n"]:
-    """For each frame the nearest valid one."""
-    rows = np.flatnonzero(valid)
-    after = np.searchsorted(rows, np.arange(len(valid))).clip(0, len(rows) - 1)
-    before = (after - 1).clip(0)
-    frames = np.arange(len(valid))
-    return np.asarray(
-        np.where(np.abs(rows[before] - frames) <= np.abs(rows[after] - frames), rows[before], rows[after])
-    )
-
-
-def held_between(values: Float[ndarray, "n k"], known: ndarray) -> Float[ndarray, "n k"]:
-    """The values, straight between known ones where they are not known."""
-    if not known.any():
-        return np.zeros_like(values)
-    rows = np.arange(len(values))
-    return np.stack([np.interp(rows, rows[known], column[known]) for column in values.T], axis=1)

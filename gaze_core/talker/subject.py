@@ -5,10 +5,8 @@ sound of the whole video, 16 kHz mono. A rendered subject has `truth/truth.h5`: 
 Images are stored compressed: colour as JPEG without subsampled colour, torso as PNG, equal ones once.
 """
 
-import json
 import shutil
 import uuid
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,20 +22,26 @@ from numpy import ndarray
 
 from gaze_core.artifacts import file_sha256
 from gaze_core.errors import BadInput, ContractViolation
+from gaze_core.talker.subject_files import (
+    GZIP,
+    decode,
+    encode_jpeg,
+    encode_png,
+    read_facts,
+    read_wav,
+    write_facts,
+    write_png,
+    write_wav,
+)
 from gaze_core.talker.subject_schema import (
     DTYPES,
     HELD_OUT,
-    RATE_HZ,
-    SCHEMA_VERSION,
     SHAPES,
-    SOUND_HZ,
     TalkerFacts,
     TalkerSignals,
 )
 
 SUBJECT_FILE, PLATE_FILE, SOUND_FILE, TRUTH_FILE = "subject.h5", "plate.png", "audio.wav", "truth/truth.h5"
-_JPEG_QUALITY = 96
-_GZIP = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,7 @@ class TalkerSubject:
             raise BadInput(f"{folder}: no {SUBJECT_FILE}; expected a folder made by gazeworks talker prepare")
         try:
             with h5py.File(path, "r") as file:
-                self.facts = _read_facts(file, path)
+                self.facts = read_facts(file, path)
                 self.signals = TalkerSignals(**{name: np.asarray(file[name]) for name in SHAPES})
                 self.labels: UInt8[ndarray, "n h w"] = np.asarray(file["labels"])
                 self._torso_of = np.asarray(file["torso_of"])
@@ -181,12 +185,12 @@ class TalkerSubject:
         with h5py.File(path, "r") as file:
             frame = np.asarray(file["frame"])
             place = np.searchsorted(np.flatnonzero(self.split == HELD_OUT), frame)
-            images = np.stack([_decode(one)[..., ::-1] for one in file["image"]])
+            images = np.stack([decode(one)[..., ::-1] for one in file["image"]])
             return TalkerTruth(frame, place, np.asarray(file["gaze_head_rad"]), images, np.asarray(file["eyes"]))
 
     def _decoded(self, name: str, rows: Sequence[int] | Int[ndarray, " k"]) -> UInt8[ndarray, "k h w c"]:
         with h5py.File(self.folder / SUBJECT_FILE, "r") as file:
-            known = {int(row): _decode(file[name][int(row)]) for row in set(np.asarray(rows).tolist())}
+            known = {int(row): decode(file[name][int(row)]) for row in set(np.asarray(rows).tolist())}
         return np.stack([known[int(row)] for row in rows])
 
 
@@ -221,12 +225,10 @@ class TalkerSubjectWriter:
             )
         if "labels" not in self._file:
             size = labels.shape
-            self._file.create_dataset(
-                "labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **_GZIP
-            )
-        _add(self._file["image"], _encode_jpeg(image))
+            self._file.create_dataset("labels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size), **GZIP)
+        _add(self._file["image"], encode_jpeg(image))
         _add(self._file["labels"], labels)
-        png = _encode_png(torso)
+        png = encode_png(torso)
         key = png.tobytes()
         if key not in self._torsos:
             self._torsos[key] = len(self._torsos)
@@ -248,9 +250,9 @@ class TalkerSubjectWriter:
         signals.require_consistent(str(self._folder))
         for name in SHAPES:
             values: ndarray = np.asarray(getattr(signals, name), DTYPES.get(name, np.float32))
-            self._file.create_dataset(name, data=values, **_GZIP)
+            self._file.create_dataset(name, data=values, **GZIP)
         self._file.create_dataset("torso_of", data=np.array(self._torso_of, np.int64))
-        _write_facts(self._file, facts)
+        write_facts(self._file, facts)
         write_png(self._work / PLATE_FILE, plate)
         if sound is not None:
             write_wav(self._work / SOUND_FILE, sound)
@@ -282,96 +284,9 @@ class TalkerSubjectWriter:
             shutil.rmtree(self._work, ignore_errors=True)
 
 
-def write_wav(path: Path, sound: Float[ndarray, " s"], rate_hz: int = SOUND_HZ) -> None:
-    """Writes mono sound in [-1, 1] with 16 bits."""
-    samples = np.clip(np.round(np.asarray(sound, np.float64) * 32767), -32768, 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(samples.tobytes())
-
-
-def read_wav(path: Path) -> Float[ndarray, " s"]:
-    """Sound of a file that `write_wav` wrote.
-
-    Raises:
-        BadInput: it is not 16 kHz mono with 16 bits.
-    """
-    try:
-        with wave.open(str(path), "rb") as file:
-            found = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            if found != (1, 2, SOUND_HZ):
-                raise BadInput(f"{path}: expected 16 kHz mono with 16 bits, found (channels, bytes, Hz) {found}")
-            return (np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767).astype(np.float32)
-    except (wave.Error, EOFError) as error:
-        raise BadInput(f"{path}: not a WAV file ({error})") from error
-
-
-def write_png(path: Path, image: UInt8[ndarray, "h w 3"]) -> None:
-    """Writes an RGB image."""
-    path.write_bytes(_encode_png(image).tobytes())
-
-
-def _encode_jpeg(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, " b"]:
-    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
-    return np.asarray(cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), options)[1]).ravel()
-
-
-def _encode_png(image: UInt8[ndarray, "h w c"]) -> UInt8[ndarray, " b"]:
-    order = [2, 1, 0, 3][: image.shape[2]]
-    return np.asarray(cv2.imencode(".png", np.ascontiguousarray(image[..., order]))[1]).ravel()
-
-
-def _decode(data: UInt8[ndarray, " b"]) -> UInt8[ndarray, "h w c"]:
-    image = cv2.imdecode(np.asarray(data), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise BadInput("an image of the talker subject is damaged; prepare it again")
-    return np.asarray(image)
-
-
 def _add(dataset: Any, value: ndarray) -> None:
     dataset.resize(len(dataset) + 1, axis=0)
     dataset[len(dataset) - 1] = value
-
-
-_NUMBERS = ("eye_radius_m", "audio_rate_hz", "audio_window", "rate_hz")
-
-
-def _write_facts(file: h5py.File, facts: TalkerFacts) -> None:
-    for name in ("points_m", "points_rgb"):
-        file.create_dataset(name, data=np.asarray(getattr(facts, name), np.float32), **_GZIP)
-    for name in ("intrinsics", "eye_centres_m"):
-        file.attrs[name] = np.asarray(getattr(facts, name), np.float64)
-    for name in ("name", "audio_extractor", "source", *_NUMBERS):
-        file.attrs[name] = getattr(facts, name)
-    file.attrs["missing"] = json.dumps(list(facts.missing))
-    file.attrs["provenance"] = json.dumps(facts.provenance or {})
-    file.attrs["schema_version"] = SCHEMA_VERSION
-
-
-def _read_facts(file: h5py.File, path: Path) -> TalkerFacts:
-    version = int(file.attrs["schema_version"])
-    if version != SCHEMA_VERSION:
-        raise BadInput(f"{path}: format {version}; expected {SCHEMA_VERSION}; prepare the subject again")
-    facts = TalkerFacts(
-        name=str(file.attrs["name"]),
-        intrinsics=np.asarray(file.attrs["intrinsics"]),
-        eye_centres_m=np.asarray(file.attrs["eye_centres_m"]),
-        eye_radius_m=float(file.attrs["eye_radius_m"]),
-        points_m=np.asarray(file["points_m"]),
-        points_rgb=np.asarray(file["points_rgb"]),
-        audio_extractor=str(file.attrs["audio_extractor"]),
-        audio_rate_hz=float(file.attrs["audio_rate_hz"]),
-        audio_window=int(file.attrs["audio_window"]),
-        source=str(file.attrs["source"]),
-        missing=tuple(json.loads(file.attrs["missing"])),
-        provenance=json.loads(file.attrs["provenance"]),
-        rate_hz=float(file.attrs["rate_hz"]),
-    )
-    if facts.rate_hz != RATE_HZ:
-        raise BadInput(f"{path}: {facts.rate_hz:g} frames a second; expected {RATE_HZ:g}; prepare the subject again")
-    return facts
 
 
 def _write_truth(path: Path, truth: TalkerTruth) -> None:
@@ -381,5 +296,5 @@ def _write_truth(path: Path, truth: TalkerTruth) -> None:
         file.create_dataset("gaze_head_rad", data=np.asarray(truth.gaze_head_rad, np.float32))
         images = file.create_dataset("image", (len(truth.images),), dtype=h5py.vlen_dtype(np.uint8))
         for index, image in enumerate(truth.images):
-            images[index] = _encode_jpeg(image)
-        file.create_dataset("eyes", data=truth.eyes, chunks=(1, *truth.eyes.shape[1:]), **_GZIP)
+            images[index] = encode_jpeg(image)
+        file.create_dataset("eyes", data=truth.eyes, chunks=(1, *truth.eyes.shape[1:]), **GZIP)

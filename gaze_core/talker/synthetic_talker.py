@@ -31,6 +31,7 @@ from gaze_core.synthesis.rig import View
 from gaze_core.synthesis.scene import use_one_thread
 from gaze_core.synthesis.speech import Speech, speak
 from gaze_core.talker.audio import features_of
+from gaze_core.talker.backdrop import over, shirt_and_shoulders, wall
 from gaze_core.talker.layers import torso_layer
 from gaze_core.talker.subject import TalkerSubjectWriter, TalkerTruth
 from gaze_core.talker.subject_schema import (
@@ -138,7 +139,8 @@ def _stage(config: SyntheticTalkerConfig) -> _Stage:
     world_to_camera[:3, 3] = (0, -_ABOVE_M, _DISTANCE_M)
     landmarker = find("face_landmarker")
     mesh = None if landmarker is None else average_head(read_average_face(landmarker)).points_m
-    plate, shoulders = _plate(config), _shoulders(config, SHIRT_SRGB[person.coloring.shirt])
+    plate = wall(config.size_px, config.seed)
+    shoulders = shirt_and_shoulders(config.size_px, SHIRT_SRGB[person.coloring.shirt])
     return _Stage(person, view, world_to_camera, plate, shoulders, mesh)
 
 
@@ -156,12 +158,12 @@ def _frame(
         stage.person, moment, stage.view, stage.world_to_camera, config.num_samples, seed, rows=rows
     )
     window = slice(*(rows or (0, config.size_px)))
-    behind = _over(stage.shoulders[window], stage.plate[window])
+    behind = over(stage.shoulders[window], stage.plate[window])
     labels = _CLASS_OF_PART[picture.parts]
     labels[(labels == BACKGROUND) & (stage.shoulders[window, :, 3] > 127)] = TORSO
     if rows is None:
         labels = _neck_below(labels)
-    return _over(picture.rgba, behind), labels
+    return over(picture.rgba, behind), labels
 
 
 def _neck_below(labels: UInt8[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
@@ -284,32 +286,3 @@ def _mesh_px(stage: _Stage, moment: Moment) -> Float[ndarray, "478 2"]:
         rim = IRIS_RADIUS_M * np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]])
         points[first : first + 5] = center + EYEBALL_RADIUS_M * direction + rim
     return _projected(stage, moment, points)
-
-
-def _plate(config: SyntheticTalkerConfig) -> UInt8[ndarray, "h w 3"]:
-    """A wall with soft, coloured shapes."""
-    rng = np.random.default_rng([config.seed, 41])
-    size = config.size_px
-    y, x = np.mgrid[:size, :size] / size
-    wall = np.stack([150 - 40 * y, 165 - 35 * y + 12 * x, 178 - 25 * x], axis=-1)
-    for _ in range(7):
-        (cx, cy), spread = rng.uniform(0, 1, 2), rng.uniform(0.08, 0.22)
-        wall += rng.uniform(-35, 35, 3) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * spread**2))[..., None]
-    return np.asarray(np.clip(wall, 0, 255)).astype(np.uint8)
-
-
-def _shoulders(config: SyntheticTalkerConfig, shirt: tuple[int, ...]) -> UInt8[ndarray, "h w 4"]:
-    """Shoulders in the shirt's colour, which do not move."""
-    large = 4 * config.size_px
-    mask = np.zeros((large, large), np.uint8)
-    center, axes = (large // 2, round(1.2 * large)), (round(0.56 * large), round(0.325 * large))
-    cv2.ellipse(mask, center, axes, 0, 0, 360, 255, -1)
-    alpha = cv2.resize(mask, (config.size_px, config.size_px), interpolation=cv2.INTER_AREA)
-    shade = 1 - 0.35 * np.abs(np.linspace(-1, 1, config.size_px))[None, :, None] ** 2
-    color = np.broadcast_to(np.array(shirt) * shade, (*alpha.shape, 3))
-    return np.concatenate([color.astype(np.uint8), alpha[..., None]], axis=-1)
-
-
-def _over(front: UInt8[ndarray, "h w 4"], back: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
-    alpha = front[..., 3:].astype(np.float64) / 255
-    return np.asarray(front[..., :3] * alpha + back * (1 - alpha) + 0.5).astype(np.uint8)

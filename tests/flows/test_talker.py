@@ -9,7 +9,7 @@ import pytest
 from gaze_core.config import Runtime
 from gaze_core.errors import BadInput
 from gaze_core.plans.talker import TalkerPlan, talker_plan
-from gaze_core.talker.subject import write_wav
+from gaze_core.talker.subject_files import write_wav
 from tests.flows.cli.test_main import gazeworks
 from tests.flows.uploaded import uploaded_files
 from tests.gaze_core.reports.html import assert_self_contained, headings

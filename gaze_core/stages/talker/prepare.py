@@ -5,7 +5,8 @@ from pathlib import Path
 from gaze_core.artifacts import Produced, files_in, only_entry
 from gaze_core.errors import BadInput
 from gaze_core.stages.context import Inputs, StageContext
-from gaze_core.talker.preparation import TalkerPrepareConfig, prepare_video
+from gaze_core.talker.film_faces import TalkerPrepareConfig
+from gaze_core.talker.preparation import prepare_video
 from gaze_core.talker.published import is_published, prepare_published
 
 __all__ = ["NAME", "VERSION", "TalkerPrepareConfig", "run"]

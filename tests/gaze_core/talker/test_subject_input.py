@@ -13,9 +13,12 @@ from gaze_core.errors import BadInput
 from gaze_core.synthesis.speech import speak
 from gaze_core.talker.audio import features_of, read_features, windows_of
 from gaze_core.talker.film import fitted_sound, open_film, read_sound, write_film
+from gaze_core.talker.film_faces import TalkerPrepareConfig
+from gaze_core.talker.frame_values import closing, held_between, nearest_valid
 from gaze_core.talker.packs import shipped_talker
-from gaze_core.talker.preparation import TalkerPrepareConfig, closing, held_between, nearest_valid, prepare_video
-from gaze_core.talker.published import prepare_published, read_action_units, view_matrices
+from gaze_core.talker.preparation import prepare_video
+from gaze_core.talker.published import prepare_published
+from gaze_core.talker.published_files import read_action_units, view_matrices
 from gaze_core.talker.subject import TalkerSubject
 from gaze_core.talker.subject_schema import TORSO, held_out_end
 

@@ -20,7 +20,8 @@ from gaze_core.stages.talker.render import FILM_FILE, UNREFINED_FILE, TalkerRend
 from gaze_core.stages.talker.training import PreviewConfig, ValidationConfig
 from gaze_core.talker.driving import held_out
 from gaze_core.talker.renderer import Renderer
-from gaze_core.talker.subject import TalkerSubject, write_wav
+from gaze_core.talker.subject import TalkerSubject
+from gaze_core.talker.subject_files import write_wav
 from tests.talking_head import write_talking_head
 
 NETWORK = PRESETS["tiny"].model_copy(update={"min_head_points": 300, "mouth_points": 20, "points_per_eye": 20})
