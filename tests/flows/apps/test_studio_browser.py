@@ -95,6 +95,7 @@ def test_keys_move_the_pads_in_the_order_of_tab(page):
 
 
 def test_two_models_stand_side_by_side_with_one_gaze(page):
+    page.until("!document.querySelector('#show-m1').disabled")  # the second model is opened after the first picture
     page.click("#show-m1")
     page.until("document.querySelectorAll('figure').length === 2")
     page.drag("#gaze-pad", [(0.5, 0.5), (0.75, 0.5)])
@@ -197,6 +198,7 @@ def test_with_a_wrong_token_there_is_no_page(browser, url):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_the_window(page, width):
     page.window(width, 800)
+    page.until("!document.querySelector('#show-m1').disabled")  # the second model is opened after the first picture
     page.click("#show-m1")
     assert page.value("document.documentElement.scrollWidth") <= width
     page.click("#to-gallery")
