@@ -56,7 +56,7 @@ def test_each_missing_person_is_rendered_once(monkeypatch, tmp_path):
         out.touch()
         calls.append((config.identity_seed, config.num_images, out.relative_to(tmp_path).as_posix()))
 
-    monkeypatch.setattr(prior_people, "ProcessPoolExecutor", Serial)
+    monkeypatch.setattr(prior_people, "worker_pool", Serial)
     monkeypatch.setattr(prior_people, "synthesize_subject", render)
     monkeypatch.setattr(prior_people, "SEEDS", {"training": (1,), "test": (2,)})
     prior_people.main(["near", str(tmp_path)])
