@@ -51,9 +51,9 @@ def invert(
     plan = InversionPlan(
         preprocess=PreprocessConfig(source=source, keep_back=False), invert=InvertConfig(num_images=images, mode=mode)
     )
-    environment.configure_logging()
     runtime = Runtime(device=device)
     with prefect_server() as ready:
+        environment.configure_logging()
         ready()
         result = inversion(checkpoint_ref(checkpoint), recording.resolve(), plan, runtime)
     if record:

@@ -63,7 +63,6 @@ def look(
         )
     search_beside(recording)
     require_outside(out, recording)
-    environment.configure_logging()
     with prefect_server() as ready:  # its start takes as long as these imports
         from flows.look import LookHeadPlan, look
         from flows.references import checkpoint_ref
@@ -85,6 +84,7 @@ def look(
             if paste
             else LookHeadPlan(look=LookHeadConfig(gaze_deg=gaze_deg, head_deg=head_deg, readers=readers))
         )
+        environment.configure_logging()
         ready()
         results = look(recording.resolve(), plan, given, Runtime(device=device))
     records = _write(results, out)
