@@ -161,6 +161,7 @@ def write_talking_head(
     audio_width: int = 29,
     invalid: tuple[int, ...] = (),
     seed: int = 0,
+    audio_extractor: str = "random projection",
 ) -> Path:
     """Writes a subject with the truth of other gazes for its held-out frames."""
     signals = signals_of(count, seed)
@@ -181,7 +182,7 @@ def write_talking_head(
         writer.finish(
             TalkerFacts(
                 "ellipsoid", intrinsics_of(size_px), _EYES_M, _EYE_RADIUS_M, points, np.tile([0.7, 0.5, 0.4], (1500, 1)),
-                "random projection", 50.0, 16, "synthetic",
+                audio_extractor, 50.0, 16, "synthetic",
             ),
             TalkerSignals(
                 np.arange(count), signals.viewmat, landmarks, np.tile(signals.blink[:, None], (1, 2)), np.zeros((count, 3)),

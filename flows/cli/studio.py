@@ -21,7 +21,10 @@ def studio(
         typer.Option(help="Folder of a report or of a checkpoint to draw with, beside what ships; may be repeated."),
     ] = None,
     photo: Annotated[Path | None, typer.Option(help="A photo to move; more can be dropped on the page.")] = None,
-    reports: Annotated[Path, typer.Option(help="Folder whose reports the gallery lists.")] = Path("reports"),
+    reports: Annotated[
+        Path,
+        typer.Option(help="Folder whose reports the gallery lists; the talking head of its newest one is opened, too."),
+    ] = Path("reports"),
     host: Annotated[
         str, typer.Option(help="Address to listen at; others than 127.0.0.1 are open to all.")
     ] = "127.0.0.1",
@@ -30,7 +33,7 @@ def studio(
     device: Device = "auto",
 ) -> None:
     """Hold a head in the browser and move its eyes. Without options it shows the models that ship."""
-    from flows.apps.studio.catalog import openings, shipped
+    from flows.apps.studio.catalog import newest_talker, openings, shipped
     from flows.apps.studio.serve import Address, serve
     from gaze_core.config import Runtime
     from tasks import environment
@@ -38,7 +41,8 @@ def studio(
     environment.configure_logging()
     given = [one for path in checkpoint or () for one in openings(path)]
     content = _photo(photo) if photo else None
-    serve([*given, *shipped()], Address(host, port, not headless), reports, content, Runtime(device=device))
+    talker = [] if any(one.is_talker for one in given) else newest_talker(reports)
+    serve([*given, *shipped(), *talker], Address(host, port, not headless), reports, content, Runtime(device=device))
 
 
 def _photo(path: Path) -> bytes:

@@ -183,7 +183,7 @@ class OneShotView:
         made = band_images(bands.clamp(0, 1))[0]
         left, top = (int(value) for value in samples.origin_px[at])
         face = put_back(samples.face[at], made, Band(samples.band[at], samples.mask[at], (left, top)))
-        return Drawing(face, _tensor(face), wish.gaze_deg)
+        return Drawing(face, as_face(face), wish.gaze_deg)
 
 
 class PhotoView:
@@ -201,7 +201,7 @@ class PhotoView:
         pasted = paste_eyes(self._posed, np.deg2rad(wish.gaze_deg), self._limits)
         pitch, yaw = np.rad2deg(pasted.drawn).tolist()
         remark = "; ".join(f"{eye}: {reason}" for eye, reason in pasted.left_alone.items())
-        return Drawing(pasted.image, _tensor(frontal_crop(pasted.image, self._posed)), (pitch, yaw), remark)
+        return Drawing(pasted.image, as_face(frontal_crop(pasted.image, self._posed)), (pitch, yaw), remark)
 
 
 def shown_size(size_px: Sequence[int]) -> tuple[int, int]:
@@ -210,5 +210,6 @@ def shown_size(size_px: Sequence[int]) -> tuple[int, int]:
     return max(1, round(size_px[0] * scale)), max(1, round(size_px[1] * scale))
 
 
-def _tensor(image: UInt8[ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:
+def as_face(image: UInt8[ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:
+    """A picture as readers take it, in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

@@ -1,6 +1,6 @@
 """What a person asks of a picture in the studio."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,3 +23,10 @@ class Wish(Config):
     blink: Share = 0.0
     jaw: Share = 0.0
     brows: Share = 0.0
+
+
+class FilmWish(Config):
+    """A film of a talking head: where its eyes look while it speaks. `gaze_deg` is as that of a picture, for `pad`."""
+
+    gaze: Literal["generator", "camera", "pad"] = "generator"
+    gaze_deg: tuple[GazeDeg, GazeDeg] = (0.0, 0.0)

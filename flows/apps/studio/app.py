@@ -1,4 +1,4 @@
-"""The studio's web application: one page, one websocket for each tab, photos, the gallery."""
+"""The studio's web application: one page, one websocket for each tab, photos, films, the gallery."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -19,8 +20,10 @@ from flows.apps.studio import gallery
 from flows.apps.studio.security import HEADERS, Guard
 from flows.apps.studio.session import Session, settled
 from flows.apps.studio.tabs import Fit, Studio
+from flows.apps.studio.talk import MAX_SOUND_BYTES, NO_SPEECH, add_film, synthesiser
 from flows.apps.studio.uploads import add_photo, bounded
 from gaze_core.errors import BadInput, GazeworksError
+from gaze_core.studio.wishes import FilmWish
 
 _FIRST_WISH_POLLS = 20
 STATIC = Path(__file__).with_name("static")
@@ -61,6 +64,26 @@ def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes 
 
         return await _answered(work())
 
+    async def talk(request: Request) -> Response:
+        async def work() -> dict[str, str]:
+            asked = request.query_params
+            tab = studio.tab(asked.get("tab", ""))
+            content = await bounded(request.stream(), MAX_SOUND_BYTES, "sound", "a WAV or other sound")
+            name = await add_film(studio, tab, asked.get("view", ""), _film_wish(asked), content, "text" in asked)
+            return {"film": name}
+
+        return await _answered(work())
+
+    async def film(request: Request) -> Response:
+        tab = studio.tabs.get(request.query_params.get("tab", ""))
+        path = tab.films.get(request.query_params.get("name", "")) if tab else None
+        if path is None:
+            return JSONResponse({"error": "there is no such film (any more)"}, 404, HEADERS)
+        return FileResponse(path, media_type="video/mp4", headers=HEADERS)
+
+    async def speech(_: Request) -> Response:
+        return JSONResponse({"absent": "" if synthesiser() else NO_SPEECH}, headers=HEADERS)
+
     async def rows(_: Request) -> Response:
         return await _answered(run_in_threadpool(_gallery, reports))
 
@@ -76,6 +99,9 @@ def make_app(studio: Studio, token: str, host: str, reports: Path, photo: bytes 
         Route("/", page),
         WebSocketRoute("/live", live),
         Route("/photo", upload, methods=["POST"]),
+        Route("/talk", talk, methods=["POST"]),
+        Route("/film", film),
+        Route("/speech", speech),
         Route("/gallery", rows),
         Route("/report", report),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -115,6 +141,21 @@ async def _answered(work: Any) -> Response:
         return JSONResponse(await work, headers=HEADERS)
     except GazeworksError as error:
         return JSONResponse({"error": str(error)}, 400, HEADERS)
+
+
+def _film_wish(asked: Mapping[str, str]) -> FilmWish:
+    """Where the eyes of a film look.
+
+    Raises:
+        BadInput: not a wish.
+    """
+    try:
+        return FilmWish.model_validate(
+            {"gaze": asked.get("gaze", "generator"), "gaze_deg": (asked.get("pitch", 0), asked.get("yaw", 0))},
+            strict=False,
+        )
+    except ValidationError as error:
+        raise BadInput(f"not a gaze: {error.errors()[0]['msg']}") from error
 
 
 def _gallery(reports: Path) -> Mapping[str, Any]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaze_core.artifacts import ArtifactRef
+from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
 from gaze_core.config import Runtime
-from gaze_core.errors import BadInput
+from gaze_core.errors import BadInput, MissingArtifact
 from gaze_core.reports.page import JSON_FILE
 
 if TYPE_CHECKING:
     from gaze_core.studio.views import View
 
+_TALKER_STAGES = ("talker_fine", "talker_coarse")
 Load = Callable[[Runtime], "View"]
 Opener = Callable[[str, Path, Runtime], "View"]
 _ROLES = ("candidate", "baseline", "champion", "adapted", "pretrained")
@@ -25,6 +26,7 @@ class Opening:
 
     name: str
     load: Load
+    is_talker: bool = False
 
 
 def shipped() -> list[Opening]:
@@ -43,10 +45,25 @@ def openings(path: Path) -> list[Opening]:
 
     if (path / WEIGHTS_FILE).is_file():
         return [_opening(path.name, path / WEIGHTS_FILE)]
+    if (path / MANIFEST_FILE).is_file() and Manifest.read(path).ref.stage in _TALKER_STAGES:
+        return [_talker(path.name, path)]
     found = list(_of_report(path))
     if not found:
         raise BadInput(f"{path}: expected the folder of a checkpoint (with {WEIGHTS_FILE}) or of a report with models")
     return found
+
+
+def newest_talker(reports: Path) -> list[Opening]:
+    """The talking head of the newest report that has one, of those in a folder of reports."""
+    pages = sorted(reports.glob(f"*/{JSON_FILE}"), key=lambda page: page.stat().st_mtime, reverse=True)
+    for page in pages:
+        try:
+            found = [one for one in _of_report(page.parent) if one.is_talker]
+        except (BadInput, MissingArtifact):
+            continue  # somebody else's report, or its head has left the store
+        if found:
+            return found[:1]
+    return []
 
 
 def openers() -> Mapping[str, Opener]:
@@ -69,7 +86,9 @@ def _of_report(path: Path) -> Iterator[Opening]:
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{report}: not a report with artifacts ({error})") from error
     for role, ref in wanted.items():
-        if ref.kind == "checkpoint":
+        if ref.stage in _TALKER_STAGES:
+            yield _talker(f"{path.resolve().name}, {role}", Store.from_environment().fetch(ref))
+        elif ref.kind == "checkpoint":
             yield _opening(f"{path.resolve().name}, {role}", Store.from_environment().fetch(ref) / WEIGHTS_FILE)
 
 
@@ -78,6 +97,24 @@ def _opening(name: str, weights: Path) -> Opening:
     if stage not in openers():
         raise BadInput(f"{weights}: a model of {stage!r}; the studio draws those of {', '.join(openers())}")
     return Opening(name, lambda runtime: openers()[stage](name, weights, runtime))
+
+
+def _talker(name: str, folder: Path) -> Opening:
+    """A talking head in an artifact's folder, with the subject that it was trained on."""
+
+    def load(runtime: Runtime) -> "View":
+        from gaze_core.studio.talkers import TalkerView
+        from tasks.store.artifacts import Store
+
+        data = Manifest.read(folder).parents.get("data")
+        if data is None:
+            raise BadInput(
+                f"{folder}: its {MANIFEST_FILE} names no subject, whose camera and torso a talking head needs"
+            )
+        subject = Store.from_environment().fetch(data)
+        return TalkerView(name, f"{folder}; a talking head", folder, subject, runtime)
+
+    return Opening(name, load, is_talker=True)
 
 
 def stage_of(weights: Path) -> str:

@@ -12,7 +12,7 @@ from tasks.environment import LOOPBACK
 
 _PUBLIC = ("/static/", "/favicon.ico")  # our own scripts and styles say nothing about anybody
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {

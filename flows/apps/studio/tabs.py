@@ -1,8 +1,10 @@
-"""What the studio holds: views for everybody, and for each tab the photos that were dropped on it."""
+"""What the studio holds: views for everybody, and for each tab its photos and films."""
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.apps.studio.catalog import Opening
@@ -20,7 +22,7 @@ KEPT_S = 60.0  # for this long a tab may be without a connection before its phot
 
 @dataclass
 class Fit:
-    """How far the fit of a photo is."""
+    """How far the fit of a photo, or a film, is."""
 
     name: str
     stage: str = "waiting"
@@ -37,7 +39,10 @@ class Tab:
     sockets: int = 0
     left_s: float = 0.0
     photos: int = 0  # so far, for keys
-    fits: dict[int, Fit] = field(default_factory=dict)  # by number of the photo
+    fits: dict[int, Fit] = field(default_factory=dict)  # by number of the photo; of a film below zero
+    films: dict[str, Path] = field(default_factory=dict)  # each in a folder of its own
+    num_films: int = 0  # so far, for names
+    is_filming: bool = False
     is_gone: bool = False
 
 
@@ -71,12 +76,14 @@ class Studio:
         return self.tabs[name]
 
     def forget_old(self) -> None:
-        """Drops tabs that have been closed for a while, with their photos."""
+        """Drops tabs that have been closed for a while, with their photos and films."""
         now_s = time.monotonic()
         for name, tab in list(self.tabs.items()):
             if not tab.sockets and now_s - tab.left_s > KEPT_S:
                 del self.tabs[name]
                 tab.is_gone = True
+                for film in tab.films.values():
+                    shutil.rmtree(film.parent, ignore_errors=True)
 
     def view(self, tab: Tab, key: str) -> "View | None":
         """The loaded view of a key, for this tab; None if there is none (yet)."""
@@ -124,5 +131,7 @@ class Studio:
 def _entry(key: str, view: "View") -> dict[str, Any]:
     coverage = view.coverage and {"cell_deg": view.coverage.cell_deg, "most_deg": view.coverage.most_deg,
                                   "share": view.coverage.share, "frames": view.coverage.num_frames}  # fmt: skip
-    return {"key": key, "name": view.name, "note": view.note, "state": "ready", "controls": view.controls,
-            "coverage": coverage, "photo": key[:-1] if key.startswith("p") else ""}  # fmt: skip
+    return {
+        "key": key, "name": view.name, "note": view.note, "state": "ready", "controls": view.controls, "coverage": coverage,
+        "talks": callable(getattr(view, "film", None)), "photo": key[:-1] if key.startswith("p") else "",
+    }  # fmt: skip

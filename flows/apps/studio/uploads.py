@@ -18,7 +18,12 @@ _WORDS = {"labels": "finding the face", "head": "opening the known head", "fit":
 _running: set[asyncio.Task[None]] = set()  # the event loop itself does not hold on to a task
 
 
-async def bounded(chunks: AsyncIterator[bytes], most: int = MAX_UPLOAD_BYTES) -> bytes:
+async def bounded(
+    chunks: AsyncIterator[bytes],
+    most: int = MAX_UPLOAD_BYTES,
+    what: str = "a photo",
+    kinds: str = "a JPEG, PNG or WebP",
+) -> bytes:
     """The body of a request, refused as soon as it is larger than `most` bytes.
 
     Raises:
@@ -28,9 +33,9 @@ async def bounded(chunks: AsyncIterator[bytes], most: int = MAX_UPLOAD_BYTES) ->
     async for chunk in chunks:
         content += chunk
         if len(content) > most:
-            raise BadInput(f"a photo of more than {most / 1e6:.0f} MB; make it smaller")
+            raise BadInput(f"{what} of more than {most / 1e6:.0f} MB; make it smaller")
     if not content:
-        raise BadInput("nothing was sent; drop a JPEG, PNG or WebP file")
+        raise BadInput(f"nothing was sent; drop {kinds} file")
     return bytes(content)
 
 

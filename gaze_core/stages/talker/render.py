@@ -1,6 +1,6 @@
 """Stage: a film with sound of a trained talking head, driven by the held-out recording or by other sound."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from gaze_core.talker.subject import TalkerSubject
 
 NAME, VERSION = "talker_render", 1
 FILM_FILE, UNREFINED_FILE = "film.mp4", "film_unrefined.mp4"
-_AT_ONCE = 64  # frames in memory
+_AT_ONCE = 16  # frames in memory
 
 
 class TalkerRenderConfig(Config):
@@ -47,7 +47,7 @@ def run(config: TalkerRenderConfig, inputs: Inputs, context: StageContext) -> Pr
     subject = TalkerSubject(inputs["data"])
     model, info = load_talker(inputs["checkpoint"])
     info.require_features(subject)
-    sound, audio = _heard(inputs, info)
+    sound, audio = heard(only_entry(inputs["sound"]), info) if inputs.get("sound") else (None, None)
     driving = chosen_driving(
         subject, subject.sound, config.driving, audio, sound, _table(inputs, "gaze"), _table(inputs, "blinks")
     )
@@ -60,7 +60,11 @@ def run(config: TalkerRenderConfig, inputs: Inputs, context: StageContext) -> Pr
     if refine is not None:
         files[UNREFINED_FILE] = context.work_dir / UNREFINED_FILE
         write_film(files[UNREFINED_FILE], rendered_frames(renderer, driving), driving.sound)
-    write_film(files[FILM_FILE], rendered_frames(renderer, driving, refine, context), driving.sound)
+
+    def told(done: int, total: int) -> None:
+        context.progress(done, total, float("nan"))
+
+    write_film(files[FILM_FILE], rendered_frames(renderer, driving, refine, told), driving.sound)
     notes = tuple(
         text
         for text in (note, "" if driving.sound is not None else "no sound: features do not say how they sound")
@@ -70,25 +74,22 @@ def run(config: TalkerRenderConfig, inputs: Inputs, context: StageContext) -> Pr
 
 
 def rendered_frames(
-    renderer: Renderer, driving: Driving, refine: Refine | None = None, context: StageContext | None = None
+    renderer: Renderer, driving: Driving, refine: Refine | None = None, told: Callable[[int, int], None] | None = None
 ) -> Iterator[UInt8[ndarray, "h w 3"]]:
-    """The frames of a film in order, a few in memory at a time."""
+    """The frames of a film in order, a few in memory at a time. `told` hears how many of how many are done."""
     for part in batches(len(driving), _AT_ONCE):
         frames = renderer(driving, np.arange(part.start, part.stop))
         yield from frames if refine is None else refine(frames)
-        if context is not None:
-            context.progress(part.stop, len(driving), float("nan"))
+        if told is not None:
+            told(part.stop, len(driving))
 
 
-def _heard(inputs: Inputs, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"] | None]:
-    """Sound and audio features of `inputs["sound"]`; None, None: the held-out recording is heard.
+def heard(path: Path, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"]]:
+    """Sound and audio features of a file with sound; of features as `.npy` the features alone.
 
     Raises:
         BadInput: features that the head was not trained on, or sound whose features only a file can bring.
     """
-    if not inputs.get("sound"):
-        return None, None
-    path = only_entry(inputs["sound"])
     if path.suffix == ".npy":
         features = read_features(path, None, info.audio.extractor, info.audio.rate_hz)
         _require_same(features, info, path)

@@ -15,6 +15,7 @@ from flows.apps.studio.machine import Machine
 from flows.apps.studio.serve import server_of
 from flows.apps.studio.tabs import Studio
 from gaze_core.config import Config, Runtime
+from gaze_core.errors import BadInput
 from gaze_core.studio.wishes import Wish
 
 TOKEN = "the-token"
@@ -42,6 +43,29 @@ class PretendedView:
         colour = [128 + 2 * wish.gaze_deg[0], 128 + 2 * wish.gaze_deg[1], 255 * wish.blink]
         image = np.full((48, 48, 3), np.round(colour), np.uint8)
         return SimpleNamespace(image=image, face=None, drawn_deg=wish.gaze_deg, remark="")
+
+
+class PretendedTalker(PretendedView):
+    """Writes what it hears, and where the eyes look, into its film; `going` lets the film end."""
+
+    def __init__(self, name: str = "talker") -> None:
+        super().__init__(name)
+        self.going = threading.Event()
+        self.going.set()
+        self.ended = ""
+
+    def film(self, sound, wish, out, told):
+        try:
+            while not self.going.wait(0.005):
+                told(3, 10)
+            told(10, 10)
+        except Exception as error:
+            self.ended = str(error)
+            raise
+        if not sound.read_bytes().strip(b"\0"):
+            raise BadInput("sound: it is silent")
+        out.write_bytes(f"{wish.gaze} {wish.gaze_deg} ".encode() + sound.read_bytes())
+        return out
 
 
 class PretendedReading(Config):

@@ -239,7 +239,10 @@ let depth = 0;
 addEventListener("dragenter", () => { depth += 1; $("veil").hidden = false; });
 addEventListener("dragleave", () => { depth -= 1; if (depth <= 0) { depth = 0; $("veil").hidden = true; } });
 addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("veil").hidden = true; upload(event.dataTransfer.files[0]); });
+addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("veil").hidden = true;
+  const file = event.dataTransfer.files[0];
+  if (file?.type.startsWith("audio/") && studio.hear) studio.hear(file); else upload(file);
+});
 
 const numbers = (row) => Object.entries(row.numbers).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(", ");
 const link = (row, text) => row.page ? make("a", { href: `/report?${new URLSearchParams({ token, name: row.page })}`, target: "_blank", rel: "noopener", textContent: text }) : text;
