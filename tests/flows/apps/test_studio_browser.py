@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import chromium
 from benchmarks.chromium import until
-from tests.flows.apps.studio_server import PretendedView, pretended_studio, running
+from flows.apps.studio import talk
+from tests.flows.apps.studio_server import PretendedTalker, PretendedView, pretended_studio, running
 
 pytestmark = pytest.mark.skipif(chromium.executable() is None, reason="no Chromium on the PATH")
 PICTURE = "document.querySelector('figure')?.dataset.full === 'true'"
@@ -204,3 +205,22 @@ def test_the_page_fits_the_window(page, width):
     page.click("#to-gallery")
     page.until("document.querySelector('#reports td')")
     assert page.value("document.documentElement.scrollWidth") <= width
+
+
+def test_a_sentence_becomes_a_film(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(talk, "spoken", lambda text, out: out.write_bytes(text.encode()) and out)
+    monkeypatch.setattr("flows.apps.studio.app.synthesiser", lambda: "pretended")
+    with running(pretended_studio(PretendedTalker()), tmp_path) as url:
+        page = browser.page()
+        page.open(url)
+        page.until(PICTURE)
+        page.until("!document.querySelector('#talk').hidden && document.querySelector('#talk-none').hidden")
+        page.value("document.querySelector('#talk-text').value = 'Good morning'")
+        page.value("document.querySelector('#talk-gaze').value = 'camera'")
+        page.click("#talk-make")
+        page.until("!document.querySelector('#talk-film').hidden")
+        said = "fetch(document.querySelector('#talk-film').src).then((answer) => answer.text())"
+        page.value(f"{said}.then((text) => {{ window.said = text }})")
+        page.until("window.said")
+        assert page.value("window.said") == "camera (0.0, 0.0) Good morning"
+        page.open("about:blank")
