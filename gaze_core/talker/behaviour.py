@@ -84,8 +84,8 @@ def _blink_starts(
 ) -> list[float]:
     """When blinks begin: one in each interval, moved to a large saccade if chance wants it and one is near."""
     starts: list[float] = []
-    last_s = 0.0
     low_s, high_s = chosen.blink_every_s
+    last_s = -float(stream.uniform(0, low_s))  # a film begins somewhere between two blinks
     while True:
         regular_s = last_s + float(stream.uniform(low_s, high_s))
         pulled = float(stream.uniform()) < chosen.blink_at_large_saccade

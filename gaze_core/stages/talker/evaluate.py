@@ -19,7 +19,7 @@ from gaze_core.talker.renderer import Renderer
 from gaze_core.talker.report import TalkerEvaluation
 from gaze_core.talker.subject import TalkerSubject
 
-NAME, VERSION = "talker_evaluate", 1
+NAME, VERSION = "talker_evaluate", 2
 EVALUATION_FILE, SERIES_FILE = "talker_evaluation.json", "series.json"
 
 

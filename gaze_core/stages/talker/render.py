@@ -22,7 +22,7 @@ from gaze_core.talker.film import read_sound, write_film
 from gaze_core.talker.renderer import Renderer
 from gaze_core.talker.subject import TalkerSubject
 
-NAME, VERSION = "talker_render", 1
+NAME, VERSION = "talker_render", 2
 FILM_FILE, UNREFINED_FILE = "film.mp4", "film_unrefined.mp4"
 _AT_ONCE = 16  # frames in memory
 

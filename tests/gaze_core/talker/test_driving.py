@@ -132,6 +132,15 @@ def test_generated_eyes_have_natural_statistics():
     assert not np.allclose(generate_eyes(200, RATE_HZ, seed=4)[0], again)
 
 
+def test_a_short_film_begins_anywhere_between_two_blinks():
+    firsts = []
+    for seed in range(60):
+        _, blink = generate_eyes(int(6 * RATE_HZ), RATE_HZ, seed)
+        firsts.append(np.flatnonzero(blink[:, 0] > 0.5)[0] / RATE_HZ)
+    assert 1.8 < np.mean(firsts) < 3.2
+    assert np.mean(np.array(firsts) < 2) > 0.2
+
+
 def test_lids_follow_the_eyes_down():
     never = EyeBehaviour(blink_every_s=(900, 901), pitch_sd_deg=8.0)
     gaze, blink = generate_eyes(2000, RATE_HZ, 0, never)
