@@ -26,7 +26,10 @@ class Measured(Config):
 
     eye_psnr_db: tuple[Number, ...] = ()  # over both eyes' masks
     mask_l1: tuple[Number, ...] = ()
-    gaze_error_deg: tuple[Number, ...] = ()  # by the judge
+    gaze_error_deg: tuple[Number, ...] = ()  # by the judge, to the label: the judge's own error is in it
+    gaze_from_recorded_deg: tuple[
+        Number, ...
+    ] = ()  # to what the judge reads in the recorded picture of the same sample
     identity: tuple[Number, ...] = ()  # distance of dlib's descriptors to the recorded picture
 
 
@@ -77,6 +80,7 @@ class OneShotTolerance(Config):
 
     eye_psnr_db: NonNegativeFloat = 0.1
     gaze_error_deg: NonNegativeFloat = 0.2
+    gaze_from_recorded_deg: NonNegativeFloat = 0.2
 
 
 class OneShotComparison(Config):
@@ -89,9 +93,12 @@ class OneShotComparison(Config):
     reasons: tuple[str, ...]
 
 
-_BETTER_IS_MORE = {"eye_psnr_db": 1.0, "gaze_error_deg": -1.0}
-_NAMES = {"eye_psnr_db": "eye PSNR", "gaze_error_deg": "judged gaze error"}
-_UNITS = {"eye_psnr_db": "dB", "gaze_error_deg": "degrees"}
+_BETTER_IS_MORE = {"eye_psnr_db": 1.0, "gaze_error_deg": -1.0, "gaze_from_recorded_deg": -1.0}
+_NAMES = {
+    "eye_psnr_db": "eye PSNR", "gaze_error_deg": "judged gaze error",
+    "gaze_from_recorded_deg": "judged gaze, from the recorded picture's",
+}  # fmt: skip
+_UNITS = {"eye_psnr_db": "dB", "gaze_error_deg": "degrees", "gaze_from_recorded_deg": "degrees"}
 
 
 def compare(

@@ -27,7 +27,7 @@ from gaze_core.preprocess.images import write_png
 from gaze_core.reproducibility import choose_device
 from gaze_core.stages.context import Inputs, StageContext
 
-NAME, VERSION = "one_shot_evaluate", 1
+NAME, VERSION = "one_shot_evaluate", 2
 EVALUATION_FILE, EXAMPLES, SWEEP = "one_shot_evaluation.json", "examples", "sweep"
 _CHUNK, _MIN_FOR_BIAS = 8, 4
 _SWEEP_DEG = [(pitch, yaw) for pitch in (12.0, 0.0, -15.0) for yaw in (20.0, 0.0, -20.0)]
@@ -91,7 +91,8 @@ def run(config: OneShotEvaluateConfig, inputs: Inputs, context: StageContext) ->
     files = {EVALUATION_FILE: path}
     for folder in (EXAMPLES, SWEEP):
         files |= {f"{folder}/{one.name}": one for one in sorted((context.work_dir / folder).glob("*.png"))}
-    numbers = {f"{metric}": evaluation.mean("model", metric) for metric in ("eye_psnr_db", "gaze_error_deg")}
+    metrics = ("eye_psnr_db", "gaze_error_deg", "gaze_from_recorded_deg")
+    numbers = {metric: evaluation.mean("model", metric) for metric in metrics}
     return Produced(kind="report", files=files, metrics={k: v for k, v in numbers.items() if v is not None})
 
 
@@ -185,11 +186,15 @@ def _measured(
         describe, absent = None, str(error)
     landmarks = torch.from_numpy(samples.landmarks_px[targets.numpy()]).float()
     recorded = _tensor(samples.face[targets.numpy()])
+    seen, was_seen = judge.read(samples.face[targets.numpy()])
+    recorded_gaze = torch.from_numpy(seen).double()
     out = {}
     for name, made in bands.items():
         made_tensor, faces = band_tensor(made), _faces(made, samples, targets)
         gaze, valid = judge.read(faces)
-        errors = angular_error_deg(torch.from_numpy(gaze).double(), labels).numpy()
+        errors, moved = (
+            angular_error_deg(torch.from_numpy(gaze).double(), other).numpy() for other in (labels, recorded_gaze)
+        )
         identity = np.full(len(targets), np.nan)
         if describe is not None and name in ("model", "do nothing"):
             identity = describe.distance(_tensor(faces), recorded, landmarks).numpy()
@@ -200,6 +205,7 @@ def _measured(
                 float(masked_l1(made_tensor[i : i + 1], truth[i : i + 1], mask[i : i + 1])) for i in range(len(truth))
             ])),
             gaze_error_deg=as_numbers(np.where(valid, errors, np.nan)),
+            gaze_from_recorded_deg=as_numbers(np.where(valid & was_seen, moved, np.nan)),
             identity=as_numbers(identity),
         )  # fmt: skip
     return out, absent

@@ -130,6 +130,8 @@ def test_evaluation_and_comparison(place, tmp_path):  # noqa: F811
     assert after.outside_changed == 0
     assert after.mean("autoencoder", "eye_psnr_db") > after.mean("model", "eye_psnr_db")
     assert len(after.sweep) == 9
+    assert after.mean("truth", "gaze_from_recorded_deg") == pytest.approx(0, abs=1e-3)
+    assert after.mean("model", "gaze_from_recorded_deg") > 0.1
     (tmp_path / "compare").mkdir()
     folders = {name: tmp_path / name for name in ("before", "after", "other_before", "other_after")}
     compare.run(compare.OneShotTolerance(), folders, StageContext(RUNTIME, tmp_path / "compare"))
@@ -137,6 +139,8 @@ def test_evaluation_and_comparison(place, tmp_path):  # noqa: F811
     before = read_one_shot_evaluation(tmp_path / "before")
     gain = after.mean("model", "eye_psnr_db") - before.mean("model", "eye_psnr_db")
     assert comparison.gains["eye_psnr_db"].value == pytest.approx(gain)
+    nearer = before.mean("model", "gaze_from_recorded_deg") - after.mean("model", "gaze_from_recorded_deg")
+    assert comparison.gains["gaze_from_recorded_deg"].value == pytest.approx(nearer)
     assert set(comparison.other_gains) == set(comparison.gains)
 
 
