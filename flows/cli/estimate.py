@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import ConfigFile, Device, Force, Json, ReportFolder, Set, folder_option
+from flows.cli.options import ConfigFile, Device, Force, Json, Record, ReportFolder, Set, folder_option
 from flows.cli.running import show_result
 from gaze_core.errors import BadInput
 from gaze_core.outputs import require_outside
 from tasks import environment
 from tasks.console import print_json, print_line
+from tasks.measurements import record_report
 from tasks.server.own_server import prefect_server
 
 estimate_app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -106,9 +107,10 @@ def evaluate(
     config: ConfigFile = None,
     force: Force = None,
     as_json: Json = False,
+    record: Record = None,
 ) -> None:
     """Measure a trained temporal model on people whom it has not seen, beside its baselines."""
-    _measure(checkpoint, None, False, data, camera, out, device, overrides, config, force, as_json)
+    _measure(checkpoint, None, False, data, camera, out, device, overrides, config, force, as_json, record)
 
 
 @estimate_app.command()
@@ -133,6 +135,7 @@ def compare(
 def _measure(
     candidate: str, baseline: str | None, is_registered: bool, data: Path | None, camera: list[str] | None, out: Path,
     device: Any, overrides: list[str] | None, config: Path | None, force: list[str] | None, as_json: bool,
+    record: Path | None = None,
 ) -> None:  # fmt: skip
     """Runs the evaluation flow and prints its result."""
     from flows.references import data_of, find_reference
@@ -157,4 +160,7 @@ def _measure(
             is_registered, tuple(force or ()), return_state=True,
         )  # fmt: skip
         result = state.result()
+    if record:
+        source_name = source.name if isinstance(source, Path) else refs[0].name
+        record_report(record, f"estimate evaluate, {source_name}", result.report, plan)
     show_result(result, as_json)
