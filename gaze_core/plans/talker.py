@@ -48,7 +48,7 @@ def _tiny(coarse_steps: int, fine_steps: int) -> TalkerPlan:
 
 
 PRESETS: dict[str, TalkerPlan] = {
-    "demo": _tiny(300, 1500),
+    "demo": _tiny(300, 1000),
     "tiny": _tiny(300, 2500),
     "small": _tiny(600, 4000),
     "published": TalkerPlan(coarse=TalkerCoarseConfig.published(), fine=TalkerFineConfig.published()),

@@ -71,7 +71,7 @@ class TalkerView:
         Raises:
             BadInput: no sound that can be read, or features that are not made of sound here.
         """
-        samples, audio = heard(sound, self._info)
+        samples, audio = heard(sound, self._info, MAX_FILM_S)
         eyes = wish.gaze_deg if wish.gaze == "pad" else (0.0, 0.0)
         config = DrivingConfig(
             gaze="generator" if wish.gaze == "generator" else "camera", camera_gaze_deg=eyes, most_s=MAX_FILM_S

@@ -71,8 +71,10 @@ def open_film(path: Path) -> Film:
     return Film(video, np.where(nearer_before, after - 1, after))
 
 
-def read_sound(path: Path) -> Float[ndarray, " s"]:
+def read_sound(path: Path, most_s: float | None = None) -> Float[ndarray, " s"]:
     """The sound of a video or sound file, 16 kHz mono in [-1, 1]; of a video from the time of its first picture on.
+
+    Nothing after `most_s` seconds is decoded.
 
     Raises:
         BadInput: no such file, no sound, or sound with gaps or a clock of its own.
@@ -84,7 +86,7 @@ def read_sound(path: Path) -> Float[ndarray, " s"]:
             stream = container.streams.best("audio")
             if not isinstance(stream, AudioStream):
                 raise BadInput(f"{path.name}: it has no sound; a talker needs a video with speech, or a sound file")
-            pieces, first_s, end_s = _decoded(container, stream)
+            pieces, first_s, end_s = _decoded(container, stream, most_s)
             start_s = _first_picture_s(container)
     except av.FFmpegError as error:
         raise BadInput(
@@ -177,7 +179,7 @@ def _codec() -> str:
 
 
 def _decoded(
-    container: av.container.InputContainer, stream: AudioStream
+    container: av.container.InputContainer, stream: AudioStream, most_s: float | None
 ) -> tuple[list[Float[ndarray, " s"]], float, float]:
     """Resampled pieces, and when the first begins and the last ends on the file's clock, seconds."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_HZ)
@@ -189,6 +191,8 @@ def _decoded(
             first_s = start_s if not pieces else first_s
             end_s = start_s + frame.samples / frame.sample_rate
         pieces += [one.to_ndarray().ravel() for one in resampler.resample(frame)]
+        if most_s is not None and end_s - first_s >= most_s:
+            break
     pieces += [one.to_ndarray().ravel() for one in resampler.resample(None)]
     return pieces, first_s, end_s
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gaze_core.artifacts import MANIFEST_FILE, ArtifactRef, Manifest
 from gaze_core.config import Runtime
-from gaze_core.errors import BadInput, MissingArtifact
+from gaze_core.errors import BadInput
 from gaze_core.reports.page import JSON_FILE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def openings(path: Path) -> list[Opening]:
     if (path / WEIGHTS_FILE).is_file():
         return [_opening(path.name, path / WEIGHTS_FILE)]
     if (path / MANIFEST_FILE).is_file() and Manifest.read(path).ref.stage in _TALKER_STAGES:
-        return [_talker(path.name, path)]
+        return [_talker(path.name, lambda: path)]
     found = list(_of_report(path))
     if not found:
         raise BadInput(f"{path}: expected the folder of a checkpoint (with {WEIGHTS_FILE}) or of a report with models")
@@ -54,15 +54,15 @@ def openings(path: Path) -> list[Opening]:
 
 
 def newest_talker(reports: Path) -> list[Opening]:
-    """The talking head of the newest report that has one, of those in a folder of reports."""
-    pages = sorted(reports.glob(f"*/{JSON_FILE}"), key=lambda page: page.stat().st_mtime, reverse=True)
-    for page in pages:
+    """The talking head of the newest report that has one, of those in a folder of reports; nothing is fetched yet."""
+    for page in sorted(reports.glob(f"*/{JSON_FILE}"), key=lambda page: page.stat().st_mtime, reverse=True):
         try:
-            found = [one for one in _of_report(page.parent) if one.is_talker]
-        except (BadInput, MissingArtifact):
-            continue  # somebody else's report, or its head has left the store
-        if found:
-            return found[:1]
+            found = _named(page.parent)
+        except (BadInput, OSError):
+            continue  # somebody else's
+        for role, ref in found.items():
+            if ref.stage in _TALKER_STAGES:
+                return [_talker(f"{page.parent.name}, {role}", lambda ref=ref: _fetched(ref))]  # type: ignore[misc]
     return []
 
 
@@ -71,25 +71,42 @@ def openers() -> Mapping[str, Opener]:
     return {"gaze_gaussian": _open_head, "one_shot_redirector": _open_one_shot}
 
 
-def _of_report(path: Path) -> Iterator[Opening]:
-    from gaze_core.training.checkpoint import WEIGHTS_FILE
-    from tasks.store.artifacts import Store
+def _named(path: Path) -> dict[str, ArtifactRef]:
+    """The artifacts of a report that may be models, by role.
 
+    Raises:
+        BadInput: no report, or one without artifacts.
+    """
     report = path / JSON_FILE
     if not report.is_file():
+        from gaze_core.training.checkpoint import WEIGHTS_FILE
+
         raise BadInput(
             f"{path}: expected the folder of a checkpoint (with {WEIGHTS_FILE}) or of a report ({JSON_FILE})"
         )
     try:
         refs = json.loads(report.read_text())["artifacts"]
-        wanted = {role: ArtifactRef.model_validate(refs[role]) for role in _ROLES if role in refs}
+        return {role: ArtifactRef.model_validate(refs[role]) for role in _ROLES if role in refs}
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{report}: not a report with artifacts ({error})") from error
-    for role, ref in wanted.items():
+
+
+def _fetched(ref: ArtifactRef) -> Path:
+    from tasks.store.artifacts import Store
+
+    return Store.from_environment().fetch(ref)
+
+
+def _of_report(path: Path) -> Iterator[Opening]:
+    from gaze_core.training.checkpoint import WEIGHTS_FILE
+
+    for role, ref in _named(path).items():
+        name = f"{path.resolve().name}, {role}"
         if ref.stage in _TALKER_STAGES:
-            yield _talker(f"{path.resolve().name}, {role}", Store.from_environment().fetch(ref))
+            folder = _fetched(ref)
+            yield _talker(name, lambda folder=folder: folder)  # type: ignore[misc]
         elif ref.kind == "checkpoint":
-            yield _opening(f"{path.resolve().name}, {role}", Store.from_environment().fetch(ref) / WEIGHTS_FILE)
+            yield _opening(name, _fetched(ref) / WEIGHTS_FILE)
 
 
 def _opening(name: str, weights: Path) -> Opening:
@@ -99,20 +116,19 @@ def _opening(name: str, weights: Path) -> Opening:
     return Opening(name, lambda runtime: openers()[stage](name, weights, runtime))
 
 
-def _talker(name: str, folder: Path) -> Opening:
-    """A talking head in an artifact's folder, with the subject that it was trained on."""
+def _talker(name: str, found: Callable[[], Path]) -> Opening:
+    """A talking head in the artifact's folder that `found` returns, with the subject that it was trained on."""
 
     def load(runtime: Runtime) -> "View":
         from gaze_core.studio.talkers import TalkerView
-        from tasks.store.artifacts import Store
 
+        folder = found()
         data = Manifest.read(folder).parents.get("data")
         if data is None:
             raise BadInput(
                 f"{folder}: its {MANIFEST_FILE} names no subject, whose camera and torso a talking head needs"
             )
-        subject = Store.from_environment().fetch(data)
-        return TalkerView(name, f"{folder}; a talking head", folder, subject, runtime)
+        return TalkerView(name, f"{folder}; a talking head", folder, _fetched(data), runtime)
 
     return Opening(name, load, is_talker=True)
 

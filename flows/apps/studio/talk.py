@@ -75,7 +75,7 @@ async def add_film(studio: Studio, tab: Tab, key: str, wish: FilmWish, content: 
         raise BadInput("a film is being made already; wait for it")
     tab.num_films += 1
     name = f"f{tab.num_films}"
-    fit = tab.fits[-tab.num_films] = Fit("film", stage="hearing the sound")
+    fit = tab.fits[-tab.num_films] = Fit("film")
     folder = Path(tempfile.mkdtemp(prefix="film-"))
 
     def work(between_steps: Callable[[], None]) -> Path:
@@ -85,6 +85,7 @@ async def add_film(studio: Studio, tab: Tab, key: str, wish: FilmWish, content: 
             fit.stage, fit.share = f"rendering frame {done} of {total}", done / total
             between_steps()
 
+        fit.stage = "hearing the sound"
         sound = folder / "sound"
         if is_text:
             spoken(content.decode(errors="replace"), sound)

@@ -24,7 +24,7 @@ from gaze_core.talker.subject import TalkerSubject
 
 NAME, VERSION = "talker_render", 2
 FILM_FILE, UNREFINED_FILE = "film.mp4", "film_unrefined.mp4"
-_AT_ONCE = 16  # frames in memory
+_AT_ONCE = 8  # frames in memory, and between two words about the progress
 
 
 class TalkerRenderConfig(Config):
@@ -84,8 +84,10 @@ def rendered_frames(
             told(part.stop, len(driving))
 
 
-def heard(path: Path, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"]]:
-    """Sound and audio features of a file with sound; of features as `.npy` the features alone.
+def heard(
+    path: Path, info: TalkerInfo, most_s: float | None = None
+) -> tuple[Float[ndarray, " s"] | None, Float[ndarray, "t w c"]]:
+    """Sound and audio features of a file with sound, of its first `most_s` seconds; of features as `.npy` the features alone.
 
     Raises:
         BadInput: features that the head was not trained on, or sound whose features only a file can bring.
@@ -99,7 +101,7 @@ def heard(path: Path, info: TalkerInfo) -> tuple[Float[ndarray, " s"] | None, Fl
             f"{path}: the head was trained on features {info.audio.extractor!r} of a file, which are not made of sound "
             f"here; give features of the same kind as .npy, of width {info.audio.width}"
         )
-    sound = read_sound(path)
+    sound = read_sound(path, most_s)
     features = features_of(sound, info.audio.extractor)
     _require_same(features, info, path)
     return sound, features.windows

@@ -1,5 +1,6 @@
 """Films of a talking head in the studio: text, sound, bounds, one at a time, forgotten with the tab."""
 
+import json
 import os
 import stat
 import threading
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 from flows.apps.studio import talk
 from flows.apps.studio.app import make_app
 from flows.apps.studio.catalog import newest_talker, openings
-from gaze_core.errors import BadInput
+from gaze_core.artifacts import artifact_name
+from gaze_core.config import Runtime
+from gaze_core.errors import BadInput, MissingArtifact
 from tests.flows.apps.studio_server import TOKEN, PretendedTalker, PretendedView, pretended_studio
 from tests.flows.apps.test_studio import live, message, ready
 
@@ -136,6 +139,27 @@ def test_a_film_ends_with_its_tab(client, studio, view):
     studio.tabs["a"].is_gone = True
     maker.join(10)
     assert view.ended == "its tab was closed"
+
+
+def write_report(folder, stage):
+    """A report whose candidate is not in the store."""
+    folder.mkdir()
+    digest = "0" * 64
+    ref = {"kind": "checkpoint", "name": artifact_name(stage, "0" * 16, digest), "sha256": digest, "stage": stage,
+           "stage_version": 1, "config_digest": "0" * 12}  # fmt: skip
+    (folder / "report.json").write_text(json.dumps({"artifacts": {"candidate": ref}}))
+
+
+def test_the_newest_talking_head_is_opened_when_the_page_needs_it(tmp_path):
+    write_report(tmp_path / "old", "talker_fine")
+    write_report(tmp_path / "head", "gaze_gaussian")
+    write_report(tmp_path / "new", "talker_fine")
+    for number, name in enumerate(("old", "new", "head")):
+        os.utime(tmp_path / name / "report.json", (number, number))
+    (opening,) = newest_talker(tmp_path)
+    assert opening.name == "new, candidate"
+    with pytest.raises(MissingArtifact):  # only now it is looked for in the store
+        opening.load(Runtime(device="cpu"))
 
 
 def test_what_names_no_talking_head(tmp_path):

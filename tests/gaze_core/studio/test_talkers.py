@@ -11,6 +11,7 @@ from gaze_core.stages.talker import coarse, fine
 from gaze_core.studio.talkers import MAX_FILM_S, TalkerView
 from gaze_core.studio.wishes import FilmWish, Wish
 from gaze_core.talker.audio import EXTRACTORS
+from gaze_core.talker.film import read_sound
 from gaze_core.talker.subject_files import write_wav
 from tests.gaze_core.stages.talker.test_render import NETWORK, QUIET
 from tests.talking_head import write_talking_head
@@ -55,6 +56,11 @@ def test_its_film_lasts_as_long_as_the_sound_and_not_longer_than_allowed(view, t
         assert sum(1 for _ in opened.decode(video=0)) == frames
         assert opened.streams.audio
     assert told[-1] == (frames, frames)
+
+
+def test_of_long_sound_no_more_is_decoded_than_a_film_says(tmp_path):
+    write_wav(tmp_path / "sound", np.zeros(16_000 * 300, np.float32))
+    assert len(read_sound(tmp_path / "sound", MAX_FILM_S)) < 16_000 * (MAX_FILM_S + 5)
 
 
 def test_what_ends_a_film_and_what_is_no_sound(view, tmp_path):

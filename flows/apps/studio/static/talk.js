@@ -2,8 +2,8 @@
 /* Films of a talking head: text, a file or a recording goes to the server, and an mp4 comes back. */
 {
   const MOST_BYTES = 20e6, MOST_RECORDED_MS = 30000;
-  let recorder = null, sound = null;
-  const tell = (text) => { $("talk-help").textContent = text; };
+  let recorder = null, isAsking = false, sound = null, hint = "";
+  const tell = (text) => { $("talk-help").textContent = text || hint; };
   const heads = () => [...state.views.values()].filter((view) => view.talks && view.state === "ready");
 
   const refresh = () => {
@@ -18,7 +18,7 @@
 
   live.send("/speech", {}).then((found) => {
     $("talk-text").disabled = Boolean(found.absent);
-    if (found.absent) tell(found.absent);
+    hint = found.absent; tell("");
   }).catch(() => {});
 
   const film = async (body, more) => {
@@ -50,6 +50,9 @@
 
   $("talk-record").addEventListener("click", async () => {
     if (recorder) { recorder.stop(); return; }
+    if (isAsking) return;  // the browser asks for permission
+    if (!navigator.mediaDevices) { tell("the browser gives the microphone to loopback and https only; take a sound file"); return; }
+    isAsking = true;
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true }), parts = [];
       recorder = new MediaRecorder(stream);
@@ -63,6 +66,7 @@
       setTimeout(() => { if (recorder === mine) mine.stop(); }, MOST_RECORDED_MS);
       $("talk-record").setAttribute("aria-pressed", true); $("talk-record").textContent = "Stop recording"; tell("Speak; at most 30 s.");
     } catch (error) { tell(`the microphone cannot be used: ${error.message}`); }
+    isAsking = false;
   });
   refresh();
 }
