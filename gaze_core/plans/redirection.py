@@ -168,7 +168,7 @@ def _adapted(num_steps: int, num_code_steps: int = 20, frozen: tuple[str, ...] =
 
 
 ADAPT_TO_PHOTO = _adapted(60, num_code_steps=40, frozen=(*_MOTION, *_POSE))
-ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(500), "small": _adapted(1400)}
+ADAPT: dict[PresetName, InvertConfig] = {"tiny": _adapted(700), "small": _adapted(1400)}
 _SAVE_EVERY_EPOCHS = 10
 _CRITIC_WEIGHT = 0.1  # of the perceptual distance, and of a degree of gaze (GazeGaussian, eq. 13)
 
