@@ -146,6 +146,7 @@ def chromium() -> Iterator[Browser]:
         raise FileNotFoundError(f"no browser; expected one of {', '.join(NAMES)} on the PATH")
     with tempfile.TemporaryDirectory(prefix="gazeworks-chromium-", ignore_cleanup_errors=True) as folder:
         command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                   "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a microphone that beeps
                    "--remote-debugging-port=0", f"--user-data-dir={folder}/profile", "about:blank"]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import chromium
 from benchmarks.chromium import until
 from flows.apps.studio import talk
+from gaze_core.talker.film import read_sound
 from tests.flows.apps.studio_server import PretendedTalker, PretendedView, pretended_studio, running
 
 pytestmark = pytest.mark.skipif(chromium.executable() is None, reason="no Chromium on the PATH")
@@ -224,3 +225,25 @@ def test_a_sentence_becomes_a_film(browser, tmp_path, monkeypatch):
         page.until("window.said")
         assert page.value("window.said") == "camera (0.0, 0.0) Good morning"
         page.open("about:blank")
+
+
+def test_what_the_microphone_records_can_be_heard(browser, tmp_path):
+    studio = pretended_studio(PretendedTalker())
+    with running(studio, tmp_path) as url:
+        page = browser.page()
+        page.open(url)
+        page.until(PICTURE)
+        page.until("!document.querySelector('#talk').hidden")
+        page.click("#talk-record")
+        page.until("document.querySelector('#talk-record').getAttribute('aria-pressed') === 'true'")
+        time.sleep(1.5)
+        page.click("#talk-record")
+        page.until("document.querySelector('#talk-help').textContent.startsWith('the recording will be heard')")
+        page.click("#talk-make")
+        page.until("!document.querySelector('#talk-film').hidden")
+        (film,) = (path for tab in studio.tabs.values() for path in tab.films.values())
+        (tmp_path / "heard").write_bytes(film.read_bytes().removeprefix(b"generator (0.0, 0.0) "))
+        page.open("about:blank")
+    sound = read_sound(tmp_path / "heard", 30.0)
+    assert 0.8 < len(sound) / 16_000 < 4
+    assert np.abs(sound).max() > 0.01
