@@ -71,7 +71,7 @@ def talker(count=160, held=50, seed=0):
     steps = np.repeat(stream.uniform(0, 1, count // 4 + 1) * (stream.uniform(size=count // 4 + 1) > 0.25), 4)[:count]
     feature = np.convolve(steps, [0.25, 0.5, 0.25], "same")
     audio = np.repeat(feature[:, None, None], 4, axis=1).astype(np.float32)
-    gaze, blink = generate_eyes(count, RATE_HZ, seed)
+    gaze, blink = generate_eyes(count, RATE_HZ, seed + 3)
     gaze = gaze + stream.normal(0, np.deg2rad([3, 5]), gaze.shape)
     for start in {count - held // 2, *range(10, count - held, 25)}:
         blink[start : start + 6] = np.array([0.4, 0.9, 1, 0.9, 0.6, 0.3])[: len(blink) - start, None]
