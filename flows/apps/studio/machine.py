@@ -1,5 +1,6 @@
 """The one place where the studio computes: one thread draws for all tabs, and fitting a photo gives way to it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -63,8 +64,8 @@ class Machine:
     def __init__(self) -> None:
         self.turns = Turns()
         self.is_ending = threading.Event()
-        self._drawer = ThreadPoolExecutor(1, "studio-draw")
-        self._fitter = ThreadPoolExecutor(1, "studio-fit")
+        self._drawer = ThreadPoolExecutor(1, "studio-draw", _leave_a_core)
+        self._fitter = ThreadPoolExecutor(1, "studio-fit", _leave_a_core)
 
     def draw(self, work: Callable[[], T]) -> Future[T]:
         """A short job: a drawing, a reading, a loading."""
@@ -94,3 +95,10 @@ class Machine:
         self.is_ending.set()
         self._drawer.shutdown(wait=True, cancel_futures=True)
         self._fitter.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_a_core() -> None:
+    """Torch and the rasteriser leave one core to the browser; on two cores, two threads draw slower than one."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
